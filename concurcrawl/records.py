@@ -1,0 +1,71 @@
+"""One record a request: when it was asked, where it ran, how long it took.
+
+Records cross process and file borders, so they hold plain values only.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, fields
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Record:
+    """How one request went.
+
+    All times are seconds since the epoch, as ``time.time()`` gives them, so that
+    processes of one machine can be laid on one axis.
+
+    Attributes:
+        url: What was asked for.
+        status: HTTP status, or None if no response came.
+        size_bytes: Body as it came over the network, before decoding; 0 if none came.
+        worker: ``main`` or ``worker-N``.
+        pid: The process that downloaded it and ran its callback.
+        thread: Name of the thread that downloaded it.
+        queued_s: When the frontier got it.
+        asked_s: When it reached the downloader.
+        first_byte_s: When its headers had come, or None.
+        downloaded_s: When its body had come, or None.
+        done_s: When its callback had ended.
+        callback_cpu_s: CPU seconds of its callback.
+        error: Why it failed, in the words of the exception, or None.
+    """
+
+    url: str
+    status: int | None
+    size_bytes: int
+    worker: str
+    pid: int
+    thread: str
+    queued_s: float
+    asked_s: float
+    first_byte_s: float | None
+    downloaded_s: float | None
+    done_s: float
+    callback_cpu_s: float
+    error: str | None
+
+
+def to_line(record: Record) -> str:
+    """Return *record* as one line of JSON, with its newline."""
+    return json.dumps(asdict(record), ensure_ascii=False) + "\n"
+
+
+def from_lines(lines: Iterable[str]) -> Iterator[Record]:
+    """Read what :func:`to_line` wrote; keys of later versions are passed over.
+
+    Raises:
+        ValueError: If a line is not a record.
+    """
+    names = {f.name for f in fields(Record)}
+    for number, line in enumerate(lines, 1):
+        try:
+            raw = json.loads(line)
+            yield Record(**{key: raw[key] for key in names})
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"line {number} is not a record: {line[:80]!r}") from error
