@@ -1,0 +1,1 @@
+"""Places where requests wait until they are done."""

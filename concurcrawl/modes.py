@@ -1,0 +1,109 @@
+"""What each mode means, as plain Scrapy settings. No code runs here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from concurcrawl.config import Config
+
+THREADED_HANDLER = "concurcrawl.handler.ThreadedDownloadHandler"
+
+#: Threads of the reactor's pool that are left for DNS and for the user's own calls.
+SPARE_THREADS = 8
+
+
+class Mode(StrEnum):
+    """The values of the setting ``MODE``."""
+
+    SERIAL = "serial"
+    CONCURRENT = "concurrent"
+    ASYNC = "async"
+    PARALLEL = "parallel"
+    HYBRID = "hybrid"
+
+    @property
+    def has_workers(self) -> bool:
+        """Whether the mode downloads in crawler processes of its own."""
+        return self in (Mode.PARALLEL, Mode.HYBRID)
+
+    @property
+    def has_threads(self) -> bool:
+        """Whether the mode downloads on the reactor's thread pool."""
+        return self in (Mode.CONCURRENT, Mode.HYBRID)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What a mode comes to with the numbers of one crawl.
+
+    Attributes:
+        slots: Requests in flight in each process, in the order of the workers; one
+            entry in a mode of one process. 0 means no limit, as in Scrapy.
+        settings: The Scrapy settings of the process that runs ``scrapy crawl``.
+    """
+
+    mode: Mode
+    slots: tuple[int, ...]
+    settings: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def in_flight(self) -> int:
+        """Requests in flight over all processes; 0 means no limit."""
+        return 0 if 0 in self.slots else sum(self.slots)
+
+
+def plan(mode: Mode, config: Config, *, concurrent_requests: int) -> Plan:
+    """Work out what *mode* means.
+
+    Args:
+        mode: The mode asked for.
+        config: Our own settings.
+        concurrent_requests: The crawl's ``CONCURRENT_REQUESTS``; 0 means no limit.
+    """
+    slots = _slots(mode, config, concurrent_requests)
+    settings: dict[str, Any] = {
+        "CONCURRENT_REQUESTS": 0 if 0 in slots else sum(slots),
+        "SCHEDULER": "concurcrawl.scheduler.FrontierScheduler",
+    }
+    if mode.has_threads:
+        settings["DOWNLOAD_HANDLERS"] = {
+            "http": THREADED_HANDLER,
+            "https": THREADED_HANDLER,
+        }
+    if mode.has_workers:
+        settings["DOWNLOADER"] = "concurcrawl.workers.downloader.WorkersDownloader"
+    return Plan(mode=mode, slots=slots, settings=settings)
+
+
+def pool_threads(mode: Mode, slots: int, config: Config) -> int:
+    """Return the size of the reactor's thread pool that *mode* needs, 0 if any."""
+    if not mode.has_threads:
+        return 0
+    return (slots or config.threads) + SPARE_THREADS
+
+
+def _slots(mode: Mode, config: Config, concurrent_requests: int) -> tuple[int, ...]:
+    match mode:
+        case Mode.SERIAL:
+            return (1,)
+        case Mode.CONCURRENT:
+            return (config.threads,)
+        case Mode.ASYNC:
+            return (concurrent_requests,)
+        case Mode.PARALLEL:
+            return (1,) * config.worker_count
+        case Mode.HYBRID:
+            return _shares(concurrent_requests, config.worker_count)
+
+
+def _shares(total: int, workers: int) -> tuple[int, ...]:
+    """Divide *total* slots, none of them empty, so that they sum up to it."""
+    if total == 0:
+        return (0,) * workers
+    workers = min(workers, total)
+    return tuple(
+        total // workers + (index < total % workers) for index in range(workers)
+    )
