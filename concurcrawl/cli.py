@@ -1,0 +1,52 @@
+"""The command line ``concurcrawl``."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, NoReturn
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+#: Module with ``configure(parser)`` and ``run(args) -> int``, and what it does.
+COMMANDS = {
+    "compare": (
+        "concurcrawl.compare.command",
+        "run a spider in several modes and compare them",
+    ),
+    "mirror": ("concurcrawl.mirror.server", "serve the offline copy of the countries"),
+}
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in one sentence, without the list of all options."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        argv: The arguments after the program's name; those of this process if None.
+
+    Returns:
+        The exit code.
+    """
+    words = list(sys.argv[1:] if argv is None else argv)
+    parser = _Parser(prog="concurcrawl", description="Serial, concurrent, parallel.")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    for name, (module, about) in COMMANDS.items():
+        command = commands.add_parser(
+            name, help=about, description=about[0].upper() + about[1:] + "."
+        )
+        # Only the command that is asked for is imported: the list of commands comes
+        # at once, and one command does not depend on the libraries of another.
+        if words[:1] == [name]:
+            chosen = import_module(module)
+            chosen.configure(command)
+    args = parser.parse_args(words)
+    return int(chosen.run(args))

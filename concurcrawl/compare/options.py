@@ -1,0 +1,272 @@
+"""What to compare: the options, checked, as plain values. Pure."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from concurcrawl.errors import ConfigError
+from concurcrawl.modes import Mode
+
+if TYPE_CHECKING:
+    import argparse
+
+#: The spider that is compared when nobody names another.
+SPIDER = "countries"
+#: Country pages that the mirror has.
+MIRROR_PAGES = 233
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """One table: the same crawl in each mode.
+
+    Attributes:
+        name: Its folder below the output folder.
+        title: What it is about, in a few words.
+        work: What the spider does with a page; None leaves it to the spider.
+        latency_s: How long the mirror lets a page wait; None without a mirror.
+        pages: Pages to crawl; None means all that the site has.
+    """
+
+    name: str
+    title: str
+    work: str | None
+    latency_s: float | None
+    pages: int | None
+
+
+#: What the command shows without options: one experiment for each lesson. The numbers
+#: of pages are such that both together stay under two minutes on two cores.
+WAITING = Experiment(
+    name="waiting",
+    title="Where pages wait",
+    work="save",
+    latency_s=0.2,
+    pages=120,
+)
+WORKING = Experiment(
+    name="working",
+    title="Where pages cost CPU",
+    work="parse",
+    latency_s=0.0,
+    pages=80,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """Everything the user asked for.
+
+    Attributes:
+        modes: In the order of the table.
+        rounds: Runs of each mode.
+        out: Folder for the results.
+        experiments: At least one.
+        site: Address of a list page, or None for the mirror.
+        spider: Name of a spider of the project at hand, or None for ours.
+        arguments: Arguments for the spider, as ``NAME=VALUE``.
+        settings: Settings of every crawl, as ``NAME=VALUE``.
+        may_be_live: Whether a site on the network may be crawled.
+        timeout_s: How long one crawl may take.
+    """
+
+    modes: tuple[Mode, ...]
+    rounds: int
+    out: Path
+    experiments: tuple[Experiment, ...]
+    site: str | None
+    spider: str | None
+    arguments: tuple[str, ...]
+    settings: tuple[str, ...]
+    may_be_live: bool
+    timeout_s: float
+
+    @property
+    def uses_mirror(self) -> bool:
+        """Whether the crawls go to a mirror that the comparison starts."""
+        return self.site is None and self.spider is None
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``compare`` to *parser*, all as text.
+
+    Their values are checked by :func:`read`, because Scrapy and we do not share a
+    parser but should share the messages.
+    """
+    add = parser.add_argument
+    add("--modes", metavar="LIST", help=f"of {','.join(Mode)} (default: all)")
+    add("--work", metavar="WORK", help="save, parse (BeautifulSoup) or both")
+    add("--pages", metavar="N", help="pages of each crawl")
+    add("--latency", metavar="S", help="seconds the mirror lets each page wait")
+    add("--rounds", metavar="N", default="1", help="runs of each mode (default: 1)")
+    add("--out", metavar="DIR", default="compare", help="results (default: compare)")
+    add("--site", metavar="URL", help="a list page to crawl instead of the mirror's")
+    add("--spider", metavar="NAME", help="a spider of the project in this folder")
+    add(
+        "-a",
+        dest="spargs",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="an argument for the spider (may be repeated)",
+    )
+    add("--timeout", metavar="S", default="900", help="longest crawl (default: 900)")
+    add(
+        "--yes-live",
+        action="store_true",
+        help="the site is not on this machine, and may be crawled once a run",
+    )
+
+
+def read(args: argparse.Namespace) -> Options:
+    """Check the options and return them.
+
+    Args:
+        args: What a parser with :func:`configure` gave, and ``set``: a list of
+            ``NAME=VALUE``.
+
+    Raises:
+        ConfigError: If a value cannot be worked with.
+    """
+    for name, pairs in (("-a", args.spargs), ("-s", args.set)):
+        for pair in pairs:
+            if "=" not in pair:
+                raise ConfigError(name, pair, "NAME=VALUE")
+    if args.site is not None:
+        _check_site(args.site, may_be_live=args.yes_live)
+    return Options(
+        modes=_modes(args.modes),
+        rounds=_whole("--rounds", args.rounds, 1, 1000),
+        out=Path(args.out),
+        experiments=_experiments(args),
+        site=args.site,
+        spider=args.spider,
+        arguments=tuple(args.spargs),
+        settings=tuple(args.set),
+        may_be_live=args.yes_live,
+        timeout_s=_seconds("--timeout", args.timeout, above=0),
+    )
+
+
+def is_loopback(url: str) -> bool:
+    """Tell whether *url* leads to this machine, by its host's name alone."""
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        return False
+    if host is None:  # data:, file:
+        return True
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _check_site(site: str, *, may_be_live: bool) -> None:
+    try:
+        parts = urlsplit(site)
+        usable = parts.scheme in ("http", "https") and parts.hostname
+    except ValueError:
+        usable = None
+    if not usable:
+        raise ConfigError("--site", site, "an http or https address")
+    if not may_be_live and not is_loopback(site):
+        raise ConfigError(
+            "--site",
+            site,
+            "on this machine, or allowed with --yes-live: each run crawls it again",
+        )
+
+
+def _modes(value: str | None) -> tuple[Mode, ...]:
+    if value is None:
+        return tuple(Mode)
+    names = [name.strip() for name in value.split(",")]
+    if not set(names) <= set(Mode):
+        raise ConfigError("--modes", value, f"a list of {', '.join(Mode)}")
+    return tuple(dict.fromkeys(Mode(name) for name in names))
+
+
+def _experiments(args: argparse.Namespace) -> tuple[Experiment, ...]:
+    mirror = args.site is None and args.spider is None
+    if args.work not in (None, "save", "parse", "both"):
+        raise ConfigError("--work", args.work, "save, parse or both")
+    if args.latency is not None and not mirror:
+        raise ConfigError("--latency", args.latency, "left out with --site or --spider")
+    most = MIRROR_PAGES if mirror else 10**9
+    pages = None if args.pages is None else _whole("--pages", args.pages, 1, most)
+    latency_s = None if args.latency is None else _seconds("--latency", args.latency)
+    if not mirror:
+        return _elsewhere(args, pages)
+    if args.work == "both" or (args.work is None and latency_s is None):
+        return tuple(
+            Experiment(
+                name=lesson.name,
+                title=lesson.title,
+                work=lesson.work,
+                latency_s=lesson.latency_s if latency_s is None else latency_s,
+                pages=pages or lesson.pages,
+            )
+            for lesson in (WAITING, WORKING)
+        )
+    work = args.work or "save"
+    if latency_s is None:
+        latency_s = (WORKING if work == "parse" else WAITING).latency_s
+    title = "Pages are parsed" if work == "parse" else "Pages are saved"
+    return (
+        Experiment(
+            name=work,
+            title=title,
+            work=work,
+            latency_s=latency_s,
+            pages=pages or MIRROR_PAGES,
+        ),
+    )
+
+
+def _elsewhere(args: argparse.Namespace, pages: int | None) -> tuple[Experiment, ...]:
+    works: tuple[str | None, ...] = (args.work,)
+    if args.work == "both":
+        works = ("save", "parse")
+    elif args.work is None and args.spider is None:
+        works = ("save",)
+    spider = args.spider or SPIDER
+    return tuple(
+        Experiment(
+            name=work or "spider",
+            title=f"{spider} on {args.site}" if args.site else f"The spider {spider}",
+            work=work,
+            latency_s=None,
+            pages=pages,
+        )
+        for work in works
+    )
+
+
+def _whole(name: str, value: str, low: int, high: int) -> int:
+    try:
+        number = int(value)
+    except ValueError:
+        number = low - 1
+    if not low <= number <= high:
+        limit = f"from {low} to {high}" if high < 10**9 else f">= {low}"
+        raise ConfigError(name, value, f"a whole number {limit}")
+    return number
+
+
+def _seconds(name: str, value: str, *, above: float | None = None) -> float:
+    try:
+        number = float(value)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number) or number < 0 or number == above:
+        limit = "a number >= 0" if above is None else f"a number > {above:g}"
+        raise ConfigError(name, value, f"{limit} (seconds)")
+    return number

@@ -1,0 +1,1 @@
+"""Ways to show a comparison; each one is a stranger to the others."""

@@ -1,0 +1,58 @@
+"""The comparison as plain values for ``compare.json``. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from concurcrawl.compare.analyse import Outcome, Run
+
+
+def document(
+    environment: Mapping[str, Any], outcomes: Sequence[Outcome], *, complete: bool
+) -> dict[str, Any]:
+    """Return the whole comparison.
+
+    Args:
+        environment: Where it was made.
+        outcomes: One for each experiment that was begun.
+        complete: Whether everything was run that was asked for.
+
+    Returns:
+        ``environment``, ``complete`` and ``experiments``; and for a reader who wants
+        one table ``modes``, those of the first experiment, and ``runs``, all of them.
+    """
+    experiments = [_experiment(outcome) for outcome in outcomes]
+    first = outcomes[0].experiment if outcomes else None
+    return {
+        "environment": {
+            **environment,
+            "latency_s": first.latency_s if first else None,
+        },
+        "complete": complete,
+        "modes": experiments[0]["modes"] if experiments else [],
+        "runs": [run for experiment in experiments for run in experiment["runs"]],
+        "experiments": experiments,
+    }
+
+
+def _experiment(outcome: Outcome) -> dict[str, Any]:
+    name = outcome.experiment.name
+    return {
+        **asdict(outcome.experiment),
+        "verdict": list(outcome.verdict),
+        "warnings": list(outcome.warnings),
+        "modes": [asdict(row) for row in outcome.rows],
+        "runs": [{"experiment": name, **_run(run)} for run in outcome.runs],
+    }
+
+
+def _run(run: Run) -> dict[str, Any]:
+    return {
+        **asdict(run),
+        "pages": len(run.pages),  # their names and digests lie in the folder
+        "records": f"{run.folder}/records.jsonl",
+    }

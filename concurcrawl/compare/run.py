@@ -1,0 +1,174 @@
+"""Run the modes in turn, show how far they are, keep what they gave."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from concurcrawl.compare.analyse import conclude
+from concurcrawl.compare.crawl import Crawl, run_crawl
+from concurcrawl.compare.environment import environment
+from concurcrawl.compare.report.document import document
+from concurcrawl.modes import Mode
+from concurcrawl.page_files import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from concurcrawl.compare.analyse import Outcome, Run
+    from concurcrawl.compare.options import Experiment, Options
+    from concurcrawl.compare.progress import Progress
+    from concurcrawl.compare.target import Target
+    from concurcrawl.mirror.process import MirrorProcess
+
+DOCUMENT = "compare.json"
+
+#: A crawl of so few pages still loads everything that a crawl loads.
+_WARM_UP_PAGES = 5
+#: The mode that loads the most modules warms up for all.
+_WARM_UP_ORDER = (
+    Mode.HYBRID,
+    Mode.PARALLEL,
+    Mode.CONCURRENT,
+    Mode.ASYNC,
+    Mode.SERIAL,
+)
+
+
+class Comparison:
+    """The experiments of one command, and what is known of them so far.
+
+    Invariant: ``compare.json`` holds every run that has ended, also if this process
+    is killed.
+
+    Args:
+        options: What to compare.
+        target: The spider.
+        progress: Who is told how far it is.
+    """
+
+    def __init__(self, options: Options, target: Target, progress: Progress) -> None:
+        self._options = options
+        self._target = target
+        self._progress = progress
+        self._environment = environment()
+        self._runs: dict[Experiment, list[Run]] = {}
+
+    @property
+    def outcomes(self) -> tuple[Outcome, ...]:
+        """One for each experiment that was begun."""
+        return tuple(
+            conclude(experiment, runs, self._target.slots)
+            for experiment, runs in self._runs.items()
+        )
+
+    def run(self, concluded: Callable[[Outcome], None]) -> None:
+        """Make every experiment.
+
+        Args:
+            concluded: Called after each experiment with all that it gave.
+
+        Raises:
+            ConfigError: If the spider leaves this machine and may not.
+            KeyboardInterrupt: If it was stopped. No process is left then, and what
+                has ended is written.
+        """
+        self.write(complete=False)
+        for experiment in self._options.experiments:
+            self._runs[experiment] = []
+            with self._progress:
+                self._experiment(experiment)
+            concluded(self.outcomes[-1])
+        self.write(complete=True)
+
+    def write(self, *, complete: bool) -> None:
+        """Write ``compare.json``. Atomic.
+
+        Raises:
+            OSError: If it cannot be written.
+        """
+        values = document(self._environment, self.outcomes, complete=complete)
+        text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
+        write_whole(self._options.out, DOCUMENT, (text + "\n").encode())
+
+    def _experiment(self, experiment: Experiment) -> None:
+        modes = self._options.modes
+        rounds = self._options.rounds
+        self._progress.experiment_started(experiment, modes, rounds)
+        with ExitStack() as stack:
+            mirror = None
+            if self._options.uses_mirror:
+                mirror = stack.enter_context(_mirror(experiment))
+            pages_dir = stack.enter_context(
+                _pages_dir(self._options.out / experiment.name)
+            )
+            warm_up = next(mode for mode in _WARM_UP_ORDER if mode in modes)
+            # In turn, so that a machine that gets slower does so for all modes.
+            turns = [(warm_up, 0)]
+            turns += [(mode, n) for n in range(1, rounds + 1) for mode in modes]
+            for mode, number in turns:
+                self._progress.run_started(mode, number)
+                run = run_crawl(
+                    self._crawl(experiment, mode, number, pages_dir, mirror),
+                    mirror,
+                    self._progress.run_advanced,
+                )
+                if number == 0:
+                    continue
+                self._runs[experiment].append(run)
+                self.write(complete=False)
+                self._progress.run_ended(run)
+
+    def _crawl(
+        self,
+        experiment: Experiment,
+        mode: Mode,
+        number: int,
+        pages_dir: Path,
+        mirror: MirrorProcess | None,
+    ) -> Crawl:
+        pages = experiment.pages
+        settings: tuple[str, ...] = ()
+        if number == 0 and self._target.saves_pages:
+            pages = min(pages or _WARM_UP_PAGES, _WARM_UP_PAGES)
+        elif number == 0:
+            settings = (f"CLOSESPIDER_PAGECOUNT={_WARM_UP_PAGES}",)
+        arguments = {
+            "site": mirror.list_url if mirror is not None else None,
+            "work": experiment.work,
+            "pages": pages,
+        }
+        turn = "warm-up" if number == 0 else f"{mode}-{number}"
+        return Crawl(
+            target=self._target,
+            mode=mode,
+            round=number,
+            arguments=tuple(
+                f"{name}={value}"
+                for name, value in arguments.items()
+                if value is not None
+            ),
+            settings=settings,
+            out=self._options.out,
+            folder=f"{experiment.name}/{turn}",
+            pages_dir=pages_dir,
+        )
+
+
+def _mirror(experiment: Experiment) -> MirrorProcess:
+    from concurcrawl.mirror.process import MirrorProcess  # not needed for a site
+
+    return MirrorProcess(latency_s=experiment.latency_s or 0.0)
+
+
+@contextmanager
+def _pages_dir(folder: Path) -> Iterator[Path]:
+    """Have a folder for pages; one of its own, because it is removed with them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(
+        prefix="pages-", dir=folder.absolute(), ignore_cleanup_errors=True
+    ) as name:
+        yield Path(name)

@@ -1,0 +1,166 @@
+"""What every crawl of a comparison runs: the spider, and the settings it comes with."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from concurcrawl.compare.options import SPIDER, is_loopback
+from concurcrawl.config import Config
+from concurcrawl.errors import ConfigError
+from concurcrawl.modes import plan
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scrapy import Spider
+    from scrapy.settings import BaseSettings
+
+    from concurcrawl.compare.options import Options
+    from concurcrawl.modes import Mode
+
+_SETTINGS_VARIABLE = "SCRAPY_SETTINGS_MODULE"
+_OUR_SETTINGS = "concurcrawl.settings"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """One spider, and how a process of its own comes to crawl with it.
+
+    Attributes:
+        spider: Its name.
+        arguments: For the spider in every crawl, as ``NAME=VALUE``.
+        settings: Of every crawl, as ``NAME=VALUE``.
+        environment: Variables of the crawl's process.
+        saves_pages: Whether the pages it got are files; else its records tell.
+        may_be_live: Whether it may crawl another machine.
+        timeout_s: How long one crawl may take.
+        slots: For each mode the requests it may have in flight; 0 means no limit.
+    """
+
+    spider: str
+    arguments: tuple[str, ...]
+    settings: tuple[str, ...]
+    environment: dict[str, str]
+    saves_pages: bool
+    may_be_live: bool
+    timeout_s: float
+    slots: dict[str, int]
+
+
+def find(options: Options) -> Target:
+    """Find the spider that *options* name, and see that it can be compared.
+
+    Raises:
+        ConfigError: If there is no such spider or project, if the project does not
+            have the add-on, or if the spider starts on another machine and may not.
+    """
+    environment = dict(os.environ)
+    if options.spider is None:
+        environment[_SETTINGS_VARIABLE] = _OUR_SETTINGS
+        settings = _our_settings(options.settings)
+    else:
+        settings, spidercls = _project(options.spider, options.settings)
+        _check(spidercls, settings, options)
+        environment["PYTHONPATH"] = _python_path()
+    arguments = options.arguments
+    if options.site is not None:
+        arguments = (f"site={options.site}", *arguments)
+    return Target(
+        spider=options.spider or SPIDER,
+        arguments=arguments,
+        settings=options.settings,
+        environment=environment,
+        saves_pages=options.spider in (None, SPIDER),
+        may_be_live=options.may_be_live,
+        timeout_s=options.timeout_s,
+        slots=_slots(options.modes, settings),
+    )
+
+
+def _slots(modes: Sequence[Mode], settings: BaseSettings) -> dict[str, int]:
+    config = Config.from_settings(settings)
+    requests = settings.getint("CONCURRENT_REQUESTS")
+    return {
+        mode.value: plan(mode, config, concurrent_requests=requests).in_flight
+        for mode in modes
+    }
+
+
+def _our_settings(pairs: Sequence[str]) -> BaseSettings:
+    from scrapy.settings import Settings  # slow to import
+
+    settings = Settings()
+    settings.setmodule(_OUR_SETTINGS, "project")
+    _override(settings, pairs)
+    return settings
+
+
+def _project(name: str, pairs: Sequence[str]) -> tuple[BaseSettings, type[Spider]]:
+    """Load the settings and the spider *name* of the project at hand."""
+    from scrapy.spiderloader import get_spider_loader  # slow to import
+    from scrapy.utils.project import get_project_settings, inside_project
+
+    if not inside_project():
+        raise ConfigError("--spider", name, "used inside a Scrapy project's folder")
+    settings = get_project_settings()
+    _override(settings, pairs)
+    loader = get_spider_loader(settings)
+    try:
+        spidercls = loader.load(name)
+    except KeyError:
+        known = ", ".join(sorted(loader.list())) or "none"
+        expected = f"a spider of this project ({known})"
+        raise ConfigError("--spider", name, expected) from None
+    spidercls.update_settings(settings)
+    return settings, spidercls
+
+
+def _override(settings: BaseSettings, pairs: Sequence[str]) -> None:
+    for pair in pairs:
+        name, _, value = pair.partition("=")
+        settings.set(name, value, "cmdline")
+
+
+def _check(spidercls: type[Spider], settings: BaseSettings, options: Options) -> None:
+    from scrapy.utils.misc import load_object  # slow to import
+
+    from concurcrawl.addon import Addon
+
+    add_ons = [load_object(path) for path in settings.getdict("ADDONS")]
+    if not any(
+        isinstance(found, type) and issubclass(found, Addon) for found in add_ons
+    ):
+        raise ConfigError(
+            "--spider",
+            options.spider,
+            "in a project that has the add-on: write "
+            'ADDONS = {"concurcrawl.Addon": 500} in its settings',
+        )
+    starts = getattr(spidercls, "start_urls", None) or ()
+    live = next((url for url in starts if not is_loopback(url)), None)
+    if live is not None and options.site is None and not options.may_be_live:
+        raise ConfigError("--spider", options.spider, stays_here(live))
+
+
+def stays_here(url: str) -> str:
+    """Say what a spider that asks for *url* must be, as words after "must be"."""
+    return (
+        "one that stays on this machine, or allowed with --yes-live: each run crawls "
+        f"the site again (it asks for {url})"
+    )
+
+
+def _python_path() -> str:
+    """Return a module path on which the crawl finds the project at hand.
+
+    Scrapy adds the project's folder by itself only while it chooses the settings
+    module, and ``scrapy compare`` has chosen it already.
+    """
+    from scrapy.utils.conf import closest_scrapy_cfg  # slow to import
+
+    found = closest_scrapy_cfg()
+    folders = [str(Path(found).parent)] if found else []
+    return os.pathsep.join([*folders, *filter(None, [os.environ.get("PYTHONPATH")])])
