@@ -1,0 +1,1 @@
+"""The site of the comparison, offline: made from facts and a grammar, served here."""

@@ -1,0 +1,193 @@
+"""The mirror as a process of its own, for as long as somebody needs it."""
+
+from __future__ import annotations
+
+import os
+import ssl
+import subprocess
+import sys
+import tempfile
+from threading import Thread
+from typing import IO, TYPE_CHECKING, Self
+from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
+
+from concurcrawl.errors import MirrorError
+from concurcrawl.mirror.countries import COUNTRY_COUNT
+from concurcrawl.mirror.counts import COUNTS_PATH, RESET_PATH, Counts, from_json
+from concurcrawl.mirror.site import LIST_PATH
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+_ANSWER_S = 10.0
+_STOP_S = 5.0
+
+
+class MirrorProcess:
+    """A mirror on a port of its own; a context manager, or :meth:`start` and stop.
+
+    Its process is alone in its session, so that a Ctrl-C meant for a crawl leaves it
+    the mirror until the crawl is done. It ends by itself when this process does, even
+    by ``kill -9``.
+
+    Args:
+        latency_s: Wait before the first byte of an answer.
+        bandwidth: Most bytes a second of one answer; None for no cap.
+        tls: Whether to speak https, with a certificate that nobody knows.
+        pages: How many countries the site has.
+        seed: Which of the possible sites.
+        start_timeout_s: How long it may take until it listens.
+    """
+
+    def __init__(
+        self,
+        *,
+        latency_s: float = 0.0,
+        bandwidth: float | None = None,
+        tls: bool = False,
+        pages: int = COUNTRY_COUNT,
+        seed: int = 0,
+        start_timeout_s: float = 60.0,
+    ) -> None:
+        self._options = [f"--latency={latency_s}", f"--pages={pages}", f"--seed={seed}"]
+        if bandwidth is not None:
+            self._options.append(f"--bandwidth={bandwidth}")
+        if tls:
+            self._options.append("--tls")
+        self._start_timeout_s = start_timeout_s
+        self._process: subprocess.Popen[str] | None = None
+        self._url = ""
+        # No proxy of the environment's, and no trust needed: it is our own child.
+        unverified = ssl.create_default_context()
+        unverified.check_hostname = False
+        unverified.verify_mode = ssl.CERT_NONE
+        self._opener = build_opener(ProxyHandler({}), HTTPSHandler(context=unverified))
+
+    @property
+    def url(self) -> str:
+        """Return its base URL, with a slash at the end."""
+        if not self._url:
+            raise MirrorError("the mirror has no address: it is not running")
+        return self._url
+
+    @property
+    def list_url(self) -> str:
+        """Return the URL of the list of countries."""
+        return self.url + LIST_PATH[1:]
+
+    @property
+    def pid(self) -> int | None:
+        """Return its process id, or None if it is not running."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> Self:
+        """Start it; return when it answers.
+
+        Raises:
+            MirrorError: If it does not come up.
+        """
+        module = "concurcrawl.mirror.server"
+        command = [sys.executable, "-m", module, "--until-stdin-closes", *self._options]
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+            self._process = subprocess.Popen(  # noqa: S603 - our own module
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=said,
+                text=True,
+                encoding="utf-8",
+                env=_environment(),
+                start_new_session=True,
+            )
+            line = self._first_line()
+            if line.startswith("http"):
+                self._url = line
+                return self
+            state = self._process.poll()
+            self.stop()
+            raise MirrorError(_reason(state, self._start_timeout_s, said))
+
+    def stop(self) -> None:
+        """End it and wait until it is gone; nothing happens if it is not running."""
+        process, self._process, self._url = self._process, None, ""
+        if process is None:
+            return
+        process.terminate()
+        try:
+            process.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        finally:
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
+
+    def counts(self) -> Counts:
+        """Ask it what it saw.
+
+        Raises:
+            MirrorError: If it does not answer.
+        """
+        return from_json(self._ask(COUNTS_PATH, "GET"))
+
+    def reset(self) -> None:
+        """Have it count from zero.
+
+        Raises:
+            MirrorError: If it does not answer.
+        """
+        self._ask(RESET_PATH, "POST")
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _first_line(self) -> str:
+        """Return the first line it prints, or nothing if the deadline passes."""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        lines: list[str] = []
+        out = self._process.stdout
+        # A thread, because pipes cannot be waited for with a deadline everywhere.
+        reader = Thread(target=lambda: lines.append(out.readline()), daemon=True)
+        reader.start()
+        reader.join(self._start_timeout_s)
+        if reader.is_alive():
+            self._process.kill()  # so that the thread gets its end of file
+            reader.join()
+            return ""
+        return lines[0].strip() if lines else ""
+
+    def _ask(self, path: str, method: str) -> bytes:
+        request = Request(self.url + path[1:], method=method)  # noqa: S310 - our own
+        try:
+            with self._opener.open(request, timeout=_ANSWER_S) as answer:
+                body: bytes = answer.read()
+        except OSError as error:
+            raise MirrorError(f"the mirror does not answer: {error}") from error
+        return body
+
+
+def _environment() -> dict[str, str]:
+    """Return the child's environment: it imports from where this process does.
+
+    A project may be on ``sys.path`` only because somebody put its egg there.
+    """
+    paths = [path or os.getcwd() for path in sys.path]  # noqa: PTH109 - text is wanted
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+
+
+def _reason(state: int | None, timeout_s: float, said: IO[str]) -> str:
+    said.seek(0)
+    last = said.read().strip().rpartition("\n")[2]
+    if state is None or state < 0:
+        return f"the mirror did not start within {timeout_s:g} s"
+    return f"the mirror ended with code {state}: {last or 'it gave no reason'}"
