@@ -1,0 +1,282 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from concurcrawl.compare import analyse
+from tests.compare.made_up import PAGES, RECORD, SLOTS, failed, run
+
+if TYPE_CHECKING:
+    from concurcrawl.compare.analyse import ModeFigures, Run
+
+
+def row(runs: list[Run], mode: str, expected: int | None = None) -> ModeFigures:
+    rows = analyse.figures(runs, SLOTS, expected)
+    return next(row for row in rows if row.mode == mode)
+
+
+def test_every_mode_asked_for_has_a_row_in_that_order() -> None:
+    rows = analyse.figures([run("async", 1.0)], SLOTS)
+    assert [(found.mode, found.status) for found in rows] == [
+        ("serial", "not run"),
+        ("concurrent", "not run"),
+        ("async", "ok"),
+        ("parallel", "not run"),
+        ("hybrid", "not run"),
+    ]
+
+
+def test_wall_is_the_median_with_its_range() -> None:
+    found = row([run("async", wall_s) for wall_s in (3.0, 1.0, 2.5)], "async")
+    assert (found.rounds, found.wall_s, found.wall_min_s, found.wall_max_s) == (
+        3,
+        2.5,
+        1.0,
+        3.0,
+    )
+    assert found.pages_per_s == pytest.approx(10 / 2.5)
+
+
+def test_speedup_divides_the_median_of_serial_by_that_of_the_mode() -> None:
+    runs = [run("serial", 9.0), run("serial", 11.0), run("parallel", 5.0)]
+    assert row(runs, "serial").speedup == 1.0
+    assert row(runs, "serial").efficiency == 1.0
+    assert row(runs, "parallel").speedup == 2.0
+
+
+def test_efficiency_is_the_speedup_divided_by_the_slots() -> None:
+    runs = [run("serial", 12.0), run("parallel", 8.0), run("concurrent", 1.0)]
+    assert row(runs, "parallel").efficiency == pytest.approx(1.5 / 2)
+    assert row(runs, "concurrent").efficiency == pytest.approx(12 / 16)
+
+
+def test_without_serial_there_is_no_speedup() -> None:
+    found = row([run("async", 1.0)], "async")
+    assert (found.speedup, found.efficiency) == (None, None)
+
+
+def test_without_a_limit_there_is_no_efficiency() -> None:
+    runs = [run("serial", 2.0), run("async", 1.0)]
+    rows = analyse.figures(runs, {"serial": 1, "async": 0})
+    assert (rows[1].speedup, rows[1].efficiency) == (2.0, None)
+
+
+def test_a_failed_run_fails_its_mode_and_no_other() -> None:
+    runs = [run("serial", 2.0), run("async", 1.0), failed("async", "exit code 1")]
+    assert row(runs, "serial").status == "ok"
+    found = row(runs, "async")
+    assert (found.status, found.reason, found.wall_s) == ("failed", "exit code 1", None)
+
+
+def test_a_failed_serial_is_no_reference() -> None:
+    runs = [failed("serial", "x"), run("async", 1.0), run("parallel", 2.0)]
+    assert row(runs, "parallel").speedup is None
+    assert row(runs, "parallel").same_pages is True
+
+
+def test_a_page_that_one_mode_got_is_lost_in_another() -> None:
+    runs = [run("serial", 2.0, pages=PAGES[:8]), run("async", 1.0, pages=PAGES[2:])]
+    assert row(runs, "serial").lost_pages == 2
+    assert row(runs, "async").lost_pages == 2
+    assert row(runs, "async").same_pages is False
+
+
+def test_a_page_that_every_mode_lost_counts_when_it_was_expected() -> None:
+    assert row([run("serial", 2.0)], "serial", expected=12).lost_pages == 2
+
+
+def test_a_page_with_other_bytes_is_not_lost_but_not_the_same() -> None:
+    other = (*PAGES[:-1], (PAGES[-1][0], "other"))
+    found = row([run("serial", 2.0), run("async", 1.0, pages=other)], "async")
+    assert (found.lost_pages, found.same_pages, found.same_items) == (0, False, True)
+
+
+def test_a_run_without_pages_costs_nothing_a_page() -> None:
+    assert row([run("serial", 2.0, pages=())], "serial").cpu_s_per_page is None
+
+
+def test_the_worst_round_counts_for_memory_and_flight() -> None:
+    runs = [
+        run("async", 1.0, peak_rss_bytes=1, peak_pss_bytes=None, peak_in_flight=16),
+        run("async", 1.0, peak_rss_bytes=2, peak_pss_bytes=None, peak_in_flight=15),
+    ]
+    found = row(runs, "async")
+    assert (found.peak_rss_bytes, found.peak_pss_bytes, found.peak_in_flight) == (
+        2,
+        None,
+        16,
+    )
+
+
+def test_timing_of_nothing() -> None:
+    found = analyse.timing([], 1000.0)
+    assert (found.startup_s, found.steady_s, found.requests) == (None, None, 0)
+
+
+def test_timing_spans_the_first_request_and_the_last_callback() -> None:
+    records = [
+        replace(RECORD, asked_s=1003.0, downloaded_s=1004.0, done_s=1007.0),
+        RECORD,
+        replace(RECORD, status=503),
+        replace(RECORD, status=None, downloaded_s=None, error="TimeoutError: x"),
+    ]
+    found = analyse.timing(records, 1000.0)
+    assert (found.startup_s, found.steady_s) == (1.0, 6.0)
+    assert (found.requests, found.failures, found.peak_in_flight) == (4, 2, 3)
+
+
+def test_a_slot_that_is_handed_over_is_one_slot() -> None:
+    records = [
+        replace(RECORD, asked_s=float(n), downloaded_s=float(n + 1)) for n in range(5)
+    ]
+    assert analyse.timing(records, 0.0).peak_in_flight == 1
+
+
+def test_a_page_asked_for_twice_is_two_pages() -> None:
+    records = [RECORD, RECORD, replace(RECORD, status=302), replace(RECORD, status=404)]
+    assert analyse.pages_of_records(records) == (
+        ("http://127.0.0.1:1/a", "200"),
+        ("http://127.0.0.1:1/a #2", "200"),
+    )
+
+
+WAITING = [
+    run("serial", 25.0, cpu_s=2.5),
+    run("concurrent", 2.5),
+    run("async", 2.6),
+    run("parallel", 13.0),
+    run("hybrid", 2.9),
+]
+WORKING = [
+    run("serial", 12.0, cpu_s=11.88),
+    run("concurrent", 12.5),
+    run("async", 12.0),
+    run("parallel", 6.6),
+    run("hybrid", 6.5),
+]
+
+
+def verdict(runs: list[Run]) -> str:
+    return "\n".join(analyse.verdict(analyse.figures(runs, SLOTS), runs))
+
+
+def test_where_pages_wait_concurrency_wins() -> None:
+    assert verdict(WAITING) == (
+        "concurrent wins: 10.0 times as fast as serial (2.5 s against 25.0 s); async "
+        "is level with it, within 10%.\n"
+        "serial is on the CPU 10% of its time and waits for the rest, and many can "
+        "wait at once: 16 at a time in one process are 10.0 times as fast, 2 processes "
+        "with one each 1.9 times."
+    )
+
+
+def test_where_pages_cost_cpu_parallelism_wins() -> None:
+    assert verdict(WORKING) == (
+        "hybrid wins: 1.8 times as fast as serial (6.5 s against 12.0 s); parallel is "
+        "level with it, within 10%.\n"
+        "serial is on the CPU 99% of its time, and work on the CPU needs another core: "
+        "2 processes with one each are 1.8 times as fast, 16 at a time in one process "
+        "1.0 times."
+    )
+
+
+@pytest.mark.parametrize(
+    ("runs", "sentence"),
+    [
+        ([], "No mode finished, so there is nothing to compare."),
+        ([failed("serial", "x")], "No mode finished, so there is nothing to compare."),
+        ([run("async", 2.0)], "Only async finished: 2.0 s."),
+        (
+            [run("async", 2.0), run("parallel", 4.0)],
+            "async wins: 2.0 times as fast as parallel (2.0 s against 4.0 s).",
+        ),
+        (
+            [run("serial", 2.0), run("async", 4.0)],
+            "serial is the fastest at 2.0 s: no other mode pays here.",
+        ),
+        (
+            [run("serial", 2.05), run("async", 2.0)],
+            (
+                "No clear winner: async is the fastest at 2.0 s, but serial took only "
+                "2.0 s."
+            ),
+        ),
+    ],
+)
+def test_verdicts_of_few_runs(runs: list[Run], sentence: str) -> None:
+    assert verdict(runs) == sentence
+
+
+def warnings(runs: list[Run]) -> tuple[str, ...]:
+    return analyse.warnings(analyse.figures(runs, SLOTS), runs)
+
+
+def test_a_good_comparison_has_no_warnings() -> None:
+    assert warnings(WAITING) == ()
+
+
+def test_a_busy_mirror_is_told() -> None:
+    (sentence,) = warnings([run("async", 2.0, steady_s=1.0, mirror_cpu_s=0.9)])
+    assert sentence.startswith("The mirror used 90% of a core in async")
+
+
+def test_lost_pages_are_told() -> None:
+    runs = [run("serial", 2.0), run("async", 1.0, pages=PAGES[:9])]
+    (sentence,) = warnings(runs)
+    assert sentence.startswith("async lost 1 of 10 pages")
+
+
+def test_other_items_are_told() -> None:
+    runs = [run("serial", 2.0), run("async", 1.0, items_digest="other")]
+    (sentence,) = warnings(runs)
+    assert sentence.startswith("async gave other items than the reference")
+
+
+def test_processes_left_behind_are_told() -> None:
+    (sentence,) = warnings([run("parallel", 2.0, strays=2)])
+    assert sentence == "parallel left processes behind; they were killed."
+
+
+LOG = """\
+2026-11-22 16:00:00 [scrapy.utils.log] INFO: Scrapy 2.19.0 started (bot: scrapybot)
+2026-11-22 16:00:00 [scrapy.core.scraper] ERROR: Spider error processing <GET http://x/>
+Traceback (most recent call last):
+  File "spider.py", line 3, in parse
+    raise ValueError("no such country")
+ValueError: no such country
+2026-11-22 16:00:01 [scrapy.core.engine] INFO: Spider closed (finished)
+"""
+
+
+def test_the_reason_is_the_last_lines_that_name_an_error() -> None:
+    assert analyse.reason_in_log(LOG) == (
+        "Spider error processing <GET http://x/> | ValueError: no such country"
+    )
+
+
+def test_without_an_error_the_reason_is_the_last_line() -> None:
+    assert analyse.reason_in_log("one\ntwo\n\n") == "two"
+    assert analyse.reason_in_log("") == ""
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "answered", "timeout_s", "reason"),
+    [
+        (0, True, None, None),
+        (0, False, None, "gave nothing: MODE='fast': must be x"),
+        (1, True, None, "exit code 1: MODE='fast': must be x"),
+        (-9, True, None, "was ended by SIGKILL: MODE='fast': must be x"),
+        (-2, True, 5.0, "did not end within 5 s (--timeout)"),
+    ],
+)
+def test_why_a_run_does_not_count(
+    exit_code: int, answered: bool, timeout_s: float | None, reason: str | None
+) -> None:
+    assert reason == analyse.why_failed(
+        exit_code=exit_code,
+        answered=answered,
+        timeout_s=timeout_s,
+        log="MODE='fast': must be x\n",
+    )
