@@ -1,0 +1,347 @@
+"""Scrapy's requests in libcurl's words, and libcurl's answers in Scrapy's.
+
+Pure: values in, values out; nothing here opens a connection.
+"""
+
+from __future__ import annotations
+
+import re
+import ssl
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urldefrag, urlsplit
+
+import pycurl
+from scrapy.exceptions import (
+    CannotResolveHostError,
+    DownloadConnectionRefusedError,
+    DownloadFailedError,
+    DownloadTimeoutError,
+    UnsupportedURLSchemeError,
+)
+from scrapy.http import Headers
+from scrapy.utils.url import add_http_if_no_scheme
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from scrapy import Request
+    from scrapy.settings import BaseSettings
+
+#: One option of an easy handle and its value, as ``setopt`` takes them.
+Option = tuple[int, Any]
+
+#: Bytes that libcurl reads from a socket at once.
+BUFFER_BYTES = 512 * 1024
+
+#: They are about one connection, not about the page; Scrapy drops them as well.
+HOP_BY_HOP = frozenset(
+    {
+        b"connection",
+        b"keep-alive",
+        b"proxy-connection",
+        b"te",
+        b"trailers",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+
+_TLS_VERSIONS = {
+    "TLSv1.0": (pycurl.SSLVERSION_TLSv1_0, pycurl.SSLVERSION_MAX_TLSv1_0),
+    "TLSv1.1": (pycurl.SSLVERSION_TLSv1_1, pycurl.SSLVERSION_MAX_TLSv1_1),
+    "TLSv1.2": (pycurl.SSLVERSION_TLSv1_2, pycurl.SSLVERSION_MAX_TLSv1_2),
+    "TLSv1.3": (pycurl.SSLVERSION_TLSv1_3, pycurl.SSLVERSION_MAX_TLSv1_3),
+}
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What two requests must have in common to share a connection, beside the host.
+
+    Attributes:
+        proxy: URL of the proxy, or None.
+        proxy_authorization: Value of the header that only the proxy gets, or None.
+        bind: Local address and port (0 for any), or None.
+    """
+
+    proxy: str | None = None
+    proxy_authorization: bytes | None = None
+    bind: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where a request goes.
+
+    Attributes:
+        scheme: ``http`` or ``https``.
+        host: Name or address, without brackets.
+        port: TCP port.
+        origin: Scheme, host and port, with a slash: what libcurl is given as URL.
+        path: Path and query, byte for byte as they are sent.
+    """
+
+    scheme: str
+    host: str
+    port: int
+    origin: str
+    path: str
+
+
+@dataclass(slots=True)
+class Head:
+    """The lines of a response before its body, as they come in.
+
+    Attributes:
+        lines: Raw lines, the status line first.
+    """
+
+    lines: list[bytes] = field(default_factory=list)
+
+    @property
+    def status(self) -> int:
+        """The status code; 0 if the status line holds none."""
+        parts = self.lines[0].split(None, 2)
+        return int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
+
+    @property
+    def protocol(self) -> str:
+        """The protocol in the server's words, such as ``HTTP/1.1``."""
+        return self.lines[0].split(None, 1)[0].decode("latin-1")
+
+    def pairs(self) -> list[tuple[bytes, bytes]]:
+        """Return names and values in order; lines that are no header are left out."""
+        unfolded: list[bytes] = []
+        for line in self.lines[1:]:
+            text = line.rstrip(b"\r\n")
+            if text[:1] in {b" ", b"\t"} and unfolded:
+                unfolded[-1] += b" " + text.strip()
+            elif text:
+                unfolded.append(text)
+        split = (line.split(b":", 1) for line in unfolded if b":" in line)
+        return [(name, value.strip()) for name, value in split]
+
+    def is_until_close(self) -> bool:
+        """Is the end of the connection the only sign that a body is complete?"""
+        names = {name.lower() for name, _ in self.pairs()}
+        return not names & {b"content-length", b"transfer-encoding"}
+
+
+def headers_of(pairs: Iterable[tuple[bytes, bytes]]) -> Headers:
+    """Return the headers that a response shows."""
+    return Headers([pair for pair in pairs if pair[0].lower() not in HOP_BY_HOP])
+
+
+def content_length(headers: Headers) -> int | None:
+    """Return the announced size of a body in bytes, or None."""
+    value = headers.get(b"Content-Length")
+    return int(value) if value is not None and value.isdigit() else None
+
+
+def target_of(url: str) -> Target:
+    """Take *url* apart without changing how it is spelled.
+
+    Raises:
+        UnsupportedURLSchemeError: If it is not http or https, or names no host.
+    """
+    parts = urlsplit(url)
+    try:
+        port = parts.port
+    except ValueError as error:
+        raise UnsupportedURLSchemeError(f"{url}: {error}") from error
+    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
+        raise UnsupportedURLSchemeError(f"{url}: no http or https URL of a host")
+    host = parts.hostname
+    if not host.isascii():
+        host = host.encode("idna").decode("ascii")
+    netloc = f"[{host}]" if ":" in host else host
+    if port is not None and port != _DEFAULT_PORTS[parts.scheme]:
+        netloc += f":{port}"
+    if "@" in parts.netloc:
+        netloc = parts.netloc.rpartition("@")[0] + "@" + netloc
+    rest = urldefrag(url)[0].partition("://")[2]
+    start = re.search(r"[/?]", rest)
+    path = rest[start.start() :] if start else "/"
+    return Target(
+        scheme=parts.scheme,
+        host=host,
+        port=port or _DEFAULT_PORTS[parts.scheme],
+        origin=f"{parts.scheme}://{netloc}/",
+        path=path if path.startswith("/") else "/" + path,
+    )
+
+
+def route_of(request: Request, bind: tuple[str, int] | None) -> Route:
+    """Return the way of *request*.
+
+    Args:
+        request: Its meta ``proxy`` and ``bindaddress`` and its header
+            ``Proxy-Authorization`` count.
+        bind: Local address if the request names none.
+    """
+    own = request.meta.get("bindaddress")
+    bind = bind_address(own) if own else bind
+    proxy = request.meta.get("proxy")
+    if not proxy:
+        return Route(bind=bind)
+    auth = request.headers.get(b"Proxy-Authorization")
+    return Route(add_http_if_no_scheme(proxy), auth, bind)
+
+
+def bind_address(value: str | Sequence[Any] | None) -> tuple[str, int] | None:
+    """Return address and port of a setting that may be either or both."""
+    if not value:
+        return None
+    if isinstance(value, str):
+        return value, 0
+    return str(value[0]), int(value[1])
+
+
+def is_tunnel(target: Target, route: Route) -> bool:
+    """Does the proxy only pass bytes on, after a CONNECT?"""
+    return is_http_proxy(route) and target.scheme == "https"
+
+
+def is_http_proxy(route: Route) -> bool:
+    """Is there a proxy that speaks HTTP, and not SOCKS?"""
+    return bool(route.proxy and route.proxy.startswith("http"))
+
+
+def tls_options(settings: BaseSettings) -> list[Option]:
+    """Return what the settings say about certificates, versions and ciphers.
+
+    Raises:
+        ValueError: If a version is not one of TLSv1.0 to TLSv1.3.
+    """
+    verify = settings.getbool("DOWNLOAD_VERIFY_CERTIFICATES")
+    versions = _tls_version(settings, "DOWNLOAD_TLS_MIN_VERSION", 0)
+    versions |= _tls_version(settings, "DOWNLOAD_TLS_MAX_VERSION", 1)
+    options: list[Option] = [
+        (pycurl.SSL_VERIFYPEER, int(verify)),
+        (pycurl.SSL_VERIFYHOST, 2 if verify else 0),
+        (pycurl.PROXY_SSL_VERIFYPEER, int(verify)),
+        (pycurl.PROXY_SSL_VERIFYHOST, 2 if verify else 0),
+        (pycurl.SSLVERSION, versions),
+        (pycurl.OPT_CERTINFO, 1),
+    ]
+    if ciphers := settings["DOWNLOADER_CLIENT_TLS_CIPHERS"]:
+        options.append((pycurl.SSL_CIPHER_LIST, ciphers))
+    if verify:
+        # A pycurl wheel brings a libcurl that looks where its builder kept the
+        # certificates; the ones to trust are this system's.
+        paths = ssl.get_default_verify_paths()
+        if paths.cafile:
+            options.append((pycurl.CAINFO, paths.cafile))
+            options.append((pycurl.PROXY_CAINFO, paths.cafile))
+        if paths.capath:
+            options.append((pycurl.CAPATH, paths.capath))
+            options.append((pycurl.PROXY_CAPATH, paths.capath))
+    return options
+
+
+def _tls_version(settings: BaseSettings, name: str, which: int) -> int:
+    value = settings[name]
+    if value is None:
+        return 0
+    try:
+        return int(_TLS_VERSIONS[value][which])
+    except KeyError as error:
+        raise ValueError(f"Unknown {name} value: {value}") from error
+
+
+def connection_options(target: Target, route: Route) -> list[Option]:
+    """Return how to reach *target*; the addresses of names come separately."""
+    options: list[Option] = [
+        (pycurl.URL, target.origin),
+        (pycurl.NOSIGNAL, 1),
+        (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),
+        (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
+        # An empty string, because None would let the environment choose.
+        (pycurl.PROXY, route.proxy or ""),
+        (pycurl.NOPROXY, ""),
+        (pycurl.HEADEROPT, pycurl.HEADER_SEPARATE),
+    ]
+    if route.proxy:
+        auth = route.proxy_authorization
+        lines = [b"Proxy-Connection:", b"User-Agent:"]
+        lines += [_line(b"Proxy-Authorization", auth)] if auth else []
+        options.append((pycurl.PROXYHEADER, lines))
+    if route.bind:
+        address, port = route.bind
+        options.append((pycurl.INTERFACE, f"host!{address}"))
+        if port:
+            options.append((pycurl.LOCALPORT, port))
+    return options
+
+
+def message_options(request: Request, target: Target, route: Route) -> list[Option]:
+    """Return what to send: the line, the headers and the body of *request*.
+
+    Raises:
+        ValueError: If the method is not a token, which could smuggle in a request.
+    """
+    if not _METHOD.fullmatch(request.method):
+        raise ValueError(f"Invalid method {request.method!r}")
+    through = is_http_proxy(route) and not is_tunnel(target, route)
+    line = urldefrag(request.url)[0] if through else target.path
+    options: list[Option] = [
+        (pycurl.REQUEST_TARGET, line),
+        (pycurl.PATH_AS_IS, 1),
+        (pycurl.HTTPHEADER, header_lines(request)),
+    ]
+    if request.body or request.method in {"POST", "PUT"}:
+        options.append((pycurl.POSTFIELDS, request.body))
+    elif request.method == "HEAD":
+        options.append((pycurl.NOBODY, 1))
+    options.append((pycurl.CUSTOMREQUEST, request.method))
+    return options
+
+
+def header_lines(request: Request) -> list[bytes]:
+    """Return the headers of *request* as libcurl takes them.
+
+    A name alone takes back a header that libcurl would add by itself.
+    """
+    lines = [
+        _line(name, value)
+        for name, values in request.headers.items()
+        if name != b"Proxy-Authorization"
+        for value in values
+    ]
+    own = (b"Accept", b"Content-Type", b"Expect", b"Proxy-Connection", b"User-Agent")
+    lines += [name + b":" for name in own if not request.headers.getlist(name)]
+    return lines
+
+
+def _line(name: bytes, value: bytes) -> bytes:
+    # A line break in a value would start a header, or a request, of its own.
+    value = b" ".join(value.splitlines())
+    return name + b": " + value if value.strip() else name + b";"
+
+
+def error_from(code: int, message: str, url: str, timeout_s: float) -> Exception:
+    """Return Scrapy's exception for an error of libcurl.
+
+    Args:
+        code: A ``CURLE_`` code.
+        message: libcurl's words.
+        url: The request's URL.
+        timeout_s: Time that the request was given.
+
+    References:
+        https://curl.se/libcurl/c/libcurl-errors.html
+    """
+    if code == pycurl.E_OPERATION_TIMEDOUT:
+        return DownloadTimeoutError(
+            f"Getting {url} took longer than {timeout_s} seconds."
+        )
+    kinds: dict[int, type[Exception]] = {
+        pycurl.E_URL_MALFORMAT: UnsupportedURLSchemeError,
+        pycurl.E_COULDNT_RESOLVE_HOST: CannotResolveHostError,
+        pycurl.E_COULDNT_RESOLVE_PROXY: CannotResolveHostError,
+        pycurl.E_COULDNT_CONNECT: DownloadConnectionRefusedError,
+    }
+    return kinds.get(code, DownloadFailedError)(f"{url}: {message}")

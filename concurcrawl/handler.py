@@ -1,0 +1,227 @@
+"""Scrapy's download handler for http and https that blocks threads, not the reactor."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import pycurl
+from pydispatch.dispatcher import (  # type: ignore[import-untyped]
+    getAllReceivers,
+    liveReceivers,
+)
+from scrapy import signals
+from scrapy.core.downloader.handlers.base import BaseDownloadHandler
+from scrapy.exceptions import ResponseDataLossError, StopDownload
+from scrapy.utils.defer import maybe_deferred_to_future
+from twisted.internet.defer import DeferredSemaphore
+from twisted.python.failure import Failure
+
+from concurcrawl import curl
+from concurcrawl.config import Config
+from concurcrawl.connections import ClientPool
+from concurcrawl.threads import LoopThreads, ReactorThreads, Threads
+from concurcrawl.transfer import Limits, Plan, Transfer
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+    from scrapy import Request
+    from scrapy.crawler import Crawler
+    from scrapy.http import Response
+
+logger = logging.getLogger(__name__)
+
+#: For a request that names no ``download_timeout``, as in Scrapy's handlers.
+DEFAULT_TIMEOUT_S = 10.0
+#: How long addresses are kept: as long as libcurl would.
+DNS_CACHE_S = 60.0
+DNS_CACHE_NAMES = 10_000
+
+#: The handlers of http and of https are two, what they may have in flight is one.
+_slots: WeakKeyDictionary[Crawler, DeferredSemaphore] = WeakKeyDictionary()
+
+
+class ThreadedDownloadHandler(BaseDownloadHandler):
+    """Downloads with libcurl, one blocked thread a request.
+
+    The thread reads the response and builds it; the reactor's thread hands requests
+    out and responses on, and sends signals if somebody receives them.
+
+    Args:
+        crawler: Its settings count as they do for Scrapy's own handlers;
+            ``CONCURCRAWL_THREADS`` limits the downloads at a time.
+    """
+
+    lazy = True
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
+        settings = crawler.settings
+        self._width = Config.from_settings(settings).threads
+        self._has_reactor = settings.getbool("TWISTED_REACTOR_ENABLED")
+        self._limits = Limits.from_settings(settings)
+        self._tls = curl.tls_options(settings)
+        self._bind = curl.bind_address(settings.get("DOWNLOAD_BIND_ADDRESS"))
+        self._caches_dns = settings.getbool("DNSCACHE_ENABLED")
+        self._addresses: dict[str, tuple[float, list[str]]] = {}
+        self._clients = ClientPool(self._width)
+        self._transfers: set[Transfer] = set()
+        self._has_warned_of_loss = False
+        self._threads: Threads | None = None
+
+    async def download_request(self, request: Request) -> Response:
+        """Download *request*.
+
+        Raises:
+            Exception: What Scrapy's own handlers raise, see ``scrapy.exceptions``.
+        """
+        target = curl.target_of(request.url)
+        route = curl.route_of(request, self._bind)
+        slots = _slots.get(self.crawler)
+        if slots is None:
+            slots = _slots[self.crawler] = DeferredSemaphore(self._width)
+        await maybe_deferred_to_future(slots.acquire())
+        try:
+            timeout_s = request.meta.get("download_timeout") or DEFAULT_TIMEOUT_S
+            started_s = time.monotonic()
+            options = [
+                *self._tls,
+                *curl.connection_options(target, route),
+                *await self._address_options(target, route, timeout_s),
+            ]
+            plan = Plan(
+                request=request,
+                target=target,
+                route=route,
+                options=options,
+                limits=self._limits.of(request.meta),
+                timeout_s=timeout_s,
+                left_s=started_s + timeout_s - time.monotonic(),
+                heard=self._heard(),
+                wraps_certificate=self._has_reactor,
+            )
+            return await self._run(plan)
+        finally:
+            slots.release()
+
+    async def close(self) -> None:
+        """End the downloads under way and close the connections; wait for neither."""
+        self._abort_all()
+        self._clients.close()
+        if self._threads is not None:
+            self._threads.close()
+
+    async def _run(self, plan: Plan) -> Response:
+        def listen(
+            verdict: Future[StopDownload | None], signal: object, **told: Any
+        ) -> None:
+            threads.tell(lambda: self._send(verdict, signal, plan.request, told))
+
+        threads = self._started_threads()
+        transfer = Transfer(plan, self._clients, listen)
+        self._transfers.add(transfer)
+        try:
+            return await threads.run(transfer.run)
+        except ResponseDataLossError:
+            self._warn_of_loss(plan.request)
+            raise
+        finally:
+            # Nothing is left to abort unless this was cancelled.
+            transfer.abort()
+            self._transfers.discard(transfer)
+            self._count(transfer)
+
+    def _started_threads(self) -> Threads:
+        if self._threads is None:
+            self._threads = (
+                ReactorThreads() if self._has_reactor else LoopThreads(self._width)
+            )
+            # A stop without a close (Ctrl-C twice) would wait for blocked threads.
+            self._threads.at_exit(self._abort_all)
+        return self._threads
+
+    def _abort_all(self) -> None:
+        for transfer in tuple(self._transfers):
+            transfer.abort()
+
+    def _count(self, transfer: Transfer) -> None:
+        stats = self.crawler.stats
+        assert stats is not None
+        stats.inc_value("concurcrawl/handler/requests")
+        stats.inc_value("concurcrawl/handler/connections", transfer.connects)
+        for level, message in transfer.notes:
+            logger.log(level, message)
+
+    def _warn_of_loss(self, request: Request) -> None:
+        if not self._has_warned_of_loss:
+            self._has_warned_of_loss = True
+            logger.warning(
+                "Got data loss in %s. To have such responses with the flag 'dataloss' "
+                "instead of an error, set DOWNLOAD_FAIL_ON_DATALOSS = False. Further "
+                "losses are not logged.",
+                request.url,
+            )
+
+    def _heard(self) -> frozenset[object]:
+        """Return the signals that somebody receives; the others need no thread hop."""
+        sender = self.crawler.signals.sender
+        return frozenset(
+            signal
+            for signal in (signals.headers_received, signals.bytes_received)
+            if any(True for _ in liveReceivers(getAllReceivers(sender, signal)))
+        )
+
+    def _send(
+        self,
+        verdict: Future[StopDownload | None],
+        signal: object,
+        request: Request,
+        told: dict[str, Any],
+    ) -> None:
+        if not verdict.set_running_or_notify_cancel():
+            return
+        answers = self.crawler.signals.send_catch_log(
+            signal=signal, request=request, spider=self.crawler.spider, **told
+        )
+        stops = (
+            answer.value
+            for _, answer in answers
+            if isinstance(answer, Failure) and isinstance(answer.value, StopDownload)
+        )
+        stop = next(stops, None)
+        if stop is not None:
+            logger.debug("Download stopped for %s from a signal handler", request)
+        verdict.set_result(stop)
+
+    async def _address_options(
+        self, target: curl.Target, route: curl.Route, timeout_s: float
+    ) -> list[curl.Option]:
+        if route.proxy and not curl.is_http_proxy(route):
+            return []  # a SOCKS proxy: libcurl knows which side looks up what
+        place = curl.target_of(route.proxy) if route.proxy else target
+        if _is_address(place.host):
+            return []
+        now_s = time.monotonic()
+        valid_until_s, found = self._addresses.get(place.host, (0.0, []))
+        if valid_until_s < now_s:
+            found = await self._resolve(place, timeout_s)
+            if self._caches_dns:
+                if len(self._addresses) >= DNS_CACHE_NAMES:
+                    self._addresses.clear()
+                self._addresses[place.host] = now_s + DNS_CACHE_S, found
+        return [(pycurl.RESOLVE, [f"{place.host}:{place.port}:{','.join(found)}"])]
+
+    async def _resolve(self, place: curl.Target, timeout_s: float) -> list[str]:
+        return await self._started_threads().resolve(place.host, place.port, timeout_s)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,174 @@
+"""Threads for blocking calls, with a reactor or without one."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from abc import ABC, abstractmethod
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from scrapy.exceptions import CannotResolveHostError, DownloadTimeoutError
+from scrapy.utils.defer import maybe_deferred_to_future
+from twisted.internet.defer import Deferred
+from twisted.internet.error import DNSLookupError
+from twisted.internet.error import TimeoutError as TwistedTimeoutError
+from twisted.internet.interfaces import IResolutionReceiver
+from zope.interface import implementer  # type: ignore[import-untyped]
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from twisted.internet.interfaces import IAddress, IHostResolution
+
+_T = TypeVar("_T")
+
+
+class Threads(ABC):
+    """Threads beside an event loop. Used in the loop's thread, but for :meth:`tell`."""
+
+    @abstractmethod
+    async def run(self, blocking: Callable[[], _T]) -> _T:
+        """Run *blocking* in a thread. Cancelling this does not end the thread."""
+
+    @abstractmethod
+    def tell(self, call: Callable[[], object]) -> None:
+        """Have *call* run in the loop's thread soon. Safe in every thread."""
+
+    @abstractmethod
+    async def resolve(self, host: str, port: int, timeout_s: float) -> list[str]:
+        """Return the addresses of *host*, at least one.
+
+        Raises:
+            CannotResolveHostError: If there is none.
+            DownloadTimeoutError: If it takes longer than *timeout_s*.
+        """
+
+    @abstractmethod
+    def at_exit(self, call: Callable[[], object]) -> None:
+        """Have *call* run before the end of the process waits for the threads."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Take no more work and forget what :meth:`at_exit` was told."""
+
+
+class ReactorThreads(Threads):
+    """The reactor's own thread pool."""
+
+    def __init__(self) -> None:
+        # Not at import time: this installs a reactor if there is none.
+        from twisted.internet import reactor
+
+        self._reactor: Any = reactor
+        self._exit_triggers: list[Any] = []
+
+    async def run(self, blocking: Callable[[], _T]) -> _T:
+        """Run *blocking* in the pool."""
+        # Imports the reactor as well.
+        from twisted.internet.threads import deferToThreadPool
+
+        pool = self._reactor.getThreadPool()
+        deferred = deferToThreadPool(self._reactor, pool, blocking)
+        return await maybe_deferred_to_future(deferred)
+
+    def tell(self, call: Callable[[], object]) -> None:
+        """Have *call* run in the reactor's thread."""
+        self._reactor.callFromThread(call)
+
+    async def resolve(self, host: str, port: int, timeout_s: float) -> list[str]:
+        """Look *host* up as Scrapy's own handlers do."""
+        # By the reactor and not by libcurl, so that Scrapy's DNS settings count and
+        # names mean what they mean to Scrapy's own handlers.
+        receiver = _Addresses()
+        self._reactor.nameResolver.resolveHostName(receiver, host, portNumber=port)
+        receiver.found.addTimeout(timeout_s, self._reactor)
+        try:
+            found = await maybe_deferred_to_future(receiver.found)
+        except TwistedTimeoutError as error:
+            raise DownloadTimeoutError(
+                f"Looking up {host} took longer than {timeout_s} seconds."
+            ) from error
+        except DNSLookupError as error:
+            raise CannotResolveHostError(f"{host}: {error}") from error
+        if not found:
+            raise CannotResolveHostError(f"{host}: no address found")
+        return found
+
+    def at_exit(self, call: Callable[[], object]) -> None:
+        """Have *call* run before the reactor joins its pool."""
+        trigger = self._reactor.addSystemEventTrigger("before", "shutdown", call)
+        self._exit_triggers.append(trigger)
+
+    def close(self) -> None:
+        """Leave the pool to the reactor."""
+        while self._exit_triggers:
+            try:
+                self._reactor.removeSystemEventTrigger(self._exit_triggers.pop())
+            except ValueError:  # the reactor is stopping: it has been called
+                continue
+
+
+@implementer(IResolutionReceiver)
+class _Addresses:
+    """Gathers what a name resolver finds."""
+
+    def __init__(self) -> None:
+        self.found: Deferred[list[str]] = Deferred()
+        self._hosts: list[str] = []
+
+    def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:  # noqa: N802, N803 - Twisted's names
+        """Know that it has begun; nothing to do."""
+
+    def addressResolved(self, address: IAddress) -> None:  # noqa: N802
+        """Keep one address."""
+        host = getattr(address, "host", None)
+        if host and host not in self._hosts:
+            self._hosts.append(host)
+
+    def resolutionComplete(self) -> None:  # noqa: N802
+        """Hand over what was found."""
+        if not self.found.called:
+            self.found.callback(self._hosts)
+
+
+class LoopThreads(Threads):
+    """An executor beside the running asyncio loop, for Scrapy without a reactor.
+
+    Not the loop's default executor: that has five threads on a small machine.
+
+    Args:
+        count: Threads at most.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._executor = ThreadPoolExecutor(count, thread_name_prefix="download")
+
+    async def run(self, blocking: Callable[[], _T]) -> _T:
+        """Run *blocking* in the executor."""
+        return await self._loop.run_in_executor(self._executor, blocking)
+
+    def tell(self, call: Callable[[], object]) -> None:
+        """Have *call* run in the loop."""
+        self._loop.call_soon_threadsafe(call)
+
+    async def resolve(self, host: str, port: int, timeout_s: float) -> list[str]:
+        """Look *host* up as asyncio does."""
+        look_up = self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        try:
+            found = await asyncio.wait_for(look_up, timeout_s)
+        except TimeoutError as error:
+            raise DownloadTimeoutError(
+                f"Looking up {host} took longer than {timeout_s} seconds."
+            ) from error
+        except (OSError, UnicodeError) as error:
+            raise CannotResolveHostError(f"{host}: {error}") from error
+        return list(dict.fromkeys(str(address[0]) for *_, address in found))
+
+    def at_exit(self, call: Callable[[], object]) -> None:
+        """Do nothing: asyncio cancels every task before it ends, which aborts each."""
+
+    def close(self) -> None:
+        """Drop what has not begun and wait for nothing."""
+        self._executor.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,335 @@
+"""One request in one thread: what libcurl reads becomes a response or an error."""
+
+from __future__ import annotations
+
+import logging
+import time
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import ip_address
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Protocol, Self
+from urllib.parse import urldefrag
+
+import pycurl
+from scrapy import signals
+from scrapy.exceptions import (
+    DownloadCancelledError,
+    ResponseDataLossError,
+    StopDownload,
+)
+from scrapy.responsetypes import responsetypes
+
+from concurcrawl import curl
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scrapy import Request
+    from scrapy.http import Headers, Response
+    from scrapy.settings import BaseSettings
+
+    from concurcrawl.connections import ClientPool, CurlClient
+
+#: What a callback of libcurl returns to end the transfer.
+_END = -1
+#: What libcurl takes as milliseconds at most.
+_MAX_MS = 2**31 - 1
+_LOSSES = {
+    pycurl.E_PARTIAL_FILE,
+    pycurl.E_RECV_ERROR,
+    pycurl.E_GOT_NOTHING,
+    pycurl.E_FTP_WEIRD_SERVER_REPLY,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of a body is welcome.
+
+    Attributes:
+        max_bytes: Above it the download is cancelled; 0 means no limit.
+        warn_bytes: Above it one warning is logged; 0 means never.
+        fails_on_dataloss: Is a body that was cut short an error?
+    """
+
+    max_bytes: int
+    warn_bytes: int
+    fails_on_dataloss: bool
+
+    @classmethod
+    def from_settings(cls, settings: BaseSettings) -> Self:
+        """Read the limits of all requests."""
+        return cls(
+            settings.getint("DOWNLOAD_MAXSIZE"),
+            settings.getint("DOWNLOAD_WARNSIZE"),
+            settings.getbool("DOWNLOAD_FAIL_ON_DATALOSS"),
+        )
+
+    def of(self, meta: Mapping[str, Any]) -> Limits:
+        """Return the limits of the request with this *meta*."""
+        return Limits(
+            meta.get("download_maxsize", self.max_bytes),
+            meta.get("download_warnsize", self.warn_bytes),
+            meta.get("download_fail_on_dataloss", self.fails_on_dataloss),
+        )
+
+
+class Listener(Protocol):
+    """Sends a signal in the loop's thread, where Scrapy's receivers expect it."""
+
+    def __call__(
+        self, verdict: Future[StopDownload | None], signal: object, **told: Any
+    ) -> None:
+        """Put into *verdict* what a receiver decided, from the loop's thread."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """All that a thread needs to know to make a request.
+
+    Attributes:
+        request: What is asked.
+        target: Where it goes.
+        route: Which way.
+        options: What libcurl is told of all requests.
+        limits: What of the body is welcome.
+        timeout_s: Time for all of it, as the request says; named in the error.
+        left_s: What is left of it.
+        heard: Signals that somebody receives.
+        wraps_certificate: Is the certificate Twisted's object, or DER?
+    """
+
+    request: Request
+    target: curl.Target
+    route: curl.Route
+    options: list[curl.Option]
+    limits: Limits
+    timeout_s: float
+    left_s: float
+    heard: frozenset[object]
+    wraps_certificate: bool
+
+
+class Transfer:
+    """One request, made by :meth:`run` in a thread and ended early by :meth:`abort`.
+
+    Attributes:
+        connects: Connections that it opened.
+        notes: What is to be logged; kept for the loop's thread, because logging
+            counts in Scrapy's stats.
+    """
+
+    def __init__(self, plan: Plan, clients: ClientPool, listener: Listener) -> None:
+        self._plan = plan
+        self._clients = clients
+        self._listener = listener
+        self.connects = 0
+        self.notes: list[tuple[int, str]] = []
+        self._lock = Lock()
+        self._client: CurlClient | None = None
+        self._verdict: Future[StopDownload | None] | None = None
+        self._aborted = False
+        self._started_s = 0.0
+        self._head = curl.Head()
+        self._headers: Headers | None = None
+        self._is_request_sent = not curl.is_tunnel(plan.target, plan.route)
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._warned = False
+        self._stop: StopDownload | None = None
+        self._refusal: Exception | None = None
+        self._is_complete_early = False
+
+    def abort(self) -> None:
+        """End the transfer; from any thread, also before it began or after it ended."""
+        with self._lock:
+            self._aborted = True
+            client, verdict = self._client, self._verdict
+        if verdict is not None:
+            verdict.cancel()
+        if client is not None:
+            client.hang_up()
+
+    def run(self) -> Response:
+        """Make the request and block until its response is there.
+
+        Raises:
+            Exception: One of Scrapy's download errors, or ``StopDownload``.
+        """
+        self._started_s = time.monotonic()
+        plan = self._plan
+        client = self._clients.lend(plan.route, plan.target.origin)
+        with self._lock:
+            self._client = client
+            if self._aborted:
+                client.hang_up()
+        try:
+            error = self._perform(client)
+            return self._response_or_raise(client, error)
+        finally:
+            with self._lock:
+                self._client = None
+            if self._aborted:
+                client.close()
+            else:
+                self._clients.take_back(client)
+
+    def _perform(self, client: CurlClient) -> pycurl.error | None:
+        plan = self._plan
+        options = [
+            *plan.options,
+            *curl.message_options(plan.request, plan.target, plan.route),
+            (pycurl.TIMEOUT_MS, min(_MAX_MS, max(1, int(plan.left_s * 1000)))),
+        ]
+        if not self._is_request_sent:
+            options.append((pycurl.PREREQFUNCTION, self._on_connected))
+        try:
+            client.perform(plan.target.origin, options, self._on_header, self._on_chunk)
+        except pycurl.error as error:
+            return error
+        finally:
+            self.connects = client.connects
+        return None
+
+    def _response_or_raise(
+        self, client: CurlClient, error: pycurl.error | None
+    ) -> Response:
+        if self._aborted:
+            raise DownloadCancelledError(f"{self._plan.request}: cancelled")
+        if self._refusal is not None:
+            raise self._refusal
+        if self._stop is not None:
+            response = self._response(client, ["download_stopped"])
+            if self._stop.fail:
+                self._stop.response = response
+                raise self._stop
+            return response
+        if error is None or self._is_complete_early:
+            return self._response(client, self._flags())
+        code, message = error.args
+        if self._headers is None or code not in _LOSSES:
+            raise curl.error_from(
+                code, message, self._plan.request.url, self._plan.timeout_s
+            ) from error
+        if self._plan.limits.fails_on_dataloss:
+            raise ResponseDataLossError(message) from error
+        return self._response(client, ["dataloss"])
+
+    def _flags(self) -> list[str]:
+        has_body = self._plan.request.method != "HEAD" and self._head.status not in {
+            204,
+            304,
+        }
+        # Scrapy's word for a body of which nobody can say whether it is whole.
+        return ["partial"] if has_body and self._head.is_until_close() else []
+
+    def _response(self, client: CurlClient, flags: list[str]) -> Response:
+        assert self._headers is not None
+        url = urldefrag(self._plan.request.url)[0]
+        body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
+        der = client.certificate() if self._plan.target.scheme == "https" else None
+        kind = responsetypes.from_args(headers=self._headers, url=url, body=body)
+        return kind(
+            url=url,
+            status=self._head.status,
+            headers=self._headers,
+            body=body,
+            flags=flags,
+            certificate=_certificate(der)
+            if der and self._plan.wraps_certificate
+            else der,
+            ip_address=ip_address(client.ip_address),
+            protocol=self._head.protocol,
+        )
+
+    def _on_connected(self, *_: object) -> int:
+        # What came before is the proxy's answer to CONNECT.
+        self._is_request_sent = True
+        self._head = curl.Head()
+        return int(pycurl.PREREQFUNC_OK)
+
+    def _on_header(self, line: bytes) -> int | None:
+        if self._headers is not None:
+            return None  # a trailer; Scrapy shows none
+        self._head.lines.append(line)
+        if line.strip(b"\r\n"):
+            return None
+        if self._head.status < 200 or not self._is_request_sent:
+            self._head = curl.Head()
+            return None
+        return self._on_head()
+
+    def _on_head(self) -> int | None:
+        request = self._plan.request
+        request.meta["download_latency"] = time.monotonic() - self._started_s
+        self._headers = curl.headers_of(self._head.pairs())
+        size = curl.content_length(self._headers)
+        if self._is_stopped(
+            signals.headers_received, headers=self._headers, body_length=size
+        ):
+            return _END
+        if request.method == "HEAD":
+            # libcurl waits for the body that the length promises if the request had
+            # one itself, because then it does not know that this is a HEAD.
+            self._is_complete_early = bool(request.body)
+            return _END if self._is_complete_early else None
+        return self._check_size(size or 0, "Expected to receive")
+
+    def _on_chunk(self, chunk: bytes) -> int | None:
+        self._chunks.append(chunk)
+        self._size += len(chunk)
+        if self._is_stopped(signals.bytes_received, data=chunk):
+            return _END
+        return self._check_size(self._size, "Received")
+
+    def _check_size(self, size: int, verb: str) -> int | None:
+        limits, request = self._plan.limits, self._plan.request
+        text = (
+            f"{verb} {size} bytes which is larger than download {{}} size ({{}}) "
+            f"in request {request}."
+        )
+        if limits.max_bytes and size > limits.max_bytes:
+            self._chunks.clear()
+            message = text.format("max", limits.max_bytes)
+            self.notes.append((logging.WARNING, message))
+            self._refusal = DownloadCancelledError(message)
+            return _END
+        if limits.warn_bytes and size > limits.warn_bytes and not self._warned:
+            self._warned = True
+            self.notes.append((logging.WARNING, text.format("warn", limits.warn_bytes)))
+        return None
+
+    def _is_stopped(self, signal: object, **told: Any) -> bool:
+        """Ask the receivers of *signal*, if there are any, and wait for their word."""
+        if signal not in self._plan.heard:
+            return False
+        verdict: Future[StopDownload | None] = Future()
+        with self._lock:
+            if self._aborted:
+                return True
+            self._verdict = verdict
+        self._listener(verdict, signal, **told)
+        left_s = self._started_s + self._plan.left_s - time.monotonic()
+        try:
+            self._stop = verdict.result(max(0.0, left_s))
+        except CancelledError:
+            return True
+        except TimeoutError:
+            self._refusal = curl.error_from(
+                pycurl.E_OPERATION_TIMEDOUT,
+                "",
+                self._plan.request.url,
+                self._plan.timeout_s,
+            )
+            return True
+        return self._stop is not None
+
+
+@lru_cache(maxsize=64)
+def _certificate(der: bytes) -> Any:
+    # Late, because Scrapy without a reactor has no use for it.
+    from twisted.internet.ssl import Certificate
+
+    return Certificate.load(der)
