@@ -27,3 +27,95 @@ class ConfigError(ConcurcrawlError, ValueError):
 
     def __str__(self) -> str:
         return f"{self.name}={self.value!r}: must be {self.expected}"
+
+
+class NotShippableError(ConcurcrawlError):
+    """A request, an item or a spider cannot travel to another process.
+
+    Attributes:
+        what: It, in words.
+        reason: What the pickler said.
+    """
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(what, reason)
+        self.what = what
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what} cannot be sent to another process: {self.reason}. "
+            "Put plain values into it, or use MODE=serial, concurrent or async, "
+            "which stay in one process."
+        )
+
+
+class WorkerLostError(ConcurcrawlError):
+    """A worker ended before it had done what it was lent.
+
+    Attributes:
+        worker: Its name.
+    """
+
+    def __init__(self, worker: str) -> None:
+        super().__init__(worker)
+        self.worker = worker
+
+    def __str__(self) -> str:
+        return f"{self.worker} ended before it had finished its requests"
+
+
+class ListPageError(ConcurcrawlError):
+    """A page that should list countries holds none.
+
+    Attributes:
+        url: The page.
+    """
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.url = url
+
+    def __str__(self) -> str:
+        return (
+            f"no countries found on {self.url}: it has no table with class 'wikitable' "
+            "whose rows link to countries. Check in a browser that the address is that "
+            "of a list of countries; if it is, its markup is new to this version."
+        )
+
+
+class MirrorError(ConcurcrawlError):
+    """The mirror does not run, or does not answer."""
+
+
+class PoisonError(ConcurcrawlError):
+    """A request was set aside because workers died each time they held it.
+
+    Attributes:
+        deaths: How many.
+    """
+
+    def __init__(self, deaths: int) -> None:
+        super().__init__(deaths)
+        self.deaths = deaths
+
+    def __str__(self) -> str:
+        return f"{self.deaths} workers died while they did this request"
+
+
+class WorkersFailedError(ConcurcrawlError):
+    """Workers kept dying, so the crawl gives up.
+
+    Attributes:
+        restarts: How often one was replaced.
+    """
+
+    def __init__(self, restarts: int) -> None:
+        super().__init__(restarts)
+        self.restarts = restarts
+
+    def __str__(self) -> str:
+        return (
+            f"{self.restarts} workers died; the crawl ends. Look above for why the "
+            "first one did; raise CONCURCRAWL_MAX_RESTARTS if that is to be expected."
+        )

@@ -74,7 +74,8 @@ def plan(mode: Mode, config: Config, *, concurrent_requests: int) -> Plan:
             "https": THREADED_HANDLER,
         }
     if mode.has_workers:
-        settings["DOWNLOADER"] = "concurcrawl.workers.downloader.WorkersDownloader"
+        settings["DOWNLOADER"] = "concurcrawl.workers.supervisor.WorkersDownloader"
+        settings["SCHEDULER"] = "concurcrawl.workers.supervisor.SupervisorScheduler"
     return Plan(mode=mode, slots=slots, settings=settings)
 
 
@@ -83,6 +84,39 @@ def pool_threads(mode: Mode, slots: int, config: Config) -> int:
     if not mode.has_threads:
         return 0
     return (slots or config.threads) + SPARE_THREADS
+
+
+def hindrance(
+    planned: Plan, *, delay_s: float, per_domain: int, throttled: bool
+) -> str | None:
+    """Name the politeness settings that keep a mode from its requests in flight.
+
+    Args:
+        planned: The mode.
+        delay_s: ``DOWNLOAD_DELAY``.
+        per_domain: ``CONCURRENT_REQUESTS_PER_DOMAIN`` if somebody wrote it, else 0.
+        throttled: Whether AutoThrottle is on.
+
+    Returns:
+        One sentence, or None if nothing holds the mode back.
+    """
+    wanted = planned.in_flight
+    if wanted == 1:
+        return None
+    found = []
+    if 0 < per_domain and (not wanted or per_domain < wanted):
+        found.append(f"CONCURRENT_REQUESTS_PER_DOMAIN={per_domain}")
+    if delay_s > 0:
+        found.append(f"DOWNLOAD_DELAY={delay_s:g}")
+    if throttled:
+        found.append("AUTOTHROTTLE_ENABLED=True")
+    if not found:
+        return None
+    return (
+        f"MODE={planned.mode} could have {wanted or 'any number of'} requests in flight, "
+        f"but {' and '.join(found)} of this project holds it back on each site; "
+        "that is kept. If the site allows more, change it there."
+    )
 
 
 def _slots(mode: Mode, config: Config, concurrent_requests: int) -> tuple[int, ...]:
@@ -96,13 +130,13 @@ def _slots(mode: Mode, config: Config, concurrent_requests: int) -> tuple[int, .
         case Mode.PARALLEL:
             return (1,) * config.worker_count
         case Mode.HYBRID:
+            if concurrent_requests == 0:
+                return (config.threads,) * config.worker_count
             return _shares(concurrent_requests, config.worker_count)
 
 
 def _shares(total: int, workers: int) -> tuple[int, ...]:
     """Divide *total* slots, none of them empty, so that they sum up to it."""
-    if total == 0:
-        return (0,) * workers
     workers = min(workers, total)
     return tuple(
         total // workers + (index < total % workers) for index in range(workers)

@@ -1,0 +1,160 @@
+"""The one thing users enable: it turns ``MODE`` into Scrapy settings."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any, Self
+
+from scrapy.utils.deprecate import method_is_overridden
+from scrapy.spiders import Spider
+
+from concurcrawl import timeline
+from concurcrawl.config import Config
+from concurcrawl.errors import ConfigError
+from concurcrawl.modes import Mode, Plan, hindrance, plan, pool_threads
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+    from scrapy.settings import BaseSettings
+
+logger = logging.getLogger(__name__)
+
+#: What a mode means beats every other source: an add-on's own priority is below the
+#: project's, so a project with CONCURRENT_REQUESTS would make "serial" something else.
+_RANK = "cmdline"
+
+
+class Addon:
+    """Scrapy add-on; put ``{"concurcrawl.Addon": 500}`` in ``ADDONS``.
+
+    Without ``MODE`` it changes nothing.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Make one for *crawler*."""
+        return cls(crawler)
+
+    @classmethod
+    def update_pre_crawler_settings(cls, settings: BaseSettings) -> None:
+        """Do what must come before a reactor: size its pool, fork the workers' parent.
+
+        Raises:
+            SystemExit: With one sentence, if ``MODE`` or one of our settings is wrong.
+                Raised later, it would leave the exit code of a script at 0.
+        """
+        try:
+            planned = _plan(settings)
+        except ConfigError as error:
+            raise SystemExit(str(error)) from None
+        if planned is None:
+            return
+        _size_pool(settings, planned)
+        if planned.mode.has_workers:
+            from concurcrawl.workers import launch  # pulls in multiprocess
+
+            launch.prepare()
+
+    def update_settings(self, settings: BaseSettings) -> None:
+        """Write the settings of the mode.
+
+        Raises:
+            SystemExit: With one sentence, if ``MODE`` or one of our settings is wrong.
+        """
+        try:
+            planned = _plan(settings)
+        except ConfigError as error:
+            raise SystemExit(str(error)) from None
+        if planned is None:
+            return
+        _warn_if_without_start(self._crawler.spidercls)
+        _keep_politeness(settings, planned, self._crawler.spidercls)
+        _size_pool(settings, planned)
+        for name, value in planned.settings.items():
+            if isinstance(value, dict):
+                value = {**settings.getdict(name), **value}
+            settings.set(name, value, _RANK)
+        settings.set("CONCURCRAWL_SLOTS", list(planned.slots), _RANK)
+        if Config.from_settings(settings).records:
+            timeline.enable(settings, _RANK)
+        if settings["STATS_CLASS"] == "scrapy.statscollectors.MemoryStatsCollector":
+            settings.set(
+                "STATS_CLASS", "concurcrawl.stats.MergingStatsCollector", _RANK
+            )
+
+
+def chosen_mode(settings: BaseSettings) -> Mode | None:
+    """Return the mode that is set, or None if none is.
+
+    Raises:
+        ConfigError: If ``MODE`` is no mode.
+    """
+    value = settings.get("MODE")
+    if value is None or value == "":
+        return None
+    try:
+        return Mode(value)
+    except ValueError as error:
+        raise ConfigError("MODE", value, f"one of {', '.join(Mode)}") from error
+
+
+def _plan(settings: BaseSettings) -> Plan | None:
+    mode = chosen_mode(settings)
+    if mode is None:
+        return None
+    value: Any = settings.get("CONCURRENT_REQUESTS")
+    try:
+        concurrent_requests = int(value)
+        if concurrent_requests < 0:
+            raise ValueError
+    except (TypeError, ValueError) as error:
+        expected = "a whole number >= 0 (requests; 0 means no limit)"
+        raise ConfigError("CONCURRENT_REQUESTS", value, expected) from error
+    return plan(
+        mode,
+        Config.from_settings(settings),
+        concurrent_requests=concurrent_requests,
+    )
+
+
+def _size_pool(settings: BaseSettings, planned: Plan) -> None:
+    name = "REACTOR_THREADPOOL_MAXSIZE"
+    threads = pool_threads(planned.mode, max(planned.slots), Config.from_settings(settings))
+    if threads > settings.getint(name):
+        settings.set(name, threads, _RANK)
+
+
+def _keep_politeness(
+    settings: BaseSettings, planned: Plan, spidercls: type[Spider]
+) -> None:
+    """Lift Scrapy's default limit a site; keep and name a limit somebody wrote."""
+    name = "CONCURRENT_REQUESTS_PER_DOMAIN"
+    written = bool(settings.getpriority(name)) or hasattr(
+        spidercls, "max_concurrent_requests"
+    )
+    if not written:
+        settings.set(name, planned.in_flight or 1 << 30, _RANK)
+    sentence = hindrance(
+        planned,
+        delay_s=settings.getfloat("DOWNLOAD_DELAY"),
+        per_domain=settings.getint(name) if written else 0,
+        throttled=settings.getbool("AUTOTHROTTLE_ENABLED"),
+    )
+    if sentence:
+        logger.warning(sentence)
+
+
+def _warn_if_without_start(spidercls: type[Spider]) -> None:
+    # Scrapy 2.19 ends such a crawl as "finished" with no request and no word.
+    if hasattr(spidercls, "start_requests") and not method_is_overridden(
+        spidercls, Spider, "start"
+    ):
+        logger.warning(
+            "%s defines start_requests() but not start(): this Scrapy no longer calls "
+            "start_requests(), so nothing of it is crawled. Rename it to "
+            "'async def start(self)' and yield the requests.",
+            spidercls.__name__,
+        )

@@ -1,0 +1,205 @@
+"""Scrapy's scheduler over a frontier."""
+
+from __future__ import annotations
+
+import logging
+from itertools import count
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+from scrapy import signals
+from scrapy.core.scheduler import BaseScheduler
+from scrapy.dupefilters import RFPDupeFilter
+from scrapy.utils.asyncio import call_later
+from scrapy.utils.httpobj import urlparse_cached
+from scrapy.utils.misc import build_from_crawler, load_object
+
+from concurcrawl import records, timeline
+from concurcrawl.config import Config
+from concurcrawl.frontier.base import Entry
+from concurcrawl.frontier.limits import Limits
+from concurcrawl.frontier.sqlite import SqliteFrontier
+
+if TYPE_CHECKING:
+    from typing import TextIO
+
+    from scrapy import Request, Spider
+    from scrapy.crawler import Crawler
+    from scrapy.settings import BaseSettings
+    from scrapy.utils.asyncio import CallLaterResult
+    from twisted.internet.defer import Deferred
+
+    from concurcrawl.frontier.base import Frontier, Lease
+    from concurcrawl.records import Record
+
+logger = logging.getLogger(__name__)
+
+
+class FrontierScheduler(BaseScheduler):
+    """The scheduler of the modes of one process.
+
+    A request is lent when the engine gets it and done when the engine has let go of
+    it, which is after its callback's output was processed.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+        self._stats = crawler.stats
+        self._frontier: Frontier = SqliteFrontier(
+            self._limits(crawler.settings),
+            newest_first="Fifo" not in str(crawler.settings["SCHEDULER_MEMORY_QUEUE"]),
+        )
+        self._leases: dict[Request, Lease] = {}
+        self._objects: dict[bytes, Request] = {}
+        self._names = count()
+        self._timer: CallLaterResult | None = None
+        self._records: TextIO | None = None
+        self._records_path = Config.from_settings(crawler.settings).records
+        filter_cls = load_object(crawler.settings["DUPEFILTER_CLASS"])
+        self._own_filter = None
+        if filter_cls is not RFPDupeFilter:
+            self._own_filter = build_from_crawler(filter_cls, crawler)
+        # The frontier knows the duplicates; this one only says what it knows.
+        self._filter_log = RFPDupeFilter(
+            debug=crawler.settings.getbool("DUPEFILTER_DEBUG"),
+            fingerprinter=crawler.request_fingerprinter,
+        )
+        crawler.signals.connect(self._left_site, signals.request_left_downloader)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """See :class:`BaseScheduler`."""
+        return cls(crawler)
+
+    def open(self, spider: Spider) -> Deferred[None] | None:
+        """See :class:`BaseScheduler`."""
+        if self._records_path:
+            self._records = Path(self._records_path).open("w", encoding="utf-8")
+        return self._own_filter.open() if self._own_filter else None
+
+    def close(self, reason: str) -> Deferred[None] | None:
+        """See :class:`BaseScheduler`."""
+        self._settle()
+        if self._timer is not None:
+            self._timer.cancel()
+        self._frontier.close()
+        if self._records is not None:
+            self._records.close()
+        return self._own_filter.close(reason) if self._own_filter else None
+
+    def has_pending_requests(self) -> bool:
+        """See :class:`BaseScheduler`."""
+        return self._frontier.waiting() > 0
+
+    def enqueue_request(self, request: Request) -> bool:
+        """See :class:`BaseScheduler`."""
+        entry = self._entry(request, self._pack(request), self._key(request))
+        if entry is None:
+            return False
+        (added,) = self._frontier.push([entry])
+        self._note_pushed(request, added=added)
+        return added
+
+    def next_request(self) -> Request | None:
+        """See :class:`BaseScheduler`."""
+        self._settle()
+        lease = self._frontier.take()
+        if lease is None:
+            self._wake_in_time()
+            return None
+        request = self._unpack(lease)
+        self._leases[request] = lease
+        self._count("scheduler/dequeued")
+        return request
+
+    # What the supervisor's scheduler does otherwise -----------------------------
+
+    def _limits(self, settings: BaseSettings) -> Limits:
+        # Scrapy itself keeps DOWNLOAD_DELAY within one process, but not the limit a
+        # domain: its downloader starts what is queued before it counts it.
+        return Limits(in_flight=settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN"))
+
+    def _pack(self, request: Request) -> bytes:
+        name = b"%d" % next(self._names)
+        self._objects[name] = request  # nothing leaves the process: keep it as it is
+        return name
+
+    def _unpack(self, lease: Lease) -> Request:
+        request = self._objects.pop(lease.payload)
+        if self._records is not None:
+            timeline.begin(request, lease.queued_s)
+        return request
+
+    def _settle(self) -> None:
+        """Complete the leases of requests that the engine has let go of."""
+        slot = self._crawler.engine._slot
+        if slot is None or not self._leases:
+            return
+        for request in self._leases.keys() - slot.inprogress:
+            self._frontier.complete(self._leases.pop(request).ticket)
+            self.write(timeline.end(request, "main"))
+
+    # Common parts ---------------------------------------------------------------
+
+    def write(self, record: Record | None) -> None:
+        """Append *record*, if there is one, to the file of records."""
+        if record is not None and self._records is not None:
+            self._records.write(records.to_line(record))
+
+    def _key(self, request: Request) -> bytes | None:
+        if request.dont_filter or self._own_filter is not None:
+            return None
+        return self._crawler.request_fingerprinter.fingerprint(request)
+
+    def _entry(
+        self, request: Request, payload: bytes, key: bytes | None
+    ) -> Entry | None:
+        """Return what to push, or None if the project's own filter knows it."""
+        if self._own_filter is not None and not request.dont_filter:
+            if self._own_filter.request_seen(request):
+                self._own_filter.log(request, self._crawler.spider)
+                return None
+        slot = request.meta.get("download_slot")
+        return Entry(
+            key=key,
+            group=slot or urlparse_cached(request).hostname or "",
+            priority=request.priority,
+            is_start=bool(request.meta.get("is_start_request")),
+            payload=payload,
+        )
+
+    def _note_pushed(self, request: Request, *, added: bool) -> None:
+        if added:
+            self._count("scheduler/enqueued")
+        else:
+            assert self._crawler.spider is not None
+            self._filter_log.log(request, self._crawler.spider)
+
+    def _count(self, stat: str) -> None:
+        self._stats.inc_value(stat)
+        self._stats.inc_value(f"{stat}/memory")
+
+    def _left_site(self, request: Request) -> None:
+        lease = self._leases.get(request)
+        if lease is not None:
+            self._frontier.left_site(lease.ticket)
+
+    def _wake_in_time(self) -> None:
+        """Have the engine ask again when a delay is over."""
+        if self._timer is not None:
+            return
+        wait_s = self._frontier.ready_in_s()
+        if wait_s:
+            self._timer = call_later(wait_s, self._wake)
+
+    def _wake(self) -> None:
+        self._timer = None
+        wake(self._crawler)
+
+
+def wake(crawler: Crawler) -> None:
+    """Have the engine ask its scheduler for requests again."""
+    # Scrapy has no public name for this; without it the engine asks every 5 s.
+    slot = crawler.engine._slot
+    if slot is not None:
+        slot.nextcall.schedule()

@@ -1,0 +1,84 @@
+"""Stats that several processes write as one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from scrapy.statscollectors import MemoryStatsCollector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from scrapy.statscollectors import StatsCollector
+
+#: How a stat was written and which: ``("inc", "item_scraped_count")``.
+StatKey = tuple[str, str]
+
+
+def note(changes: dict[StatKey, Any], how: str, key: str, value: Any) -> None:
+    """Add one writing of a stat to *changes*.
+
+    Args:
+        changes: What was written since they were last sent, by way and key.
+        how: ``inc`` sums up, ``max`` and ``min`` keep one, ``set`` keeps the last.
+        key: The stat.
+        value: The increment, or the value.
+    """
+    place = (how, key)
+    if place not in changes or how == "set":
+        changes[place] = value
+    elif how == "inc":
+        changes[place] += value
+    else:
+        changes[place] = (max if how == "max" else min)(changes[place], value)
+
+
+def apply(changes: Mapping[StatKey, Any], stats: StatsCollector) -> None:
+    """Write *changes*, made in another process, into *stats*, as they were written."""
+    for (how, key), value in changes.items():
+        match how:
+            case "inc":
+                stats.inc_value(key, value)
+            case "max":
+                stats.max_value(key, value)
+            case "min":
+                stats.min_value(key, value)
+            case _:
+                stats.set_value(key, value)
+
+
+class MergingStatsCollector(MemoryStatsCollector):
+    """Scrapy's collector, which can also tell how each stat was written.
+
+    Attributes:
+        written: Called with way, key and value at each writing, in the process that
+            does it; None to tell nobody.
+    """
+
+    written: Callable[[str, str, Any], None] | None = None
+
+    def set_value(self, key: str, value: Any, spider: Any = None) -> None:
+        """See :meth:`StatsCollector.set_value`."""
+        super().set_value(key, value)
+        self._tell("set", key, value)
+
+    def inc_value(
+        self, key: str, count: int = 1, start: int = 0, spider: Any = None
+    ) -> None:
+        """See :meth:`StatsCollector.inc_value`."""
+        super().inc_value(key, count, start)
+        self._tell("inc", key, count)
+
+    def max_value(self, key: str, value: Any, spider: Any = None) -> None:
+        """See :meth:`StatsCollector.max_value`."""
+        super().max_value(key, value)
+        self._tell("max", key, value)
+
+    def min_value(self, key: str, value: Any, spider: Any = None) -> None:
+        """See :meth:`StatsCollector.min_value`."""
+        super().min_value(key, value)
+        self._tell("min", key, value)
+
+    def _tell(self, how: str, key: str, value: Any) -> None:
+        if self.written is not None:
+            self.written(how, key, value)

@@ -1,0 +1,1 @@
+"""Crawler processes: the supervisor's side, the workers' side, and what they say."""

@@ -1,0 +1,298 @@
+"""The supervisor's view of its workers: who has what, and what if one dies."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from concurcrawl.errors import PoisonError, WorkerLostError, WorkersFailedError
+from concurcrawl.workers import wire
+from concurcrawl.workers.launch import Launcher
+from concurcrawl.workers.wire import (
+    Failed,
+    Frames,
+    Job,
+    Lend,
+    Outcome,
+    Ready,
+    Stop,
+    frame,
+)
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable, Iterable, Sequence
+
+    from concurcrawl.frontier.base import Lease
+    from concurcrawl.workers.wire import ToWorker
+
+logger = logging.getLogger(__name__)
+
+#: How long workers may take to close their spiders before they are killed.
+_CLOSE_DEADLINE_S = 30.0
+
+
+@dataclass(slots=True)
+class Held:
+    """A lease that a worker has.
+
+    Attributes:
+        lease: It.
+        outcome: Set to what came of it.
+        deaths: Workers that have died while they held it.
+    """
+
+    lease: Lease
+    outcome: asyncio.Future[Outcome]
+    deaths: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tolerance:
+    """How much dying is borne.
+
+    Attributes:
+        deaths: Of workers that held one request, before that request is set aside.
+        restarts: Of workers in all, before the crawl gives up.
+    """
+
+    deaths: int
+    restarts: int
+
+
+class Worker(asyncio.Protocol):
+    """One worker process, seen from the supervisor.
+
+    Invariant: ``held`` has each lease that was sent and not yet answered.
+    """
+
+    def __init__(
+        self, name: str, slots: int, sock: socket.socket, pool: WorkerPool
+    ) -> None:
+        self.name = name
+        self.slots = slots
+        self.sock = sock
+        self.held: dict[int, Held] = {}
+        self.pid: int | None = None
+        self._pool = pool
+        self._frames = Frames()
+        self._transport: asyncio.Transport | None = None
+        self._backlog: list[bytes] = []
+
+    def send(self, message: ToWorker) -> None:
+        """Send *message*, as soon as we are connected."""
+        if self._transport is None:
+            self._backlog.append(frame(message))
+        else:
+            self._transport.write(frame(message))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See :class:`asyncio.Protocol`."""
+        self._transport = transport  # type: ignore[assignment]
+        for data in self._backlog:
+            self._transport.write(data)  # type: ignore[union-attr]
+        self._backlog.clear()
+
+    def data_received(self, data: bytes) -> None:
+        """See :class:`asyncio.Protocol`."""
+        for message in self._frames.feed(data):
+            match message:
+                case Outcome():
+                    self._pool.heard(self, message)
+                case Ready():
+                    self.pid = message.pid
+                case Failed():
+                    logger.error("%s cannot start:\n%s", self.name, message.reason)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See :class:`asyncio.Protocol`."""
+        self._pool.lost(self)
+
+
+@dataclass(slots=True)
+class _State:
+    is_stopping: bool = False
+    gave_up: bool = False
+    restarts: int = 0
+    next_number: int = 1
+    suspects: list[Held] = field(default_factory=list)
+
+
+class WorkerPool:
+    """Keeps as many workers as there are shares of slots, and divides leases.
+
+    All methods are called in the thread of the event loop.
+    """
+
+    def __init__(
+        self,
+        slots: Sequence[int],
+        crawl: bytes,
+        sys_path: tuple[str, ...],
+        tolerance: Tolerance,
+        on_news: Callable[[Worker, Outcome], None],
+    ) -> None:
+        """Start the workers. They import and open while we do.
+
+        Args:
+            slots: Requests in flight for each worker.
+            crawl: The encoded :class:`~concurcrawl.workers.wire.Crawl`.
+            sys_path: Where workers import from.
+            tolerance: How much dying is borne.
+            on_news: Told of all that workers say, before leases are answered.
+        """
+        self._crawl = crawl
+        self._sys_path = sys_path
+        self._tolerance = tolerance
+        self._on_news = on_news
+        self._launcher = Launcher()
+        self._state = _State()
+        self.greeting: Callable[[], list[ToWorker]] = list
+        self.on_room: Callable[[], None] = lambda: None
+        self.on_give_up: Callable[[], None] = lambda: None
+        self.workers = [self._launch(share) for share in slots]
+
+    async def connect(self) -> None:
+        """Begin to talk to the workers."""
+        for worker in list(self.workers):
+            await self._connect(worker)
+
+    def has_room(self, waiting: int) -> bool:
+        """Tell whether some worker should be lent another request.
+
+        Args:
+            waiting: How many requests wait. While there are plenty, each worker is
+                lent one more than it can do at a time, so that it never waits for us.
+        """
+        if self._state.suspects or self._state.gave_up:
+            return False
+        return any(self._room(worker, waiting) > 0 for worker in self.workers)
+
+    def lend(self, lease: Lease) -> asyncio.Future[Outcome]:
+        """Lend *lease* to the worker with the most room.
+
+        Returns:
+            What comes of it. Fails with :class:`PoisonError` or
+            :class:`WorkersFailedError` if nothing does.
+        """
+        held = Held(lease, asyncio.get_running_loop().create_future())
+        self._send(held, max(self.workers, key=lambda worker: self._room(worker, 1)))
+        return held.outcome
+
+    def tell_all(self, message: ToWorker, *, but: Worker | None = None) -> None:
+        """Send *message* to each worker except *but*."""
+        for worker in self.workers:
+            if worker is not but:
+                worker.send(message)
+
+    def heard(self, worker: Worker, outcome: Outcome) -> None:
+        """Take in what a worker said."""
+        self._on_news(worker, outcome)
+        if outcome.ticket is None:
+            return
+        held = worker.held.pop(outcome.ticket)
+        if not held.outcome.done():
+            held.outcome.set_result(outcome)
+        self._try_suspect()
+        self.on_room()
+
+    def lost(self, worker: Worker) -> None:
+        """Take in that a worker is gone: give what it held to others."""
+        if worker not in self.workers:
+            return
+        self.workers.remove(worker)
+        if self._state.is_stopping:
+            self._fail(worker.held.values(), WorkerLostError(worker.name))
+            return
+        logger.error(
+            "%s (process %s) died with %d request(s), which are done again.",
+            worker.name,
+            worker.pid or "unknown",
+            len(worker.held),
+        )
+        for held in worker.held.values():
+            held.deaths += 1
+            if held.deaths >= self._tolerance.deaths:
+                held.outcome.set_exception(PoisonError(held.deaths))
+            else:
+                self._state.suspects.append(held)
+        self._replace(worker)
+
+    def stop(self) -> None:
+        """Ask all workers to end when they have done what they hold."""
+        if not self._state.is_stopping:
+            self._state.is_stopping = True
+            self.tell_all(Stop())
+
+    async def close(self) -> None:
+        """Wait until all workers have ended; kill those that take too long."""
+        self.stop()
+        loop = asyncio.get_running_loop()
+        deadline_s = loop.time() + _CLOSE_DEADLINE_S
+        while self.workers and loop.time() < deadline_s:
+            await asyncio.sleep(0.005)
+        for worker in self.workers:
+            logger.error("%s does not end and is killed.", worker.name)
+        self._launcher.close()
+
+    def _launch(self, slots: int) -> Worker:
+        name = f"worker-{self._state.next_number}"
+        self._state.next_number += 1
+        sock = self._launcher.start()
+        sock.sendall(frame(Job(name, self._sys_path, slots, self._crawl)))
+        return Worker(name, slots, sock, self)
+
+    async def _connect(self, worker: Worker) -> None:
+        for message in self.greeting():
+            worker.send(message)
+        await wire.connect(worker.sock, lambda: worker)
+
+    def _replace(self, worker: Worker) -> None:
+        self._state.restarts += 1
+        if self._state.restarts > self._tolerance.restarts:
+            self._give_up()
+            return
+        successor = self._launch(worker.slots)
+        self.workers.append(successor)
+        connected = asyncio.ensure_future(self._connect(successor))
+        connected.add_done_callback(lambda _: self._try_suspect())
+
+    def _give_up(self) -> None:
+        self._state.gave_up = True
+        error = WorkersFailedError(self._state.restarts)
+        logger.error("%s", error)
+        self._fail(self._state.suspects, error)
+        for worker in self.workers:
+            self._fail(worker.held.values(), error)
+        self._state.suspects.clear()
+        self.on_give_up()
+
+    def _try_suspect(self) -> None:
+        """Lend a request whose worker died to a worker that has nothing else.
+
+        So the next death, if there is one, accuses that request alone.
+        """
+        if not self._state.suspects:
+            return
+        idle = next((worker for worker in self.workers if not worker.held), None)
+        if idle is not None:
+            self._send(self._state.suspects.pop(0), idle)
+            self.on_room()
+
+    def _send(self, held: Held, worker: Worker) -> None:
+        worker.held[held.lease.ticket] = held
+        lease = held.lease
+        worker.send(Lend(lease.ticket, lease.queued_s, lease.payload))
+
+    def _room(self, worker: Worker, waiting: int) -> int:
+        if any(held.deaths for held in worker.held.values()):
+            return 0
+        ahead = 1 if waiting >= 2 * len(self.workers) else 0
+        return worker.slots + ahead - len(worker.held)
+
+    def _fail(self, held: Iterable[Held], error: Exception) -> None:
+        for one in held:
+            if not one.outcome.done():
+                one.outcome.set_exception(error)
