@@ -1,0 +1,249 @@
+"""The spider ``countries``: saves the page of every country that a list names."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
+
+from scrapy import Request, Spider, signals
+from scrapy.exceptions import CloseSpider
+from scrapy.http import TextResponse
+from scrapy.spidermiddlewares.httperror import HttpError
+
+from concurcrawl.config import Config
+from concurcrawl.country_list import find_countries
+from concurcrawl.errors import ConfigError, ListPageError
+from concurcrawl.infobox import read_facts
+from concurcrawl.mirror.process import MirrorProcess
+from concurcrawl.page_files import file_name, prepare_folder, write_whole
+from concurcrawl.wikimedia import (
+    MAX_IN_FLIGHT,
+    MIN_DELAY_S,
+    is_wikimedia,
+    require_contact,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from scrapy.crawler import Crawler
+    from scrapy.http import Response
+    from scrapy.settings import BaseSettings
+    from twisted.python.failure import Failure
+
+WIKIPEDIA = (
+    "https://en.wikipedia.org/wiki/List_of_countries_by_population_(United_Nations)"
+)
+#: Above the command line's (40): these are the site's rules, not the user's wishes.
+_SITE_RULE = 50
+
+
+class CountriesSpider(Spider):
+    """Save each country's page under ``CONCURCRAWL_PAGES_DIR`` and yield what it says.
+
+    Callbacks may run in other processes than ``start()``: what they need comes with
+    the response, and from arguments and settings, which all processes share.
+
+    Args:
+        site: ``mirror`` starts the offline copy, ``wikipedia`` is the live list of the
+            United Nations' figures, anything else is the URL of a list page.
+        work: ``save`` keeps the pages; ``parse`` also reads their facts.
+        pages: How many countries of the list, from its top; all if empty.
+    """
+
+    name = "countries"
+
+    def __init__(
+        self, site: str = "mirror", work: str = "save", pages: str = "", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.site = _checked_site(site)
+        self.work = _checked_work(work)
+        self.limit = _checked_pages(pages)
+        self.folder = Path()
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
+        """Make the spider, or refuse in one sentence before anything is sent.
+
+        Raises:
+            SystemExit: If an argument, the agent or the folder will not do. Any other
+                exception here ends ``scrapy crawl`` with a traceback.
+        """
+        try:
+            spider = super().from_crawler(crawler, *args, **kwargs)
+            spider.folder = _prepared_folder(crawler.settings)
+            _obey(spider.site, crawler.settings)
+        except ConfigError as error:
+            raise SystemExit(str(error)) from None
+        return spider
+
+    async def start(self) -> AsyncIterator[Any]:
+        """Ask for the list page; start the mirror first if that is the site."""
+        url = self._started_mirror() if self.site == "mirror" else self.site
+        yield Request(url, self.parse_list, errback=self.list_failed)
+
+    def _started_mirror(self) -> str:
+        """Start a mirror that stops with the spider; return its list page."""
+        mirror = MirrorProcess()
+
+        def stop() -> None:
+            mirror.stop()
+
+        # Held weakly, as receivers are by default, it would be gone at once. Connected
+        # first: the crawl may be told to stop while the mirror still starts.
+        self.crawler.signals.connect(stop, signals.spider_closed, weak=False)
+        return mirror.start().list_url
+
+    def parse_list(self, response: Response) -> Iterator[Request]:
+        """Yield a request for each country of the list."""
+        html = response.text if isinstance(response, TextResponse) else ""
+        try:
+            countries = find_countries(html, response.url)
+        except ListPageError as error:
+            # One sentence: what led here says nothing more.
+            self.logger.error(error)  # noqa: TRY400
+            raise CloseSpider("no_countries") from None
+        self._count("found", len(countries))
+        for country in countries[: self.limit]:
+            yield Request(
+                _at_home(country.url, response.url),
+                self.parse_country,
+                errback=self.country_failed,
+                cb_kwargs={
+                    "country": country.name,
+                    "population": country.population,
+                    "file": file_name(country.url),
+                },
+                # They differ already. A filter would lose a country whose page is
+                # redirected to that of another.
+                dont_filter=True,
+            )
+
+    def list_failed(self, failure: Failure) -> None:
+        """End the crawl: without its list there is nothing to do."""
+        url = getattr(failure, "request").url  # noqa: B009 - Scrapy adds it
+        self.logger.error("The list page %s did not come: %s", url, _reason(failure))
+        raise CloseSpider("list_page_failed")
+
+    def parse_country(
+        self, response: Response, country: str, population: int | None, file: str
+    ) -> Iterator[dict[str, Any]]:
+        """Save the page and yield what is known of the country."""
+        if response.status != 200:  # 2xx pass Scrapy's filter: 204 has no page
+            self._fail(country, response.url, f"status {response.status}")
+            return
+        try:
+            write_whole(self.folder, file, response.body)
+        except OSError as error:
+            self._fail(country, response.url, f"it cannot be saved: {error}")
+            raise CloseSpider("cannot_save_pages") from None
+        self._count("saved")
+        item = {
+            "country": country,
+            "population": population,
+            "url": response.url,
+            "file": file,
+            "bytes": len(response.body),
+            "sha256": hashlib.sha256(response.body).hexdigest(),
+        }
+        if self.work == "parse":
+            html = response.text if isinstance(response, TextResponse) else ""
+            item |= asdict(read_facts(html))
+        yield item
+
+    def country_failed(self, failure: Failure) -> None:
+        """Say and count that a country's page did not come."""
+        request: Request = getattr(failure, "request")  # noqa: B009 - Scrapy adds it
+        self._fail(request.cb_kwargs["country"], request.url, _reason(failure))
+
+    def _fail(self, country: str, url: str, reason: str) -> None:
+        self.logger.error("No page of %s from %s: %s", country, url, reason)
+        self._count("failed")
+
+    def _count(self, what: str, count: int = 1) -> None:
+        self.crawler.stats.inc_value(f"countries/{what}", count)
+
+
+def _checked_site(site: str) -> str:
+    if site == "wikipedia":
+        return WIKIPEDIA
+    try:
+        parts = urlsplit(site)
+        is_url = parts.scheme in {"http", "https"} and bool(parts.hostname)
+    except ValueError:
+        is_url = False
+    if site != "mirror" and not is_url:
+        raise ConfigError("site", site, "mirror, wikipedia or the URL of a list page")
+    return site
+
+
+def _checked_work(work: str) -> str:
+    if work not in {"save", "parse"}:
+        raise ConfigError("work", work, "save or parse")
+    return work
+
+
+def _checked_pages(pages: str) -> int | None:
+    if not pages:
+        return None
+    expected = "a whole number >= 1 (pages)"
+    try:
+        number = int(pages)
+    except ValueError as error:
+        raise ConfigError("pages", pages, expected) from error
+    if number < 1:
+        raise ConfigError("pages", pages, expected)
+    return number
+
+
+def _prepared_folder(settings: BaseSettings) -> Path:
+    name = Config.from_settings(settings).pages_dir
+    folder = Path(name).absolute()
+    try:
+        prepare_folder(folder)
+    except OSError as error:
+        expected = f"a folder that pages can be saved in ({error.strerror})"
+        raise ConfigError("CONCURCRAWL_PAGES_DIR", name, expected) from error
+    return folder
+
+
+def _obey(site: str, settings: BaseSettings) -> None:
+    """Set what *site* asks of a crawler."""
+    if site == "mirror" or urlsplit(site).hostname in {"localhost", "127.0.0.1", "::1"}:
+        # This machine's own: its robots.txt would be one more request a process.
+        settings.set("ROBOTSTXT_OBEY", False, "spider")
+    if not is_wikimedia(site):
+        return
+    require_contact(settings.get("USER_AGENT") or "")
+    for name in ("CONCURRENT_REQUESTS", "CONCURRENT_REQUESTS_PER_DOMAIN"):
+        # 0 means no limit
+        in_flight = min(settings.getint(name) or math.inf, MAX_IN_FLIGHT)
+        settings.set(name, int(in_flight), _SITE_RULE)
+    delay_s = max(settings.getfloat("DOWNLOAD_DELAY"), MIN_DELAY_S)
+    settings.set("DOWNLOAD_DELAY", delay_s, _SITE_RULE)
+    settings.set("DOWNLOAD_DELAY_JITTER", 0, _SITE_RULE)  # half the delay is too short
+    settings.set("ROBOTSTXT_OBEY", True, _SITE_RULE)
+    settings.set("COOKIES_ENABLED", False, _SITE_RULE)
+
+
+def _at_home(url: str, list_url: str) -> str:
+    """Return *url*, on the site of *list_url* if it leads from a copy to the original.
+
+    A saved page may link to Wikipedia in full. Whoever crawls a copy has not agreed
+    with Wikimedia's rules, and the copy has those pages under the same paths.
+    """
+    if is_wikimedia(list_url) or not is_wikimedia(url):
+        return url
+    home = urlsplit(list_url)
+    return urlsplit(url)._replace(scheme=home.scheme, netloc=home.netloc).geturl()
+
+
+def _reason(failure: Failure) -> str:
+    if isinstance(failure.value, HttpError):
+        return f"status {failure.value.response.status}"
+    return failure.getErrorMessage() or type(failure.value).__name__

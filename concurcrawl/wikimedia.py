@@ -1,0 +1,76 @@
+"""What the sites of Wikimedia ask of whoever crawls them.
+
+References:
+    https://foundation.wikimedia.org/wiki/Policy:Wikimedia_Foundation_User-Agent_Policy
+    https://wikitech.wikimedia.org/wiki/Robot_policy
+"""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+from concurcrawl.errors import ConfigError
+
+#: Less than half of what the robot policy allows: other crawls may share the address.
+MAX_IN_FLIGHT = 3
+MIN_DELAY_S = 0.2
+
+_DOMAINS = (
+    "mediawiki.org",
+    "w.wiki",
+    "wikibooks.org",
+    "wikidata.org",
+    "wikifunctions.org",
+    "wikimedia.org",
+    "wikimediafoundation.org",
+    "wikinews.org",
+    "wikipedia.org",
+    "wikiquote.org",
+    "wikisource.org",
+    "wikiversity.org",
+    "wikivoyage.org",
+    "wiktionary.org",
+)
+_CONTACT = re.compile(
+    r"https?://(?P<site>[^\s/;,)]+)|(?P<person>[\w.+-]+)@(?P<host>[\w-]+(?:\.[\w-]+)+)",
+    re.IGNORECASE,
+)
+#: Hosts that reach nobody, and those of the libraries themselves.
+_NOBODY = re.compile(
+    r"(?:.*\.)?(?:(?:example|domain|test)\.\w+|\w+\.(?:example|invalid|test|local)"
+    r"|localhost|(?:your|my)[\w-]*\.\w+|scrapy\.org|python\.org|python-requests\.org"
+    r"|curl\.se|\d+(?:\.\d+){3})(?::\d+)?",
+    re.IGNORECASE,
+)
+_ANYBODY = re.compile(r"you\b.*|your.*|me|name|user|username|email", re.IGNORECASE)
+
+
+def is_wikimedia(url: str) -> bool:
+    """Whether *url* is on a site that Wikimedia's limits count together."""
+    host = f".{urlsplit(url).hostname or ''}"
+    return any(host.endswith(f".{domain}") for domain in _DOMAINS)
+
+
+def require_contact(user_agent: str) -> None:
+    """Refuse a ``USER_AGENT`` that tells nobody whom to write to.
+
+    Raises:
+        ConfigError: If it names neither a site nor a mail address, or only those of a
+            library or an example.
+    """
+    for contact in _CONTACT.finditer(user_agent):
+        host = contact["site"] or contact["host"]
+        if _NOBODY.fullmatch(host):
+            continue
+        if contact["person"] and _ANYBODY.fullmatch(contact["person"]):
+            continue
+        return
+    raise ConfigError(
+        "USER_AGENT",
+        user_agent,
+        "your crawler's name and where you can be reached, because Wikimedia turns "
+        "away everybody else; write it like "
+        "-s USER_AGENT='mycrawler/1.0 (https://mysite.org/crawler; me@mysite.org)' "
+        "with an address of your own",
+    )
