@@ -327,11 +327,11 @@ def _winner(ranked: Sequence[tuple[float, ModeFigures]]) -> str:
     level = [row.mode for wall_s, row in ranked[1:] if wall_s < best_s * LEVEL_RATIO]
     serial_s = next((wall for wall, row in ranked if row.mode == "serial"), None)
     if best.mode == "serial":
-        sentence = f"serial is the fastest at {best_s:.1f} s: no other mode pays here"
+        sentence = f"Fastest: serial at {best_s:.1f} s. No other mode pays here"
     elif serial_s is None:
         last_s, last = ranked[-1]
         sentence = (
-            f"{best.mode} wins: {last_s / best_s:.1f} times as fast as {last.mode} "
+            f"Fastest: {best.mode}, {last_s / best_s:.1f} times as fast as {last.mode} "
             f"({best_s:.1f} s against {last_s:.1f} s)"
         )
     elif "serial" in level:
@@ -342,13 +342,13 @@ def _winner(ranked: Sequence[tuple[float, ModeFigures]]) -> str:
         )
     else:
         sentence = (
-            f"{best.mode} wins: {serial_s / best_s:.1f} times as fast as serial "
+            f"Fastest: {best.mode}, {serial_s / best_s:.1f} times as fast as serial "
             f"({best_s:.1f} s against {serial_s:.1f} s)"
         )
     if level:
         verb = "is" if len(level) == 1 else "are"
         sentence += (
-            f"; {_listed(level)} {verb} level with it, within {LEVEL_RATIO - 1:.0%}"
+            f"; {_listed(level)} {verb} level with it (within {LEVEL_RATIO - 1:.0%})"
         )
     return sentence + "."
 
@@ -365,15 +365,15 @@ def _lesson(rows: Mapping[str, ModeFigures], runs: Sequence[Run]) -> tuple[str, 
     gain = best.speedup or 0
     at_once = f"{best.slots or 'many'} at a time in one process"
     cores = f"{parallel.slots} processes with one each"
-    spent = f"serial is on the CPU {busy:.0%} of its time"
+    spent = f"In serial the CPU works {busy:.0%} of the time"
     if gain > parallel.speedup * LEVEL_RATIO:
         sentence = (
-            f"{spent} and waits for the rest, and many can wait at once: {at_once} "
+            f"{spent}; the rest is waiting, and many can wait at once: {at_once} "
             f"are {gain:.1f} times as fast, {cores} {parallel.speedup:.1f} times."
         )
     elif parallel.speedup > gain * LEVEL_RATIO:
         sentence = (
-            f"{spent}, and work on the CPU needs another core: {cores} are "
+            f"{spent}, and that takes more cores, not more at a time: {cores} are "
             f"{parallel.speedup:.1f} times as fast, {at_once} {gain:.1f} times."
         )
     else:

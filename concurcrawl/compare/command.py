@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from concurcrawl.compare.analyse import Outcome
 
-_NOT_A_TERMINAL_COLUMNS = 120
+_NOT_A_TERMINAL_COLUMNS = 140
 _WRONG = 2
 _INTERRUPTED = 128 + signal.SIGINT
 

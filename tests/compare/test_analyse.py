@@ -164,9 +164,9 @@ def verdict(runs: list[Run]) -> str:
 
 def test_where_pages_wait_concurrency_wins() -> None:
     assert verdict(WAITING) == (
-        "concurrent wins: 10.0 times as fast as serial (2.5 s against 25.0 s); async "
-        "is level with it, within 10%.\n"
-        "serial is on the CPU 10% of its time and waits for the rest, and many can "
+        "Fastest: concurrent, 10.0 times as fast as serial (2.5 s against 25.0 s); "
+        "async is level with it (within 10%).\n"
+        "In serial the CPU works 10% of the time; the rest is waiting, and many can "
         "wait at once: 16 at a time in one process are 10.0 times as fast, 2 processes "
         "with one each 1.9 times."
     )
@@ -174,11 +174,11 @@ def test_where_pages_wait_concurrency_wins() -> None:
 
 def test_where_pages_cost_cpu_parallelism_wins() -> None:
     assert verdict(WORKING) == (
-        "hybrid wins: 1.8 times as fast as serial (6.5 s against 12.0 s); parallel is "
-        "level with it, within 10%.\n"
-        "serial is on the CPU 99% of its time, and work on the CPU needs another core: "
-        "2 processes with one each are 1.8 times as fast, 16 at a time in one process "
-        "1.0 times."
+        "Fastest: hybrid, 1.8 times as fast as serial (6.5 s against 12.0 s); parallel "
+        "is level with it (within 10%).\n"
+        "In serial the CPU works 99% of the time, and that takes more cores, not more "
+        "at a time: 2 processes with one each are 1.8 times as fast, 16 at a time in "
+        "one process 1.0 times."
     )
 
 
@@ -190,11 +190,11 @@ def test_where_pages_cost_cpu_parallelism_wins() -> None:
         ([run("async", 2.0)], "Only async finished: 2.0 s."),
         (
             [run("async", 2.0), run("parallel", 4.0)],
-            "async wins: 2.0 times as fast as parallel (2.0 s against 4.0 s).",
+            "Fastest: async, 2.0 times as fast as parallel (2.0 s against 4.0 s).",
         ),
         (
             [run("serial", 2.0), run("async", 4.0)],
-            "serial is the fastest at 2.0 s: no other mode pays here.",
+            "Fastest: serial at 2.0 s. No other mode pays here.",
         ),
         (
             [run("serial", 2.05), run("async", 2.0)],

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Self
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
 from rich.live import Live
-from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -18,13 +17,14 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
 
-    from rich.console import Console, RenderableType
+    from rich.console import Console, JustifyMethod, RenderableType
 
     from concurcrawl.compare.analyse import ModeFigures, Outcome, Run
     from concurcrawl.compare.options import Experiment
 
 #: Narrower than this, the table is broken into two.
-_WIDE_COLUMNS = 118
+_WIDE_COLUMNS = 134
+_BAR_CELLS = 10
 _DASH = "\N{EN DASH}"
 _TIMES = "\N{MULTIPLICATION SIGN}"
 
@@ -206,19 +206,22 @@ class PlainProgress:
 
 def show(outcome: Outcome, console: Console) -> None:
     """Print the table of *outcome*, what it means and what to doubt."""
-    text: list[RenderableType] = [Text(_title(outcome.experiment), "bold"), Text()]
-    fastest_s = min((row.wall_s for row in outcome.rows if row.wall_s), default=None)
-    groups = [[*_SPEED, *_COST]] if console.width >= _WIDE_COLUMNS else [_SPEED, _COST]
-    text += [_table(outcome.rows, columns, fastest_s) for columns in groups]
-    text += [
-        Text(f"✗ {row.mode} failed: {row.reason}", "red")
-        for row in outcome.rows
-        if row.status == "failed"
+    speed = (*_SPEED, _bar_column(outcome.rows))
+    layout = [speed, _COST] if console.width < _WIDE_COLUMNS else [(*speed, *_COST)]
+    parts: list[RenderableType] = [
+        Text(_title(outcome.experiment), "bold"),
+        *(Group("", _table(outcome.rows, columns)) for columns in layout),
+        "",
+        *(
+            Text(f"✗ {row.mode} failed: {row.reason}", "red")
+            for row in outcome.rows
+            if row.status == "failed"
+        ),
+        Text(" ".join(outcome.verdict)),
+        *(Text(f"! {sentence}", "yellow") for sentence in outcome.warnings),
+        Text(_caption(outcome), "dim"),
     ]
-    text += [Text(sentence) for sentence in outcome.verdict]
-    text += [Text(f"! {sentence}", "yellow") for sentence in outcome.warnings]
-    text.append(Text(_caption(outcome), "dim"))
-    console.print(Padding(Group(*text), (1, 0, 0, 0)))
+    console.print("", *parts, "", sep="\n", highlight=False)
 
 
 def _title(experiment: Experiment) -> str:
@@ -238,18 +241,30 @@ class _Column:
 
     head: str
     cell: Callable[[ModeFigures], str | Text]
+    justify: JustifyMethod = "right"
 
 
-def _speedup(row: ModeFigures) -> Text:
-    if row.speedup is None:
-        return Text(_DASH)
-    return Text(f"{row.speedup:.2f}{_TIMES}", "bold")
+def _speedup(row: ModeFigures) -> str:
+    return _DASH if row.speedup is None else f"{row.speedup:.1f}{_TIMES}"
+
+
+def _bar_column(rows: Sequence[ModeFigures]) -> _Column:
+    """Return a column that draws each speed-up as a bar beside the largest one."""
+    most = max((row.speedup for row in rows if row.speedup), default=1.0)
+
+    def bar(row: ModeFigures) -> Text:
+        eighths = round((row.speedup or 0) / most * _BAR_CELLS * 8)
+        whole, part = divmod(eighths, 8)
+        text = "█" * whole + ("▏▎▍▌▋▊▉"[part - 1] if part else "")
+        return Text(text, "cyan")
+
+    return _Column(" " * _BAR_CELLS, bar, "left")
 
 
 def _same(row: ModeFigures) -> Text:
     marks = (("pages", row.same_pages), ("items", row.same_items))
     if all(same for _, same in marks):
-        return Text("same", "green")
+        return Text("same")
     return Text("other " + "+".join(what for what, same in marks if not same), "red")
 
 
@@ -282,7 +297,7 @@ _SPEED = (
     _Column(f"min{_DASH}max", _range),
     _Column("pages/s", lambda row: _number(row.pages_per_s, ".1f")),
     _Column("speed-up", _speedup),
-    _Column("effi-\nciency", lambda row: _number(row.efficiency, ".0%")),
+    _Column("efficiency", lambda row: _number(row.efficiency, ".0%")),
 )
 _COST = (
     _Column("CPU ms\na page", lambda row: _milliseconds(row.cpu_s_per_page)),
@@ -298,30 +313,36 @@ def _milliseconds(value_s: float | None) -> str:
     return _DASH if value_s is None else f"{value_s * 1000:.0f}"
 
 
-def _table(
-    rows: Sequence[ModeFigures], columns: Sequence[_Column], fastest_s: float | None
-) -> Table:
+def _table(rows: Sequence[ModeFigures], columns: Sequence[_Column]) -> Table:
     table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
-    table.add_column("mode")
+    table.add_column("mode", vertical="bottom")
     for column in columns:
-        table.add_column(column.head, justify="right", vertical="bottom", no_wrap=True)
+        table.add_column(
+            column.head, justify=column.justify, vertical="bottom", no_wrap=True
+        )
+    fastest_s = min((row.wall_s for row in rows if row.wall_s), default=None)
     for row in rows:
         if row.status != "ok":
             table.add_row(row.mode, Text(row.status, "red"))
             continue
-        style = "bold green" if row.wall_s == fastest_s else ""
-        table.add_row(Text(row.mode, style), *(column.cell(row) for column in columns))
+        table.add_row(
+            row.mode,
+            *(column.cell(row) for column in columns),
+            style="bold green" if row.wall_s == fastest_s else "",
+        )
     return table
 
 
 def _caption(outcome: Outcome) -> str:
     seen = {run.peak_in_flight_seen_by for run in outcome.runs}
     shared = any(row.peak_pss_bytes for row in outcome.rows)
-    memory = "pages that processes share counted once" if shared else "sum of RSS"
+    memory = "what processes share counts once" if shared else "the sum of their RSS"
     seers = " and the ".join(sorted(seen)) or "mirror"
+    rounds = max((row.rounds for row in outcome.rows), default=0)
+    median = f"median of {rounds} runs, " if rounds > 1 else ""
     return (
-        "Wall: the whole process, median of its rounds. Efficiency: speed-up ÷ "
-        "requests the mode may have in flight (parallel: one a process). CPU and "
-        f"memory: the whole process tree; memory: {memory}. Start-up: until the first "
-        f"page is asked for. In flight: as the {seers} saw it."
+        f"wall: {median}from the start of the process to its end. efficiency: speed-up "
+        "divided by the requests that may be in flight (parallel: one a process). CPU, "
+        f"memory: the whole process tree; {memory}. start-up: until the first page is "
+        f"asked for. in flight: as the {seers} saw it."
     )
