@@ -125,7 +125,7 @@ class ArticleWriter:
 def _target_bytes(rng: Random, country: Country) -> int:
     """Return about how large the page shall be: more people, a longer article."""
     place = 0.5 - (country.rank - 1) / (COUNTRY_COUNT - 1)  # 0.5 ... -0.5
-    size = _MEDIAN_BYTES * math.exp(1.7 * place + 1.0 * (rng.random() - 0.5))
+    size = _MEDIAN_BYTES * math.exp(2.0 * place + 0.9 * (rng.random() - 0.5))
     return int(min(max(size, _SMALLEST_BYTES), _LARGEST_BYTES))
 
 
@@ -133,7 +133,7 @@ def _infobox(country: Country) -> str:
     density = country.population / country.area_km2
     currency, capital = country.currency, country.capital
     domain = "uk" if country.iso == "GB" else country.iso.lower()
-    square_miles = country.area_km2 * 0.386102
+    square_miles = country.area_km2 * 0.386102159
     rows = [
         _fact("Capital", link(capital.replace(" ", "_"), escape(capital))),
         _fact("Official languages", _languages(country)),

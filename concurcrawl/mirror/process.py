@@ -100,10 +100,10 @@ class MirrorProcess:
                 start_new_session=True,
             )
             line = self._first_line()
-            if line.startswith("http"):
-                self._url = line
+            if line and line.startswith("http"):
+                self._url = line.strip()
                 return self
-            state = self._process.poll()
+            state = None if line is None else self._process.wait(_STOP_S)
             self.stop()
             raise MirrorError(_reason(state, self._start_timeout_s, said))
 
@@ -150,8 +150,8 @@ class MirrorProcess:
     ) -> None:
         self.stop()
 
-    def _first_line(self) -> str:
-        """Return the first line it prints, or nothing if the deadline passes."""
+    def _first_line(self) -> str | None:
+        """Return the first line it prints; None if the deadline passes before."""
         assert self._process is not None
         assert self._process.stdout is not None
         lines: list[str] = []
@@ -163,8 +163,8 @@ class MirrorProcess:
         if reader.is_alive():
             self._process.kill()  # so that the thread gets its end of file
             reader.join()
-            return ""
-        return lines[0].strip() if lines else ""
+            return None
+        return lines[0] if lines else ""
 
     def _ask(self, path: str, method: str) -> bytes:
         request = Request(self.url + path[1:], method=method)  # noqa: S310 - our own
@@ -188,6 +188,6 @@ def _environment() -> dict[str, str]:
 def _reason(state: int | None, timeout_s: float, said: IO[str]) -> str:
     said.seek(0)
     last = said.read().strip().rpartition("\n")[2]
-    if state is None or state < 0:
+    if state is None:
         return f"the mirror did not start within {timeout_s:g} s"
     return f"the mirror ended with code {state}: {last or 'it gave no reason'}"

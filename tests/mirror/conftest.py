@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import http.client
+import os
+import ssl
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+import pytest
+
+from concurcrawl.mirror.process import MirrorProcess
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ANSWER_S = 30.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    status: int
+    headers: dict[str, str]  # names in lower case
+    body: bytes
+
+
+class Client:
+    """One kept-alive connection."""
+
+    def __init__(self, url: str) -> None:
+        parts = urlsplit(url)
+        assert parts.hostname
+        self.http: http.client.HTTPConnection
+        if parts.scheme == "https":
+            context = ssl._create_unverified_context()  # the certificate is unknown
+            self.http = http.client.HTTPSConnection(
+                parts.hostname, parts.port, timeout=ANSWER_S, context=context
+            )
+        else:
+            self.http = http.client.HTTPConnection(
+                parts.hostname, parts.port, timeout=ANSWER_S
+            )
+
+    def send(self, path: str, method: str = "GET", **headers: str) -> None:
+        named = {name.replace("_", "-"): text for name, text in headers.items()}
+        self.http.request(method, path, headers=named)
+
+    def receive(self) -> Answer:
+        response = self.http.getresponse()
+        headers = {name.lower(): text for name, text in response.getheaders()}
+        return Answer(response.status, headers, response.read())
+
+    def get(self, path: str, **headers: str) -> Answer:
+        self.send(path, **headers)
+        return self.receive()
+
+    def head(self, path: str, **headers: str) -> Answer:
+        self.send(path, "HEAD", **headers)
+        return self.receive()
+
+
+@contextmanager
+def connected(url: str) -> Iterator[Client]:
+    client = Client(url)
+    try:
+        yield client
+    finally:
+        client.http.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Keep the tests out of the user's cache; they share one, so it is made once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(
+            os.environ, "XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache"))
+        )
+        yield
+
+
+@pytest.fixture(scope="session")
+def shared_mirror(_own_cache: None) -> Iterator[MirrorProcess]:
+    with MirrorProcess() as mirror:
+        yield mirror
+
+
+@pytest.fixture
+def mirror(shared_mirror: MirrorProcess) -> MirrorProcess:
+    """A plain mirror that has counted nothing yet."""
+    shared_mirror.reset()
+    return shared_mirror
+
+
+@pytest.fixture
+def client(mirror: MirrorProcess) -> Iterator[Client]:
+    with connected(mirror.url) as client:
+        yield client

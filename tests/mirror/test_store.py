@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from concurcrawl.mirror.bodies import Bodies
+from concurcrawl.mirror.site import LIST_PATH
+from concurcrawl.mirror.store import BodyStore, cache_folder
+
+
+def test_what_was_put_is_got(tmp_path: Path) -> None:
+    BodyStore(tmp_path / "new").put("007.gzip", b"Andorra")
+
+    assert BodyStore(tmp_path / "new").get("007.gzip") == b"Andorra"
+    assert [file.name for file in (tmp_path / "new").iterdir()] == ["007.gzip"]
+
+
+@pytest.mark.parametrize("damage", [b"", b"\0", b"1234Andorra", b"x" * 100])
+def test_a_damaged_file_is_as_good_as_none(tmp_path: Path, damage: bytes) -> None:
+    store = BodyStore(tmp_path)
+    store.put("007.gzip", b"Andorra")
+    (tmp_path / "007.gzip").write_bytes(damage)
+
+    assert store.get("007.gzip") is None
+
+
+def test_a_cut_file_is_as_good_as_none(tmp_path: Path) -> None:
+    store = BodyStore(tmp_path)
+    store.put("007.gzip", b"Andorra" * 1000)
+    file = tmp_path / "007.gzip"
+    file.write_bytes(file.read_bytes()[:-1])
+
+    assert store.get("007.gzip") is None
+
+
+def test_a_folder_that_cannot_be_made_is_no_error(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"in the way")
+    store = BodyStore(tmp_path / "file" / "folder")
+
+    store.put("007.gzip", b"Andorra")
+
+    assert store.get("007.gzip") is None
+
+
+def test_no_folder_keeps_nothing() -> None:
+    store = BodyStore(None)
+
+    store.put("007.gzip", b"Andorra")
+
+    assert store.get("007.gzip") is None
+
+
+def test_many_writers_leave_one_whole_file(tmp_path: Path) -> None:
+    bodies = [bytes([number]) * 100_000 for number in range(16)]
+
+    with ThreadPoolExecutor(8) as pool:
+        for body in bodies:
+            pool.submit(BodyStore(tmp_path).put, "007.gzip", body)
+
+    assert BodyStore(tmp_path).get("007.gzip") in bodies
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_damage_costs_time_but_never_a_page(tmp_path: Path) -> None:
+    first = Bodies(0, 3, tmp_path).get(LIST_PATH, "gzip")
+    (file,) = tmp_path.rglob("*.gzip")
+    file.write_bytes(b"damaged")
+
+    assert Bodies(0, 3, tmp_path).get(LIST_PATH, "gzip") == first
+    assert file.read_bytes()[4:] == first  # mended
+
+
+def test_identity_is_not_kept_on_disk(tmp_path: Path) -> None:
+    Bodies(0, 3, tmp_path).get(LIST_PATH, "identity")
+
+    assert not list(tmp_path.rglob("*.identity"))
+
+
+def test_seeds_and_lengths_do_not_share_a_file(tmp_path: Path) -> None:
+    made = {
+        Bodies(seed, pages, tmp_path).get(LIST_PATH, "gzip")
+        for seed in (0, 1)
+        for pages in (3, 4)
+    }
+
+    assert len(made) == 4
+    assert len(list(tmp_path.rglob("*.gzip"))) == 4
+
+
+def test_the_cache_is_where_the_user_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "concurcrawl"
+
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / ".cache" / "concurcrawl"
+
+
+def test_the_data_is_read_from_a_zip(tmp_path: Path) -> None:
+    import zipfile
+
+    import concurcrawl
+
+    root = Path(concurcrawl.__file__).parent
+    egg = tmp_path / "project.egg"
+    with zipfile.ZipFile(egg, "w") as archive:
+        archive.writestr("concurcrawl/__init__.py", "")
+        for file in (root / "mirror").iterdir():
+            if file.suffix in {".py", ".csv", ".toml"}:
+                archive.write(file, f"concurcrawl/mirror/{file.name}")
+    program = "from concurcrawl.mirror.site import *; print(len(Site().list_page()))"
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            f"import sys; sys.path.insert(0, {str(egg)!r}); {program}",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.stderr == ""
+    assert int(done.stdout) > 100_000
