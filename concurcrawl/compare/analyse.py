@@ -400,6 +400,7 @@ def warnings(rows: Sequence[ModeFigures], runs: Sequence[Run]) -> tuple[str, ...
         for sentence in (
             _mirror_busy(runs),
             *(_row_warning(row) for row in rows if row.status == "ok"),
+            _failures(rows),
             _strays(runs),
         )
         if sentence
@@ -438,6 +439,16 @@ def _row_warning(row: ModeFigures) -> str | None:
     return (
         f"{row.mode} gave other {_listed(differs)} than the reference: either the site "
         "changed meanwhile or the spider depends on the order of pages."
+    )
+
+
+def _failures(rows: Sequence[ModeFigures]) -> str | None:
+    failing = [f"{row.mode} {row.failures}" for row in rows if row.failures]
+    if not failing:
+        return None
+    return (
+        f"Requests that failed or were answered with an error: {_listed(failing)}. "
+        "They cost time but give no page; see records.jsonl."
     )
 
 

@@ -234,6 +234,12 @@ def test_other_items_are_told() -> None:
     assert sentence.startswith("async gave other items than the reference")
 
 
+def test_failed_requests_are_told() -> None:
+    (sentence,) = warnings([run("serial", 2.0), run("async", 2.0, failures=3)])
+    assert sentence.startswith("Requests that failed or were answered with an error: ")
+    assert "async 3." in sentence
+
+
 def test_processes_left_behind_are_told() -> None:
     (sentence,) = warnings([run("parallel", 2.0, strays=2)])
     assert sentence == "parallel left processes behind; they were killed."
