@@ -6,12 +6,18 @@ libcurl can also share one connection cache between handles, but not between thr
 
 from __future__ import annotations
 
+import os
+import selectors
 import socket
 import ssl
+import time
 from collections import OrderedDict
 from contextlib import suppress
+from functools import partial
+from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
 
 import pycurl
 
@@ -19,6 +25,33 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from concurcrawl.curl import Option, Route
+    from concurcrawl.lenient import ResponseReader
+
+_T = TypeVar("_T")
+
+_open_clients: WeakSet[CurlClient] = WeakSet()
+_key_log = os.environ.get("SSLKEYLOGFILE")  # libcurl reads it when it is imported
+
+
+def renew_key_log() -> None:
+    """Have libcurl read ``SSLKEYLOGFILE`` again if it has changed.
+
+    Scrapy reads it for each handler, libcurl once a process. While a handle is open it
+    stays as it was, because starting libcurl anew would break that handle.
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    global _key_log  # noqa: PLW0603 - libcurl's own state is global
+    name = os.environ.get("SSLKEYLOGFILE")
+    if name != _key_log and not _open_clients:
+        pycurl.global_cleanup()
+        pycurl.global_init(pycurl.GLOBAL_ALL)
+        _key_log = name
+    if name:
+        with Path(name).open("ab"):
+            pass
+
 
 #: Connections that one handle keeps open; libcurl's own default, made explicit.
 MAX_CONNECTIONS = 5
@@ -32,6 +65,7 @@ class CurlClient:
     Attributes:
         route: What its connections have in common.
         origins: The hosts it reached last.
+        is_spent: Must it be closed instead of being used again?
     """
 
     def __init__(self, route: Route) -> None:
@@ -42,6 +76,8 @@ class CurlClient:
         self._sockets: set[int] = set()
         self._lock = Lock()
         self._hung_up = False
+        self.is_spent = False
+        _open_clients.add(self)
 
     def perform(
         self,
@@ -61,21 +97,54 @@ class CurlClient:
         Raises:
             pycurl.error: If libcurl gives up.
         """
-        curl = self._curl
-        curl.reset()  # forgets the options, keeps the connections
-        curl.setopt(pycurl.USERAGENT, "")  # pycurl names itself otherwise
-        curl.setopt(pycurl.SOCKOPTFUNCTION, self._opened)
-        curl.setopt(pycurl.CLOSESOCKETFUNCTION, self._closed)
-        curl.setopt(pycurl.MAXCONNECTS, MAX_CONNECTIONS)
-        curl.setopt(pycurl.HEADERFUNCTION, on_header)
-        curl.setopt(pycurl.WRITEFUNCTION, on_chunk)
-        for option, value in options:
-            curl.setopt(option, value)
+        self._prepare(options)
+        self._curl.setopt(pycurl.HEADERFUNCTION, on_header)
+        self._curl.setopt(pycurl.WRITEFUNCTION, on_chunk)
         self.origins[origin] = None
         self.origins.move_to_end(origin)
         if len(self.origins) > MAX_CONNECTIONS:
             self.origins.popitem(last=False)
-        curl.perform()
+        self._curl.perform()
+
+    def exchange(
+        self,
+        options: Iterable[Option],
+        message: bytes,
+        reader: ResponseReader,
+        deadline_s: float,
+    ) -> None:
+        """Connect, send *message* and give what comes back to *reader*.
+
+        The connection cannot be used again. Raises as :meth:`perform` does.
+
+        Args:
+            options: How to connect.
+            message: A whole request.
+            reader: Says when the response is complete.
+            deadline_s: When to give up, on the monotonic clock.
+        """
+        self._prepare(options)
+        self._curl.setopt(pycurl.CONNECT_ONLY, 1)
+        self.is_spent = True
+        self._curl.perform()
+        with selectors.DefaultSelector() as selector:
+            active = self._curl.getinfo(pycurl.ACTIVESOCKET)
+            selector.register(active, selectors.EVENT_WRITE)
+            rest = memoryview(message)
+            while rest:
+                sent = _until(selector, deadline_s, partial(self._curl.send, rest))
+                rest = rest[sent:]
+            selector.modify(active, selectors.EVENT_READ)
+            while not reader.is_ended:
+                data = _until(selector, deadline_s, partial(self._curl.recv, 65536))
+                if not data:
+                    break
+                try:
+                    reader.feed(data)
+                except ValueError as error:
+                    raise pycurl.error(pycurl.E_RECV_ERROR, str(error)) from error
+        if not reader.is_ended and not reader.is_complete:
+            raise pycurl.error(pycurl.E_PARTIAL_FILE, "the connection was closed early")
 
     @property
     def connects(self) -> int:
@@ -116,6 +185,16 @@ class CurlClient:
     def close(self) -> None:
         """Close the connections; nothing may be under way."""
         self._curl.close()
+        _open_clients.discard(self)
+
+    def _prepare(self, options: Iterable[Option]) -> None:
+        self._curl.reset()  # forgets the options, keeps the connections
+        self._curl.setopt(pycurl.USERAGENT, "")  # pycurl names itself otherwise
+        self._curl.setopt(pycurl.SOCKOPTFUNCTION, self._opened)
+        self._curl.setopt(pycurl.CLOSESOCKETFUNCTION, self._closed)
+        self._curl.setopt(pycurl.MAXCONNECTS, MAX_CONNECTIONS)
+        for option, value in options:
+            self._curl.setopt(option, value)
 
     def _opened(self, descriptor: int, _purpose: int) -> int:
         with self._lock:
@@ -133,6 +212,20 @@ class CurlClient:
         return 0
 
 
+def _until(
+    selector: selectors.BaseSelector, deadline_s: float, attempt: Callable[[], _T]
+) -> _T:
+    """Return what *attempt* returns as soon as the socket allows it."""
+    while True:
+        try:
+            return attempt()
+        except BlockingIOError:
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0:
+                raise pycurl.error(pycurl.E_OPERATION_TIMEDOUT, "timed out") from None
+            selector.select(left_s)
+
+
 def _der(chain: Sequence[Sequence[tuple[Any, ...]]]) -> bytes | None:
     for pairs in chain:
         for name, value in pairs:
@@ -147,11 +240,15 @@ class ClientPool:
 
     Invariant: at most *size* are kept, the longest unused goes first.
 
+    Attributes:
+        misread: Hosts whose header lines libcurl refused.
+
     Args:
         size: Idle handles to keep.
     """
 
     def __init__(self, size: int) -> None:
+        self.misread: set[str] = set()
         self._size = size
         self._idle: list[CurlClient] = []
         self._lock = Lock()

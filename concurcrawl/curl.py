@@ -216,9 +216,16 @@ def tls_options(settings: BaseSettings) -> list[Option]:
     Raises:
         ValueError: If a version is not one of TLSv1.0 to TLSv1.3.
     """
-    verify = settings.getbool("DOWNLOAD_VERIFY_CERTIFICATES")
+    # The older way to ask for it; silently not verifying would be worse than no TLS.
+    factory = str(settings["DOWNLOADER_CLIENTCONTEXTFACTORY"])
+    verify = settings.getbool("DOWNLOAD_VERIFY_CERTIFICATES") or factory.endswith(
+        "BrowserLikeContextFactory"
+    )
     versions = _tls_version(settings, "DOWNLOAD_TLS_MIN_VERSION", 0)
     versions |= _tls_version(settings, "DOWNLOAD_TLS_MAX_VERSION", 1)
+    older = settings["DOWNLOADER_CLIENT_TLS_METHOD"]
+    if not versions and older in _TLS_VERSIONS:
+        versions = sum(_TLS_VERSIONS[older])
     options: list[Option] = [
         (pycurl.SSL_VERIFYPEER, int(verify)),
         (pycurl.SSL_VERIFYHOST, 2 if verify else 0),
@@ -298,6 +305,26 @@ def message_options(request: Request, target: Target, route: Route) -> list[Opti
         options.append((pycurl.NOBODY, 1))
     options.append((pycurl.CUSTOMREQUEST, request.method))
     return options
+
+
+def request_bytes(request: Request, target: Target, route: Route) -> bytes:
+    """Return the request as it goes over the wire, to be sent without libcurl.
+
+    Raises:
+        ValueError: If the method is not a token.
+    """
+    settings = dict(message_options(request, target, route))
+    host = target.origin.partition("://")[2].rpartition("@")[2].rstrip("/")
+    lines = [line for line in settings[pycurl.HTTPHEADER] if not line.endswith(b":")]
+    if not request.headers.getlist(b"Host"):
+        lines.insert(0, b"Host: " + host.encode("ascii"))
+    if pycurl.POSTFIELDS in settings:
+        lines.append(b"Content-Length: %d" % len(request.body))
+    if route.proxy_authorization and not is_tunnel(target, route):
+        lines.append(_line(b"Proxy-Authorization", route.proxy_authorization))
+    first = f"{request.method} {settings[pycurl.REQUEST_TARGET]} HTTP/1.1".encode()
+    empty_ones = (line[:-1] + b":" if line.endswith(b";") else line for line in lines)
+    return b"\r\n".join([first, *empty_ones, b"", b""]) + request.body
 
 
 def header_lines(request: Request) -> list[bytes]:

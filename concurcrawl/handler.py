@@ -22,7 +22,7 @@ from twisted.python.failure import Failure
 
 from concurcrawl import curl
 from concurcrawl.config import Config
-from concurcrawl.connections import ClientPool
+from concurcrawl.connections import ClientPool, renew_key_log
 from concurcrawl.threads import LoopThreads, ReactorThreads, Threads
 from concurcrawl.transfer import Limits, Plan, Transfer
 
@@ -65,6 +65,15 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         self._has_reactor = settings.getbool("TWISTED_REACTOR_ENABLED")
         self._limits = Limits.from_settings(settings)
         self._tls = curl.tls_options(settings)
+        self._tells_tls = settings.getbool("DOWNLOADER_CLIENT_TLS_VERBOSE_LOGGING")
+        try:
+            renew_key_log()
+        except OSError as error:
+            logger.warning(
+                "Cannot write TLS session keys to SSLKEYLOGFILE: %s. "
+                "The crawl goes on without.",
+                error,
+            )
         self._bind = curl.bind_address(settings.get("DOWNLOAD_BIND_ADDRESS"))
         self._caches_dns = settings.getbool("DNSCACHE_ENABLED")
         self._addresses: dict[str, tuple[float, list[str]]] = {}
@@ -103,6 +112,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
                 left_s=started_s + timeout_s - time.monotonic(),
                 heard=self._heard(),
                 wraps_certificate=self._has_reactor,
+                tells_tls=self._tells_tls,
             )
             return await self._run(plan)
         finally:

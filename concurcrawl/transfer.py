@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
@@ -22,9 +23,10 @@ from scrapy.exceptions import (
 from scrapy.responsetypes import responsetypes
 
 from concurcrawl import curl
+from concurcrawl.lenient import ResponseReader
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from scrapy import Request
     from scrapy.http import Headers, Response
@@ -36,12 +38,16 @@ if TYPE_CHECKING:
 _END = -1
 #: What libcurl takes as milliseconds at most.
 _MAX_MS = 2**31 - 1
+#: CURLE_WEIRD_SERVER_REPLY, which pycurl knows by its older name only.
+_WEIRD_REPLY = pycurl.E_FTP_WEIRD_SERVER_REPLY
 _LOSSES = {
     pycurl.E_PARTIAL_FILE,
     pycurl.E_RECV_ERROR,
     pycurl.E_GOT_NOTHING,
-    pycurl.E_FTP_WEIRD_SERVER_REPLY,
+    _WEIRD_REPLY,
 }
+#: Methods of which a second request does no harm.
+_SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,7 @@ class Plan:
         left_s: What is left of it.
         heard: Signals that somebody receives.
         wraps_certificate: Is the certificate Twisted's object, or DER?
+        tells_tls: Is protocol, cipher and certificate of a new connection logged?
     """
 
     request: Request
@@ -110,6 +117,7 @@ class Plan:
     left_s: float
     heard: frozenset[object]
     wraps_certificate: bool
+    tells_tls: bool
 
 
 class Transfer:
@@ -141,6 +149,7 @@ class Transfer:
         self._stop: StopDownload | None = None
         self._refusal: Exception | None = None
         self._is_complete_early = False
+        self._tls = ""
 
     def abort(self) -> None:
         """End the transfer; from any thread, also before it began or after it ended."""
@@ -159,19 +168,33 @@ class Transfer:
             Exception: One of Scrapy's download errors, or ``StopDownload``.
         """
         self._started_s = time.monotonic()
-        plan = self._plan
-        client = self._clients.lend(plan.route, plan.target.origin)
+        misread, origin = self._clients.misread, self._plan.target.origin
+        if origin not in misread:
+            with self._lent() as client:
+                error = self._perform(client)
+                if not self._is_misread(error):
+                    return self._response_or_raise(client, error)
+                misread.add(origin)
+                if self._plan.request.method not in _SAFE_METHODS:
+                    # Asking twice might do harm. If Scrapy asks again, it is known.
+                    return self._response_or_raise(client, error)
+        self._head = curl.Head()
+        with self._lent() as client:
+            return self._response_or_raise(client, self._exchange(client))
+
+    @contextmanager
+    def _lent(self) -> Iterator[CurlClient]:
+        client = self._clients.lend(self._plan.route, self._plan.target.origin)
         with self._lock:
             self._client = client
             if self._aborted:
                 client.hang_up()
         try:
-            error = self._perform(client)
-            return self._response_or_raise(client, error)
+            yield client
         finally:
             with self._lock:
                 self._client = None
-            if self._aborted:
+            if self._aborted or client.is_spent:
                 client.close()
             else:
                 self._clients.take_back(client)
@@ -181,17 +204,53 @@ class Transfer:
         options = [
             *plan.options,
             *curl.message_options(plan.request, plan.target, plan.route),
-            (pycurl.TIMEOUT_MS, min(_MAX_MS, max(1, int(plan.left_s * 1000)))),
+            self._time_option(),
         ]
         if not self._is_request_sent:
             options.append((pycurl.PREREQFUNCTION, self._on_connected))
+        if plan.tells_tls:
+            options += [
+                (pycurl.VERBOSE, 1),
+                (pycurl.DEBUGFUNCTION, self._on_told),
+            ]
         try:
             client.perform(plan.target.origin, options, self._on_header, self._on_chunk)
         except pycurl.error as error:
             return error
         finally:
-            self.connects = client.connects
+            self.connects += client.connects
         return None
+
+    def _exchange(self, client: CurlClient) -> pycurl.error | None:
+        plan = self._plan
+        self._is_request_sent = True
+        reader = ResponseReader(
+            self._on_header, self._on_chunk, has_body=plan.request.method != "HEAD"
+        )
+        message = curl.request_bytes(plan.request, plan.target, plan.route)
+        options = [*plan.options, self._time_option()]
+        deadline_s = self._started_s + plan.left_s
+        try:
+            client.exchange(options, message, reader, deadline_s)
+        except pycurl.error as error:
+            return error
+        finally:
+            self.connects += client.connects
+        return None
+
+    def _time_option(self) -> curl.Option:
+        left_s = self._started_s + self._plan.left_s - time.monotonic()
+        return (pycurl.TIMEOUT_MS, min(_MAX_MS, max(1, int(left_s * 1000))))
+
+    def _is_misread(self, error: pycurl.error | None) -> bool:
+        """Did libcurl stop at a header line that Scrapy would skip?"""
+        return (
+            error is not None
+            and error.args[0] == _WEIRD_REPLY
+            and self._headers is None
+            and self._is_request_sent
+            and not self._aborted
+        )
 
     def _response_or_raise(
         self, client: CurlClient, error: pycurl.error | None
@@ -230,6 +289,8 @@ class Transfer:
         url = urldefrag(self._plan.request.url)[0]
         body = self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
         der = client.certificate() if self._plan.target.scheme == "https" else None
+        if der and self._tls:
+            self._note_tls(der)
         kind = responsetypes.from_args(headers=self._headers, url=url, body=body)
         return kind(
             url=url,
@@ -249,6 +310,23 @@ class Transfer:
         self._is_request_sent = True
         self._head = curl.Head()
         return int(pycurl.PREREQFUNC_OK)
+
+    def _on_told(self, kind: int, text: bytes) -> None:
+        words = text.decode("utf-8", "replace").split()
+        if kind == pycurl.INFOTYPE_TEXT and words[:3] == ["SSL", "connection", "using"]:
+            self._tls = f"using protocol {words[3]}, cipher {words[5]}"
+
+    def _note_tls(self, der: bytes) -> None:
+        # Late, because hardly anybody asks for it.
+        from cryptography.x509 import load_der_x509_certificate
+
+        found = load_der_x509_certificate(der)
+        issuer, subject = found.issuer.rfc4514_string(), found.subject.rfc4514_string()
+        for text in (
+            f"SSL connection to {self._plan.target.host} {self._tls}",
+            f'SSL connection certificate: issuer "{issuer}", subject "{subject}"',
+        ):
+            self.notes.append((logging.DEBUG, text))
 
     def _on_header(self, line: bytes) -> int | None:
         if self._headers is not None:

@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from threading import Thread
 from typing import IO, TYPE_CHECKING, Self
 from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
@@ -99,13 +100,12 @@ class MirrorProcess:
                 env=_environment(),
                 start_new_session=True,
             )
-            line = self._first_line()
-            if line and line.startswith("http"):
-                self._url = line.strip()
-                return self
-            state = None if line is None else self._process.wait(_STOP_S)
-            self.stop()
-            raise MirrorError(_reason(state, self._start_timeout_s, said))
+            try:
+                self._url = self._first_line(self._process, said)
+            except BaseException:
+                self.stop()
+                raise
+        return self
 
     def stop(self) -> None:
         """End it and wait until it is gone; nothing happens if it is not running."""
@@ -150,21 +150,31 @@ class MirrorProcess:
     ) -> None:
         self.stop()
 
-    def _first_line(self) -> str | None:
-        """Return the first line it prints; None if the deadline passes before."""
-        assert self._process is not None
-        assert self._process.stdout is not None
+    def _first_line(self, process: subprocess.Popen[str], said: IO[str]) -> str:
+        """Return the URL that *process* prints first.
+
+        Raises:
+            MirrorError: If it ends before, or the deadline passes.
+        """
+        assert process.stdout is not None
         lines: list[str] = []
-        out = self._process.stdout
+        out = process.stdout
         # A thread, because pipes cannot be waited for with a deadline everywhere.
         reader = Thread(target=lambda: lines.append(out.readline()), daemon=True)
         reader.start()
         reader.join(self._start_timeout_s)
         if reader.is_alive():
-            self._process.kill()  # so that the thread gets its end of file
+            process.kill()  # so that the thread gets its end of file
             reader.join()
-            return None
-        return lines[0] if lines else ""
+            late = f"the mirror did not start within {self._start_timeout_s:g} s"
+            raise MirrorError(late)
+        if lines[0].startswith("http"):
+            return lines[0].strip()
+        with suppress(subprocess.TimeoutExpired):  # it closed its output: it is ending
+            process.wait(_STOP_S)
+        said.seek(0)
+        reason = said.read().strip().rpartition("\n")[2] or "it gave no reason"
+        raise MirrorError(f"the mirror ended with code {process.poll()}: {reason}")
 
     def _ask(self, path: str, method: str) -> bytes:
         request = Request(self.url + path[1:], method=method)  # noqa: S310 - our own
@@ -183,11 +193,3 @@ def _environment() -> dict[str, str]:
     """
     paths = [path or os.getcwd() for path in sys.path]  # noqa: PTH109 - text is wanted
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-
-
-def _reason(state: int | None, timeout_s: float, said: IO[str]) -> str:
-    said.seek(0)
-    last = said.read().strip().rpartition("\n")[2]
-    if state is None:
-        return f"the mirror did not start within {timeout_s:g} s"
-    return f"the mirror ended with code {state}: {last or 'it gave no reason'}"

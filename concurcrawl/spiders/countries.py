@@ -101,6 +101,8 @@ class CountriesSpider(Spider):
 
     def parse_list(self, response: Response) -> Iterator[Request]:
         """Yield a request for each country of the list."""
+        if response.status != 200:  # 2xx pass Scrapy's filter: 204 has no page
+            raise self._without_list(response.url, f"status {response.status}")
         html = response.text if isinstance(response, TextResponse) else ""
         try:
             countries = find_countries(html, response.url)
@@ -124,17 +126,21 @@ class CountriesSpider(Spider):
                 dont_filter=True,
             )
 
-    def list_failed(self, failure: Failure) -> None:
+    def list_failed(self, failure: Failure) -> Iterator[Request]:
         """End the crawl: without its list there is nothing to do."""
-        url = getattr(failure, "request").url  # noqa: B009 - Scrapy adds it
-        self.logger.error("The list page %s did not come: %s", url, _reason(failure))
-        raise CloseSpider("list_page_failed")
+        # A generator: when a plain errback raises, Scrapy logs the failure's traceback.
+        yield from ()
+        raise self._without_list(_request(failure).url, _reason(failure))
+
+    def _without_list(self, url: str, reason: str) -> CloseSpider:
+        self.logger.error("The list page %s did not come: %s", url, reason)
+        return CloseSpider("list_page_failed")
 
     def parse_country(
         self, response: Response, country: str, population: int | None, file: str
     ) -> Iterator[dict[str, Any]]:
         """Save the page and yield what is known of the country."""
-        if response.status != 200:  # 2xx pass Scrapy's filter: 204 has no page
+        if response.status != 200:
             self._fail(country, response.url, f"status {response.status}")
             return
         try:
@@ -158,7 +164,7 @@ class CountriesSpider(Spider):
 
     def country_failed(self, failure: Failure) -> None:
         """Say and count that a country's page did not come."""
-        request: Request = getattr(failure, "request")  # noqa: B009 - Scrapy adds it
+        request = _request(failure)
         self._fail(request.cb_kwargs["country"], request.url, _reason(failure))
 
     def _fail(self, country: str, url: str, reason: str) -> None:
@@ -241,6 +247,11 @@ def _at_home(url: str, list_url: str) -> str:
         return url
     home = urlsplit(list_url)
     return urlsplit(url)._replace(scheme=home.scheme, netloc=home.netloc).geturl()
+
+
+def _request(failure: Failure) -> Request:
+    request: Request = failure.request  # type: ignore[attr-defined]  # Scrapy adds it
+    return request
 
 
 def _reason(failure: Failure) -> str:

@@ -160,7 +160,7 @@ def _run(job: Job, sock: socket.socket) -> None:
     # Our lines go to the supervisor, which has the handlers that the user asked for.
     # Until we are connected nothing is logged: the supervisor has said it all by then.
     logging.root.handlers[:] = [logging.NullHandler()]
-    process = AsyncCrawlerProcess(settings, install_root_handler=False)
+    process = AsyncCrawlerProcess(settings)
     desk = Desk(job.name, sock)
     crawler = WorkerCrawler(crawl.spidercls, settings, desk)
     crawler.addons.addons += [
@@ -191,6 +191,7 @@ class Desk(asyncio.Protocol):
         self._open: dict[Request, Outcome] = {}
         self._general = Outcome()
         self._flush_is_due = False
+        self._is_reading = False
         self._crawler: WorkerCrawler | None = None
         self._codec = Codec()
         self._cookies: SharedCookies | None = None
@@ -221,6 +222,16 @@ class Desk(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See :class:`asyncio.Protocol`."""
         self._transport = transport  # type: ignore[assignment]
+        # An engine that is not running yet could neither work nor stop.
+        self._transport.pause_reading()  # type: ignore[union-attr]
+
+    def _begin(self) -> None:
+        assert self._crawler is not None
+        assert self._transport is not None
+        self._is_reading = True
+        self._transport.resume_reading()
+        # That our spider opens and closes is not news: the supervisor's does.
+        self.log_from(self._crawler.settings["LOG_LEVEL"])
 
     def data_received(self, data: bytes) -> None:
         """See :class:`asyncio.Protocol`."""
@@ -259,6 +270,8 @@ class Desk(asyncio.Protocol):
 
     def next_request(self) -> Request | None:
         """Take a lease from the inbox and open its outcome."""
+        if not self._is_reading:
+            self._begin()
         if not self.inbox:
             _outcome.set(None)
             return None
@@ -405,8 +418,6 @@ class WorkerEngine(ExecutionEngine):
         # The supervisor's spider starts the crawl; ours only has callbacks.
         self.crawler.spider.start = _start_nothing  # type: ignore[method-assign]
         await super().open_spider_async(close_if_idle=False)
-        # That our spider opens and closes is not news: the supervisor's does.
-        self.crawler.desk.log_from(self.settings["LOG_LEVEL"])
         self.crawler.desk.send(Ready(os.getpid()))
 
     async def close_spider_async(self, *, reason: str = "cancelled") -> None:

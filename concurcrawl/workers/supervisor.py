@@ -70,6 +70,7 @@ _WORKER_SETTINGS: dict[str, Any] = {
     "ITEM_PROCESSOR": "concurcrawl.workers.process.WorkerItems",
     "JOBDIR": None,
     "LOG_FILE": None,
+    "LOG_INSTALL_ROOT_HANDLER": False,  # our lines go through the supervisor's
     "MODE": None,
     "SCHEDULER": "concurcrawl.workers.process.WorkerScheduler",
     "STATS_CLASS": "concurcrawl.stats.MergingStatsCollector",
@@ -307,6 +308,10 @@ class WorkersDownloader(Downloader):
     async def _apply(self, outcome: Outcome, request: Request | None) -> None:
         """Make what a worker did true here."""
         scheduler = self._scheduler
+        if outcome.close_reason is not None:
+            # First, so that none of the new requests is lent. The engine waits for us.
+            self._close_spider(outcome.close_reason)
+            await asyncio.sleep(0)
         stats.apply(outcome.stats, self.crawler.stats)
         responses = [_response(head, request) for head in outcome.heads]
         for event in outcome.events:
@@ -317,8 +322,6 @@ class WorkersDownloader(Downloader):
         scheduler.complete(lease, made)
         scheduler.write(outcome.record)
         await self._process(items, responses)
-        if outcome.close_reason is not None:
-            self._close_spider(outcome.close_reason)
 
     def _replay(
         self, event: Event, request: Request | None, responses: list[Response]

@@ -1,0 +1,131 @@
+"""Read responses that libcurl refuses: those with header lines that are no headers.
+
+libcurl ends a transfer at a header line without a colon ("Header without colon") and
+has no option against it; Scrapy and browsers skip the line. Pure: bytes in, calls out.
+
+References:
+    https://www.rfc-editor.org/rfc/rfc9112#section-6.3
+"""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+from concurcrawl.curl import Head
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_LONGEST_LINE = 1 << 20
+
+
+class _State(Enum):
+    HEAD = auto()
+    LENGTH = auto()
+    UNTIL_CLOSE = auto()
+    CHUNK_SIZE = auto()
+    CHUNK = auto()
+    CHUNK_END = auto()
+    TRAILER = auto()
+    DONE = auto()
+
+
+class ResponseReader:
+    """Takes one HTTP/1 response apart as libcurl would, but for bad header lines.
+
+    Args:
+        on_header: Gets each line of the head with its line break; a value other than
+            None ends the reading.
+        on_chunk: Gets each part of the body; likewise.
+        has_body: Does the request's method allow a body?
+    """
+
+    def __init__(
+        self,
+        on_header: Callable[[bytes], int | None],
+        on_chunk: Callable[[bytes], int | None],
+        *,
+        has_body: bool,
+    ) -> None:
+        self._on_header = on_header
+        self._on_chunk = on_chunk
+        self._has_body = has_body
+        self._state = _State.HEAD
+        self._head = Head()
+        self._left = 0
+        self._rest = b""
+        self.is_ended = False
+
+    @property
+    def is_complete(self) -> bool:
+        """May the connection end here?"""
+        return self._state in {_State.DONE, _State.UNTIL_CLOSE}
+
+    def feed(self, data: bytes) -> None:
+        """Take what came in; afterwards :attr:`is_ended` says if that was all.
+
+        Raises:
+            ValueError: If the response is no HTTP/1 response.
+        """
+        self._rest += data
+        while not self.is_ended and self._step():
+            self.is_ended = self.is_ended or self._state is _State.DONE
+        if len(self._rest) > _LONGEST_LINE:
+            raise ValueError("a line without an end")
+
+    def _step(self) -> bool:
+        """Use up a part of what is there; False if more must come first."""
+        if self._state in {_State.LENGTH, _State.UNTIL_CLOSE, _State.CHUNK}:
+            return self._body()
+        line, found, rest = self._rest.partition(b"\n")
+        if not found:
+            return False
+        self._rest = rest
+        if self._state is _State.HEAD:
+            self._header(line + found)
+        elif self._state is _State.CHUNK_SIZE:
+            self._left = int(line.split(b";")[0].strip(), 16)
+            self._state = _State.CHUNK if self._left else _State.TRAILER
+        elif self._state is _State.CHUNK_END:
+            self._state = _State.CHUNK_SIZE
+        elif not line.strip():
+            self._state = _State.DONE
+        return True
+
+    def _header(self, line: bytes) -> None:
+        if not self._head.lines and not line.startswith(b"HTTP/1."):
+            raise ValueError("no status line")
+        self._head.lines.append(line)
+        if self._on_header(line) is not None:
+            self.is_ended = True
+        elif not line.strip():
+            if self._head.status < 200:
+                self._head = Head()
+            else:
+                self._state = self._body_kind()
+
+    def _body_kind(self) -> _State:
+        if not self._has_body or self._head.status in {204, 304}:
+            return _State.DONE
+        values = {name.lower(): value for name, value in self._head.pairs()}
+        if b"chunked" in values.get(b"transfer-encoding", b"").lower():
+            return _State.CHUNK_SIZE
+        if b"content-length" not in values:
+            return _State.UNTIL_CLOSE
+        self._left = int(values[b"content-length"])
+        return _State.LENGTH if self._left else _State.DONE
+
+    def _body(self) -> bool:
+        if not self._rest:
+            return False
+        if self._state is _State.UNTIL_CLOSE:
+            part, self._rest = self._rest, b""
+        else:
+            part, self._rest = self._rest[: self._left], self._rest[self._left :]
+            self._left -= len(part)
+            if not self._left:
+                is_chunk = self._state is _State.CHUNK
+                self._state = _State.CHUNK_END if is_chunk else _State.DONE
+        self.is_ended = self._on_chunk(part) is not None
+        return True

@@ -1,0 +1,32 @@
+"""Pipelines that only work if they run once, in one process."""
+
+from scrapy.exceptions import DropItem
+
+
+class WriteFile:
+    """Opens with "w": a second instance would empty what the first has written."""
+
+    def __init__(self, path):
+        self.path = path
+
+    @classmethod
+    def from_crawler(cls, crawler):
+        return cls(crawler.settings.get("PIPELINE_FILE", "pipeline.txt"))
+
+    def open_spider(self):
+        self.file = open(self.path, "w", encoding="utf-8")
+
+    def close_spider(self):
+        self.file.write("closed\n")
+        self.file.close()
+
+    def process_item(self, item):
+        self.file.write(f"{sorted(dict(item).items())!r}\n")
+        return item
+
+
+class DropOdd:
+    def process_item(self, item):
+        if item.get("number", 0) % 2:
+            raise DropItem("odd")
+        return item
