@@ -3,11 +3,13 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+import zipfile
 from pathlib import Path
 
 import psutil
 import pytest
 
+import concurcrawl
 from concurcrawl.errors import MirrorError
 from concurcrawl.mirror.process import MirrorProcess
 
@@ -17,6 +19,16 @@ from concurcrawl.mirror.process import MirrorProcess
 with MirrorProcess(pages=1) as mirror:
     print(mirror.pid, flush=True)
     sys.stdin.read()
+"""
+
+
+EGG_PARENT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from concurcrawl.mirror.process import MirrorProcess
+with MirrorProcess(pages=1) as mirror:
+    print(sys.modules["concurcrawl.mirror.process"].__file__)
+    print(mirror.counts().requests)
 """
 
 
@@ -104,3 +116,26 @@ def test_stopping_twice_is_stopping() -> None:
     mirror.stop()
 
     assert mirror.pid is None
+
+
+def test_it_starts_from_an_egg_that_only_this_process_knows(tmp_path: Path) -> None:
+    root = Path(concurcrawl.__file__).parent
+    egg = tmp_path / "project.egg"
+    with zipfile.ZipFile(egg, "w") as archive:
+        archive.writestr("concurcrawl/__init__.py", "")
+        archive.write(root / "errors.py", "concurcrawl/errors.py")
+        for file in (root / "mirror").iterdir():
+            if file.suffix in {".py", ".csv", ".toml"}:
+                archive.write(file, f"concurcrawl/mirror/{file.name}")
+
+    done = subprocess.run(
+        [sys.executable, "-c", EGG_PARENT, str(egg)],
+        cwd=tmp_path,  # where nothing else is called concurcrawl
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+    assert done.stderr == ""
+    assert done.stdout.split() == [str(egg / "concurcrawl/mirror/process.py"), "0"]

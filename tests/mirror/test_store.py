@@ -1,15 +1,16 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from concurcrawl.mirror.bodies import Bodies
 from concurcrawl.mirror.site import LIST_PATH
 from concurcrawl.mirror.store import BodyStore, cache_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def test_what_was_put_is_got(tmp_path: Path) -> None:
@@ -100,33 +101,3 @@ def test_the_cache_is_where_the_user_said(
     monkeypatch.setenv("XDG_CACHE_HOME", "relative")
     monkeypatch.setenv("HOME", str(tmp_path))
     assert cache_folder() == tmp_path / ".cache" / "concurcrawl"
-
-
-def test_the_data_is_read_from_a_zip(tmp_path: Path) -> None:
-    import zipfile
-
-    import concurcrawl
-
-    root = Path(concurcrawl.__file__).parent
-    egg = tmp_path / "project.egg"
-    with zipfile.ZipFile(egg, "w") as archive:
-        archive.writestr("concurcrawl/__init__.py", "")
-        for file in (root / "mirror").iterdir():
-            if file.suffix in {".py", ".csv", ".toml"}:
-                archive.write(file, f"concurcrawl/mirror/{file.name}")
-    program = "from concurcrawl.mirror.site import *; print(len(Site().list_page()))"
-    done = subprocess.run(
-        [
-            sys.executable,
-            "-c",
-            f"import sys; sys.path.insert(0, {str(egg)!r}); {program}",
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-
-    assert done.stderr == ""
-    assert int(done.stdout) > 100_000
