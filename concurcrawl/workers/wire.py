@@ -11,6 +11,7 @@ import io
 import pickle
 import socket
 import struct
+import sys
 from dataclasses import dataclass, field
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -268,6 +269,10 @@ class _ClosurePickler(dill.Pickler):  # type: ignore[misc]  # dill has no types
         return self._resident_names.get(id(obj))
 
     def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, FunctionType | type) and _has_an_address(obj):
+            # dill would copy those of a script's own module, and a copy of a class is
+            # another class. Workers have that module too.
+            return obj.__qualname__
         return _reduce(obj)
 
 
@@ -292,6 +297,14 @@ def _reduce(obj: Any) -> Any:
         names = [name for name in obj.attributes if name != "certificate"]
         return _response, (type(obj), {name: getattr(obj, name) for name in names})
     return NotImplemented
+
+
+def _has_an_address(obj: FunctionType | type) -> bool:
+    """Tell whether *obj* is what its module and name lead to."""
+    found: Any = sys.modules.get(obj.__module__)
+    for name in obj.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is obj
 
 
 def _response(kind: type[Response], attributes: dict[str, Any]) -> Response:
