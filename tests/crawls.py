@@ -1,0 +1,154 @@
+"""Real crawls of the test project's spiders, as processes, and what came of them."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections import Counter
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+ROOT = Path(__file__).parent.parent
+PROJECT = ROOT / "tests" / "project"
+
+#: Long enough for a loaded machine; a crawl that takes longer hangs.
+DEADLINE_S = 60
+
+MODES = ("serial", "concurrent", "async", "parallel", "hybrid")
+
+#: Stats that say when, how fast or by whom, not what.
+_INCIDENTAL = re.compile(
+    r"time|memusage|per_minute|feedexport|log_count/(INFO|DEBUG)|concurcrawl/handler"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a finished crawl left behind."""
+
+    exit_code: int
+    items: Counter[str]
+    pipeline: Counter[str]
+    stats: dict[str, Any]
+    log: str
+
+    def comparable(self) -> dict[str, Any]:
+        """Return what must be the same in every mode."""
+        stats = {k: v for k, v in self.stats.items() if not _INCIDENTAL.search(k)}
+        return {
+            "exit_code": self.exit_code,
+            "items": self.items,
+            "pipeline": self.pipeline,
+            "stats": stats,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Crawl:
+    """A crawl that runs."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+
+    @property
+    def log(self) -> str:
+        return _read(self.folder / "log")
+
+    def tree(self) -> list[psutil.Process]:
+        """Return the processes it has started, and theirs."""
+        try:
+            return psutil.Process(self.process.pid).children(recursive=True)
+        except psutil.NoSuchProcess:
+            return []
+
+    def workers(self) -> list[psutil.Process]:
+        """Return its workers: those that have no children themselves."""
+        tree = self.tree()
+        parents = {process.ppid() for process in tree}
+        return [process for process in tree if process.pid not in parents]
+
+    def send(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def finish(self) -> Result:
+        """Wait until it has ended and return what it left."""
+        self.process.wait(DEADLINE_S)
+        log = self.log
+        return Result(
+            exit_code=self.process.returncode,
+            items=_lines(self.folder / "items.jsonl"),
+            pipeline=_lines(self.folder / "pipeline.txt"),
+            stats=_stats(log),
+            log=log,
+        )
+
+
+@contextmanager
+def crawling(spider: str, site: str, folder: Path, *options: str) -> Iterator[Crawl]:
+    """Start a crawl; whatever is left of it at the end is killed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    command = [
+        *(sys.executable, "-m", "scrapy", "crawl", spider, "-a", f"site={site}"),
+        *("-O", str(folder / "items.jsonl")),
+        *("-s", f"PIPELINE_FILE={folder / 'pipeline.txt'}", *options),
+    ]
+    with (folder / "log").open("wb") as log:
+        process = subprocess.Popen(
+            command, cwd=PROJECT, env=environment(), stdout=log, stderr=log
+        )
+    crawl = Crawl(process, folder)
+    left: list[psutil.Process] = []
+    try:
+        yield crawl
+    finally:
+        left = crawl.tree()
+        process.kill()
+        process.wait(DEADLINE_S)
+        for one in left:
+            one.kill()
+
+
+def crawl(spider: str, site: str, folder: Path, *options: str) -> Result:
+    """Run a crawl to its end."""
+    with crawling(spider, site, folder, *options) as running:
+        return running.finish()
+
+
+def alive(processes: Sequence[psutil.Process]) -> list[psutil.Process]:
+    """Wait until *processes* are gone and return those that are not."""
+    _, left = psutil.wait_procs(processes, timeout=DEADLINE_S / 4)
+    return left
+
+
+def environment() -> dict[str, str]:
+    """Return an environment in which the test project and this tree are importable."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(PROJECT)])}
+
+
+def _read(path: Path) -> str:
+    return path.read_text(encoding="utf-8") if path.exists() else ""
+
+
+def _lines(path: Path) -> Counter[str]:
+    return Counter(_read(path).splitlines())
+
+
+def _stats(log: str) -> dict[str, Any]:
+    found = re.search(r"Dumping Scrapy stats:\n(\{.*?\})\n", log, re.DOTALL)
+    if found is None:
+        return {}
+    text = re.sub(r"datetime\.datetime\([^)]*\)\)?", "None", found[1])
+    text = re.sub(r"tzinfo=[^,)}]*\)?", "", text)
+    stats: dict[str, Any] = ast.literal_eval(text)
+    return stats

@@ -1,0 +1,97 @@
+"""Unmodified spiders give in every mode what plain Scrapy gives."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.crawls import MODES, Result, crawl
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SAME = (
+    "asynchronous",
+    "closes",
+    "closures",
+    "drops",
+    "errors",
+    "idle",
+    "jars",
+    "login",
+    "meta",
+    "offsite",
+    "pagination",
+    "redirects",
+    "rules",
+    "selectors",
+    "sitemap",
+)
+
+
+@pytest.fixture(scope="module")
+def plain(site: str, tmp_path_factory: pytest.TempPathFactory) -> object:
+    """Return how a spider does without concurcrawl's modes; each runs once."""
+
+    @cache
+    def run(spider: str) -> Result:
+        return crawl(spider, site, tmp_path_factory.mktemp(spider))
+
+    return run
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("spider", SAME)
+def test_the_same_items_pipeline_stats_and_exit_code(
+    spider: str, mode: str, site: str, tmp_path: Path, plain: object
+) -> None:
+    expected = plain(spider)  # type: ignore[operator]
+    assert expected.stats["finish_reason"]
+    found = crawl(spider, site, tmp_path, "-s", f"MODE={mode}")
+    assert found.comparable() == expected.comparable()
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("spider", "reason", "counted", "least"),
+    [
+        ("itemcount", "closespider_itemcount", "item_scraped_count", 10),
+        ("pagecount", "closespider_pagecount", "response_received_count", 7),
+        ("errorcount", "closespider_errorcount", "spider_exceptions/count", 3),
+    ],
+)
+def test_limits_by_count_end_the_crawl_early(
+    spider: str, reason: str, counted: str, least: int, mode: str, site: str, tmp_path: Path
+) -> None:
+    found = crawl(spider, site, tmp_path, "-s", f"MODE={mode}")
+    assert (found.exit_code, found.stats["finish_reason"]) == (0, reason)
+    in_flight = 16
+    assert least <= found.stats[counted] <= least + 2 * in_flight
+    assert found.items.total() == found.stats.get("item_scraped_count", 0)
+
+
+@pytest.mark.parametrize("extension", ["json", "csv", "xml", "jsonl"])
+def test_a_feed_of_several_workers_is_one_valid_feed(
+    extension: str, site: str, tmp_path: Path
+) -> None:
+    feeds = [tmp_path / mode / f"feed.{extension}" for mode in ("plain", "parallel")]
+    for feed, options in zip(feeds, ([], ["-s", "MODE=parallel"]), strict=True):
+        crawl("rules", site, feed.parent, "-o", str(feed), *options)
+    plain, parallel = (feed.read_text(encoding="utf-8") for feed in feeds)
+    assert len(parallel) == len(plain) > 100
+    assert sorted(parallel) == sorted(plain)
+
+
+def test_log_lines_of_workers_are_in_the_one_log_with_the_worker_named(
+    site: str, tmp_path: Path
+) -> None:
+    found = crawl(
+        "errors", site, tmp_path, "-s", "MODE=parallel", "-s", "LOG_LEVEL=DEBUG"
+    )
+    crawled = [line for line in found.log.splitlines() if "Crawled (" in line]
+    assert crawled
+    assert all("] DEBUG: [worker-" in line for line in crawled)
+    assert found.log.count("ValueError: as planned") == 1
+    assert found.stats["log_count/ERROR"] >= 1
