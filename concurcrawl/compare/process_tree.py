@@ -8,7 +8,7 @@ comparison and the crawl, for three reasons:
   grandchildren that the crawl itself never waits for.
 - When the comparison ends, however it ends, the pipe at standard input closes and the
   crawl is stopped with all it started. The first news on that pipe, a byte or its end,
-  interrupts the crawl and leaves it ten seconds; the second kills it.
+  interrupts the crawl and leaves it a few seconds; the second kills it.
 - What it costs to look at the tree does not fall on the process that draws progress.
 
 It prints a :class:`Measurement` as JSON when nothing of the crawl is left.
@@ -35,7 +35,7 @@ _SAMPLING_MIN_INTERVAL_S = 0.05
 #: A worker notices that its supervisor has ended and ends too within this time.
 _STRAGGLERS_GRACE_S = 2.0
 #: A crawl that is interrupted finishes what is in flight within this time.
-_STOP_GRACE_S = 10.0
+_STOP_GRACE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
