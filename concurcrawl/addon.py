@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Self
 
-from scrapy.utils.deprecate import method_is_overridden
 from scrapy.spiders import Spider
+from scrapy.utils.deprecate import method_is_overridden
 
 from concurcrawl import timeline
 from concurcrawl.config import Config
@@ -74,9 +74,10 @@ class Addon:
         _keep_politeness(settings, planned, self._crawler.spidercls)
         _size_pool(settings, planned)
         for name, value in planned.settings.items():
-            if isinstance(value, dict):
-                value = {**settings.getdict(name), **value}
-            settings.set(name, value, _RANK)
+            # Handlers of other schemes stay what they are.
+            is_dict = isinstance(value, dict)
+            merged = {**settings.getdict(name), **value} if is_dict else value
+            settings.set(name, merged, _RANK)
         settings.set("CONCURCRAWL_SLOTS", list(planned.slots), _RANK)
         if Config.from_settings(settings).records:
             timeline.enable(settings, _RANK)
@@ -105,14 +106,15 @@ def _plan(settings: BaseSettings) -> Plan | None:
     mode = chosen_mode(settings)
     if mode is None:
         return None
-    value: Any = settings.get("CONCURRENT_REQUESTS")
+    name = "CONCURRENT_REQUESTS"
+    value: Any = settings.get(name)
+    expected = "a whole number >= 0 (requests; 0 means no limit)"
     try:
         concurrent_requests = int(value)
-        if concurrent_requests < 0:
-            raise ValueError
     except (TypeError, ValueError) as error:
-        expected = "a whole number >= 0 (requests; 0 means no limit)"
-        raise ConfigError("CONCURRENT_REQUESTS", value, expected) from error
+        raise ConfigError(name, value, expected) from error
+    if concurrent_requests < 0:
+        raise ConfigError(name, value, expected)
     return plan(
         mode,
         Config.from_settings(settings),
@@ -122,7 +124,9 @@ def _plan(settings: BaseSettings) -> Plan | None:
 
 def _size_pool(settings: BaseSettings, planned: Plan) -> None:
     name = "REACTOR_THREADPOOL_MAXSIZE"
-    threads = pool_threads(planned.mode, max(planned.slots), Config.from_settings(settings))
+    threads = pool_threads(
+        planned.mode, max(planned.slots), Config.from_settings(settings)
+    )
     if threads > settings.getint(name):
         settings.set(name, threads, _RANK)
 

@@ -104,7 +104,7 @@ def hindrance(
     if wanted == 1:
         return None
     found = []
-    if 0 < per_domain and (not wanted or per_domain < wanted):
+    if per_domain > 0 and (not wanted or per_domain < wanted):
         found.append(f"CONCURRENT_REQUESTS_PER_DOMAIN={per_domain}")
     if delay_s > 0:
         found.append(f"DOWNLOAD_DELAY={delay_s:g}")
@@ -113,9 +113,9 @@ def hindrance(
     if not found:
         return None
     return (
-        f"MODE={planned.mode} could have {wanted or 'any number of'} requests in flight, "
-        f"but {' and '.join(found)} of this project holds it back on each site; "
-        "that is kept. If the site allows more, change it there."
+        f"MODE={planned.mode} could have {wanted or 'any number of'} requests in "
+        f"flight, but {' and '.join(found)} of this project holds it back on each "
+        "site; that is kept. If the site allows more, change it there."
     )
 
 

@@ -74,7 +74,8 @@ class FrontierScheduler(BaseScheduler):
     def open(self, spider: Spider) -> Deferred[None] | None:
         """See :class:`BaseScheduler`."""
         if self._records_path:
-            self._records = Path(self._records_path).open("w", encoding="utf-8")
+            path = Path(self._records_path)
+            self._records = path.open("w", encoding="utf-8")
         return self._own_filter.open() if self._own_filter else None
 
     def close(self, reason: str) -> Deferred[None] | None:
@@ -155,10 +156,10 @@ class FrontierScheduler(BaseScheduler):
         self, request: Request, payload: bytes, key: bytes | None
     ) -> Entry | None:
         """Return what to push, or None if the project's own filter knows it."""
-        if self._own_filter is not None and not request.dont_filter:
-            if self._own_filter.request_seen(request):
-                self._own_filter.log(request, self._crawler.spider)
-                return None
+        own_filter = None if request.dont_filter else self._own_filter
+        if own_filter is not None and own_filter.request_seen(request):
+            own_filter.log(request, self._crawler.spider)
+            return None
         slot = request.meta.get("download_slot")
         return Entry(
             key=key,

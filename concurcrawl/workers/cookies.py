@@ -106,7 +106,10 @@ class _WatchedJar(StandardJar):
             self._changes.append(CookieChange(self._key, cookie, place))
 
     def clear(
-        self, domain: str | None = None, path: str | None = None, name: str | None = None
+        self,
+        domain: str | None = None,
+        path: str | None = None,
+        name: str | None = None,
     ) -> None:
         super().clear(domain, path, name)
         if domain is not None and path is not None and name is not None:

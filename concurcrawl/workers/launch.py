@@ -33,7 +33,6 @@ _FORK = b"f"
 _nursery: Nursery | None = None
 
 
-
 class Nursery:
     """A process that does nothing but fork workers and bury them.
 
@@ -123,7 +122,7 @@ class Launcher:
 
 
 def _take_nursery() -> Nursery | None:
-    global _nursery  # noqa: PLW0603
+    global _nursery
     taken, _nursery = _nursery, None
     return taken
 

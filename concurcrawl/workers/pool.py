@@ -231,7 +231,7 @@ class WorkerPool:
         self.stop()
         loop = asyncio.get_running_loop()
         deadline_s = loop.time() + _CLOSE_DEADLINE_S
-        while self.workers and loop.time() < deadline_s:
+        while self.workers and loop.time() < deadline_s:  # noqa: ASYNC110 - once a crawl
             await asyncio.sleep(0.005)
         for worker in self.workers:
             logger.error("%s does not end and is killed.", worker.name)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import socket
 import struct
 import sys
 import threading
@@ -54,6 +53,7 @@ from concurcrawl.workers.wire import (
 )
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import AsyncIterator
 
     from scrapy import Request
@@ -206,7 +206,7 @@ class Desk(asyncio.Protocol):
         collector: MergingStatsCollector = crawler.stats  # type: ignore[assignment]
         collector.written = self.write_stat
         # Items are logged as scraped where their pipelines run.
-        crawler.logformatter.scraped = _say_nothing  # type: ignore[method-assign]
+        crawler.logformatter.scraped = _say_nothing  # type: ignore[method-assign,assignment]
         await wire.connect(self._sock, lambda: self)
         self._log_handler = _DeskHandler(self)
         logging.root.addHandler(self._log_handler)
@@ -362,7 +362,7 @@ class Desk(asyncio.Protocol):
         """Send what is due and hold back the rest for :meth:`send_the_rest`."""
         self.flush()
         assert self._transport is not None
-        while self._transport.get_write_buffer_size():
+        while self._transport.get_write_buffer_size():  # noqa: ASYNC110 - once a crawl
             await asyncio.sleep(_LINGER_S)
         self._transport = None
 

@@ -16,7 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydispatch.dispatcher import liveReceivers, getAllReceivers
+from pydispatch.dispatcher import (  # type: ignore[import-untyped]
+    getAllReceivers,
+    liveReceivers,
+)
 from scrapy import signals
 from scrapy.core.downloader import Downloader
 from scrapy.exceptions import IgnoreRequest
@@ -35,11 +38,11 @@ from concurcrawl.workers.wire import Codec, Crawl, Listen, SetCookies, residents
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from types import FrameType
 
     from scrapy import Request, Spider
     from scrapy.crawler import Crawler
     from scrapy.http import Response
-    from scrapy.settings import BaseSettings
     from twisted.internet.defer import Deferred
 
     from concurcrawl.frontier.base import Entry, Lease
@@ -172,7 +175,9 @@ class SupervisorScheduler(FrontierScheduler):
             self._note_pushed(request, added=was_added)
             if not was_added:
                 self._crawler.signals.send_catch_log(
-                    signals.request_dropped, request=request, spider=self._crawler.spider
+                    signals.request_dropped,
+                    request=request,
+                    spider=self._crawler.spider,
                 )
 
     def give_back(self, request: Request) -> None:
@@ -365,9 +370,7 @@ class WorkersDownloader(Downloader):
         listened = frozenset(
             name
             for name in _REPLAYED
-            if any(
-                liveReceivers(getAllReceivers(self.crawler, getattr(signals, name)))
-            )
+            if any(liveReceivers(getAllReceivers(self.crawler, getattr(signals, name))))
         )
         cookies = self._cookies.everything() if self._cookies is not None else ()
         return [Listen(listened), SetCookies(cookies)]
@@ -407,7 +410,7 @@ def _spider_arguments(crawler: Crawler) -> tuple[tuple[Any, ...], dict[str, Any]
     Nobody keeps them, but while a crawler starts, ``Crawler.crawl(*args, **kwargs)`` or
     its asynchronous twin is among our callers.
     """
-    frame = sys._getframe()
+    frame: FrameType | None = sys._getframe()
     while frame is not None:
         names = frame.f_locals
         if names.get("self") is crawler and {"args", "kwargs"} <= names.keys():

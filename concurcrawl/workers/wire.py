@@ -234,7 +234,7 @@ class Codec:
             buffer = io.BytesIO()
             try:
                 _ClosurePickler(buffer, self._names).dump(thing)
-            except Exception as error:  # noqa: BLE001 - a pickler runs anybody's code
+            except Exception as error:  # a pickler runs anybody's code
                 raise NotShippableError(_describe(thing), str(error)) from error
         return buffer.getvalue()
 
