@@ -63,7 +63,13 @@ def test_the_same_items_pipeline_stats_and_exit_code(
     ],
 )
 def test_limits_by_count_end_the_crawl_early(
-    spider: str, reason: str, counted: str, least: int, mode: str, site: str, tmp_path: Path
+    spider: str,
+    reason: str,
+    counted: str,
+    least: int,
+    mode: str,
+    site: str,
+    tmp_path: Path,
 ) -> None:
     found = crawl(spider, site, tmp_path, "-s", f"MODE={mode}")
     assert (found.exit_code, found.stats["finish_reason"]) == (0, reason)

@@ -1,4 +1,4 @@
-"""The site of the any-spider tests, a process of its own: prints its URL, then serves."""
+"""The site of the any-spider tests, a process that prints its URL and then serves."""
 
 from __future__ import annotations
 
@@ -19,7 +19,8 @@ class Site:
         page = int(request.match_info["page"])
         quotes = "".join(
             f'<div class="quote"><span class="text"> words {page}-{n} </span>'
-            f'<small>author {n}</small><a class="tag">t{n}</a><a class="tag">u</a></div>'
+            f'<small>author {n}</small><a class="tag">t{n}</a>'
+            '<a class="tag">u</a></div>'
             for n in range(6)
         )
         following = (
@@ -84,7 +85,9 @@ class Site:
         return web.Response(status=302, headers={"Location": to})
 
     async def refresh(self, request: web.Request) -> web.Response:
-        return html('<meta http-equiv="refresh" content="0; url=/status/200?refreshed">')
+        return html(
+            '<meta http-equiv="refresh" content="0; url=/status/200?refreshed">'
+        )
 
     async def robots(self, request: web.Request) -> web.Response:
         base = f"http://{request.host}"
@@ -110,7 +113,9 @@ class Site:
 
 def html(body: str, status: int = 200) -> web.Response:
     return web.Response(
-        text=f"<html><body>{body}</body></html>", content_type="text/html", status=status
+        text=f"<html><body>{body}</body></html>",
+        content_type="text/html",
+        status=status,
     )
 
 

@@ -56,7 +56,10 @@ class Rules(CrawlSpider):
         yield Page(response.url.split("/", 3)[-1], response.css("a::text").getall())
 
     def parse_quotes(self, response):
-        yield {"quotes": len(response.css("div.quote")), "depth": response.meta["depth"]}
+        yield {
+            "quotes": len(response.css("div.quote")),
+            "depth": response.meta["depth"],
+        }
 
 
 class Login(Site):
@@ -69,7 +72,9 @@ class Login(Site):
 
     def parse(self, response):
         return scrapy.FormRequest.from_response(
-            response, formdata={"user": "me", "password": "secret"}, callback=self.inside
+            response,
+            formdata={"user": "me", "password": "secret"},
+            callback=self.inside,
         )
 
     def inside(self, response):
@@ -114,7 +119,9 @@ class Errors(Site):
         for path in ("status/404", "status/500", "status/200", "flaky/1", "flaky/2"):
             yield scrapy.Request(f"{self.site}/{path}", errback=self.failed)
         yield scrapy.Request("http://127.0.0.1:9/refused", errback=self.failed)
-        yield scrapy.Request(f"{self.site}/status/403", meta={"handle_httpstatus_list": [403]})
+        yield scrapy.Request(
+            f"{self.site}/status/403", meta={"handle_httpstatus_list": [403]}
+        )
         yield scrapy.Request(f"{self.site}/status/200?raise", self.raises)
         yield scrapy.Request(f"{self.site}/status/404?no-errback")
 
@@ -315,7 +322,12 @@ class Drops(Site):
     @classmethod
     def from_crawler(cls, crawler, *args, **kwargs):
         spider = super().from_crawler(crawler, *args, **kwargs)
-        for name in ("item_scraped", "item_dropped", "response_received", "spider_closed"):
+        for name in (
+            "item_scraped",
+            "item_dropped",
+            "response_received",
+            "spider_closed",
+        ):
             crawler.signals.connect(
                 getattr(spider, f"on_{name}"), signal=getattr(signals, name)
             )
@@ -343,7 +355,9 @@ class Drops(Site):
 
     async def start(self):
         for number in range(10):
-            yield scrapy.Request(f"{self.site}/status/200?{number}", cb_kwargs={"n": number})
+            yield scrapy.Request(
+                f"{self.site}/status/200?{number}", cb_kwargs={"n": number}
+            )
 
     def parse(self, response, n):
         yield {"number": n}
