@@ -154,6 +154,15 @@ def test_the_column_of_countries_is_told_from_those_of_regions_without_a_heading
     ]
 
 
+def test_a_flag_that_leads_to_the_state_of_a_territory_is_not_the_territory() -> None:
+    flag = '<a href="/wiki/France"><img alt="France" src="f.png"></a>'
+    html = table(
+        f"<td>{flag} {link('R%C3%A9union', 'Réunion')}</td><td>1</td>",
+        f"<td>{flag} {link('France')}</td><td>2</td>",
+    )
+    assert names(html) == ["Réunion", "France"]
+
+
 @pytest.mark.parametrize(
     "href",
     [

@@ -169,6 +169,7 @@ def test_readers_see_whole_pages_while_processes_write_and_are_killed(
                 assert len(body) == 300_000
                 assert set(body) in ({ord("a")}, {ord("b")})
                 seen.add(body[:1])
+        assert [writer.poll() for writer in writers] == [None, None]  # nobody failed
     finally:
         for writer in writers:
             writer.send_signal(signal.SIGKILL)
