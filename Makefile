@@ -1,0 +1,49 @@
+# From a fresh clone: `make compare` shows what the modes are worth here, `make test`
+# checks everything. Both set up what they need first; the second time that is quick.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+
+.DEFAULT_GOAL := help
+.PHONY: help setup compare test lint clean
+
+help:
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make an environment in .venv with the package and what tests need
+
+compare: setup ## run the spider in every mode and compare; options: ARGS="--work parse"
+	$(BIN)/concurcrawl compare $(ARGS)
+
+test: lint ## check format, types and all tests; options: ARGS="-k frontier"
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## check format and types only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean: ## remove everything that the targets above have made
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): pyproject.toml Makefile
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "PYTHON=$(PYTHON): must be Python 3.11 or newer" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(call debian,python3-venv)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' # the first with --group
+	$(BIN)/python -m pip install --quiet --editable . --group test --group lint
+	@touch $@
+
+# Install Debian packages where we may, else say what to do.
+define debian
+{ \
+	if [ "$$(id -u)" = 0 ]; then sudo=; else sudo='sudo -n'; fi; \
+	$$sudo apt-get update -qq && $$sudo apt-get install -qq --yes $(1) || \
+	{ echo "This needs the Debian package(s) $(1), which could not be installed here. \
+	Ask an administrator for: apt-get install $(1)" >&2; exit 1; }; \
+}
+endef
