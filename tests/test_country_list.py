@@ -154,13 +154,19 @@ def test_the_column_of_countries_is_told_from_those_of_regions_without_a_heading
     ]
 
 
-def test_a_flag_that_leads_to_the_state_of_a_territory_is_not_the_territory() -> None:
-    flag = '<a href="/wiki/France"><img alt="France" src="f.png"></a>'
+@pytest.mark.parametrize("target", ["France", "Flag_of_R%C3%A9union"])
+def test_where_the_name_leads_to_the_country_the_flag_may_lead_anywhere(
+    target: str,
+) -> None:
+    flag = f'<a href="/wiki/{target}"><img alt="" src="f.png"></a>'
     html = table(
         f"<td>{flag} {link('R%C3%A9union', 'Réunion')}</td><td>1</td>",
-        f"<td>{flag} {link('France')}</td><td>2</td>",
+        f"<td>{link('France')}</td><td>2</td>",
     )
-    assert names(html) == ["Réunion", "France"]
+    assert [country.url for country in find_countries(html, URL)] == [
+        WIKI + "R%C3%A9union",
+        WIKI + "France",
+    ]
 
 
 @pytest.mark.parametrize(
