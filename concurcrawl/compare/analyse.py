@@ -26,6 +26,8 @@ Status = Literal["ok", "failed", "not run"]
 LEVEL_RATIO = 1.1
 #: Above this share of one core the mirror is part of what was measured.
 MIRROR_BUSY_SHARE = 0.7
+#: Above this many cores the work of other programs is.
+OTHERS_BUSY_CORES = 0.3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +48,7 @@ class Run:
         peak_processes: Most processes at one time.
         strays: Processes that it left behind and that had to be killed.
         sampling_cpu_s: CPU time that measuring it cost, not part of ``cpu_s``.
+        machine_cpu_s: CPU time that the whole machine spent meanwhile, if known.
         startup_s: From the start of its process to the first page asked for.
         steady_s: From the first page asked for to the end of the last callback.
         requests: Requests that reached the downloader.
@@ -72,6 +75,7 @@ class Run:
     peak_processes: int
     strays: int
     sampling_cpu_s: float
+    machine_cpu_s: float | None
     startup_s: float | None
     steady_s: float | None
     requests: int
@@ -366,12 +370,12 @@ def _lesson(rows: Mapping[str, ModeFigures], runs: Sequence[Run]) -> tuple[str, 
     at_once = f"{best.slots or 'many'} at a time in one process"
     cores = f"{parallel.slots} processes with one each"
     spent = f"In serial the CPU works {busy:.0%} of the time"
-    if gain > parallel.speedup * LEVEL_RATIO:
+    if gain > max(parallel.speedup, 1) * LEVEL_RATIO:
         sentence = (
             f"{spent}; the rest is waiting, and many can wait at once: {at_once} "
             f"are {gain:.1f} times as fast, {cores} {parallel.speedup:.1f} times."
         )
-    elif parallel.speedup > gain * LEVEL_RATIO:
+    elif parallel.speedup > max(gain, 1) * LEVEL_RATIO:
         sentence = (
             f"{spent}, and that takes more cores, not more at a time: {cores} are "
             f"{parallel.speedup:.1f} times as fast, {at_once} {gain:.1f} times."
@@ -399,6 +403,7 @@ def warnings(rows: Sequence[ModeFigures], runs: Sequence[Run]) -> tuple[str, ...
         sentence
         for sentence in (
             _mirror_busy(runs),
+            _machine_busy(runs),
             *(_row_warning(row) for row in rows if row.status == "ok"),
             _failures(rows),
             _strays(runs),
@@ -420,6 +425,23 @@ def _mirror_busy(runs: Sequence[Run]) -> str | None:
         f"The mirror used {max(busy.values()):.0%} of a core in {_listed(over)}: there "
         "it limits the speed, not the mode. Use --latency or --work parse, or more "
         "cores."
+    )
+
+
+def _machine_busy(runs: Sequence[Run]) -> str | None:
+    busy: dict[str, float] = {}
+    for run in runs:
+        if run.machine_cpu_s is not None and run.wall_s > 0:
+            ours_s = run.cpu_s + run.sampling_cpu_s + (run.mirror_cpu_s or 0)
+            cores = (run.machine_cpu_s - ours_s) / run.wall_s
+            busy[run.mode] = max(cores, busy.get(run.mode, 0))
+    over = [mode for mode, cores in busy.items() if cores >= OTHERS_BUSY_CORES]
+    if not over:
+        return None
+    return (
+        f"Other programs kept up to {max(busy.values()):.1f} cores busy during "
+        f"{_listed(over)}: these times are too long, most of all where more than one "
+        "core is wanted. Compare again on a quiet machine."
     )
 
 

@@ -263,6 +263,7 @@ def _collected(crawl: Crawl, watched: _Watched, mirror: MirrorProcess | None) ->
         peak_processes=measured.peak_processes,
         strays=measured.strays,
         sampling_cpu_s=measured.sampling_cpu_s,
+        machine_cpu_s=measured.machine_cpu_s,
         startup_s=seen.startup_s,
         steady_s=seen.steady_s,
         requests=seen.requests,

@@ -56,6 +56,8 @@ class Measurement:
         peak_processes: Most processes at one time.
         strays: Processes that had to be killed after the command had ended.
         sampling_cpu_s: CPU time that this measurement cost.
+        machine_cpu_s: CPU time that the whole machine spent meanwhile, or None where
+            this process may not use all of the machine's CPUs.
     """
 
     started_s: float
@@ -67,6 +69,7 @@ class Measurement:
     peak_processes: int
     strays: int
     sampling_cpu_s: float
+    machine_cpu_s: float | None
 
 
 @dataclass(slots=True)
@@ -174,7 +177,7 @@ def measure(command: list[str], log: str) -> Measurement:
         end.setblocking(False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(ringer.fileno(), warn_on_full_buffer=False)
-    own_cpu_s = time.process_time()
+    own_cpu_s, machine_cpu_s = time.process_time(), _machine_cpu_s()
     samples = _Samples()
     tree = _Tree(command, log)
     strays = _follow(tree, samples, bell)
@@ -188,6 +191,7 @@ def measure(command: list[str], log: str) -> Measurement:
         peak_processes=samples.peak_processes,
         strays=strays,
         sampling_cpu_s=time.process_time() - own_cpu_s,
+        machine_cpu_s=_machine_cpu_s() - machine_cpu_s if _is_ours() else None,
     )
 
 
@@ -217,6 +221,18 @@ def _follow(tree: _Tree, samples: _Samples, bell: socket.socket) -> int:
             kill_at = min(kill_at, time.monotonic() + grace_s)
             stopping = True
     return strays
+
+
+def _machine_cpu_s() -> float:
+    times = psutil.cpu_times()
+    return sum(times) - times.idle - getattr(times, "iowait", 0.0)
+
+
+def _is_ours() -> bool:
+    """Tell whether this process may use every CPU of the machine."""
+    if not hasattr(os, "sched_getaffinity"):
+        return True
+    return len(os.sched_getaffinity(0)) == psutil.cpu_count()
 
 
 def _adopt_orphans() -> None:

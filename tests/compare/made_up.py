@@ -25,6 +25,7 @@ RUN = Run(
     peak_processes=1,
     strays=0,
     sampling_cpu_s=0.1,
+    machine_cpu_s=None,
     startup_s=0.8,
     steady_s=9.0,
     requests=11,

@@ -222,6 +222,14 @@ def test_a_busy_mirror_is_told() -> None:
     assert sentence.startswith("The mirror used 90% of a core in async")
 
 
+def test_a_busy_machine_is_told() -> None:
+    quiet = run("serial", 10.0, machine_cpu_s=4.0)
+    (sentence,) = warnings([quiet, run("async", 10.0, machine_cpu_s=12.6)])
+    assert sentence.startswith(
+        "Other programs kept up to 1.0 cores busy during async: these times are too"
+    )
+
+
 def test_lost_pages_are_told() -> None:
     runs = [run("serial", 2.0), run("async", 1.0, pages=PAGES[:9])]
     (sentence,) = warnings(runs)
