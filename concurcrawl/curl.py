@@ -1,4 +1,4 @@
-"""Scrapy's requests in libcurl's words, and libcurl's answers in Scrapy's.
+"""Scrapy's requests in libcurl's words, and libcurl's errors in Scrapy's.
 
 Pure: values in, values out; nothing here opens a connection.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import ssl
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urldefrag, urlsplit
 
@@ -19,11 +19,10 @@ from scrapy.exceptions import (
     DownloadTimeoutError,
     UnsupportedURLSchemeError,
 )
-from scrapy.http import Headers
 from scrapy.utils.url import add_http_if_no_scheme
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from scrapy import Request
     from scrapy.settings import BaseSettings
@@ -33,19 +32,6 @@ Option = tuple[int, Any]
 
 #: Bytes that libcurl reads from a socket at once.
 BUFFER_BYTES = 512 * 1024
-
-#: They are about one connection, not about the page; Scrapy drops them as well.
-HOP_BY_HOP = frozenset(
-    {
-        b"connection",
-        b"keep-alive",
-        b"proxy-connection",
-        b"te",
-        b"trailers",
-        b"transfer-encoding",
-        b"upgrade",
-    }
-)
 
 _TLS_VERSIONS = {
     "TLSv1.0": (pycurl.SSLVERSION_TLSv1_0, pycurl.SSLVERSION_MAX_TLSv1_0),
@@ -89,56 +75,6 @@ class Target:
     port: int
     origin: str
     path: str
-
-
-@dataclass(slots=True)
-class Head:
-    """The lines of a response before its body, as they come in.
-
-    Attributes:
-        lines: Raw lines, the status line first.
-    """
-
-    lines: list[bytes] = field(default_factory=list)
-
-    @property
-    def status(self) -> int:
-        """The status code; 0 if the status line holds none."""
-        parts = self.lines[0].split(None, 2)
-        return int(parts[1]) if len(parts) > 1 and parts[1].isdigit() else 0
-
-    @property
-    def protocol(self) -> str:
-        """The protocol in the server's words, such as ``HTTP/1.1``."""
-        return self.lines[0].split(None, 1)[0].decode("latin-1")
-
-    def pairs(self) -> list[tuple[bytes, bytes]]:
-        """Return names and values in order; lines that are no header are left out."""
-        unfolded: list[bytes] = []
-        for line in self.lines[1:]:
-            text = line.rstrip(b"\r\n")
-            if text[:1] in {b" ", b"\t"} and unfolded:
-                unfolded[-1] += b" " + text.strip()
-            elif text:
-                unfolded.append(text)
-        split = (line.split(b":", 1) for line in unfolded if b":" in line)
-        return [(name, value.strip()) for name, value in split]
-
-    def is_until_close(self) -> bool:
-        """Is the end of the connection the only sign that a body is complete?"""
-        names = {name.lower() for name, _ in self.pairs()}
-        return not names & {b"content-length", b"transfer-encoding"}
-
-
-def headers_of(pairs: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """Return the headers that a response shows."""
-    return Headers([pair for pair in pairs if pair[0].lower() not in HOP_BY_HOP])
-
-
-def content_length(headers: Headers) -> int | None:
-    """Return the announced size of a body in bytes, or None."""
-    value = headers.get(b"Content-Length")
-    return int(value) if value is not None and value.isdigit() else None
 
 
 def target_of(url: str) -> Target:

@@ -23,8 +23,9 @@ from twisted.python.failure import Failure
 from concurcrawl import curl
 from concurcrawl.config import Config
 from concurcrawl.connections import ClientPool, renew_key_log
+from concurcrawl.plan import Limits, Plan
 from concurcrawl.threads import LoopThreads, ReactorThreads, Threads
-from concurcrawl.transfer import Limits, Plan, Transfer
+from concurcrawl.transfer import Transfer
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -90,10 +91,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         """
         target = curl.target_of(request.url)
         route = curl.route_of(request, self._bind)
-        slots = _slots.get(self.crawler)
-        if slots is None:
-            slots = _slots[self.crawler] = DeferredSemaphore(self._width)
-        await maybe_deferred_to_future(slots.acquire())
+        slots = await self._acquire_slot()
         try:
             timeout_s = request.meta.get("download_timeout") or DEFAULT_TIMEOUT_S
             started_s = time.monotonic()
@@ -124,6 +122,20 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         self._clients.close()
         if self._threads is not None:
             self._threads.close()
+
+    async def _acquire_slot(self) -> DeferredSemaphore:
+        slots = _slots.get(self.crawler)
+        if slots is None:
+            slots = _slots[self.crawler] = DeferredSemaphore(self._width)
+        acquired: list[object] = []
+        waiting = slots.acquire().addCallback(acquired.append)
+        try:
+            await maybe_deferred_to_future(waiting)
+        except BaseException:
+            if acquired:  # cancelled in the moment between getting it and going on
+                slots.release()
+            raise
+        return slots
 
     async def _run(self, plan: Plan) -> Response:
         def listen(

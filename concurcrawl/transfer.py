@@ -6,11 +6,10 @@ import logging
 import time
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urldefrag
 
 import pycurl
@@ -23,16 +22,16 @@ from scrapy.exceptions import (
 from scrapy.responsetypes import responsetypes
 
 from concurcrawl import curl
+from concurcrawl.head import Head, content_length, headers_of
 from concurcrawl.lenient import ResponseReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
-    from scrapy import Request
     from scrapy.http import Headers, Response
-    from scrapy.settings import BaseSettings
 
     from concurcrawl.connections import ClientPool, CurlClient
+    from concurcrawl.plan import Plan
 
 #: What a callback of libcurl returns to end the transfer.
 _END = -1
@@ -50,38 +49,6 @@ _LOSSES = {
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much of a body is welcome.
-
-    Attributes:
-        max_bytes: Above it the download is cancelled; 0 means no limit.
-        warn_bytes: Above it one warning is logged; 0 means never.
-        fails_on_dataloss: Is a body that was cut short an error?
-    """
-
-    max_bytes: int
-    warn_bytes: int
-    fails_on_dataloss: bool
-
-    @classmethod
-    def from_settings(cls, settings: BaseSettings) -> Self:
-        """Read the limits of all requests."""
-        return cls(
-            settings.getint("DOWNLOAD_MAXSIZE"),
-            settings.getint("DOWNLOAD_WARNSIZE"),
-            settings.getbool("DOWNLOAD_FAIL_ON_DATALOSS"),
-        )
-
-    def of(self, meta: Mapping[str, Any]) -> Limits:
-        """Return the limits of the request with this *meta*."""
-        return Limits(
-            meta.get("download_maxsize", self.max_bytes),
-            meta.get("download_warnsize", self.warn_bytes),
-            meta.get("download_fail_on_dataloss", self.fails_on_dataloss),
-        )
-
-
 class Listener(Protocol):
     """Sends a signal in the loop's thread, where Scrapy's receivers expect it."""
 
@@ -89,35 +56,6 @@ class Listener(Protocol):
         self, verdict: Future[StopDownload | None], signal: object, **told: Any
     ) -> None:
         """Put into *verdict* what a receiver decided, from the loop's thread."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """All that a thread needs to know to make a request.
-
-    Attributes:
-        request: What is asked.
-        target: Where it goes.
-        route: Which way.
-        options: What libcurl is told of all requests.
-        limits: What of the body is welcome.
-        timeout_s: Time for all of it, as the request says; named in the error.
-        left_s: What is left of it.
-        heard: Signals that somebody receives.
-        wraps_certificate: Is the certificate Twisted's object, or DER?
-        tells_tls: Is protocol, cipher and certificate of a new connection logged?
-    """
-
-    request: Request
-    target: curl.Target
-    route: curl.Route
-    options: list[curl.Option]
-    limits: Limits
-    timeout_s: float
-    left_s: float
-    heard: frozenset[object]
-    wraps_certificate: bool
-    tells_tls: bool
 
 
 class Transfer:
@@ -140,7 +78,7 @@ class Transfer:
         self._verdict: Future[StopDownload | None] | None = None
         self._aborted = False
         self._started_s = 0.0
-        self._head = curl.Head()
+        self._head = Head()
         self._headers: Headers | None = None
         self._is_request_sent = not curl.is_tunnel(plan.target, plan.route)
         self._chunks: list[bytes] = []
@@ -178,7 +116,7 @@ class Transfer:
                 if self._plan.request.method not in _SAFE_METHODS:
                     # Asking twice might do harm. If Scrapy asks again, it is known.
                     return self._response_or_raise(client, error)
-        self._head = curl.Head()
+        self._head = Head()
         with self._lent() as client:
             return self._response_or_raise(client, self._exchange(client))
 
@@ -308,7 +246,7 @@ class Transfer:
     def _on_connected(self, *_: object) -> int:
         # What came before is the proxy's answer to CONNECT.
         self._is_request_sent = True
-        self._head = curl.Head()
+        self._head = Head()
         return int(pycurl.PREREQFUNC_OK)
 
     def _on_told(self, kind: int, text: bytes) -> None:
@@ -335,15 +273,15 @@ class Transfer:
         if line.strip(b"\r\n"):
             return None
         if self._head.status < 200 or not self._is_request_sent:
-            self._head = curl.Head()
+            self._head = Head()
             return None
         return self._on_head()
 
     def _on_head(self) -> int | None:
         request = self._plan.request
         request.meta["download_latency"] = time.monotonic() - self._started_s
-        self._headers = curl.headers_of(self._head.pairs())
-        size = curl.content_length(self._headers)
+        self._headers = headers_of(self._head.pairs())
+        size = content_length(self._headers)
         if self._is_stopped(
             signals.headers_received, headers=self._headers, body_length=size
         ):
