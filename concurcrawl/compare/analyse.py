@@ -431,7 +431,7 @@ def _mirror_busy(runs: Sequence[Run]) -> str | None:
 def _machine_busy(runs: Sequence[Run]) -> str | None:
     busy: dict[str, float] = {}
     for run in runs:
-        if run.machine_cpu_s is not None and run.wall_s > 0:
+        if run.machine_cpu_s is not None and run.status == "ok":
             ours_s = run.cpu_s + run.sampling_cpu_s + (run.mirror_cpu_s or 0)
             cores = (run.machine_cpu_s - ours_s) / run.wall_s
             busy[run.mode] = max(cores, busy.get(run.mode, 0))
@@ -539,7 +539,11 @@ def reason_in_log(log: str, *, lines: int = 2) -> str:
         for line in whole
         if _TROUBLE.search(line) and not line.startswith("Traceback")
     ]
-    return " | ".join(dict.fromkeys(named[-lines:] or whole[-1:]))[-300:]
+    if named:  # twisted's line of an unhandled error quotes the error that follows
+        quoted = named[-1].rpartition(": ")[2]
+        kept = [line for line in named[-lines:-1] if quoted not in line]
+        return " | ".join([*kept, named[-1]])[-300:]
+    return "".join(whole[-1:])[-300:]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -270,6 +270,11 @@ def test_the_reason_is_the_last_lines_that_name_an_error() -> None:
     )
 
 
+def test_an_error_that_is_quoted_before_is_told_once() -> None:
+    log = "future: <Task exception=KeyError('no x')>\nKeyError: 'no x'\n"
+    assert analyse.reason_in_log(log) == "KeyError: 'no x'"
+
+
 def test_without_an_error_the_reason_is_the_last_line() -> None:
     assert analyse.reason_in_log("one\ntwo\n\n") == "two"
     assert analyse.reason_in_log("") == ""
