@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass, field, fields
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -91,7 +92,8 @@ def _read(settings: BaseSettings, option: Field[Any]) -> Any:
     low = option.metadata["at_least"]
     expected = f"a whole number >= {low} ({option.metadata['unit']})"
     try:
-        number = int(value)
+        # A float would lose what it has after the point.
+        number = int(value) if isinstance(value, str) else index(value)
     except (TypeError, ValueError) as error:
         raise ConfigError(name, value, expected) from error
     if number < low:
@@ -102,21 +104,24 @@ def _read(settings: BaseSettings, option: Field[Any]) -> Any:
 def usable_cpus() -> int:
     """Return how many CPUs this process may use, at least 1.
 
-    Affinity and the cgroup's quota count, not only what the machine has.
-
-    References:
-        https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files
-    """
+    Affinity and the cgroup's quota count, not only what the machine has."""
     if hasattr(os, "sched_getaffinity"):
         cpus = len(os.sched_getaffinity(0))
     else:
         cpus = os.cpu_count() or 1
-    return max(1, min(cpus, _cgroup_cpus(Path("/sys/fs/cgroup"))))
+    return max(1, min(cpus, cgroup_cpus(Path("/sys/fs/cgroup")) or cpus))
 
 
-def _cgroup_cpus(root: Path) -> int:
-    """Return the CPU quota in whole CPUs, rounded up; a large number if none."""
-    unlimited = 1 << 16
+def cgroup_cpus(root: Path) -> int | None:
+    """Return the CPU quota in whole CPUs, rounded up, or None if there is none.
+
+    Args:
+        root: Where the cgroup's files are, of version 2 or 1.
+
+    References:
+        https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files
+        https://docs.kernel.org/scheduler/sched-bwc.html
+    """
     try:
         quota, period = (root / "cpu.max").read_text(encoding="ascii").split()
     except (OSError, ValueError):
@@ -124,12 +129,12 @@ def _cgroup_cpus(root: Path) -> int:
             quota = (root / "cpu/cpu.cfs_quota_us").read_text(encoding="ascii")
             period = (root / "cpu/cpu.cfs_period_us").read_text(encoding="ascii")
         except OSError:
-            return unlimited
+            return None
     try:
         share = int(quota) / int(period)
     except (ValueError, ZeroDivisionError):  # "max": no quota
-        return unlimited
-    return math.ceil(share) if share > 0 else unlimited
+        return None
+    return math.ceil(share) if share > 0 else None  # -1 in version 1: no quota
 
 
 def markdown_table() -> str:
