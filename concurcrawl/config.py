@@ -104,7 +104,8 @@ def _read(settings: BaseSettings, option: Field[Any]) -> Any:
 def usable_cpus() -> int:
     """Return how many CPUs this process may use, at least 1.
 
-    Affinity and the cgroup's quota count, not only what the machine has."""
+    Affinity and the cgroup's quota count, not only what the machine has.
+    """
     if hasattr(os, "sched_getaffinity"):
         cpus = len(os.sched_getaffinity(0))
     else:
