@@ -47,14 +47,14 @@ WAITING = Experiment(
     title="Where pages wait",
     work="save",
     latency_s=0.2,
-    pages=100,
+    pages=80,
 )
 WORKING = Experiment(
     name="working",
     title="Where pages cost CPU",
     work="parse",
     latency_s=0.0,
-    pages=20,
+    pages=18,
 )
 
 

@@ -90,7 +90,7 @@ def test_without_a_terminal_each_run_is_a_line() -> None:
         progress.run_ended(failed("hybrid", "exit code 1: no more memory"))
     assert isinstance(console.file, StringIO)
     assert console.file.getvalue() == (
-        "Where pages wait  (100 pages, 0.2 s latency, work=save): serial, hybrid\n"
+        "Where pages wait  (80 pages, 0.2 s latency, work=save): serial, hybrid\n"
         "  warm-up (a few pages in hybrid, not counted)\n"
         "  serial     1/1  10 pages in 25.00 s, 0.4 pages/s, 2 failed requests\n"
         "  hybrid     1/1  failed: exit code 1: no more memory\n"
@@ -107,5 +107,5 @@ def test_a_terminal_has_a_row_for_each_mode(width: int) -> None:
         assert isinstance(console.file, StringIO)
         text = console.file.getvalue()
         progress.run_ended(run("serial", 25.0))
-    for word in ("Where pages wait", "serial", "1/2", "60/100", "async"):
+    for word in ("Where pages wait", "serial", "1/2", "60/80", "async"):
         assert word in text
