@@ -1,0 +1,75 @@
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from concurcrawl.records import Record, from_lines, to_line
+
+RECORD = Record(
+    url="http://a.example/Åland",
+    status=200,
+    size_bytes=600_000,
+    worker="worker-1",
+    pid=42,
+    thread="download_3",
+    queued_s=1.5,
+    asked_s=2.5,
+    first_byte_s=2.75,
+    downloaded_s=3.0,
+    done_s=3.125,
+    callback_cpu_s=0.0625,
+    error=None,
+)
+
+FAILED = Record(
+    url="http://a.example/\n\u2028",
+    status=None,
+    size_bytes=0,
+    worker="main",
+    pid=42,
+    thread="reactor",
+    queued_s=1.5,
+    asked_s=2.5,
+    first_byte_s=None,
+    downloaded_s=None,
+    done_s=3.125,
+    callback_cpu_s=0.0,
+    error='DownloadTimeoutError: took "longer"',
+)
+
+
+def test_a_record_is_a_line_of_json_with_each_field() -> None:
+    line = to_line(RECORD)
+    assert line.endswith("\n")
+    assert json.loads(line) == asdict(RECORD)
+    assert "Åland" in line
+
+
+def test_what_was_written_is_read() -> None:
+    text = to_line(RECORD) + to_line(FAILED)
+    assert text.count("\n") == 2
+    assert list(from_lines(text.split("\n")[:-1])) == [RECORD, FAILED]
+
+
+@given(url=st.text(), error=st.none() | st.text(), at_s=st.floats(allow_nan=False))
+def test_any_text_and_time_survives(url: str, error: str | None, at_s: float) -> None:
+    record = Record(**{**asdict(RECORD), "url": url, "error": error, "done_s": at_s})
+    line = to_line(record)
+    assert line.index("\n") == len(line) - 1
+    assert list(from_lines([line])) == [record]
+
+
+def test_what_a_later_version_adds_is_passed_over() -> None:
+    line = json.dumps({**asdict(RECORD), "protocol": "h3"})
+    assert list(from_lines([line])) == [RECORD]
+
+
+@pytest.mark.parametrize("line", ["", "{}", "[1, 2]", "null", to_line(RECORD)[:-9]])
+def test_a_line_that_is_no_record_is_named(line: str) -> None:
+    with pytest.raises(ValueError, match="line 2 is not a record: ") as raised:
+        list(from_lines([to_line(RECORD), line]))
+    assert repr(line[:80]) in str(raised.value)
