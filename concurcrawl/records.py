@@ -53,7 +53,8 @@ class Record:
 
 def to_line(record: Record) -> str:
     """Return *record* as one line of JSON, with its newline."""
-    return json.dumps(asdict(record), ensure_ascii=False) + "\n"
+    # In ASCII: U+2028 and its like would end a line, lone surrogates have no UTF-8.
+    return json.dumps(asdict(record), ensure_ascii=True) + "\n"
 
 
 def from_lines(lines: Iterable[str]) -> Iterator[Record]:
