@@ -5,9 +5,11 @@ The settings table of the README is generated from this module.
 
 from __future__ import annotations
 
+import json
 import math
 import os
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import MISSING, dataclass, field, fields
 from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -22,10 +24,11 @@ if TYPE_CHECKING:
 PREFIX = "CONCURCRAWL_"
 
 
-def _option(default: float | str, doc: str, *, unit: str, at_least: float = 0) -> Any:
-    return field(
-        default=default, metadata={"doc": doc, "unit": unit, "at_least": at_least}
-    )
+def _option(default: Any, doc: str, *, unit: str, at_least: float = 0) -> Any:
+    metadata = {"doc": doc, "unit": unit, "at_least": at_least}
+    if isinstance(default, dict):
+        return field(default_factory=default.copy, metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +60,42 @@ class Config:
         "Workers that are replaced before the crawl gives up.",
         unit="processes",
     )
+    rate: float = _option(
+        0.0,
+        "Requests a second to each group of hosts, on average; 0 means no limit.",
+        unit="requests/s",
+    )
+    burst: int = _option(
+        1,
+        "Requests that `CONCURCRAWL_RATE` lets start at once after a quiet time.",
+        unit="requests",
+        at_least=1,
+    )
+    max_pause_s: float = _option(
+        600.0,
+        "Longest pause that a site may ask for; a request that would have to wait "
+        "longer fails.",
+        unit="seconds",
+    )
+    host_groups: Mapping[str, tuple[str, ...]] = _option(
+        {},
+        "Hosts that share one set of limits: each group's name and its hosts. A host "
+        "stands for its subdomains too. Without a group a host is its own.",
+        unit="JSON object",
+    )
+    profiles: tuple[Any, ...] = _option(
+        ("wikimedia",),
+        "What certain sites ask of whoever crawls them: names of profiles, or import "
+        "paths of your own, separated by commas; `none` switches them off.",
+        unit="names",
+    )
     pages_dir: str = _option(
         "pages", "Where the spider `countries` saves its pages.", unit="folder"
+    )
+    failures: str = _option(
+        "",
+        "Append one JSON line for each request that is set aside; empty means don't.",
+        unit="file",
     )
     records: str = _option(
         "",
@@ -74,7 +111,7 @@ class Config:
             settings: The crawler's settings, before or after they are frozen.
 
         Raises:
-            ConfigError: If a value is not a number or is below its bound.
+            ConfigError: If a value is not of its option's kind or is below its bound.
         """
         return cls(**{f.name: _read(settings, f) for f in fields(cls)})
 
@@ -86,19 +123,64 @@ class Config:
 
 def _read(settings: BaseSettings, option: Field[Any]) -> Any:
     name = PREFIX + option.name.upper()
-    value = settings.get(name, option.default)
-    if isinstance(option.default, str):
-        return str(value)
+    default = _default(option)
+    value = settings.get(name, default)
+    match default:
+        case str():
+            return str(value)
+        case dict():
+            return _groups(name, value)
+        case tuple():
+            return _names(value)
     low = option.metadata["at_least"]
-    expected = f"a whole number >= {low} ({option.metadata['unit']})"
+    kind = "whole number" if isinstance(default, int) else "number"
+    expected = f"a {kind} >= {low} ({option.metadata['unit']})"
     try:
-        # A float would lose what it has after the point.
-        number = int(value) if isinstance(value, str) else index(value)
+        number = _whole(value) if isinstance(default, int) else float(value)
     except (TypeError, ValueError) as error:
         raise ConfigError(name, value, expected) from error
-    if number < low:
+    if not low <= number < math.inf:  # no number is not in between either
         raise ConfigError(name, value, expected)
     return number
+
+
+def _default(option: Field[Any]) -> Any:
+    factory = option.default_factory
+    return option.default if factory is MISSING else factory()
+
+
+def _whole(value: Any) -> int:
+    # A float would lose what it has after the point.
+    return int(value) if isinstance(value, str) else index(value)
+
+
+def _groups(name: str, value: Any) -> dict[str, tuple[str, ...]]:
+    """Read lists of hosts by the name of their group, from a dict or JSON."""
+    expected = (
+        "a JSON object of groups and lists of their hosts, like "
+        '{"shop": ["shop.example", "pictures.example"]}'
+    )
+    try:
+        groups = json.loads(value or "{}") if isinstance(value, str) else value
+        if isinstance(groups, Mapping) and all(map(_is_host_list, groups.values())):
+            return {str(group): tuple(hosts) for group, hosts in groups.items()}
+    except ValueError as error:
+        raise ConfigError(name, value, expected) from error
+    raise ConfigError(name, value, expected)
+
+
+def _is_host_list(hosts: object) -> bool:
+    return isinstance(hosts, list | tuple) and all(
+        isinstance(host, str) and host for host in hosts
+    )
+
+
+def _names(value: Any) -> tuple[Any, ...]:
+    """Read names, from a list or separated by commas; other objects stay."""
+    if not isinstance(value, str):
+        return tuple(value) if isinstance(value, list | tuple) else (value,)
+    names = [name.strip(" []\"'") for name in value.split(",")]
+    return tuple(name for name in names if name and name != "none")
 
 
 def usable_cpus() -> int:
@@ -142,8 +224,12 @@ def markdown_table() -> str:
     """Return the settings table as the README shows it."""
     head = "| Setting | Default | Unit | Meaning |\n|:---|---:|:---|:---|\n"
     rows = (
-        f"| `{PREFIX}{f.name.upper()}` | {f.default} | {f.metadata['unit']} "
+        f"| `{PREFIX}{f.name.upper()}` | {_shown(_default(f))} | {f.metadata['unit']} "
         f"| {f.metadata['doc']} |\n"
         for f in fields(Config)
     )
     return head + "".join(rows)
+
+
+def _shown(default: Any) -> str:
+    return ",".join(default) if isinstance(default, tuple) else str(default)

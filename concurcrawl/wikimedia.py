@@ -11,6 +11,7 @@ import re
 from urllib.parse import urlsplit
 
 from concurcrawl.errors import ConfigError
+from concurcrawl.politeness import Profile
 
 #: Less than half of what the robot policy allows: other crawls may share the address.
 MAX_IN_FLIGHT = 3
@@ -32,6 +33,23 @@ _DOMAINS = (
     "wikivoyage.org",
     "wiktionary.org",
 )
+
+#: The robot policy: fewer than 10 at a time and below 20 a second over all its sites.
+PROFILE = Profile(
+    name="wikimedia",
+    hosts=_DOMAINS,
+    in_flight=MAX_IN_FLIGHT,
+    max_in_flight=9,
+    rate_per_s=1 / MIN_DELAY_S,
+    max_rate_per_s=19.0,
+    min_pause_s=5.0,
+    obeys_robots=True,
+    query_strings=False,
+    cookies=False,
+    gzip=True,
+    needs_contact=True,
+)
+
 _CONTACT = re.compile(
     r"https?://(?P<site>[^\s/;,)]+)|(?P<person>[\w.+-]+)@(?P<host>[\w-]+(?:\.[\w-]+)+)",
     re.IGNORECASE,
