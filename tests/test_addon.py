@@ -200,15 +200,15 @@ WRONG = [
     (
         {"MODE": "async", "CONCURRENT_REQUESTS": "many"},
         (
-            "CONCURRENT_REQUESTS='many': must be a whole number >= 0 (requests; 0 means no "
-            "limit)"
+            "CONCURRENT_REQUESTS='many': must be a whole number >= 0 (requests; 0 "
+            "means no limit)"
         ),
     ),
     (
         {"MODE": "async", "CONCURRENT_REQUESTS": -2},
         (
-            "CONCURRENT_REQUESTS=-2: must be a whole number >= 0 (requests; 0 means no "
-            "limit)"
+            "CONCURRENT_REQUESTS=-2: must be a whole number >= 0 (requests; 0 means "
+            "no limit)"
         ),
     ),
 ]
@@ -249,8 +249,9 @@ def test_a_limit_that_somebody_wrote_is_kept_and_named(
     assert messages(caplog) == [
         (
             "MODE=async could have 16 requests in flight, but "
-            "CONCURRENT_REQUESTS_PER_DOMAIN=1 and DOWNLOAD_DELAY=1 of this project holds "
-            "it back on each site; that is kept. If the site allows more, change it there."
+            "CONCURRENT_REQUESTS_PER_DOMAIN=1 and DOWNLOAD_DELAY=1 of this project "
+            "holds it back on each site; that is kept. If the site allows more, change "
+            "it there."
         )
     ]
 
@@ -269,8 +270,8 @@ def test_an_adaptive_delay_is_kept_and_named(caplog: pytest.LogCaptureFixture) -
     assert messages(caplog) == [
         (
             "MODE=concurrent could have 16 requests in flight, but "
-            "AUTOTHROTTLE_ENABLED=True of this project holds it back on each site; that is "
-            "kept. If the site allows more, change it there."
+            "AUTOTHROTTLE_ENABLED=True of this project holds it back on each site; "
+            "that is kept. If the site allows more, change it there."
         )
     ]
 

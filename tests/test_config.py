@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -36,15 +36,41 @@ def test_nothing_set_gives_the_defaults() -> None:
     assert read() == Config()
 
 
-@pytest.mark.parametrize("option", fields(Config), ids=lambda option: option.name)
-def test_each_option_is_read_from_the_setting_of_its_name(option: Any) -> None:
-    value = "7" if isinstance(option.default, int) else "somewhere"
-    config = read(**{PREFIX + option.name.upper(): value})
-    assert getattr(config, option.name) == type(option.default)(value)
-    others = {f.name for f in fields(Config)} - {option.name}
-    assert {name: getattr(config, name) for name in others} == {
-        name: getattr(Config(), name) for name in others
-    }
+#: What a command line may set an option to, and what that is: by the option's kind,
+#: and by name where the kind does not tell.
+KINDS: dict[type, tuple[str, Any]] = {
+    int: ("7", 7),
+    float: ("7.5", 7.5),
+    str: ("somewhere", "somewhere"),
+}
+NAMES: dict[str, tuple[str, Any]] = {
+    "host_groups": (
+        '{"shop": ["a.example", "b.example"]}',
+        {"shop": ("a.example", "b.example")},
+    ),
+    "profiles": ("wikimedia, mine.Profile", ("wikimedia", "mine.Profile")),
+}
+
+
+@pytest.mark.parametrize("name", [option.name for option in fields(Config)])
+def test_each_option_is_read_from_the_setting_of_its_name(name: str) -> None:
+    written, expected = NAMES.get(name) or KINDS[type(getattr(Config(), name))]
+    config = read(**{PREFIX + name.upper(): written})
+    assert config == replace(Config(), **{name: expected})
+    assert config != Config()
+
+
+@pytest.mark.parametrize(
+    "groups",
+    [{"shop": ["a.example"]}, {"shop": ("a.example",)}, '{"shop": ["a.example"]}'],
+)
+def test_groups_of_hosts_are_a_dict_or_json(groups: Any) -> None:
+    assert read(CONCURCRAWL_HOST_GROUPS=groups).host_groups == {"shop": ("a.example",)}
+
+
+@pytest.mark.parametrize("names", ["none", "", [], ()])
+def test_profiles_can_be_switched_off(names: Any) -> None:
+    assert read(CONCURCRAWL_PROFILES=names).profiles == ()
 
 
 @pytest.mark.parametrize(
@@ -73,6 +99,30 @@ def test_each_option_is_read_from_the_setting_of_its_name(option: Any) -> None:
         (
             {"CONCURCRAWL_MAX_ATTEMPTS": "2.7"},
             "CONCURCRAWL_MAX_ATTEMPTS='2.7': must be a whole number >= 1 (workers)",
+        ),
+        (
+            {"CONCURCRAWL_RATE": "nan"},
+            "CONCURCRAWL_RATE='nan': must be a number >= 0 (requests/s)",
+        ),
+        (
+            {"CONCURCRAWL_MAX_PAUSE_S": "inf"},
+            "CONCURCRAWL_MAX_PAUSE_S='inf': must be a number >= 0 (seconds)",
+        ),
+        (
+            {"CONCURCRAWL_HOST_GROUPS": '{"shop": "a.example"}'},
+            (
+                'CONCURCRAWL_HOST_GROUPS=\'{"shop": "a.example"}\': must be a JSON '
+                "object of groups and lists of their hosts, like "
+                '{"shop": ["shop.example", "pictures.example"]}'
+            ),
+        ),
+        (
+            {"CONCURCRAWL_HOST_GROUPS": "shop"},
+            (
+                "CONCURCRAWL_HOST_GROUPS='shop': must be a JSON object of groups and "
+                "lists of their hosts, like "
+                '{"shop": ["shop.example", "pictures.example"]}'
+            ),
         ),
     ],
 )
