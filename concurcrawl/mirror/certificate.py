@@ -7,21 +7,25 @@ import tempfile
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
-def self_signed_context(host: str) -> ssl.SSLContext:
-    """Return a server's TLS settings with a new certificate for *host*."""
+
+def self_signed_context(hosts: Iterable[str]) -> ssl.SSLContext:
+    """Return a server's TLS settings with a new certificate for *hosts*."""
     key = ec.generate_private_key(ec.SECP256R1())
     pem = key.private_bytes(
         serialization.Encoding.PEM,
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
-    ) + _certificate(key, host).public_bytes(serialization.Encoding.PEM)
+    ) + _certificate(key, hosts).public_bytes(serialization.Encoding.PEM)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     # ssl reads certificates from files only; this folder is its owner's alone.
     with tempfile.TemporaryDirectory() as folder:
@@ -31,10 +35,14 @@ def self_signed_context(host: str) -> ssl.SSLContext:
     return context
 
 
-def _certificate(key: ec.EllipticCurvePrivateKey, host: str) -> x509.Certificate:
+def _certificate(
+    key: ec.EllipticCurvePrivateKey, hosts: Iterable[str]
+) -> x509.Certificate:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "concurcrawl mirror")])
     now = datetime.now(UTC)
-    names = {_general_name(known) for known in (host, "localhost", "127.0.0.1", "::1")}
+    names = {
+        _general_name(known) for known in (*hosts, "localhost", "127.0.0.1", "::1")
+    }
     return (
         x509.CertificateBuilder()
         .subject_name(name)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 from collections import Counter, deque
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING
+
+from concurcrawl.mirror.hosts import HostTally
+from concurcrawl.mirror.log import LogEntry, RequestLog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -30,6 +33,12 @@ class Counts:
         sent_bytes: Bytes of bodies, as encoded.
         cpu_s: CPU seconds of the mirror's own process.
         paths: Different pages of the site that were asked for.
+        faults: Answers that were spoilt on purpose, by kind.
+        peak_in_flight_by_host: As above, by the name in the ``Host`` header.
+        min_gap_s: Shortest time between two arrivals, by host; only hosts with two.
+        during_pause: Requests by host that arrived while it had asked to be left
+            alone: more than 50 ms after a 429 or 503 with Retry-After was sent and
+            before its time was over. Hosts with none are there, too.
     """
 
     requests: int
@@ -42,11 +51,15 @@ class Counts:
     sent_bytes: int
     cpu_s: float
     paths: int
+    faults: Mapping[str, int] = field(default_factory=dict)
+    peak_in_flight_by_host: Mapping[str, int] = field(default_factory=dict)
+    min_gap_s: Mapping[str, float] = field(default_factory=dict)
+    during_pause: Mapping[str, int] = field(default_factory=dict)
 
 
 def to_json(counts: Counts) -> str:
     """Return *counts* as one JSON object."""
-    return json.dumps(asdict(counts), ensure_ascii=False)
+    return json.dumps(asdict(counts))  # in ASCII: a header may be no UTF-8
 
 
 def from_json(text: str | bytes) -> Counts:
@@ -62,15 +75,50 @@ def from_json(text: str | bytes) -> Counts:
         raise ValueError(f"not the mirror's counts: {text[:80]!r}") from error
 
 
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A request as it came.
+
+    Attributes:
+        now_s: When, by a steady clock.
+        host: The name in its ``Host`` header.
+        agent: Its ``User-Agent``.
+        path: As it was asked for.
+        page: The page of the site that this is; None if it is none.
+    """
+
+    now_s: float
+    host: str = ""
+    agent: str = ""
+    path: str = ""
+    page: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A request that is under way: what is to be told of its end.
+
+    Attributes:
+        host: Whose it is.
+        entry: In the log; None if none is kept.
+    """
+
+    host: HostTally
+    entry: LogEntry | None
+
+
 class Tally:
     """Keeps the numbers. One thread only; the caller brings the clocks.
 
     Args:
         cpu_s: CPU seconds of this process so far.
+        log: Where each request is written down; None for nowhere.
     """
 
-    def __init__(self, cpu_s: float) -> None:
+    def __init__(self, cpu_s: float, log: RequestLog | None = None) -> None:
         self._in_flight = 0
+        self._hosts: dict[str, HostTally] = {}
+        self._log = log
         self.reset(cpu_s)
 
     def reset(self, cpu_s: float) -> None:
@@ -81,34 +129,75 @@ class Tally:
         self._last_second: deque[float] = deque()
         self._agents: Counter[str] = Counter()
         self._statuses: Counter[str] = Counter()
+        self._faults: Counter[str] = Counter()
         self._paths: set[str] = set()
+        self._hosts = {
+            name: host for name, host in self._hosts.items() if host.in_flight
+        }
+        for host in self._hosts.values():
+            host.reset()
+        if self._log is not None:
+            self._log.clear()
 
-    def arrived(self, now_s: float, agent: str, page: str | None) -> None:
-        """Count a request at *now_s* of a steady clock; *page* is None if unknown."""
+    def arrived(self, arrival: Arrival) -> Visit:
+        """Count a request; :meth:`left` takes what this returns."""
+        now_s = arrival.now_s
         self._requests += 1
         self._in_flight += 1
         self._peak_in_flight = max(self._peak_in_flight, self._in_flight)
-        self._agents[agent] += 1
-        if page is not None:
-            self._paths.add(page)
+        self._agents[arrival.agent] += 1
+        if arrival.page is not None:
+            self._paths.add(arrival.page)
         window = self._last_second
         window.append(now_s)
         while window[0] <= now_s - 1:
             window.popleft()
         self._peak_per_second = max(self._peak_per_second, len(window))
+        host = self._hosts.get(arrival.host)
+        if host is None:
+            host = self._hosts[arrival.host] = HostTally()
+        host.arrived(now_s)
+        entry = None
+        if self._log is not None:
+            entry = LogEntry(
+                t=now_s,
+                path=arrival.path,
+                group=arrival.host,
+                agent=arrival.agent,
+                in_flight_at_arrival=self._in_flight,
+            )
+            self._log.add(entry)
+        return Visit(host, entry)
 
-    def answered(self, status: int, *, is_page: bool) -> None:
-        """Count the head of an answer."""
-        self._statuses[str(status)] += 1
+    def answered(
+        self,
+        visit: Visit,
+        status: int | None,
+        *,
+        is_page: bool = False,
+        fault: str | None = None,
+    ) -> None:
+        """Count the head of an answer; *status* is None if it has none."""
+        if status is not None:
+            self._statuses[str(status)] += 1
+        if fault is not None:
+            self._faults[fault] += 1
         self._pages += is_page
+        if visit.entry is not None:
+            visit.entry.status, visit.entry.fault = status, fault
 
-    def left(self, sent_bytes: int) -> None:
+    def left(self, visit: Visit, now_s: float, sent_bytes: int) -> None:
         """Count the end of a request, however it ended."""
         self._in_flight -= 1
         self._sent_bytes += sent_bytes
+        visit.host.left()
+        if visit.entry is not None:
+            visit.entry.done = now_s
 
     def counts(self, cpu_s: float) -> Counts:
         """Return the numbers as they are now."""
+        hosts = self._hosts
+        gaps = {name: host.min_gap_s for name, host in hosts.items()}
         return Counts(
             requests=self._requests,
             pages=self._pages,
@@ -120,4 +209,8 @@ class Tally:
             sent_bytes=self._sent_bytes,
             cpu_s=cpu_s - self._cpu_s,
             paths=len(self._paths),
+            faults=dict(self._faults),
+            peak_in_flight_by_host={n: h.peak_in_flight for n, h in hosts.items()},
+            min_gap_s={name: gap for name, gap in gaps.items() if gap is not None},
+            during_pause={name: host.during_pause for name, host in hosts.items()},
         )

@@ -10,14 +10,17 @@ import tempfile
 from contextlib import suppress
 from threading import Thread
 from typing import IO, TYPE_CHECKING, Self
+from urllib.parse import urlsplit
 from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
 from concurcrawl.errors import MirrorError
 from concurcrawl.mirror.countries import COUNTRY_COUNT
 from concurcrawl.mirror.counts import COUNTS_PATH, RESET_PATH, Counts, from_json
+from concurcrawl.mirror.log import LOG_PATH, LogEntry, from_json_lines
 from concurcrawl.mirror.site import LIST_PATH
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from types import TracebackType
 
 _ANSWER_S = 10.0
@@ -37,10 +40,19 @@ class MirrorProcess:
         tls: Whether to speak https, with a certificate that nobody knows.
         pages: How many countries the site has.
         seed: Which of the possible sites.
+        hosts: Addresses to listen on, all on one port.
+        robots: What ``/robots.txt`` says; None for that all may be crawled.
+        fault: Shares of the requests to answer badly, as ``--fault`` takes them, such
+            as ``"429:0.1,cut:0.05"``.
+        fault_times: How often a page misbehaves at most; crawl with ``RETRY_TIMES`` of
+            as many to get every page.
+        retry_after: What a 429 and a 503 ask for: whole seconds, ``"date"``,
+            ``"date:SECONDS"`` or ``"none"``.
+        log: Whether each request is written down, for :meth:`log`.
         start_timeout_s: How long it may take until it listens.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - keywords only, an option each
         self,
         *,
         latency_s: float = 0.0,
@@ -48,13 +60,23 @@ class MirrorProcess:
         tls: bool = False,
         pages: int = COUNTRY_COUNT,
         seed: int = 0,
+        hosts: Sequence[str] = ("127.0.0.1",),
+        robots: str | None = None,
+        fault: str = "",
+        fault_times: int = 2,
+        retry_after: int | str = 1,
+        log: bool = False,
         start_timeout_s: float = 60.0,
     ) -> None:
         self._options = [f"--latency={latency_s}", f"--pages={pages}", f"--seed={seed}"]
         if bandwidth is not None:
             self._options.append(f"--bandwidth={bandwidth}")
-        if tls:
-            self._options.append("--tls")
+        self._options += [f"--host={host}" for host in hosts]
+        self._options += [f"--fault={fault}", f"--fault-times={fault_times}"]
+        self._options.append(f"--retry-after={retry_after}")
+        if robots is not None:
+            self._options.append(f"--robots={robots}")
+        self._options += ["--tls"] * tls + ["--log"] * log
         self._start_timeout_s = start_timeout_s
         self._process: subprocess.Popen[str] | None = None
         self._url = ""
@@ -70,6 +92,11 @@ class MirrorProcess:
         if not self._url:
             raise MirrorError("the mirror has no address: it is not running")
         return self._url
+
+    def url_of(self, host: str) -> str:
+        """Return the base URL by another of its names, such as ``localhost``."""
+        parts = urlsplit(self.url)
+        return f"{parts.scheme}://{host}:{parts.port}/"
 
     @property
     def list_url(self) -> str:
@@ -131,8 +158,16 @@ class MirrorProcess:
         """
         return from_json(self._ask(COUNTS_PATH, "GET"))
 
+    def log(self) -> list[LogEntry]:
+        """Ask it for the requests it saw, oldest first; it was started with *log*.
+
+        Raises:
+            MirrorError: If it does not answer, or keeps no log.
+        """
+        return from_json_lines(self._ask(LOG_PATH, "GET").decode())
+
     def reset(self) -> None:
-        """Have it count from zero.
+        """Have it count from zero, log and faults as well.
 
         Raises:
             MirrorError: If it does not answer.

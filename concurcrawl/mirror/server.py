@@ -5,17 +5,17 @@ from __future__ import annotations
 import argparse
 import asyncio
 import errno
-import math
 import os
 import signal
 import sys
 from contextlib import suppress
-from dataclasses import dataclass
 from threading import Thread
 from typing import TYPE_CHECKING
 
 from concurcrawl.errors import ConfigError
-from concurcrawl.mirror.countries import COUNTRY_COUNT
+from concurcrawl.mirror.faults import Faults
+from concurcrawl.mirror.log import RequestLog
+from concurcrawl.mirror.options import Options, configure, from_arguments
 
 if TYPE_CHECKING:
     import ssl
@@ -24,74 +24,13 @@ if TYPE_CHECKING:
     from aiohttp import web
 
     from concurcrawl.mirror.bodies import Bodies
+    from concurcrawl.mirror.service import Service
 
 _BACKLOG = 1024
 _KEEP_ALIVE_S = 75.0
+_PORT_TRIES = 20
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
-    """What the command line said, checked.
-
-    Attributes:
-        host: Address to listen on.
-        port: Port to listen on; 0 for any free one.
-        latency_s: Wait before the first byte of an answer.
-        bandwidth: Most bytes a second of one answer; None for no cap.
-        tls: Whether to speak https.
-        pages: How many countries the site has.
-        seed: Which of the possible sites.
-        until_stdin_closes: Whether to end when standard input does.
-    """
-
-    host: str
-    port: int
-    latency_s: float
-    bandwidth: float | None
-    tls: bool
-    pages: int
-    seed: int
-    until_stdin_closes: bool
-
-    def __post_init__(self) -> None:
-        """Check the bounds.
-
-        Raises:
-            ConfigError: Naming the first option that is out of them.
-        """
-        if not 0 <= self.port <= 65535:
-            raise ConfigError("--port", self.port, "from 0 to 65535")
-        if not (self.latency_s >= 0 and math.isfinite(self.latency_s)):
-            raise ConfigError("--latency", self.latency_s, "0 or more seconds")
-        if self.bandwidth is not None and not (
-            self.bandwidth > 0 and math.isfinite(self.bandwidth)
-        ):
-            expected = "more than 0 bytes a second"
-            raise ConfigError("--bandwidth", self.bandwidth, expected)
-        if not 1 <= self.pages <= COUNTRY_COUNT:
-            raise ConfigError("--pages", self.pages, f"from 1 to {COUNTRY_COUNT}")
-
-
-def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the mirror's options to *parser*."""
-    add = parser.add_argument
-    add("--host", default="127.0.0.1", help="address to listen on")
-    add("--port", type=int, default=0, help="port; 0 for any free one")
-    add("--latency", type=float, default=0.0, help="seconds before the first byte")
-    add("--bandwidth", type=float, help="most bytes a second of one answer")
-    add("--tls", action="store_true", help="https with a throw-away certificate")
-    add(
-        "--pages",
-        type=int,
-        default=COUNTRY_COUNT,
-        help=f"countries on the list, 1 to {COUNTRY_COUNT}",
-    )
-    add("--seed", type=int, default=0, help="which of the possible sites")
-    add(
-        "--until-stdin-closes",
-        action="store_true",
-        help="end when standard input does",
-    )
+__all__ = ["configure", "main", "run"]
 
 
 def run(args: argparse.Namespace) -> int:
@@ -101,16 +40,7 @@ def run(args: argparse.Namespace) -> int:
         The exit code: 2 if an option cannot be worked with.
     """
     try:
-        options = Options(
-            host=args.host,
-            port=args.port,
-            latency_s=args.latency,
-            bandwidth=args.bandwidth,
-            tls=args.tls,
-            pages=args.pages,
-            seed=args.seed,
-            until_stdin_closes=args.until_stdin_closes,
-        )
+        options = from_arguments(args)
         asyncio.run(_serve(options))
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
@@ -134,55 +64,95 @@ async def _serve(options: Options) -> None:
     from aiohttp import web
 
     from concurcrawl.mirror.bodies import Bodies
-    from concurcrawl.mirror.service import Service
 
     end = _end(until_stdin_closes=options.until_stdin_closes)
     bodies = Bodies.in_user_cache(options.seed, options.pages)
-    service = Service(bodies, options.latency_s, options.bandwidth)
-    http = web.Server(service.handle, access_log=None, keepalive_timeout=_KEEP_ALIVE_S)
-    server = await _listen(http, options)  # before the pages: a taken port fails early
-    async with server:
-        if await _prepared(bodies, end):
+    http = web.Server(
+        _service(bodies, options).handle,
+        access_log=None,
+        keepalive_timeout=_KEEP_ALIVE_S,
+        handler_cancellation=True,  # a request of a client that is gone is over
+    )
+    # Before the pages: a taken port fails early.
+    servers = await _listen(http, options)
+    if await _prepared(bodies, end):
+        for host, server in zip(options.hosts, servers, strict=True):
             await server.start_serving()
-            port = server.sockets[0].getsockname()[1]
-            scheme = "https" if options.tls else "http"
-            host = f"[{options.host}]" if ":" in options.host else options.host
-            sys.stdout.write(f"{scheme}://{host}:{port}/\n")
-            sys.stdout.flush()
-            await end.wait()
+            sys.stdout.write(f"{_url(host, server, tls=options.tls)}\n")
+        sys.stdout.flush()
+        await end.wait()
+    # Nothing is waited for: aiohttp would give open connections and answers under way
+    # a time-out (0 means none), and newer Pythons' wait_closed() waits for them, too.
+    # asyncio.run() cancels what still runs; the connections end with the process.
+    for server in servers:
         server.close()
-        await http.shutdown(timeout=0)
 
 
-async def _listen(http: web.Server, options: Options) -> asyncio.Server:
-    """Bind the address, without answering yet.
+def _service(bodies: Bodies, options: Options) -> Service:
+    from concurcrawl.mirror.service import Service  # late, as above
+
+    return Service(
+        bodies,
+        latency_s=options.latency_s,
+        bandwidth=options.bandwidth,
+        robots=options.robots,
+        faults=Faults(options.faults, options.fault_times, options.seed),
+        retry_after=options.retry_after,
+        log=RequestLog() if options.log else None,
+    )
+
+
+def _url(host: str, server: asyncio.Server, *, tls: bool) -> str:
+    port = server.sockets[0].getsockname()[1]
+    name = f"[{host}]" if ":" in host else host
+    return f"{'https' if tls else 'http'}://{name}:{port}/"
+
+
+async def _listen(http: web.Server, options: Options) -> list[asyncio.Server]:
+    """Bind each address, all on one port, without answering yet.
 
     Raises:
-        ConfigError: If it cannot be had.
+        ConfigError: If one cannot be had.
     """
     context: ssl.SSLContext | None = None
     if options.tls:
         # Late: cryptography takes longer to import than everything else here.
         from concurcrawl.mirror.certificate import self_signed_context
 
-        context = self_signed_context(options.host)
+        context = self_signed_context(options.hosts)
+    for _ in range(_PORT_TRIES):
+        servers: list[asyncio.Server] = []
+        port = options.port
+        try:
+            for host in options.hosts:
+                servers.append(await _bind(http, host, port, context))
+                port = servers[0].sockets[0].getsockname()[1]
+        except ConfigError as error:
+            for server in servers:
+                server.close()
+            # A port that was free on the first address may be taken on the next.
+            if error.name != "--port" or options.port or not servers:
+                raise
+        else:
+            return servers
+    raise ConfigError("--port", 0, "a port that is free on all the addresses")
+
+
+async def _bind(
+    http: web.Server, host: str, port: int, context: ssl.SSLContext | None
+) -> asyncio.Server:
     loop = asyncio.get_running_loop()
     try:
         return await loop.create_server(
-            http,
-            options.host,
-            options.port,
-            ssl=context,
-            backlog=_BACKLOG,
-            start_serving=False,
+            http, host, port, ssl=context, backlog=_BACKLOG, start_serving=False
         )
     except OSError as error:
         if error.errno in {errno.EADDRINUSE, errno.EACCES}:
             reason = os.strerror(error.errno).lower()
             expected = f"a port that can be had ({reason})"
-            raise ConfigError("--port", options.port, expected) from error
+            raise ConfigError("--port", port, expected) from error
         expected = "an address of this machine"
-        raise ConfigError("--host", options.host, expected) from error
+        raise ConfigError("--host", host, expected) from error
 
 
 async def _prepared(bodies: Bodies, end: asyncio.Event) -> bool:

@@ -7,13 +7,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from concurcrawl.mirror.counts import COUNTS_PATH, RESET_PATH, Tally, to_json
+from concurcrawl.mirror.counts import (
+    COUNTS_PATH,
+    RESET_PATH,
+    Arrival,
+    Tally,
+    Visit,
+    to_json,
+)
 from concurcrawl.mirror.encodings import choose
+from concurcrawl.mirror.faults import SPOILT, STATUSES, Faults, RetryAfter
+from concurcrawl.mirror.hosts import host_name
+from concurcrawl.mirror.log import LOG_PATH, RequestLog
+from concurcrawl.mirror.sending import Answer, send, send_badly
 
 if TYPE_CHECKING:
     from concurcrawl.mirror.bodies import Bodies
@@ -22,26 +33,8 @@ if TYPE_CHECKING:
 _HTML = "text/html; charset=UTF-8"
 _TEXT = "text/plain; charset=UTF-8"
 _JSON = "application/json; charset=UTF-8"
-_ROBOTS = b"User-agent: *\nDisallow:\n"
-_OWN_PATHS = frozenset({COUNTS_PATH, RESET_PATH})
-_SLICES_PER_SECOND = 20  # of a body under a bandwidth cap
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What to send.
-
-    Attributes:
-        status: HTTP status.
-        headers: All but those that follow from the body.
-        body: As encoded.
-        is_page: Whether it carries a page of the site.
-    """
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-    is_page: bool = False
+_JSON_LINES = "application/jsonl; charset=UTF-8"
+_OWN_METHODS = {COUNTS_PATH: "GET", LOG_PATH: "GET", RESET_PATH: "POST"}
 
 
 class Service:
@@ -51,59 +44,133 @@ class Service:
         bodies: The site.
         latency_s: Wait before the first byte of an answer.
         bandwidth: Most bytes a second of one answer; None for no cap.
+        robots: What ``/robots.txt`` says.
+        faults: Which requests are answered badly.
+        retry_after: What a 429 and a 503 ask for.
+        log: Where each request is written down; None for nowhere.
+        stall_s: When an answer that stalls is given up.
     """
 
-    def __init__(
-        self, bodies: Bodies, latency_s: float = 0.0, bandwidth: float | None = None
+    def __init__(  # noqa: PLR0913 - keywords only, an option each
+        self,
+        bodies: Bodies,
+        *,
+        latency_s: float = 0.0,
+        bandwidth: float | None = None,
+        robots: str = "",
+        faults: Faults | None = None,
+        retry_after: RetryAfter | None = None,
+        log: RequestLog | None = None,
+        stall_s: float = 60.0,
     ) -> None:
         self._bodies = bodies
         self._latency_s = latency_s
         self._bandwidth = bandwidth
-        self._tally = Tally(time.process_time())
+        self._robots = robots.encode()
+        self._faults = faults or Faults()
+        self._retry_after = retry_after or RetryAfter()
+        self._log = log
+        self._stall_s = stall_s
+        self._tally = Tally(time.process_time(), log)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer *request*; this is what ``web.Server`` is given."""
+        """Answer *request*; this is what ``web.Server`` is given.
+
+        To be run with ``handler_cancellation``: it ends when the client is gone.
+        """
         raw_path = request.raw_path.partition("?")[0]
-        if raw_path in _OWN_PATHS:
+        if raw_path in _OWN_METHODS:
             return self._own_address(request, raw_path)
         page = self._bodies.find(raw_path)
-        agent = request.headers.get("User-Agent", "")
-        self._tally.arrived(time.monotonic(), agent, page)
-        answer, sent = self._decide(request, raw_path, page), 0
+        headers = request.headers
+        host, agent = host_name(headers.get("Host", "")), headers.get("User-Agent", "")
+        arrival = Arrival(time.monotonic(), host, agent, request.raw_path, page)
+        visit, sent = self._tally.arrived(arrival), 0
         try:
+            fault = None
+            if request.method == "GET":
+                fault = self._faults.next(host, page or raw_path)
             if self._latency_s:
                 await asyncio.sleep(self._latency_s)
-            self._tally.answered(answer.status, is_page=answer.is_page)
-            response = await self._send(request, answer)
-            if request.method != "HEAD":
+            answer = self._decide(request, raw_path, page, fault)
+            response = await self._send(request, answer, fault, visit)
+            if request.method != "HEAD" and fault not in SPOILT:
                 sent = len(answer.body)
+        except ConnectionError:  # the client is gone
+            return web.Response()  # for nobody
+        else:
             return response
         finally:
-            self._tally.left(sent)
+            self._tally.left(visit, time.monotonic(), sent)
+
+    async def _send(
+        self,
+        request: web.BaseRequest,
+        answer: Answer,
+        fault: str | None,
+        visit: Visit,
+    ) -> web.StreamResponse:
+        """Send *answer* or spoil it, and count what was done."""
+        status = None if fault == "garbage" else answer.status
+        is_page = answer.is_page and fault not in SPOILT
+        self._tally.answered(visit, status, is_page=is_page, fault=fault)
+        started_s = time.monotonic()
+        if request.transport is not None:
+            # "In flight" ends with the last byte: drain() is to wait for that.
+            request.transport.set_write_buffer_limits(0)
+        if fault is None or fault in STATUSES:
+            response = await send(request, answer, self._bandwidth)
+        else:
+            response = await send_badly(request, answer, fault, self._stall_s)
+        if answer.pause_s:
+            # It ends as if the client had had the answer at once: never too late.
+            visit.host.paused(time.monotonic(), started_s + answer.pause_s)
+        return response
 
     def _own_address(self, request: web.BaseRequest, path: str) -> web.Response:
-        method = "GET" if path == COUNTS_PATH else "POST"
+        method = _OWN_METHODS[path]
         if request.method != method:
             return web.Response(status=405, headers={"Allow": method})
         if path == RESET_PATH:
             self._tally.reset(time.process_time())
+            self._faults.restart()
             return web.Response(status=204)
-        text = to_json(self._tally.counts(time.process_time()))
-        return web.Response(body=text.encode(), headers={"Content-Type": _JSON})
+        if path == COUNTS_PATH:
+            text, kind = to_json(self._tally.counts(time.process_time())), _JSON
+        elif self._log is not None:
+            text, kind = self._log.to_json_lines(), _JSON_LINES
+        else:
+            off = "No log is kept; start the mirror with --log.\n"
+            return web.Response(status=404, text=off)
+        return web.Response(body=text.encode(), headers={"Content-Type": kind})
 
     def _decide(
-        self, request: web.BaseRequest, raw_path: str, page: str | None
+        self,
+        request: web.BaseRequest,
+        raw_path: str,
+        page: str | None,
+        fault: str | None,
     ) -> Answer:
-        """Return what to send; the faults of a later version are decided here."""
+        """Return what to send, or what to spoil."""
         if request.method not in {"GET", "HEAD"}:
             return Answer(405, {"Allow": "GET, HEAD", "Content-Type": _TEXT}, b"")
+        if fault in STATUSES:
+            return self._refusal(HTTPStatus(STATUSES[fault]))
         if page is not None:
             encoding = choose(request.headers.get("Accept-Encoding", ""))
-            known = request.headers.get("If-None-Match")
+            known = None if fault else request.headers.get("If-None-Match")
             return self._page(page, encoding, known, request.method)
         if raw_path == "/robots.txt":
-            return Answer(200, {"Content-Type": _TEXT}, _ROBOTS)
+            return Answer(200, {"Content-Type": _TEXT}, self._robots)
         return Answer(404, {"Content-Type": _HTML}, _NOT_FOUND)
+
+    def _refusal(self, status: HTTPStatus) -> Answer:
+        headers, pause_s = {"Content-Type": _HTML}, 0.0
+        asked = self._retry_after.header(time.time())
+        if asked is not None and status != HTTPStatus.INTERNAL_SERVER_ERROR:
+            headers["Retry-After"], pause_s = asked
+        body = f"<!DOCTYPE html>\n<title>{status.phrase}</title>\n".encode()
+        return Answer(status.value, headers, body, pause_s=pause_s)
 
     def _page(
         self, page: str, encoding: Encoding, known: str | None, method: str
@@ -117,48 +184,6 @@ class Service:
             headers["Content-Encoding"] = encoding
         body = self._bodies.get(page, encoding)
         return Answer(200, headers, body, is_page=method == "GET")
-
-    async def _send(
-        self, request: web.BaseRequest, answer: Answer
-    ) -> web.StreamResponse:
-        """Send *answer*; return when the last byte is with the operating system."""
-        response: web.StreamResponse
-        if self._bandwidth is None or not answer.body:
-            response = web.Response(
-                status=answer.status, headers=answer.headers, body=answer.body
-            )
-            await response.prepare(request)
-        else:
-            response = web.StreamResponse(status=answer.status, headers=answer.headers)
-            response.content_length = len(answer.body)
-            await response.prepare(request)
-            if request.method != "HEAD":
-                await _drip(response, answer.body, self._bandwidth)
-        await response.write_eof()
-        await _written(request)
-        return response
-
-
-async def _drip(
-    response: web.StreamResponse, body: bytes, bytes_per_second: float
-) -> None:
-    """Write *body* in slices, none before its time."""
-    size = max(1, int(bytes_per_second / _SLICES_PER_SECOND))
-    started = time.monotonic()
-    for offset in range(0, len(body), size):
-        part = body[offset : offset + size]
-        await asyncio.sleep(
-            started + (offset + len(part)) / bytes_per_second - time.monotonic()
-        )
-        await response.write(part)
-
-
-async def _written(request: web.BaseRequest) -> None:
-    """Wait until nothing of the answer is left in this process."""
-    pause_s = 0.0005
-    while (transport := request.transport) and transport.get_write_buffer_size():
-        await asyncio.sleep(pause_s)
-        pause_s = min(pause_s * 2, 0.01)
 
 
 _NOT_FOUND = (

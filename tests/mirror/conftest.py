@@ -3,6 +3,7 @@ from __future__ import annotations
 import http.client
 import os
 import ssl
+import time
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,11 +12,13 @@ from urllib.parse import urlsplit
 import pytest
 
 from concurcrawl.mirror.process import MirrorProcess
+from concurcrawl.mirror.site import Site
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 ANSWER_S = 30.0
+SITE = Site()  # one for all: each makes a stock of sentences first
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,19 @@ class Client:
     def head(self, path: str, **headers: str) -> Answer:
         self.send(path, "HEAD", **headers)
         return self.receive()
+
+
+def wait_until(is_so: Callable[[], bool], deadline_s: float = ANSWER_S) -> None:
+    """Return as soon as it is so.
+
+    Raises:
+        TimeoutError: If it is not before the deadline.
+    """
+    end = time.monotonic() + deadline_s
+    while not is_so():
+        if time.monotonic() > end:
+            raise TimeoutError
+        time.sleep(0.01)
 
 
 @contextmanager

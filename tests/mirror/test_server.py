@@ -15,19 +15,19 @@ import pytest
 
 from concurcrawl.mirror.countries import countries
 from concurcrawl.mirror.process import MirrorProcess
-from concurcrawl.mirror.site import LIST_PATH, Site
-from tests.mirror.conftest import Client, connected
+from concurcrawl.mirror.server import main
+from concurcrawl.mirror.site import LIST_PATH
+from tests.mirror.conftest import SITE, Client, connected
 
 COMMAND = [sys.executable, "-m", "concurcrawl.mirror.server"]
 
 
 def test_every_page_is_served_as_it_was_made(client: Client) -> None:
-    site = Site()
-    assert client.get(quote(LIST_PATH)).body == site.list_page()
+    assert client.get(quote(LIST_PATH)).body == SITE.list_page()
     for country in countries()[::20]:
         answer = client.get(country.path)
         assert answer.status == 200
-        assert answer.body == site.country_page(country)
+        assert answer.body == SITE.country_page(country)
 
 
 def test_every_country_resolves(client: Client) -> None:
@@ -177,7 +177,8 @@ def test_counts_are_plain_json_with_the_promised_keys(client: Client) -> None:
 
     assert answer.headers["content-type"] == "application/json; charset=UTF-8"
     assert sorted(json.loads(answer.body)) == [
-        "agents", "cpu_s", "in_flight", "pages", "paths", "peak_in_flight",
+        "agents", "cpu_s", "during_pause", "faults", "in_flight", "min_gap_s",
+        "pages", "paths", "peak_in_flight", "peak_in_flight_by_host",
         "peak_per_second", "requests", "sent_bytes", "statuses",
     ]  # fmt: skip
 
@@ -189,14 +190,14 @@ def test_a_reset_takes_a_post(client: Client) -> None:
 
 
 def test_latency_holds_every_page_and_peaks_are_counted() -> None:
-    latency_s, connections = 0.5, 8
-    with MirrorProcess(latency_s=latency_s) as mirror, ExitStack() as stack:
+    latency_s, connections = 0.3, 8
+    with MirrorProcess(latency_s=latency_s, pages=1) as mirror, ExitStack() as stack:
         clients = [
             stack.enter_context(connected(mirror.url)) for _ in range(connections)
         ]
         started = time.monotonic()
         for client in clients:
-            client.send("/wiki/Peru", Accept_Encoding="gzip")
+            client.send("/wiki/China", Accept_Encoding="gzip")
         first = clients[0].receive()
         assert time.monotonic() - started >= latency_s
         assert first.status == 200
@@ -208,19 +209,23 @@ def test_latency_holds_every_page_and_peaks_are_counted() -> None:
         assert counts.in_flight == 0
 
         started = time.monotonic()
-        clients[0].get(quote(LIST_PATH))
+        clients[0].get("/robots.txt")
         assert time.monotonic() - started >= latency_s
 
 
 def test_bandwidth_caps_a_response() -> None:
-    with MirrorProcess(bandwidth=200_000) as mirror, connected(mirror.url) as client:
+    cap = 600_000
+    with (
+        MirrorProcess(bandwidth=cap, pages=1) as mirror,
+        connected(mirror.url) as client,
+    ):
         started = time.monotonic()
-        answer = client.get("/wiki/Tokelau", Accept_Encoding="gzip")
+        answer = client.get("/wiki/China", Accept_Encoding="gzip")
         took_s = time.monotonic() - started
 
         assert gzip.decompress(answer.body).endswith(b"</html>\n")
-        assert took_s >= len(answer.body) / 200_000 * 0.95
-        assert client.head("/wiki/Tokelau").body == b""
+        assert took_s >= len(answer.body) / cap * 0.95
+        assert client.head("/wiki/China", Accept_Encoding="gzip").body == b""
 
 
 def test_a_request_is_in_flight_until_its_last_byte(mirror: MirrorProcess) -> None:
@@ -242,18 +247,30 @@ def test_a_request_is_in_flight_until_its_last_byte(mirror: MirrorProcess) -> No
     assert mirror.counts().in_flight == 0
 
 
+def test_who_asks_after_the_last_byte_is_never_a_second_one(
+    mirror: MirrorProcess, client: Client
+) -> None:
+    # As workers do that share a limit of one: each on a connection of its own.
+    with connected(mirror.url) as other:
+        for _ in range(30):
+            for one in (client, other):
+                assert one.get("/wiki/China").status == 200
+
+    assert mirror.counts().peak_in_flight == 1
+
+
 def test_tls_works_with_a_certificate_for_this_machine() -> None:
     with MirrorProcess(tls=True, pages=3) as mirror, connected(mirror.url) as client:
         assert mirror.url.startswith("https://127.0.0.1:")
-        assert client.get("/wiki/China").status == 200
-        assert client.get("/wiki/India").status == 200
+        for path in ("/wiki/China", "/wiki/India"):
+            assert client.get(path, Accept_Encoding="gzip").status == 200
         assert mirror.counts().pages == 2
 
 
 def test_fewer_pages_make_a_smaller_site() -> None:
     with MirrorProcess(pages=3) as mirror, connected(mirror.url) as client:
-        assert client.get(quote(LIST_PATH)).body == Site().list_page(3)
-        assert client.get("/wiki/China").status == 200
+        assert client.get(quote(LIST_PATH)).body == SITE.list_page(3)
+        assert client.get("/wiki/China", Accept_Encoding="gzip").status == 200
         assert client.get("/wiki/Peru").status == 404
 
 
@@ -268,18 +285,44 @@ def test_fewer_pages_make_a_smaller_site() -> None:
         ("--port=65536", "--port=65536: must be from 0 to 65535\n"),
         ("--pages=0", "--pages=0: must be from 1 to 233\n"),
         ("--pages=234", "--pages=234: must be from 1 to 233\n"),
+        ("--fault-times=-1", "--fault-times=-1: must be 0 or more\n"),
+        (
+            "--retry-after=soon",
+            (
+                "--retry-after='soon': must be whole seconds from 0 to 86400, date,"
+                " date:SECONDS or none\n"
+            ),
+        ),
         (
             "--host=192.0.2.1",
             "--host='192.0.2.1': must be an address of this machine\n",
         ),
+        (
+            "--host=127.0.0.1 --host=192.0.2.1",
+            "--host='192.0.2.1': must be an address of this machine\n",
+        ),
     ],
 )
-def test_a_wrong_option_ends_with_one_sentence(option: str, sentence: str) -> None:
+def test_a_wrong_option_ends_with_one_sentence(
+    option: str, sentence: str, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # Before anything is served: here, and once below as a process of its own.
+    assert main(option.split()) == 2
+    assert tuple(capfd.readouterr()) == ("", sentence)
+
+
+def test_a_wrong_option_ends_the_process_with_one_sentence() -> None:
     done = subprocess.run(
-        [*COMMAND, option], capture_output=True, text=True, timeout=60, check=False
+        [*COMMAND, "--fault=cut:2"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
     )
 
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", sentence)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("--fault='cut:2': must be KIND:SHARE, ")
+    assert done.stderr.count("\n") == 1
 
 
 def test_an_option_that_is_no_number_ends_without_traceback() -> None:
@@ -329,6 +372,30 @@ def test_a_signal_ends_it_cleanly(number: signal.Signals) -> None:
             process.kill()
 
     assert (process.returncode, rest, errors) == (0, "", "")
+
+
+def test_neither_kept_connections_nor_hung_requests_hold_it_up() -> None:
+    # Its process is gone long before these requests are answered.
+    with subprocess.Popen(
+        [*COMMAND, "--pages=1", "--latency=100"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            url = process.stdout.readline()
+            with connected(url) as idle, connected(url) as hung:
+                idle.get("/_mirror/counts")
+                hung.send("/wiki/China")
+                while json.loads(idle.get("/_mirror/counts").body)["in_flight"] != 1:
+                    time.sleep(0.01)
+                process.terminate()
+                rest, errors = process.communicate(timeout=4)
+        finally:
+            process.kill()
+
+    assert (process.returncode, rest, errors) == (0, "", "")  # not by SIGKILL
 
 
 def test_it_ends_with_its_standard_input() -> None:

@@ -1,0 +1,342 @@
+"""Faults, pauses, hosts and the log, on real servers as a client sees them."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import http.client
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from aiohttp import web
+
+from concurcrawl import retry_after
+from concurcrawl.errors import MirrorError
+from concurcrawl.mirror.bodies import Bodies
+from concurcrawl.mirror.countries import countries
+from concurcrawl.mirror.faults import KINDS, Faults
+from concurcrawl.mirror.process import MirrorProcess
+from concurcrawl.mirror.service import Service
+from tests.mirror.conftest import SITE, Client, connected, wait_until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAGES = 40
+HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
+ROBOTS = "User-agent: *\nCrawl-delay: 0.5\n"
+SHARES = tuple((kind, 0.1) for kind in KINDS)
+
+
+@pytest.fixture(scope="module")
+def shared_bad_mirror(_own_cache: None) -> Iterator[MirrorProcess]:
+    with MirrorProcess(
+        pages=PAGES,
+        hosts=HOSTS,
+        fault=",".join(f"{kind}:{share}" for kind, share in SHARES),
+        fault_times=1,
+        retry_after=30,
+        robots=ROBOTS,
+        log=True,
+    ) as mirror:
+        yield mirror
+
+
+@pytest.fixture
+def bad_mirror(shared_bad_mirror: MirrorProcess) -> MirrorProcess:
+    """A mirror with all faults; nothing was asked of it yet."""
+    shared_bad_mirror.reset()
+    return shared_bad_mirror
+
+
+@pytest.fixture
+def bad(bad_mirror: MirrorProcess) -> Iterator[Client]:
+    with connected(bad_mirror.url) as client:
+        yield client
+
+
+def page_that_is(kind: str | None) -> str:
+    """Return the first page that meets this fault when it is first asked for."""
+    faults = Faults(SHARES, times=1)
+    return next(
+        c.path
+        for c in countries()[:PAGES]
+        if faults.next("", f"/wiki/{c.article}") == kind
+    )
+
+
+def assert_well_now(mirror: MirrorProcess, path: str) -> None:
+    country = next(c for c in countries() if c.path == path)
+    with connected(mirror.url) as client:
+        answer = client.get(path)
+    assert (answer.status, answer.body) == (200, SITE.country_page(country))
+
+
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_a_refusal_has_its_status_and_asks_for_a_pause(
+    bad_mirror: MirrorProcess, bad: Client, status: int
+) -> None:
+    path = page_that_is(str(status))
+
+    answer = bad.get(path)
+
+    assert answer.status == status
+    assert answer.headers.get("retry-after") == (None if status == 500 else "30")
+    counts = bad_mirror.counts()
+    assert counts.faults == {str(status): 1}
+    assert counts.statuses == {str(status): 1}
+    assert counts.pages == 0
+    assert bad.get(path, Accept_Encoding="gzip").status == 200  # on the connection kept
+    assert_well_now(bad_mirror, path)
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [
+        ("cut", ConnectionResetError),
+        ("short", http.client.IncompleteRead),
+        ("garbage", http.client.BadStatusLine),
+    ],
+)
+def test_a_broken_answer_is_an_error_at_the_client(
+    bad_mirror: MirrorProcess, bad: Client, kind: str, error: type[Exception]
+) -> None:
+    path = page_that_is(kind)
+
+    with pytest.raises(error):
+        bad.get(path)
+
+    counts = bad_mirror.counts()
+    assert counts.faults == {kind: 1}
+    assert counts.statuses == ({} if kind == "garbage" else {"200": 1})
+    assert (counts.pages, counts.sent_bytes, counts.in_flight) == (0, 0, 0)
+    assert_well_now(bad_mirror, path)
+
+
+@pytest.mark.parametrize("kind", ["cut", "short"])
+def test_some_of_a_broken_body_comes(bad: Client, kind: str) -> None:
+    bad.send(page_that_is(kind))
+    response = bad.http.getresponse()
+    size, got = int(response.headers["Content-Length"]), 0
+    try:
+        while part := response.read1(4096):
+            got += len(part)
+    except ConnectionResetError:
+        assert kind == "cut"
+
+    if kind == "cut":  # a reset discards what is on its way
+        assert 0 < got <= size // 2
+    else:
+        assert got == size - 1000
+
+
+def test_a_stall_sends_headers_and_ends_with_the_client(
+    bad_mirror: MirrorProcess, bad: Client
+) -> None:
+    path = page_that_is("stall")
+    bad.send(path)
+    bad.http.sock.settimeout(0.3)
+    response = bad.http.getresponse()
+    assert response.status == 200
+    assert int(response.headers["Content-Length"]) > 100_000
+    with pytest.raises(TimeoutError):
+        response.read(1)
+    assert bad_mirror.counts().in_flight == 1
+
+    response.close()
+    bad.http.close()
+
+    wait_until(lambda: bad_mirror.counts().in_flight == 0, 5)  # it would take 60 s
+    assert bad_mirror.counts().faults == {"stall": 1}
+    assert_well_now(bad_mirror, path)
+
+
+def test_a_stall_ends_by_itself(tmp_path_factory: pytest.TempPathFactory) -> None:
+    async def read_all() -> bytes:
+        bodies = Bodies.in_user_cache(0, 1)
+        service = Service(bodies, faults=Faults((("stall", 1.0),)), stall_s=0.2)
+        http = web.Server(service.handle, handler_cancellation=True)
+        server = await asyncio.get_running_loop().create_server(http, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /wiki/China HTTP/1.1\r\nHost: a\r\n\r\n")
+        try:
+            return await asyncio.wait_for(reader.read(), 30)
+        finally:
+            writer.close()
+            server.close()
+
+    head, _, body = asyncio.run(read_all()).partition(b"\r\n\r\n")
+
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert body == b""
+
+
+def test_a_slow_answer_is_whole(bad_mirror: MirrorProcess, bad: Client) -> None:
+    path = page_that_is("slow")
+    bad.send(path)
+    response = bad.http.getresponse()
+    started = time.monotonic()
+    body = response.read()
+
+    assert time.monotonic() - started >= 0.8
+    assert body.endswith(b"</html>\n")
+    counts = bad_mirror.counts()
+    assert (counts.faults, counts.pages) == ({"slow": 1}, 1)
+    assert counts.sent_bytes == len(body)
+    assert_well_now(bad_mirror, path)
+
+
+def test_a_bad_gzip_body_is_no_gzip(bad_mirror: MirrorProcess, bad: Client) -> None:
+    path = page_that_is("badzip")
+    answer = bad.get(path, Accept_Encoding="gzip")
+
+    assert (answer.status, answer.headers["content-encoding"]) == (200, "gzip")
+    with pytest.raises(Exception, match="invalid block type"):
+        gzip.decompress(answer.body)
+    assert bad_mirror.counts().pages == 0
+    assert_well_now(bad_mirror, path)
+
+
+def test_only_a_get_meets_faults(bad_mirror: MirrorProcess, bad: Client) -> None:
+    path = page_that_is("429")
+    for _ in range(3):
+        assert bad.head(path).status == 200
+    assert bad_mirror.counts().faults == {}
+    assert bad.get(path).status == 429
+
+
+def test_an_answer_that_would_be_not_modified_is_spoilt_too(
+    bad_mirror: MirrorProcess, bad: Client
+) -> None:
+    path = page_that_is("short")
+    tag = bad.head(path).headers["etag"]
+
+    with pytest.raises(http.client.IncompleteRead):
+        bad.get(path, If_None_Match=tag)
+
+
+def test_faults_are_the_ones_foretold_in_any_order(bad_mirror: MirrorProcess) -> None:
+    articles = [f"/wiki/{c.article}" for c in countries()[:PAGES]]
+    faults = Faults(SHARES, times=1)
+    foretold = {article: faults.next("", article) for article in articles}
+    by_article = {f"/wiki/{c.article}": c.path for c in countries()[:PAGES]}
+    quick = [a for a in articles if foretold[a] in {"429", "500", "503", None}]
+    assert len(quick) > 10
+    for order in (quick, quick[::-1]):
+        bad_mirror.reset()
+        with connected(bad_mirror.url) as client:
+            for article in order:
+                status = client.get(by_article[article], Accept_Encoding="gzip").status
+                assert str(status) == (foretold[article] or "200")
+
+
+def test_who_comes_during_a_pause_is_counted_by_host(
+    bad_mirror: MirrorProcess, bad: Client
+) -> None:
+    assert bad.get(page_that_is("503")).headers["retry-after"] == "30"
+    time.sleep(0.1)  # more than the grace
+    for path in (page_that_is(None), page_that_is("500")):
+        bad.get(path, Accept_Encoding="gzip")
+    with connected(bad_mirror.url_of("127.0.0.2")) as other:
+        other.get(page_that_is(None), Accept_Encoding="gzip")
+
+    assert bad_mirror.counts().during_pause == {"127.0.0.1": 2, "127.0.0.2": 0}
+
+
+@pytest.mark.parametrize("asked", ["none", "date:20"])
+def test_a_pause_may_be_a_date_or_none(asked: str) -> None:
+    with (
+        MirrorProcess(fault="429:1", fault_times=1, retry_after=asked, pages=1) as m,
+        connected(m.url) as client,
+    ):
+        now_s = time.time()
+        answer = client.get("/wiki/China")
+        assert answer.status == 429
+        text = answer.headers.get("retry-after")
+        time.sleep(0.1)
+        assert client.get("/wiki/China", Accept_Encoding="gzip").status == 200
+        paused = m.counts().during_pause["127.0.0.1"]
+
+    if asked == "none":
+        assert (text, paused) == (None, 0)
+    else:
+        assert text is not None
+        assert text.endswith(" GMT")
+        wait_s = retry_after.parse(text.encode(), now_s)
+        assert wait_s is not None
+        assert 20 <= wait_s <= 23
+        assert paused == 1
+
+
+def test_hosts_share_a_port_and_are_counted_apart(bad_mirror: MirrorProcess) -> None:
+    path = page_that_is("slow")
+    with (
+        connected(bad_mirror.url_of("127.0.0.1")) as first,
+        connected(bad_mirror.url_of("127.0.0.2")) as second,
+        connected(bad_mirror.url_of("127.0.0.3")) as third,
+    ):
+        first.send(path)
+        second.send(path)
+        wait_until(lambda: bad_mirror.counts().in_flight == 2)
+        third.head(path)
+        third.head(path)
+        for client in (first, second):
+            client.receive()
+
+    counts = bad_mirror.counts()
+    assert counts.peak_in_flight == 3
+    assert counts.peak_in_flight_by_host == dict.fromkeys(HOSTS, 1)
+    assert list(counts.min_gap_s) == ["127.0.0.3"]
+    assert counts.faults == {"slow": 2}  # each host's first
+
+
+def test_the_shortest_gap_is_measured(bad_mirror: MirrorProcess, bad: Client) -> None:
+    path = page_that_is(None)
+    for gap_s in (0.0, 0.3, 0.15):
+        time.sleep(gap_s)
+        bad.head(path)
+
+    assert 0.14 < bad_mirror.counts().min_gap_s["127.0.0.1"] < 0.29
+
+
+def test_the_log_tells_each_request(bad_mirror: MirrorProcess, bad: Client) -> None:
+    before = time.monotonic()
+    bad.head("/wiki/China?action=view", User_Agent="Bot/1.0")
+    with pytest.raises(http.client.BadStatusLine):
+        bad.get(page_that_is("garbage"), User_Agent="Bot/2.0")
+    bad.http.close()
+    after = time.monotonic()
+
+    first, second = bad_mirror.log()
+
+    assert (first.path, first.group) == ("/wiki/China?action=view", "127.0.0.1")
+    assert (first.agent, first.status, first.fault) == ("Bot/1.0", 200, None)
+    assert (second.agent, second.status, second.fault) == ("Bot/2.0", None, "garbage")
+    assert (first.in_flight_at_arrival, second.in_flight_at_arrival) == (1, 1)
+    assert first.done is not None
+    assert second.done is not None
+    assert before < first.t < first.done < second.t < second.done < after
+
+
+def test_no_log_is_kept_unless_asked_for(mirror: MirrorProcess) -> None:
+    with pytest.raises(MirrorError, match="404"):
+        mirror.log()
+
+
+def test_robots_says_what_it_was_told(bad_mirror: MirrorProcess, bad: Client) -> None:
+    assert bad.head("/robots.txt").headers["content-length"] == str(len(ROBOTS))
+    with MirrorProcess(pages=1, robots=r"User-agent: *\nDisallow: /wiki/") as mirror:
+        with connected(mirror.url) as client:
+            answer = client.get("/robots.txt")
+        assert answer.body == b"User-agent: *\nDisallow: /wiki/\n"
+
+
+def test_a_client_that_is_gone_is_not_in_flight() -> None:
+    with MirrorProcess(pages=1, latency_s=100) as mirror:
+        with connected(mirror.url) as client:
+            client.send("/wiki/China")
+            wait_until(lambda: mirror.counts().in_flight == 1)
+        wait_until(lambda: mirror.counts().in_flight == 0, 5)
+        assert mirror.counts().statuses == {}
