@@ -14,7 +14,6 @@ from __future__ import annotations
 import atexit
 import contextlib
 import os
-import signal
 import socket
 import sys
 import threading
@@ -23,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 import multiprocess
 from multiprocess.connection import wait as wait_for_any
 from scrapy.utils.reactor import is_reactor_installed
+
+from concurcrawl.workers.interrupts import leave_signals_to_supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -125,14 +126,6 @@ def _take_nursery() -> Nursery | None:
     global _nursery
     taken, _nursery = _nursery, None
     return taken
-
-
-def leave_signals_to_supervisor() -> None:
-    """Do nothing on the signals that a terminal or a service sends to all of us."""
-    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
-        if hasattr(signal, name):
-            # Not SIG_IGN: what a callback starts (a browser, say) would inherit it.
-            signal.signal(getattr(signal, name), lambda *_: None)
 
 
 def _nurse(
