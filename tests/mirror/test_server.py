@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
 import brotli  # type: ignore[import-untyped]  # it brings no types
@@ -18,6 +19,9 @@ from concurcrawl.mirror.process import MirrorProcess
 from concurcrawl.mirror.server import main
 from concurcrawl.mirror.site import LIST_PATH
 from tests.mirror.conftest import SITE, Client, connected
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 COMMAND = [sys.executable, "-m", "concurcrawl.mirror.server"]
 
@@ -190,7 +194,7 @@ def test_a_reset_takes_a_post(client: Client) -> None:
 
 
 def test_latency_holds_every_page_and_peaks_are_counted() -> None:
-    latency_s, connections = 0.3, 8
+    latency_s, connections = 0.2, 8
     with MirrorProcess(latency_s=latency_s, pages=1) as mirror, ExitStack() as stack:
         clients = [
             stack.enter_context(connected(mirror.url)) for _ in range(connections)
@@ -214,7 +218,7 @@ def test_latency_holds_every_page_and_peaks_are_counted() -> None:
 
 
 def test_bandwidth_caps_a_response() -> None:
-    cap = 600_000
+    cap = 900_000
     with (
         MirrorProcess(bandwidth=cap, pages=1) as mirror,
         connected(mirror.url) as client,
@@ -259,16 +263,25 @@ def test_who_asks_after_the_last_byte_is_never_a_second_one(
     assert mirror.counts().peak_in_flight == 1
 
 
-def test_tls_works_with_a_certificate_for_this_machine() -> None:
-    with MirrorProcess(tls=True, pages=3) as mirror, connected(mirror.url) as client:
-        assert mirror.url.startswith("https://127.0.0.1:")
+@pytest.fixture(scope="module")
+def small_tls_mirror(_own_cache: None) -> Iterator[MirrorProcess]:
+    with MirrorProcess(tls=True, pages=3) as mirror:
+        yield mirror
+
+
+def test_tls_works_with_a_certificate_for_this_machine(
+    small_tls_mirror: MirrorProcess,
+) -> None:
+    small_tls_mirror.reset()
+    with connected(small_tls_mirror.url) as client:
+        assert small_tls_mirror.url.startswith("https://127.0.0.1:")
         for path in ("/wiki/China", "/wiki/India"):
             assert client.get(path, Accept_Encoding="gzip").status == 200
-        assert mirror.counts().pages == 2
+        assert small_tls_mirror.counts().pages == 2
 
 
-def test_fewer_pages_make_a_smaller_site() -> None:
-    with MirrorProcess(pages=3) as mirror, connected(mirror.url) as client:
+def test_fewer_pages_make_a_smaller_site(small_tls_mirror: MirrorProcess) -> None:
+    with connected(small_tls_mirror.url) as client:
         assert client.get(quote(LIST_PATH)).body == SITE.list_page(3)
         assert client.get("/wiki/China", Accept_Encoding="gzip").status == 200
         assert client.get("/wiki/Peru").status == 404
