@@ -1,32 +1,49 @@
-"""Servers that several tests share: real ones, each a process of its own."""
+"""What all tests share: servers, patience, and no skipped test in CI."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import settings
 
-from tests.crawls import DEADLINE_S, ROOT
+from tests.servers.process import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# Other processes of the tests, or of the machine, may be busy meanwhile.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
 def site() -> Iterator[str]:
     """The URL of the site that the test project's spiders crawl."""
-    command = [sys.executable, "-m", "tests.site.server"]
-    with subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        url = process.stdout.readline().strip()  # blocks until it listens
-        assert url, f"the site ended with code {process.wait(DEADLINE_S)}"
-        try:
-            yield url
-        finally:
-            process.stdin.close()
-            process.wait(DEADLINE_S)
+    with serving("tests.site.server") as url:
+        yield url
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Fail a run in CI in which a test was skipped: it promised what nobody saw."""
+    if _skipped(session.config) and exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say why such a run fails."""
+    count = _skipped(terminalreporter.config)
+    if count:
+        terminalreporter.write_line(
+            f"FAILED: {count} skipped; with CI set, a skipped test is a failure.",
+            red=True,
+        )
+
+
+def _skipped(config: pytest.Config) -> int:
+    reporter = config.pluginmanager.get_plugin("terminalreporter")
+    if not os.environ.get("CI") or reporter is None:
+        return 0
+    return len(reporter.stats.get("skipped", []))

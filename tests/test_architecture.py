@@ -1,0 +1,210 @@
+"""Modules import only from what stands before them; alternatives are strangers."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.crawls import DEADLINE_S, ROOT, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PACKAGE = ROOT / "concurcrawl"
+
+#: Lowest first. A module belongs to the first entry that is its name or its folder. The
+#: modules of a folder that has one entry are alternatives: they do not know each other.
+LAYERS = (
+    # what everybody may use
+    "errors",
+    "config",
+    "modes",
+    "records",
+    "stats",
+    "timeline",
+    "page_files",
+    # where requests wait, and what sites allow
+    "frontier.limits",
+    "frontier.base",
+    "frontier",
+    "retry_after",
+    "politeness",
+    "wikimedia",
+    "profile_middleware",
+    "jobdir",
+    "feeds",
+    "gate",
+    "scheduler",
+    # downloads in threads
+    "head",
+    "lenient",
+    "curl",
+    "plan",
+    "connections",
+    "threads",
+    "transfer",
+    "handler",
+    # crawler processes
+    "workers.interrupts",
+    "workers.cookies",
+    "workers.wire",
+    "workers.journal",
+    "workers.desk",
+    "workers.crawler",
+    "workers.process",
+    "workers.launch",
+    "workers.pool",
+    "workers.supervisor",
+    "addon",
+    # the site to measure on
+    "mirror.markup",
+    "mirror.hosts",
+    "mirror.log",
+    "mirror.countries",
+    "mirror.grammar",
+    "mirror.article",
+    "mirror.listing",
+    "mirror.site",
+    "mirror.counts",
+    "mirror.faults",
+    "mirror.options",
+    "mirror.certificate",
+    "mirror.encodings",
+    "mirror.store",
+    "mirror.bodies",
+    "mirror.sending",
+    "mirror.service",
+    "mirror.process",
+    "mirror.server",
+    # the spider
+    "country_list",
+    "infobox",
+    "spiders",
+    # the comparison
+    "compare.options",
+    "compare.process_tree",
+    "compare.environment",
+    "compare.target",
+    "compare.analyse",
+    "compare.report",
+    "compare.progress",
+    "compare.crawl",
+    "compare.run",
+    "compare.command",
+    # the ways in
+    "settings",
+    "commands",
+    "cli",
+    "__main__",
+)
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+def is_module(name: str) -> bool:
+    return (PACKAGE / Path(*name.split("."))).with_suffix(".py").exists()
+
+
+#: Folders have no code of their own; the package's is there for who uses it.
+MODULES = sorted(
+    name_of(path) for path in PACKAGE.rglob("*.py") if path.name != "__init__.py"
+)
+
+
+def layer(module: str) -> int:
+    for index, name in enumerate(LAYERS):
+        if module == name or module.startswith(name + "."):
+            return index
+    raise AssertionError(f"give {module} a place in LAYERS")
+
+
+def imported(path: Path) -> Iterator[str]:
+    """Yield the modules of ours that *path* imports, late imports included.
+
+    What it imports only to name types is left out: two parts of one process that talk
+    to each other name each other's type, and at run time neither needs the other.
+    """
+    nodes = [ast.parse(path.read_text(encoding="utf-8"))]
+    while nodes:
+        node: ast.AST = nodes.pop()
+        if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+            continue
+        nodes += ast.iter_child_nodes(node)  # type: ignore[arg-type]
+        names = []
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names = [node.module]
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+        ours = [name.removeprefix("concurcrawl.") for name in names]
+        yield from (name for name in ours if is_module(name))
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_module_has_a_place_and_imports_only_what_stands_before_it(
+    module: str,
+) -> None:
+    path = (PACKAGE / Path(*module.split("."))).with_suffix(".py")
+    above = [
+        name
+        for name in imported(path)
+        if name != module and layer(name) >= layer(module)
+    ]
+    assert above == []
+
+
+def test_every_place_is_taken() -> None:
+    taken = {LAYERS[layer(module)] for module in MODULES}
+    assert [name for name in LAYERS if name not in taken] == []
+
+
+def test_folders_have_no_code_of_their_own() -> None:
+    for path in PACKAGE.rglob("*/__init__.py"):
+        (docstring,) = ast.parse(path.read_text(encoding="utf-8")).body
+        assert isinstance(docstring, ast.Expr), path
+
+
+def test_the_rule_sees_late_imports_and_not_those_for_types(tmp_path: Path) -> None:
+    module = tmp_path / "module.py"
+    module.write_text(
+        "if TYPE_CHECKING:\n"
+        "    from concurcrawl.addon import Addon\n"
+        "from concurcrawl import stats, nothing\n"
+        "def late():\n"
+        "    import concurcrawl.workers.pool\n",
+        encoding="utf-8",
+    )
+    assert sorted(imported(module)) == ["stats", "workers.pool"]
+
+
+def python(code: str) -> str:
+    """Return what *code* prints in a fresh interpreter."""
+    return subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=True,
+    ).stdout
+
+
+def test_importing_anything_installs_no_reactor() -> None:
+    names = [f"concurcrawl.{name}" for name in MODULES if name != "__main__"]
+    code = f"import sys, {', '.join(names)}; print(*sys.modules)"
+    assert "twisted.internet.reactor" not in python(code).split()
+
+
+@pytest.mark.parametrize(
+    "module", ["mirror.server", "frontier.sqlite", "compare.report.terminal", "cli"]
+)
+def test_what_needs_no_scrapy_does_not_wait_for_it(module: str) -> None:
+    code = f"import sys, concurcrawl.{module}; print('scrapy' in sys.modules)"
+    assert python(code) == "False\n"
