@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PREFIX = "CONCURCRAWL_"
 
+_CGROUP = Path("/sys/fs/cgroup")
+
 
 def _option(default: Any, doc: str, *, unit: str, at_least: float = 0) -> Any:
     metadata = {"doc": doc, "unit": unit, "at_least": at_least}
@@ -183,16 +185,19 @@ def _names(value: Any) -> tuple[Any, ...]:
     return tuple(name for name in names if name and name != "none")
 
 
-def usable_cpus() -> int:
+def usable_cpus(cgroup: Path = _CGROUP) -> int:
     """Return how many CPUs this process may use, at least 1.
 
     Affinity and the cgroup's quota count, not only what the machine has.
+
+    Args:
+        cgroup: Where the files of this process's cgroup are.
     """
     if hasattr(os, "sched_getaffinity"):
         cpus = len(os.sched_getaffinity(0))
     else:
         cpus = os.cpu_count() or 1
-    return max(1, min(cpus, cgroup_cpus(Path("/sys/fs/cgroup")) or cpus))
+    return max(1, min(cpus, cgroup_cpus(cgroup) or cpus))
 
 
 def cgroup_cpus(root: Path) -> int | None:

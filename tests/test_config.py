@@ -188,6 +188,14 @@ def test_a_quota_of_either_cgroup_version_counts_in_whole_cpus(
     assert cgroup_cpus(write(tmp_path, files)) == cpus
 
 
+@pytest.mark.parametrize(("quota", "cpus"), [("100000", 1), ("100000000", None)])
+def test_a_quota_only_lowers_the_number_of_usable_cpus(
+    quota: str, cpus: int | None, tmp_path: Path
+) -> None:
+    write(tmp_path, {"cpu.max": f"{quota} 100000\n"})
+    assert usable_cpus(tmp_path) == (cpus or usable_cpus())
+
+
 def test_the_table_has_a_row_for_each_setting() -> None:
     head, _, *rows = markdown_table().splitlines()
     assert head == "| Setting | Default | Unit | Meaning |"
