@@ -56,8 +56,8 @@ async def send(
         response = await _begin(request, answer)
         if request.method != "HEAD":
             await _drip(response, answer.body, bandwidth)
-    await response.write_eof()
-    await request.writer.drain()
+            await request.writer.drain()
+    await response.write_eof()  # drains what it writes
     return response
 
 
@@ -86,7 +86,6 @@ async def send_badly(
         return web.Response()  # nobody gets it: the connection is closed
     response = await _begin(request, answer)
     if kind == "stall":
-        await response.write(b"")  # the headers
         await asyncio.sleep(longest_s)
     elif kind == "cut":
         await response.write(body[: len(body) // 2])
@@ -101,7 +100,7 @@ async def send_badly(
 async def _begin(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
     response = web.StreamResponse(status=answer.status, headers=answer.headers)
     response.content_length = len(answer.body)
-    await response.prepare(request)
+    await response.prepare(request)  # sends the headers
     return response
 
 

@@ -64,10 +64,9 @@ def test_hosts_are_told_apart() -> None:
 
 def test_a_reset_keeps_only_what_is_under_way() -> None:
     tally = Tally(1.0)
-    first, _ = (
-        tally.arrived(Arrival(0, host, "a", page="/wiki/Peru")) for host in "ab"
-    )
-    tally.left(first, 0, 7)
+    visits = [tally.arrived(Arrival(0, host, "a", page="/wiki/Peru")) for host in "abb"]
+    for visit in visits[:2]:
+        tally.left(visit, 0, 7)
 
     tally.reset(3.0)
     counts = tally.counts(3.5)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import http.client
+import socket
 import time
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,12 +18,13 @@ from concurcrawl.errors import MirrorError
 from concurcrawl.mirror.bodies import Bodies
 from concurcrawl.mirror.countries import countries
 from concurcrawl.mirror.faults import KINDS, Faults
+from concurcrawl.mirror.log import RequestLog, from_json_lines
 from concurcrawl.mirror.process import MirrorProcess
 from concurcrawl.mirror.service import Service
 from tests.mirror.conftest import SITE, Client, connected, wait_until
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import AsyncIterator, Iterator
 
 PAGES = 40
 HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3")
@@ -152,25 +155,64 @@ def test_a_stall_sends_headers_and_ends_with_the_client(
     assert_well_now(bad_mirror, path)
 
 
-def test_a_stall_ends_by_itself(tmp_path_factory: pytest.TempPathFactory) -> None:
+@asynccontextmanager
+async def served(service: Service) -> AsyncIterator[int]:
+    """Serve in this process, for what takes a process too long; yield the port."""
+    http = web.Server(service.handle, handler_cancellation=True)
+    server = await asyncio.get_running_loop().create_server(http, "127.0.0.1", 0)
+    for socket_ in server.sockets:
+        # Those that are accepted inherit it.
+        socket_.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+def test_a_stall_ends_by_itself() -> None:
     async def read_all() -> bytes:
-        bodies = Bodies.in_user_cache(0, 1)
-        service = Service(bodies, faults=Faults((("stall", 1.0),)), stall_s=0.2)
-        http = web.Server(service.handle, handler_cancellation=True)
-        server = await asyncio.get_running_loop().create_server(http, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET /wiki/China HTTP/1.1\r\nHost: a\r\n\r\n")
-        try:
-            return await asyncio.wait_for(reader.read(), 30)
-        finally:
-            writer.close()
-            server.close()
+        faults = Faults((("stall", 1.0),))
+        service = Service(Bodies.in_user_cache(0, 1), faults=faults, stall_s=0.2)
+        async with served(service) as port:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(b"GET /wiki/China HTTP/1.1\r\nHost: a\r\n\r\n")
+            try:
+                return await asyncio.wait_for(reader.read(), 30)
+            finally:
+                writer.close()
 
     head, _, body = asyncio.run(read_all()).partition(b"\r\n\r\n")
 
     assert head.startswith(b"HTTP/1.1 200 OK\r\n")
     assert body == b""
+
+
+def test_a_little_that_is_not_sent_yet_keeps_a_request_in_flight() -> None:
+    log = RequestLog()
+
+    def done() -> bool:
+        return from_json_lines(log.to_json_lines())[0].done is not None
+
+    async def ask() -> tuple[bool, bool]:
+        robots = "#" * 50_000  # less than asyncio holds back by itself
+        service = Service(Bodies.in_user_cache(0, 1), robots=robots, log=log)
+        loop = asyncio.get_running_loop()
+        with socket.socket() as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.setblocking(False)
+            async with served(service) as port:
+                await loop.sock_connect(client, ("127.0.0.1", port))
+                await loop.sock_sendall(
+                    client, b"GET /robots.txt HTTP/1.1\r\nHost: a\r\n\r\n"
+                )
+                await asyncio.sleep(0.1)
+                before, got = done(), 0
+                while got < len(robots):
+                    got += len(await loop.sock_recv(client, 4096))
+                await asyncio.sleep(0.1)
+                return before, done()
+
+    assert asyncio.run(asyncio.wait_for(ask(), 30)) == (False, True)
 
 
 def test_a_slow_answer_is_whole(bad_mirror: MirrorProcess, bad: Client) -> None:
@@ -248,7 +290,7 @@ def test_who_comes_during_a_pause_is_counted_by_host(
 def test_a_pause_may_be_a_date() -> None:
     with (
         MirrorProcess(
-            fault="429:1", fault_times=1, retry_after="date:20", pages=1
+            fault="429:1", fault_times=1, retry_after="date:20", pages=3
         ) as mirror,
         connected(mirror.url) as client,
     ):
@@ -272,7 +314,7 @@ def test_robots_may_be_refused_and_need_not_ask_for_a_pause() -> None:
             fault="429:1",
             fault_times=1,
             retry_after="none",
-            pages=1,
+            pages=3,
             robots=r"User-agent: *\nDisallow: /wiki/",
         ) as mirror,
         connected(mirror.url) as client,

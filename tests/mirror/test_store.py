@@ -84,12 +84,11 @@ def test_identity_is_not_kept_on_disk(tmp_path: Path) -> None:
 def test_seeds_and_lengths_do_not_share_a_file(tmp_path: Path) -> None:
     made = {
         Bodies(seed, pages, tmp_path).get(LIST_PATH, "gzip")
-        for seed in (0, 1)
-        for pages in (3, 4)
+        for seed, pages in ((0, 3), (0, 4), (1, 3))
     }
 
-    assert len(made) == 4
-    assert len(list(tmp_path.rglob("*.gzip"))) == 4
+    assert len(made) == 3
+    assert len(list(tmp_path.rglob("*.gzip"))) == 3
 
 
 def test_the_cache_is_where_the_user_said(
