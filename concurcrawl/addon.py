@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any, Self
 from scrapy.spiders import Spider
 from scrapy.utils.deprecate import method_is_overridden
 
-from concurcrawl import timeline
+from concurcrawl import feeds, gate, jobdir, timeline
 from concurcrawl.config import Config
-from concurcrawl.errors import ConfigError
+from concurcrawl.errors import ConcurcrawlError, ConfigError
 from concurcrawl.modes import Mode, Plan, hindrance, plan, pool_threads
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class Addon:
         if planned is None:
             return
         _size_pool(settings, planned)
-        if planned.mode.has_workers:
+        if planned.is_supervised:
             from concurcrawl.workers import launch  # pulls in multiprocess
 
             launch.prepare()
@@ -66,10 +66,16 @@ class Addon:
         """
         try:
             planned = _plan(settings)
-        except ConfigError as error:
+            if planned is not None and planned.is_supervised:
+                _require_asyncio(settings)
+            if planned is not None and settings["JOBDIR"]:
+                jobdir.claim(self._crawler, settings["JOBDIR"])
+        except ConcurcrawlError as error:
             raise SystemExit(str(error)) from None
         if planned is None:
             return
+        if settings["JOBDIR"]:
+            feeds.enable(settings, _RANK)
         _warn_if_without_start(self._crawler.spidercls)
         _keep_politeness(settings, planned, self._crawler.spidercls)
         _size_pool(settings, planned)
@@ -79,6 +85,10 @@ class Addon:
             merged = {**settings.getdict(name), **value} if is_dict else value
             settings.set(name, merged, _RANK)
         settings.set("CONCURCRAWL_SLOTS", list(planned.slots), _RANK)
+        gate.put_before_handlers(settings, _RANK)
+        # Its rule is the gate's, which hears of the answers that all workers get.
+        throttle = {"scrapy.extensions.throttle.AutoThrottle": None}
+        settings.set("EXTENSIONS", {**settings.getdict("EXTENSIONS"), **throttle}, _RANK)
         if Config.from_settings(settings).records:
             timeline.enable(settings, _RANK)
         if settings["STATS_CLASS"] == "scrapy.statscollectors.MemoryStatsCollector":
@@ -119,7 +129,23 @@ def _plan(settings: BaseSettings) -> Plan | None:
         mode,
         Config.from_settings(settings),
         concurrent_requests=concurrent_requests,
+        is_durable=bool(settings["JOBDIR"]),
     )
+
+
+def _require_asyncio(settings: BaseSettings) -> None:
+    """Refuse a reactor on which supervisor and workers cannot talk.
+
+    Raises:
+        ConfigError: If the reactor that is set is not asyncio's.
+    """
+    name, asyncio_reactor = (
+        "TWISTED_REACTOR",
+        "twisted.internet.asyncioreactor.AsyncioSelectorReactor",
+    )
+    if settings.getbool("TWISTED_REACTOR_ENABLED") and settings[name] != asyncio_reactor:
+        expected = f"{asyncio_reactor!r} (Scrapy's default) with this MODE"
+        raise ConfigError(name, settings[name], expected)
 
 
 def _size_pool(settings: BaseSettings, planned: Plan) -> None:
@@ -139,6 +165,7 @@ def _keep_politeness(
     written = bool(settings.getpriority(name)) or hasattr(
         spidercls, "max_concurrent_requests"
     )
+    settings.set("CONCURCRAWL_PER_GROUP", settings.getint(name) if written else 0, _RANK)
     if not written:
         settings.set(name, planned.in_flight or 1 << 30, _RANK)
     sentence = hindrance(

@@ -119,3 +119,43 @@ class WorkersFailedError(ConcurcrawlError):
             f"{self.restarts} workers died; the crawl ends. Look above for why the "
             "first one did; raise CONCURCRAWL_MAX_RESTARTS if that is to be expected."
         )
+
+
+class PausedTooLongError(ConcurcrawlError):
+    """A site asks for a pause that is longer than the crawl waits.
+
+    Attributes:
+        group: The site's group of hosts.
+        pause_s: How long it still wants to be left alone.
+        max_pause_s: How long the crawl waits at most.
+    """
+
+    def __init__(self, group: str, pause_s: float, max_pause_s: float) -> None:
+        super().__init__(group, pause_s, max_pause_s)
+        self.group = group
+        self.pause_s = pause_s
+        self.max_pause_s = max_pause_s
+
+    def __str__(self) -> str:
+        return (
+            f"{self.group} asks for a pause of {self.pause_s:.0f} s (Retry-After), more "
+            f"than CONCURCRAWL_MAX_PAUSE_S={self.max_pause_s:g}; crawl it later, or "
+            "raise that setting"
+        )
+
+
+class JobDirError(ConcurcrawlError):
+    """A ``JOBDIR`` cannot be used.
+
+    Attributes:
+        path: The folder.
+        reason: Why, and what to do.
+    """
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(path, reason)
+        self.path = path
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"JOBDIR={self.path!r}: {self.reason}."

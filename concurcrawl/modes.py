@@ -42,11 +42,13 @@ class Plan:
     Attributes:
         slots: Requests in flight in each process, in the order of the workers; one
             entry in a mode of one process. 0 means no limit, as in Scrapy.
+        is_supervised: Whether requests are done in worker processes.
         settings: The Scrapy settings of the process that runs ``scrapy crawl``.
     """
 
     mode: Mode
     slots: tuple[int, ...]
+    is_supervised: bool
     settings: dict[str, Any] = field(default_factory=dict)
 
     @property
@@ -55,17 +57,25 @@ class Plan:
         return 0 if 0 in self.slots else sum(self.slots)
 
 
-def plan(mode: Mode, config: Config, *, concurrent_requests: int) -> Plan:
+def plan(
+    mode: Mode, config: Config, *, concurrent_requests: int, is_durable: bool = False
+) -> Plan:
     """Work out what *mode* means.
+
+    A durable crawl has a supervisor in every mode: what came of a request reaches it
+    in one message, which is what can be applied whole or not at all.
 
     Args:
         mode: The mode asked for.
         config: Our own settings.
         concurrent_requests: The crawl's ``CONCURRENT_REQUESTS``; 0 means no limit.
+        is_durable: Whether there is a ``JOBDIR``.
     """
+    is_supervised = mode.has_workers or is_durable
     slots = _slots(mode, config, concurrent_requests)
     settings: dict[str, Any] = {
         "CONCURRENT_REQUESTS": 0 if 0 in slots else sum(slots),
+        "DOWNLOADER": "concurcrawl.gate.UngovernedDownloader",
         "SCHEDULER": "concurcrawl.scheduler.FrontierScheduler",
     }
     if mode.has_threads:
@@ -73,10 +83,10 @@ def plan(mode: Mode, config: Config, *, concurrent_requests: int) -> Plan:
             "http": THREADED_HANDLER,
             "https": THREADED_HANDLER,
         }
-    if mode.has_workers:
+    if is_supervised:
         settings["DOWNLOADER"] = "concurcrawl.workers.supervisor.WorkersDownloader"
         settings["SCHEDULER"] = "concurcrawl.workers.supervisor.SupervisorScheduler"
-    return Plan(mode=mode, slots=slots, settings=settings)
+    return Plan(mode=mode, slots=slots, is_supervised=is_supervised, settings=settings)
 
 
 def pool_threads(mode: Mode, slots: int, config: Config) -> int:

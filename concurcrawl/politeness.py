@@ -1,4 +1,6 @@
-"""What each site allows: which limits count for which requests. Pure.
+"""What each site allows: which limits count for which requests.
+
+Pure, but for profiles of the user's own, which are imported when settings are read.
 
 Limits belong to *groups* of hosts. By default a host is a group of its own; a setting
 puts several into one, and so does a profile, which is what one site asks of whoever
@@ -176,11 +178,11 @@ class Politeness:
 
     def profile_of(self, url: str) -> Profile | None:
         """Return the profile of the site that *url* is on, or None."""
-        return self.profile_of_host(host_of(url))
+        return _find(self._profiles, host_of(url))
 
     def profile_of_host(self, host: str) -> Profile | None:
         """Return the profile of the site that *host* belongs to, or None."""
-        return _find(self._profiles, host)
+        return _find(self._profiles, host.rstrip("."))
 
     def _special_limits(
         self,

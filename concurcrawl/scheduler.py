@@ -11,25 +11,27 @@ from scrapy import signals
 from scrapy.core.scheduler import BaseScheduler
 from scrapy.dupefilters import RFPDupeFilter
 from scrapy.utils.asyncio import call_later
-from scrapy.utils.httpobj import urlparse_cached
 from scrapy.utils.misc import build_from_crawler, load_object
 
 from concurcrawl import records, timeline
 from concurcrawl.config import Config
 from concurcrawl.frontier.base import Entry
-from concurcrawl.frontier.limits import Limits
 from concurcrawl.frontier.sqlite import SqliteFrontier
+from concurcrawl.gate import Turnstile, is_robots
+from concurcrawl.politeness import Politeness, delay_of
 
 if TYPE_CHECKING:
     from typing import TextIO
 
     from scrapy import Request, Spider
     from scrapy.crawler import Crawler
-    from scrapy.settings import BaseSettings
+    from scrapy.robotstxt import RobotParser
     from scrapy.utils.asyncio import CallLaterResult
     from twisted.internet.defer import Deferred
 
     from concurcrawl.frontier.base import Frontier, Lease
+    from concurcrawl.frontier.limits import Visit
+    from concurcrawl.gate import Gate
     from concurcrawl.records import Record
 
 logger = logging.getLogger(__name__)
@@ -45,10 +47,16 @@ class FrontierScheduler(BaseScheduler):
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
         self._stats = crawler.stats
+        self.politeness = Politeness.from_settings(crawler.settings)
         self._frontier: Frontier = SqliteFrontier(
-            self._limits(crawler.settings),
+            self.politeness.limits_of,
+            path=self._frontier_path(),
+            asks=self._asks,
+            total=crawler.settings.getint("CONCURRENT_REQUESTS"),
             newest_first="Fifo" not in str(crawler.settings["SCHEDULER_MEMORY_QUEUE"]),
         )
+        self.turnstile = Turnstile(self._frontier, lambda: wake(crawler))
+        self.gate: Gate = LocalGate(self)
         self._leases: dict[Request, Lease] = {}
         self._objects: dict[bytes, Request] = {}
         self._names = count()
@@ -64,7 +72,7 @@ class FrontierScheduler(BaseScheduler):
             debug=crawler.settings.getbool("DUPEFILTER_DEBUG"),
             fingerprinter=crawler.request_fingerprinter,
         )
-        crawler.signals.connect(self._left_site, signals.request_left_downloader)
+        crawler.signals.connect(self._robots_parsed, signals.robots_parsed)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -75,7 +83,7 @@ class FrontierScheduler(BaseScheduler):
         """See :class:`BaseScheduler`."""
         if self._records_path:
             path = Path(self._records_path)
-            self._records = path.open("w", encoding="utf-8")
+            self._records = path.open("w", encoding="utf-8", buffering=1)
         return self._own_filter.open() if self._own_filter else None
 
     def close(self, reason: str) -> Deferred[None] | None:
@@ -97,7 +105,7 @@ class FrontierScheduler(BaseScheduler):
         entry = self._entry(request, self._pack(request), self._key(request))
         if entry is None:
             return False
-        (added,) = self._frontier.push([entry])
+        (added,) = self._frontier.push([entry], self._notes_with(request))
         self._note_pushed(request, added=added)
         return added
 
@@ -115,10 +123,16 @@ class FrontierScheduler(BaseScheduler):
 
     # What the supervisor's scheduler does otherwise -----------------------------
 
-    def _limits(self, settings: BaseSettings) -> Limits:
-        # Scrapy itself keeps DOWNLOAD_DELAY within one process, but not the limit a
-        # domain: its downloader starts what is queued before it counts it.
-        return Limits(in_flight=settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN"))
+    def _asks(self, group: str) -> bool:
+        """Tell whether requests of *group* come to the gate here, all of them."""
+        return True
+
+    def _frontier_path(self) -> str:
+        return ":memory:"
+
+    def _notes_with(self, request: Request) -> dict[str, str]:
+        """Return what to remember together with a new request."""
+        return {}
 
     def _pack(self, request: Request) -> bytes:
         name = b"%d" % next(self._names)
@@ -160,10 +174,9 @@ class FrontierScheduler(BaseScheduler):
         if own_filter is not None and own_filter.request_seen(request):
             own_filter.log(request, self._crawler.spider)
             return None
-        slot = request.meta.get("download_slot")
         return Entry(
             key=key,
-            group=slot or urlparse_cached(request).hostname or "",
+            group=self.group_of(request),
             priority=request.priority,
             is_start=bool(request.meta.get("is_start_request")),
             payload=payload,
@@ -180,10 +193,20 @@ class FrontierScheduler(BaseScheduler):
         self._stats.inc_value(stat)
         self._stats.inc_value(f"{stat}/memory")
 
-    def _left_site(self, request: Request) -> None:
+    def group_of(self, request: Request) -> str:
+        """Return the group of hosts whose limits *request* shares."""
+        return self.politeness.group_of(request.url, request.meta.get("download_slot"))
+
+    def ticket_of(self, request: Request) -> int | None:
+        """Return the ticket of a request that was lent, else None."""
         lease = self._leases.get(request)
-        if lease is not None:
-            self._frontier.left_site(lease.ticket)
+        return None if lease is None else lease.ticket
+
+    def _robots_parsed(self, robotparser: RobotParser, request: Request) -> None:
+        agent = request.headers.get("User-Agent") or self._crawler.settings["USER_AGENT"]
+        delay_s = delay_of(robotparser, agent)
+        if delay_s:
+            self._frontier.slow_down(self.group_of(request), delay_s)
 
     def _wake_in_time(self) -> None:
         """Have the engine ask again when a delay is over."""
@@ -196,6 +219,29 @@ class FrontierScheduler(BaseScheduler):
     def _wake(self) -> None:
         self._timer = None
         wake(self._crawler)
+
+
+class LocalGate:
+    """The gate of the process that has the frontier."""
+
+    def __init__(self, scheduler: FrontierScheduler) -> None:
+        self._scheduler = scheduler
+
+    async def enter(self, request: Request) -> None:
+        """See :class:`Gate`."""
+        scheduler = self._scheduler
+        await scheduler.turnstile.enter(
+            scheduler.group_of(request),
+            scheduler.ticket_of(request),
+            is_errand=is_robots(request),
+        )
+
+    def leave(self, request: Request, visit: Visit) -> None:
+        """See :class:`Gate`."""
+        scheduler = self._scheduler
+        scheduler.turnstile.leave(
+            scheduler.group_of(request), scheduler.ticket_of(request), visit
+        )
 
 
 def wake(crawler: Crawler) -> None:

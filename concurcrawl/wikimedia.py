@@ -70,8 +70,12 @@ def is_wikimedia(url: str) -> bool:
     return any(host.endswith(f".{domain}") for domain in _DOMAINS)
 
 
-def require_contact(user_agent: str) -> None:
+def require_contact(user_agent: str, site: str = "Wikimedia") -> None:
     """Refuse a ``USER_AGENT`` that tells nobody whom to write to.
+
+    Args:
+        user_agent: It.
+        site: Who wants to know, for the message.
 
     Raises:
         ConfigError: If it names neither a site nor a mail address, or only those of a
@@ -87,7 +91,7 @@ def require_contact(user_agent: str) -> None:
     raise ConfigError(
         "USER_AGENT",
         user_agent,
-        "your crawler's name and where you can be reached, because Wikimedia turns "
+        f"your crawler's name and where you can be reached, because {site} turns "
         "away everybody else; write it like "
         "-s USER_AGENT='mycrawler/1.0 (https://mysite.org/crawler; me@mysite.org)' "
         "with an address of your own",

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+
+    from concurcrawl.frontier.limits import Visit
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,19 @@ class Lease:
     queued_s: float
 
 
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """What became of what came of a request.
+
+    Attributes:
+        added: Whether each request was added, in the order they were given.
+        items: The numbers that the items got, in the order they were given.
+    """
+
+    added: list[bool]
+    items: list[int]
+
+
 class Frontier(ABC):
     """What is left to crawl, and what is lent.
 
@@ -54,12 +69,16 @@ class Frontier(ABC):
     that one given back is waiting again, at its old place.
 
     All calls come from one thread, the one of the event loop, and none blocks it.
-    Each call is atomic: it happens whole or not at all.
+    Each call is atomic: it happens whole or not at all, also if the process is killed
+    during it. What a frontier with a file was told before that, it knows afterwards;
+    what was lent waits again.
     """
 
     @abstractmethod
-    def push(self, entries: Sequence[Entry]) -> list[bool]:
-        """Add each request unless its key was ever pushed before.
+    def push(
+        self, entries: Sequence[Entry], notes: Mapping[str, str] | None = None
+    ) -> list[bool]:
+        """Add each request unless its key was ever pushed before, and take notes.
 
         Returns:
             Whether each was added, in the order of *entries*.
@@ -75,27 +94,86 @@ class Frontier(ABC):
         """
 
     @abstractmethod
-    def complete(self, ticket: int, entries: Sequence[Entry] = ()) -> list[bool]:
-        """End a lease and push what came of it, in one step.
-
-        Returns:
-            As :meth:`push`.
+    def complete(
+        self, ticket: int, entries: Sequence[Entry] = (), items: Sequence[bytes] = ()
+    ) -> Completed:
+        """End a lease, push the requests and keep the items that came of it, in one step.
 
         Raises:
-            KeyError: If the ticket is not lent; nothing was pushed.
+            KeyError: If the ticket is not lent; nothing was done.
         """
+
+    @abstractmethod
+    def items(self) -> list[tuple[int, bytes]]:
+        """Return number and payload of each item that is kept, oldest first."""
+
+    @abstractmethod
+    def deliver(self, items: Sequence[int], notes: Mapping[str, str]) -> None:
+        """Let go of *items*, which are safe elsewhere, and take notes, in one step.
+
+        Args:
+            items: Numbers of items. One that is not kept is passed over.
+            notes: What to remember, by name; each replaces the one of its name.
+        """
+
+    @abstractmethod
+    def keep(self, items: Sequence[bytes], notes: Mapping[str, str]) -> list[int]:
+        """Keep items that came of no lease and take notes, in one step.
+
+        Returns:
+            The numbers of the items.
+        """
+
+    @abstractmethod
+    def notes(self) -> dict[str, str]:
+        """Return all notes."""
 
     @abstractmethod
     def give_back(self, ticket: int) -> None:
         """Make a lent request wait again. One that is not lent is left alone."""
 
     @abstractmethod
-    def left_site(self, ticket: int) -> None:
-        """Say that a lent request no longer occupies the site, only us.
+    def admit(
+        self, group: str, ticket: int | None, *, is_errand: bool = False
+    ) -> float:
+        """Let a request start at its site, if the limits of its group allow it now.
 
-        Its group may have another in flight from now on. Saying it twice, or of a
-        ticket that is not lent, is harmless.
+        Args:
+            group: Its group.
+            ticket: Its ticket, or None for one that never was in the frontier, such as
+                a robots.txt.
+            is_errand: Whether it is made for a lent request that waits for it, and so
+                takes that one's place in the total.
+
+        Returns:
+            0 if it is admitted; else the seconds until it is worth asking again, or
+            infinity if something must leave first.
+
+        Raises:
+            PausedTooLongError: If the site wants a pause longer than is waited for.
         """
+
+    @abstractmethod
+    def leave(self, group: str, ticket: int | None, visit: Visit) -> None:
+        """Say that a request is done at its site, and how that went.
+
+        A ticket that was not admitted only tells how it went.
+        """
+
+    @abstractmethod
+    def expect(self, change: int) -> None:
+        """Change the count of requests without a ticket that wait to be admitted.
+
+        Nothing is lent while there are any, so that they find room.
+        """
+
+    @abstractmethod
+    def slow_down(self, group: str, delay_s: float) -> None:
+        """Keep at least *delay_s* between two starts in *group* from now on."""
+
+    @abstractmethod
+    def start_over(self, ticket: int) -> None:
+        """Take a lent request for lent anew: whoever had it is gone from the site."""
 
     @abstractmethod
     def waiting(self) -> int:

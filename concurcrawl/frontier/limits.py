@@ -1,15 +1,38 @@
 """How fast and how many at a time a group of hosts may be asked. Pure.
 
-A gate is told what happens and when; it answers what may happen. It has no clock.
+A gate is told what happens and when; it answers what may happen. It has no clock, sends
+nothing and waits for nobody.
+
+There are two steps on the way to a site. A request is *lent* when a process gets it,
+and *admitted* when it may start: between the two a process may do other things for it
+(fetch robots.txt, say). Only what is admitted counts as in flight; lending is held back
+just so far that requests of a group that must wait do not fill all processes.
 """
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Throttle:
+    """How AutoThrottle adapts a delay to the latency.
+
+    Attributes:
+        target: Requests in flight to aim at on average.
+        start_delay_s: The first delay.
+        max_delay_s: The highest.
+    """
+
+    target: float
+    start_delay_s: float
+    max_delay_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,11 +43,36 @@ class Limits:
         in_flight: Requests at a time; 0 means no limit.
         delay_s: Mean seconds between the starts of two requests.
         jitter: How far a delay may stray, as a share of it.
+        rate_per_s: Requests a second on average, as a token bucket; 0 means no limit.
+        burst: Tokens that the bucket holds: requests that may start at once.
+        min_pause_s: The first pause after a 429 or 503 that names none.
+        max_pause_s: The longest pause that is waited for.
+        throttle: How the delay adapts, or None if it does not.
     """
 
     in_flight: int = 0
     delay_s: float = 0.0
     jitter: float = 0.0
+    rate_per_s: float = 0.0
+    burst: int = 1
+    min_pause_s: float = 1.0
+    max_pause_s: float = 600.0
+    throttle: Throttle | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Visit:
+    """How a request that was admitted went.
+
+    Attributes:
+        status: HTTP status, or None if no response came.
+        latency_s: Seconds to the first byte, or None.
+        retry_after_s: Seconds that the site asks us to wait, or None.
+    """
+
+    status: int | None = None
+    latency_s: float | None = None
+    retry_after_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -34,14 +82,40 @@ class Gate:
     limits: Limits
     in_flight: int = field(default=0, init=False)
     opens_at_s: float = field(default=0.0, init=False)
+    delay_s: float = field(default=0.0, init=False)
+    _paused_until_s: float = field(default=0.0, init=False)
+    _bucket_full_at_s: float = field(default=0.0, init=False)
+    _refusals: int = field(default=0, init=False)
+
+    def __post_init__(self) -> None:
+        """Start with the delay that is set."""
+        self.delay_s = self.limits.delay_s
+        if self.limits.throttle is not None:
+            self.delay_s = max(self.delay_s, self.limits.throttle.start_delay_s)
 
     def is_open(self, now_s: float) -> bool:
         """Tell whether a request may start at *now_s*."""
-        return self.has_room() and now_s >= self.opens_at_s
+        return self.has_room() and now_s >= self.next_start_s()
 
     def has_room(self) -> bool:
         """Tell whether one more may be in flight, whatever the time."""
         return not self.limits.in_flight or self.in_flight < self.limits.in_flight
+
+    def is_paced(self) -> bool:
+        """Tell whether time must pass between two starts."""
+        return bool(self.delay_s or self.limits.rate_per_s)
+
+    def next_start_s(self) -> float:
+        """Return the earliest time for a start, whatever is in flight."""
+        earliest_s = max(self.opens_at_s, self._paused_until_s)
+        if self.limits.rate_per_s:
+            depth_s = (self.limits.burst - 1) / self.limits.rate_per_s
+            earliest_s = max(earliest_s, self._bucket_full_at_s - depth_s)
+        return earliest_s
+
+    def pause_left_s(self, now_s: float) -> float:
+        """Return how much longer the group is paused, 0 if it is not."""
+        return max(0.0, self._paused_until_s - now_s)
 
     def start(self, now_s: float, uniform: Callable[[float, float], float]) -> None:
         """Count a request that starts at *now_s*.
@@ -49,13 +123,207 @@ class Gate:
         Args:
             now_s: The time.
             uniform: ``random.uniform`` or what stands for it.
+
+        References:
+            The bucket is kept as the time at which it is full again, which is the
+            generic cell rate algorithm, https://en.wikipedia.org/wiki/GCRA.
         """
         self.in_flight += 1
-        if self.limits.delay_s:
+        if self.limits.rate_per_s:
+            full_s = max(now_s, self._bucket_full_at_s)
+            self._bucket_full_at_s = full_s + 1 / self.limits.rate_per_s
+        if self.delay_s:
             spread = self.limits.jitter
-            delay = self.limits.delay_s * (1 + uniform(-spread, spread))
-            self.opens_at_s = now_s + max(0.0, delay)
+            delay_s = self.delay_s * (1 + uniform(-spread, spread))
+            self.opens_at_s = now_s + max(0.0, delay_s)
 
     def finish(self) -> None:
         """Count a request that is no longer at the site."""
         self.in_flight -= 1
+
+    def slow_down(self, delay_s: float) -> None:
+        """Keep at least *delay_s* between two starts from now on."""
+        self.delay_s = max(self.delay_s, delay_s)
+
+    def hear(
+        self, visit: Visit, now_s: float, uniform: Callable[[float, float], float]
+    ) -> None:
+        """Learn from how a request went: pause, back off, adapt the delay."""
+        if visit.status in (429, 503):
+            self._back_off(visit, now_s, uniform)
+        elif visit.status is not None:
+            self._refusals = 0
+        if self.limits.throttle is not None and visit.latency_s is not None:
+            self._adapt(self.limits.throttle, visit.latency_s, visit.status)
+
+    def _back_off(
+        self, visit: Visit, now_s: float, uniform: Callable[[float, float], float]
+    ) -> None:
+        if visit.retry_after_s is None and self._paused_until_s > now_s:
+            return  # another answer to the same burst: it is paused already
+        pause_s = self.limits.min_pause_s * 2**self._refusals * uniform(1.0, 1.5)
+        pause_s = min(pause_s, self.limits.max_pause_s)
+        if visit.retry_after_s is not None:
+            pause_s = visit.retry_after_s
+        self._refusals = min(self._refusals + 1, 30)
+        self._paused_until_s = max(self._paused_until_s, now_s + pause_s)
+
+    def _adapt(
+        self, throttle: Throttle, latency_s: float, status: int | None
+    ) -> None:
+        # Scrapy's rule: half way to the target at once if that is slower, and an error
+        # page, which comes quickly, never makes it faster.
+        target_s = latency_s / throttle.target
+        delay_s = max(target_s, (self.delay_s + target_s) / 2)
+        delay_s = min(max(self.limits.delay_s, delay_s), throttle.max_delay_s)
+        if status == 200 or delay_s > self.delay_s:
+            self.delay_s = delay_s
+
+
+class Gates:
+    """The gates of all groups, and who is on the way to them.
+
+    Invariants: in each group no more are admitted than its limit; over all groups no
+    more than *total* are admitted or about to be.
+    """
+
+    def __init__(
+        self,
+        limits_of: Callable[[str], Limits],
+        total: int,
+        asks: Callable[[str], bool],
+        uniform: Callable[[float, float], float],
+    ) -> None:
+        """Open all gates.
+
+        Args:
+            limits_of: Returns the limits of a group.
+            total: Requests at a time over all groups; 0 means no limit.
+            asks: Tells whether requests of a group are admitted one by one. Those of
+                other groups are taken for in flight as soon as they are lent.
+            uniform: ``random.uniform`` or what stands for it.
+        """
+        self._limits_of = limits_of
+        self._total = total
+        self._asks = asks
+        self._uniform = uniform
+        self._gates: dict[str, Gate] = {}
+        self._lent: dict[int, str] = {}  # tickets on their way to a site, not yet there
+        self._coming: Counter[str] = Counter()  # how many of those each group has
+        self._there: dict[int, str] = {}  # tickets that were admitted
+        self._unseen = 0  # lent in groups whose requests do not ask
+        self._unlent = 0  # admitted without a ticket
+        self._waiting_unlent = 0
+
+    def __getitem__(self, group: str) -> Gate:
+        """Return the gate of *group*."""
+        gate = self._gates.get(group)
+        if gate is None:
+            gate = self._gates[group] = Gate(self._limits_of(group))
+        return gate
+
+    def may_lend(self, group: str, now_s: float) -> bool:
+        """Tell whether a request of *group* may be given to a process."""
+        return self.lend_at_s(group, now_s) <= now_s
+
+    def lend_at_s(self, group: str, now_s: float) -> float:
+        """Return when a request of *group* may be lent: now, later, or inf for unknown.
+
+        Infinity means that something must end first.
+        """
+        gate, coming = self[group], self._coming[group]
+        limit = gate.limits.in_flight
+        if self._waiting_unlent or (limit and gate.in_flight + coming >= limit):
+            return math.inf
+        if gate.is_paced() and coming:
+            return math.inf
+        pause_s = gate.pause_left_s(now_s)
+        if 0 < pause_s <= gate.limits.max_pause_s:
+            return now_s + pause_s
+        return now_s  # and one that is paused for too long is lent, to fail
+
+    def load(self, group: str) -> int:
+        """Return how many requests of *group* are lent or in flight."""
+        return self[group].in_flight + self._coming[group]
+
+    def lend(self, ticket: int, group: str) -> None:
+        """Count a request that a process got."""
+        self._lent[ticket] = group
+        self._coming[group] += 1
+        self._unseen += not self._asks(group)
+
+    def admit(
+        self, group: str, ticket: int | None, now_s: float, *, is_errand: bool = False
+    ) -> float:
+        """Let a request start, if that may be.
+
+        Args:
+            group: Its group.
+            ticket: Its ticket, or None for a request that never was in the frontier.
+            now_s: The time.
+            is_errand: Whether it is made for a lent request that waits for it, and so
+                takes that one's place in the total.
+
+        Returns:
+            0 if it is admitted; else the seconds until it is worth asking again, or
+            infinity if something must end first.
+        """
+        gate = self[group]
+        is_extra = ticket is None and not is_errand
+        if not gate.has_room() or (is_extra and not self._has_total()):
+            return math.inf
+        wait_s = gate.next_start_s() - now_s
+        if wait_s > 0:
+            return wait_s
+        gate.start(now_s, self._uniform)
+        if ticket is None:
+            self._unlent += 1
+        else:
+            self._arrive(ticket)
+            self._there[ticket] = group
+        return 0.0
+
+    def wait_unlent(self, more: int) -> None:
+        """Count requests without a ticket that wait: nothing is lent before them."""
+        self._waiting_unlent += more
+
+    def leave(
+        self, group: str, ticket: int | None, visit: Visit, now_s: float
+    ) -> None:
+        """Count a request that is done at its site, and learn from it.
+
+        A ticket that was not admitted only tells how it went.
+        """
+        was_there = ticket is None or self._there.pop(ticket, None) is not None
+        if ticket is None:
+            self._unlent -= 1
+        if was_there:
+            self[group].finish()
+        self[group].hear(visit, now_s, self._uniform)
+
+    def forget(self, ticket: int) -> None:
+        """Count a request that is done or given back, wherever it was."""
+        self._arrive(ticket)
+        group = self._there.pop(ticket, None)
+        if group is not None:
+            self[group].finish()
+
+    def ready_in_s(self, groups: Iterable[str], now_s: float) -> float | None:
+        """Return the seconds until time alone lets one of *groups* be lent to.
+
+        Returns:
+            None if only an end of something can help.
+        """
+        times = [self.lend_at_s(group, now_s) for group in groups]
+        soonest_s = min(times, default=math.inf)
+        return None if math.isinf(soonest_s) else max(0.0, soonest_s - now_s)
+
+    def _arrive(self, ticket: int) -> None:
+        group = self._lent.pop(ticket, None)
+        if group is not None:
+            self._coming[group] -= 1
+            self._unseen -= not self._asks(group)
+
+    def _has_total(self) -> bool:
+        in_flight = self._unseen + len(self._there) + self._unlent
+        return not self._total or in_flight < self._total

@@ -5,14 +5,18 @@ from __future__ import annotations
 import random
 import sqlite3
 import time
-from itertools import count
+from contextlib import contextmanager
+from itertools import compress, count
 from typing import TYPE_CHECKING
 
-from concurcrawl.frontier.base import Entry, Frontier, Lease
-from concurcrawl.frontier.limits import Gate, Limits
+from concurcrawl.errors import PausedTooLongError
+from concurcrawl.frontier.base import Completed, Entry, Frontier, Lease
+from concurcrawl.frontier.limits import Gates, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from concurcrawl.frontier.limits import Visit
 
 #: Start requests leave after the others of their priority: their ranks begin here.
 _START_RANK = 1 << 62
@@ -29,12 +33,16 @@ CREATE TABLE IF NOT EXISTS request (
 );
 CREATE INDEX IF NOT EXISTS waiting ON request (grp, priority DESC, rank) WHERE NOT lent;
 CREATE TABLE IF NOT EXISTS seen (key BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS item (number INTEGER PRIMARY KEY, payload BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
 """
 
 _HEAD = """
 SELECT priority, ticket, queued_s, payload FROM request
 WHERE grp = ? AND NOT lent ORDER BY priority DESC, rank LIMIT 1
 """
+
+_HEADS = "SELECT grp, max(priority) FROM request GROUP BY grp"
 
 
 class SqliteFrontier(Frontier):
@@ -46,84 +54,146 @@ class SqliteFrontier(Frontier):
 
     def __init__(
         self,
-        limits: Limits | None = None,
+        limits_of: Callable[[str], Limits] = lambda _: Limits(),
         *,
+        path: str = ":memory:",
+        total: int = 0,
+        asks: Callable[[str], bool] = lambda _: True,
         newest_first: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Open an empty frontier.
+        """Open a frontier.
 
         Args:
-            limits: What each group must not exceed; None means no limits.
+            limits_of: Returns what a group must not exceed.
+            path: The file, which nobody else has open. By default it is empty and in
+                memory.
+            total: Requests at a time over all groups; 0 means no limit.
+            asks: Tells whether requests of a group are admitted one by one.
             newest_first: Whether the newest request of a priority leaves first, as
                 with Scrapy's default queues. Start requests leave oldest first.
             clock: Seconds, for delays.
         """
-        self._limits = limits or Limits()
         self._direction = -1 if newest_first else 1
         self._clock = clock
-        self._db = sqlite3.connect(":memory:", isolation_level=None)
+        self._db = sqlite3.connect(path, isolation_level=None)
+        self._db.execute("PRAGMA journal_mode = WAL")
+        # A commit need not reach the disk before the next: the file stays whole, and
+        # what a power cut takes from its end is done again.
+        self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.executescript(_SCHEMA)
-        self._tickets = count(1)
-        self._gates: dict[str, Gate] = {}
-        self._heads: dict[str, int] = {}
-        self._waiting = 0
-        self._lent: dict[int, tuple[str, bool]] = {}  # ticket -> (group, is at site)
+        self._tickets = count(1 + self._last("ticket", "request"))
+        self._gates = Gates(limits_of, total, asks, random.uniform)
+        self._db.execute("UPDATE request SET lent = 0 WHERE lent")
+        self._waiting = self._db.execute("SELECT count(*) FROM request").fetchone()[0]
+        self._heads: dict[str, int] = dict(self._db.execute(_HEADS))
+        self._lent: dict[int, str] = {}  # ticket -> group
 
-    def push(self, entries: Sequence[Entry]) -> list[bool]:
+    def push(
+        self, entries: Sequence[Entry], notes: Mapping[str, str] | None = None
+    ) -> list[bool]:
         """See :meth:`Frontier.push`."""
-        self._db.execute("BEGIN")
-        added = [self._push(entry) for entry in entries]
-        self._db.execute("COMMIT")
+        with self._whole():
+            self._take_notes(notes or {})
+            added = [self._insert(entry) for entry in entries]
+        self._count(entries, added)
         return added
 
     def take(self) -> Lease | None:
         """See :meth:`Frontier.take`.
 
         Among the open groups the one with the highest priority at its head is served,
-        and of those the one with the fewest requests in flight.
+        and of those the one with the fewest requests in flight; equals take turns.
         """
         now_s = self._clock()
-        open_groups = [g for g in self._heads if self._gate(g).is_open(now_s)]
-        if not open_groups:
+        gates = self._gates
+        groups = [group for group in self._heads if gates.may_lend(group, now_s)]
+        if not groups:
             return None
-        group = min(
-            open_groups, key=lambda g: (-self._heads[g], self._gates[g].in_flight)
-        )
+        group = min(groups, key=lambda g: (-self._heads[g], gates.load(g)))
         _, ticket, queued_s, payload = self._db.execute(_HEAD, (group,)).fetchone()
         self._db.execute("UPDATE request SET lent = 1 WHERE ticket = ?", (ticket,))
         self._waiting -= 1
-        self._lent[ticket] = (group, True)
-        self._gate(group).start(now_s, random.uniform)
+        self._lent[ticket] = group
+        gates.lend(ticket, group)
+        del self._heads[group]  # so that it comes last of its equals
         self._refresh_head(group)
         return Lease(ticket, group, payload, queued_s)
 
-    def complete(self, ticket: int, entries: Sequence[Entry] = ()) -> list[bool]:
+    def complete(
+        self, ticket: int, entries: Sequence[Entry] = (), items: Sequence[bytes] = ()
+    ) -> Completed:
         """See :meth:`Frontier.complete`."""
-        self.left_site(ticket)
+        if ticket not in self._lent:
+            raise KeyError(ticket)
+        with self._whole():
+            self._db.execute("DELETE FROM request WHERE ticket = ?", (ticket,))
+            added = [self._insert(entry) for entry in entries]
+            numbers = self._keep(items)
+        self._count(entries, added)
         del self._lent[ticket]
-        self._db.execute("BEGIN")
-        self._db.execute("DELETE FROM request WHERE ticket = ?", (ticket,))
-        added = [self._push(entry) for entry in entries]
-        self._db.execute("COMMIT")
-        return added
+        self._gates.forget(ticket)
+        return Completed(added, numbers)
+
+    def items(self) -> list[tuple[int, bytes]]:
+        """See :meth:`Frontier.items`."""
+        return self._db.execute("SELECT * FROM item ORDER BY number").fetchall()
+
+    def deliver(self, items: Sequence[int], notes: Mapping[str, str]) -> None:
+        """See :meth:`Frontier.deliver`."""
+        with self._whole():
+            self._db.executemany(
+                "DELETE FROM item WHERE number = ?", ((number,) for number in items)
+            )
+            self._take_notes(notes)
+
+    def keep(self, items: Sequence[bytes], notes: Mapping[str, str]) -> list[int]:
+        """See :meth:`Frontier.keep`."""
+        with self._whole():
+            self._take_notes(notes)
+            return self._keep(items)
+
+    def notes(self) -> dict[str, str]:
+        """See :meth:`Frontier.notes`."""
+        return dict(self._db.execute("SELECT * FROM note"))
 
     def give_back(self, ticket: int) -> None:
         """See :meth:`Frontier.give_back`."""
         if ticket not in self._lent:
             return
-        self.left_site(ticket)
-        group, _ = self._lent.pop(ticket)
+        self._gates.forget(ticket)
+        group = self._lent.pop(ticket)
         self._db.execute("UPDATE request SET lent = 0 WHERE ticket = ?", (ticket,))
         self._waiting += 1
         self._refresh_head(group)
 
-    def left_site(self, ticket: int) -> None:
-        """See :meth:`Frontier.left_site`."""
-        group, is_at_site = self._lent.get(ticket, ("", False))
-        if is_at_site:
-            self._lent[ticket] = (group, False)
-            self._gate(group).finish()
+    def admit(
+        self, group: str, ticket: int | None, *, is_errand: bool = False
+    ) -> float:
+        """See :meth:`Frontier.admit`."""
+        now_s = self._clock()
+        gate = self._gates[group]
+        pause_s = gate.pause_left_s(now_s)
+        if pause_s > gate.limits.max_pause_s:
+            raise PausedTooLongError(group, pause_s, gate.limits.max_pause_s)
+        return self._gates.admit(group, ticket, now_s, is_errand=is_errand)
+
+    def leave(self, group: str, ticket: int | None, visit: Visit) -> None:
+        """See :meth:`Frontier.leave`."""
+        self._gates.leave(group, ticket, visit, self._clock())
+
+    def expect(self, change: int) -> None:
+        """See :meth:`Frontier.expect`."""
+        self._gates.wait_unlent(change)
+
+    def slow_down(self, group: str, delay_s: float) -> None:
+        """See :meth:`Frontier.slow_down`."""
+        self._gates[group].slow_down(delay_s)
+
+    def start_over(self, ticket: int) -> None:
+        """See :meth:`Frontier.start_over`."""
+        self._gates.forget(ticket)
+        self._gates.lend(ticket, self._lent[ticket])
 
     def waiting(self) -> int:
         """See :meth:`Frontier.waiting`."""
@@ -135,15 +205,32 @@ class SqliteFrontier(Frontier):
 
     def ready_in_s(self) -> float | None:
         """See :meth:`Frontier.ready_in_s`."""
-        gates = [self._gate(group) for group in self._heads]
-        times = [gate.opens_at_s for gate in gates if gate.has_room()]
-        return max(0.0, min(times) - self._clock()) if times else None
+        return self._gates.ready_in_s(self._heads, self._clock())
 
     def close(self) -> None:
         """See :meth:`Frontier.close`."""
         self._db.close()
 
-    def _push(self, entry: Entry) -> bool:
+    @contextmanager
+    def _whole(self) -> Iterator[None]:
+        """Make what is written within it happen whole or not at all."""
+        self._db.execute("BEGIN")
+        with self._db:  # commits, or rolls back
+            yield
+
+    def _last(self, column: str, table: str) -> int:
+        row = self._db.execute(f"SELECT max({column}) FROM {table}").fetchone()  # noqa: S608 - our own names
+        return row[0] or 0
+
+    def _keep(self, items: Sequence[bytes]) -> list[int]:
+        insert = "INSERT INTO item (payload) VALUES (?)"
+        rows = [self._db.execute(insert, (payload,)).lastrowid for payload in items]
+        return [row for row in rows if row is not None]
+
+    def _take_notes(self, notes: Mapping[str, str]) -> None:
+        self._db.executemany("INSERT OR REPLACE INTO note VALUES (?, ?)", notes.items())
+
+    def _insert(self, entry: Entry) -> bool:
         if entry.key is not None:
             added = self._db.execute(
                 "INSERT OR IGNORE INTO seen VALUES (?)", (entry.key,)
@@ -156,16 +243,14 @@ class SqliteFrontier(Frontier):
             "INSERT INTO request VALUES (?, ?, ?, ?, ?, ?, 0)",
             (ticket, entry.group, entry.priority, rank, time.time(), entry.payload),
         )
-        self._waiting += 1
-        head = self._heads.get(entry.group, entry.priority)
-        self._heads[entry.group] = max(head, entry.priority)
         return True
 
-    def _gate(self, group: str) -> Gate:
-        gate = self._gates.get(group)
-        if gate is None:
-            gate = self._gates[group] = Gate(self._limits)
-        return gate
+    def _count(self, entries: Sequence[Entry], added: Sequence[bool]) -> None:
+        """Take note of what was written."""
+        for entry in compress(entries, added):
+            self._waiting += 1
+            head = self._heads.get(entry.group, entry.priority)
+            self._heads[entry.group] = max(head, entry.priority)
 
     def _refresh_head(self, group: str) -> None:
         row = self._db.execute(_HEAD, (group,)).fetchone()

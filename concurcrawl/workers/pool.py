@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -26,12 +27,18 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from concurcrawl.frontier.base import Lease
-    from concurcrawl.workers.wire import ToWorker
+    from concurcrawl.workers.wire import Ask, Left, SlowDown, ToWorker
+
+    News = Outcome | Ask | Left | SlowDown
 
 logger = logging.getLogger(__name__)
 
 #: How long workers may take to close their spiders before they are killed.
 _CLOSE_DEADLINE_S = 30.0
+
+
+#: Leases that a worker without a limit is given.
+_UNLIMITED = 1000
 
 
 @dataclass(slots=True)
@@ -76,6 +83,8 @@ class Worker(asyncio.Protocol):
         self.sock = sock
         self.held: dict[int, Held] = {}
         self.pid: int | None = None
+        self.is_gone = False
+        self.guests: Counter[str] = Counter()  # requests at a site without a ticket
         self._pool = pool
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
@@ -99,12 +108,12 @@ class Worker(asyncio.Protocol):
         """See :class:`asyncio.Protocol`."""
         for message in self._frames.feed(data):
             match message:
-                case Outcome():
-                    self._pool.heard(self, message)
                 case Ready():
                     self.pid = message.pid
                 case Failed():
-                    logger.error("%s cannot start:\n%s", self.name, message.reason)
+                    self._pool.cannot_start(self, message.reason)
+                case _:
+                    self._pool.heard(self, message)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See :class:`asyncio.Protocol`."""
@@ -132,7 +141,7 @@ class WorkerPool:
         crawl: bytes,
         sys_path: tuple[str, ...],
         tolerance: Tolerance,
-        on_news: Callable[[Worker, Outcome], None],
+        on_news: Callable[[Worker, News], None],
     ) -> None:
         """Start the workers. They import and open while we do.
 
@@ -151,6 +160,7 @@ class WorkerPool:
         self._state = _State()
         self.greeting: Callable[[], list[ToWorker]] = list
         self.on_room: Callable[[], None] = lambda: None
+        self.on_loss: Callable[[Worker], None] = lambda _: None
         self.on_give_up: Callable[[], None] = lambda: None
         self.workers = [self._launch(share) for share in slots]
 
@@ -187,23 +197,31 @@ class WorkerPool:
             if worker is not but:
                 worker.send(message)
 
-    def heard(self, worker: Worker, outcome: Outcome) -> None:
+    def heard(self, worker: Worker, message: News) -> None:
         """Take in what a worker said."""
-        self._on_news(worker, outcome)
-        if outcome.ticket is None:
+        self._on_news(worker, message)
+        if not isinstance(message, Outcome) or message.ticket is None:
             return
-        held = worker.held.pop(outcome.ticket)
+        outcome, held = message, worker.held.pop(message.ticket)
         if not held.outcome.done():
             held.outcome.set_result(outcome)
         self._try_suspect()
         self.on_room()
+
+    def cannot_start(self, worker: Worker, reason: str) -> None:
+        """Give up: what stops one worker from starting stops the next one too."""
+        logger.error("%s cannot start:\n%s", worker.name, reason)
+        if not self._state.gave_up:
+            self._give_up(WorkersFailedError(self._state.restarts + 1))
 
     def lost(self, worker: Worker) -> None:
         """Take in that a worker is gone: give what it held to others."""
         if worker not in self.workers:
             return
         self.workers.remove(worker)
-        if self._state.is_stopping:
+        worker.is_gone = True
+        self.on_loss(worker)
+        if self._state.is_stopping or self._state.gave_up:
             self._fail(worker.held.values(), WorkerLostError(worker.name))
             return
         logger.error(
@@ -213,7 +231,7 @@ class WorkerPool:
             len(worker.held),
         )
         for held in worker.held.values():
-            held.deaths += 1
+            held.deaths += worker.pid is not None  # else it was not the request
             if held.deaths >= self._tolerance.deaths:
                 held.outcome.set_exception(PoisonError(held.deaths))
             else:
@@ -252,16 +270,15 @@ class WorkerPool:
     def _replace(self, worker: Worker) -> None:
         self._state.restarts += 1
         if self._state.restarts > self._tolerance.restarts:
-            self._give_up()
+            self._give_up(WorkersFailedError(self._state.restarts))
             return
         successor = self._launch(worker.slots)
         self.workers.append(successor)
         connected = asyncio.ensure_future(self._connect(successor))
         connected.add_done_callback(lambda _: self._try_suspect())
 
-    def _give_up(self) -> None:
+    def _give_up(self, error: WorkersFailedError) -> None:
         self._state.gave_up = True
-        error = WorkersFailedError(self._state.restarts)
         logger.error("%s", error)
         self._fail(self._state.suspects, error)
         for worker in self.workers:
@@ -290,7 +307,7 @@ class WorkerPool:
         if any(held.deaths for held in worker.held.values()):
             return 0
         ahead = 1 if waiting >= 2 * len(self.workers) else 0
-        return worker.slots + ahead - len(worker.held)
+        return (worker.slots or _UNLIMITED) + ahead - len(worker.held)
 
     def _fail(self, held: Iterable[Held], error: Exception) -> None:
         for one in held:

@@ -10,7 +10,9 @@ ignored, which ends it in the engine without a callback.
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
+import sqlite3
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,23 +23,39 @@ from pydispatch.dispatcher import (  # type: ignore[import-untyped]
     liveReceivers,
 )
 from scrapy import signals
-from scrapy.core.downloader import Downloader
 from scrapy.exceptions import IgnoreRequest
 from scrapy.settings import BaseSettings
 from scrapy.utils.defer import deferred_from_coro
 from twisted.python.failure import Failure
 
-from concurcrawl import stats
+from concurcrawl import jobdir, stats
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, NotShippableError, PoisonError
-from concurcrawl.frontier.limits import Limits
+from concurcrawl.frontier.limits import Visit
+from concurcrawl.gate import UngovernedDownloader
+from concurcrawl.workers.journal import Journal, is_start
 from concurcrawl.scheduler import FrontierScheduler, wake
 from concurcrawl.workers.cookies import SharedCookies
 from concurcrawl.workers.pool import Tolerance, Worker, WorkerPool
-from concurcrawl.workers.wire import Codec, Crawl, Listen, SetCookies, residents
+from concurcrawl.workers.wire import (
+    REPLAYED,
+    Answer,
+    Ask,
+    Codec,
+    Crawl,
+    Enter,
+    FetchRobots,
+    Left,
+    Listen,
+    Outcome,
+    SetCookies,
+    SlowDown,
+    Troubled,
+    residents,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from types import FrameType
 
     from scrapy import Request, Spider
@@ -50,32 +68,20 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Signals that workers report and we send.
-_REPLAYED = (
-    "request_reached_downloader",
-    "request_left_downloader",
-    "response_downloaded",
-    "response_received",
-    "spider_error",
-)
-
 #: What a worker must not do, because the supervisor does it for all.
 _WORKER_SETTINGS: dict[str, Any] = {
     "ADDONS": {},
-    "AUTOTHROTTLE_ENABLED": False,
-    "CONCURRENT_REQUESTS_PER_DOMAIN": 1 << 30,
-    "DOWNLOADER": "scrapy.core.downloader.Downloader",
-    "DOWNLOAD_DELAY": 0,
+    "DOWNLOADER": "concurcrawl.gate.UngovernedDownloader",
     "EXTENSIONS": {},
     "EXTENSIONS_BASE": {},
     "FEEDS": {},
     "ITEM_PIPELINES": {},
-    "ITEM_PROCESSOR": "concurcrawl.workers.process.WorkerItems",
+    "ITEM_PROCESSOR": "concurcrawl.workers.crawler.WorkerItems",
     "JOBDIR": None,
     "LOG_FILE": None,
     "LOG_INSTALL_ROOT_HANDLER": False,  # our lines go through the supervisor's
     "MODE": None,
-    "SCHEDULER": "concurcrawl.workers.process.WorkerScheduler",
+    "SCHEDULER": "concurcrawl.workers.crawler.WorkerScheduler",
     "STATS_CLASS": "concurcrawl.stats.MergingStatsCollector",
     "STATS_DUMP": False,
 }
@@ -93,7 +99,9 @@ class SupervisorScheduler(FrontierScheduler):
     """Holds the frontier for all workers; what it gives the engine is lent to one."""
 
     def __init__(self, crawler: Crawler) -> None:
+        self._jobdir = jobdir.claimed_by(crawler)
         super().__init__(crawler)
+        self.journal = Journal(crawler, self._frontier, self._jobdir)
         self._codec = Codec(residents(crawler))
         self._arriving: tuple[Request, Product] | None = None
         self._batch: _Batch | None = None
@@ -112,6 +120,7 @@ class SupervisorScheduler(FrontierScheduler):
         opened = super().open(spider)
         if opened is not None:
             await opened
+        self.journal.open()
         await self._downloader.connect()
 
     def close(self, reason: str) -> Deferred[None] | None:
@@ -120,6 +129,7 @@ class SupervisorScheduler(FrontierScheduler):
 
     async def _close(self, reason: str) -> None:
         await self._downloader.pool.close()
+        await self.journal.close()
         closed = super().close(reason)
         if closed is not None:
             await closed
@@ -154,12 +164,25 @@ class SupervisorScheduler(FrontierScheduler):
         self._batch.requests.append(request)
         return True
 
-    def complete(self, lease: Lease | None, products: Iterable[Product]) -> None:
-        """End *lease* and push the requests that came of it, in one step.
+    def has_pending_requests(self) -> bool:
+        """See :class:`BaseScheduler`."""
+        return super().has_pending_requests() or self.journal.is_replaying
+
+    def complete(
+        self,
+        lease: Lease | None,
+        products: Iterable[Product],
+        items: Sequence[bytes] = (),
+    ) -> list[int]:
+        """End *lease*, push the requests and keep the items that came of it, in one step.
 
         Args:
-            lease: It, or None for requests that came of no lease.
+            lease: It, or None for what came of no lease.
             products: The requests, encoded.
+            items: The items, as the journal wants them.
+
+        Returns:
+            The numbers of the items.
         """
         self._batch = batch = _Batch([], [])
         for product in products:
@@ -169,8 +192,10 @@ class SupervisorScheduler(FrontierScheduler):
         self._arriving = self._batch = None
         if lease is None:
             added = self._frontier.push(batch.entries)
+            numbers = self._frontier.keep(items, {}) if items else []
         else:
-            added = self._frontier.complete(lease.ticket, batch.entries)
+            completed = self._frontier.complete(lease.ticket, batch.entries, items)
+            added, numbers = completed.added, completed.items
         for request, was_added in zip(batch.requests, added, strict=True):
             self._note_pushed(request, added=was_added)
             if not was_added:
@@ -179,6 +204,17 @@ class SupervisorScheduler(FrontierScheduler):
                     request=request,
                     spider=self._crawler.spider,
                 )
+        return numbers
+
+    def slow_down(self, group: str, delay_s: float) -> None:
+        """Keep at least *delay_s* between two starts in *group*."""
+        self._frontier.slow_down(group, delay_s)
+
+    def start_over(self, tickets: Iterable[int]) -> None:
+        """Take *tickets* for lent anew: the worker that had them is gone."""
+        for ticket in tickets:
+            self._frontier.start_over(ticket)
+        self.turnstile.pump_all()
 
     def give_back(self, request: Request) -> None:
         """Make *request* wait again: nothing came of it."""
@@ -188,12 +224,14 @@ class SupervisorScheduler(FrontierScheduler):
         """Let go of *request*, whose lease is complete."""
         self._leases.pop(request, None)
 
-    def _limits(self, settings: BaseSettings) -> Limits:
-        return Limits(
-            in_flight=settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN"),
-            delay_s=settings.getfloat("DOWNLOAD_DELAY"),
-            jitter=self._downloader.jitter,
-        )
+    def _asks(self, group: str) -> bool:
+        return self.politeness.needs_asking(group)
+
+    def _frontier_path(self) -> str:
+        return super()._frontier_path() if self._jobdir is None else self._jobdir.frontier
+
+    def _notes_with(self, request: Request) -> dict[str, str]:
+        return self.journal.start_notes() if is_start(request) else {}
 
     def _pack(self, request: Request) -> bytes:
         return self._codec.encode(request)
@@ -207,7 +245,7 @@ class SupervisorScheduler(FrontierScheduler):
         """Do nothing: the downloader says when a lease is complete."""
 
 
-class WorkersDownloader(Downloader):
+class WorkersDownloader(UngovernedDownloader):
     """Fetches what the scheduler lends by having a worker do it.
 
     Requests that somebody here downloads directly (a media pipeline, ``start()``) are
@@ -216,12 +254,15 @@ class WorkersDownloader(Downloader):
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
-        self.jitter = self._jitter
         self._items_at_work = 0
         self._max_items = crawler.settings.getint("CONCURRENT_ITEMS")
         self._cookies: SharedCookies | None = None
+        self._troubled: set[str] = set()
+        self._robots: dict[str, asyncio.Future[Response]] = {}
         self._codec = Codec()
         config = Config.from_settings(crawler.settings)
+        self._failures = config.failures
+        self._has_failed = False
         self.pool = WorkerPool(
             [int(share) for share in crawler.settings.getlist("CONCURCRAWL_SLOTS")],
             Codec().encode(_crawl(crawler)),
@@ -230,6 +271,7 @@ class WorkersDownloader(Downloader):
             self._hear,
         )
         self.pool.greeting = self._greeting
+        self.pool.on_loss = self._lose
         self.pool.on_room = lambda: wake(crawler)
         self.pool.on_give_up = lambda: self._close_spider("workers_failed")
 
@@ -243,11 +285,17 @@ class WorkersDownloader(Downloader):
         """Begin to talk to the workers; the spider opens."""
         self._cookies = SharedCookies(self.crawler)
         self._codec = Codec(residents(self.crawler))
+        journal = self._scheduler.journal
+        journal.process = self._process_kept
+        journal.encode = self._codec.encode
+        journal.on_failure = self._fail
         await self.pool.connect()
 
     def needs_backout(self) -> bool:
         """See :class:`Downloader`. Slow pipelines hold the workers back."""
         if self._items_at_work >= self._max_items:
+            return True
+        if self._has_failed:
             return True
         return not self.pool.has_room(self._scheduler.waiting())
 
@@ -276,20 +324,87 @@ class WorkersDownloader(Downloader):
             await self._apply(outcome, request)
             scheduler.forget(request)
         except PoisonError as error:
-            logger.error("%s is set aside: %s", request, error)  # noqa: TRY400
-            self.crawler.stats.inc_value("concurcrawl/poisoned")
-            scheduler.complete(lease, ())
-            scheduler.forget(request)
+            self._set_aside(request, lease, error)
+        except (OSError, sqlite3.Error) as error:
+            # Nothing of it was applied: it is done again when the crawl is resumed.
+            self._fail(error)
         except ConcurcrawlError:
             scheduler.give_back(request)
         finally:
             self.active.discard(request)
         raise IgnoreRequest
 
+    def _set_aside(self, request: Request, lease: Lease, error: PoisonError) -> None:
+        logger.error("%s is set aside: %s", request, error)
+        self.crawler.stats.inc_value("concurcrawl/poisoned")
+        if self._failures:
+            line = json.dumps({"url": request.url, "reason": str(error)})
+            with Path(self._failures).open("a", encoding="utf-8") as file:
+                file.write(line + "\n")
+        self._scheduler.complete(lease, ())
+        self._scheduler.forget(request)
+
+    def _fail(self, error: Exception) -> None:
+        """End the crawl: what came of a request could not be kept."""
+        if not self._has_failed:
+            self._has_failed = True
+            logger.error(
+                "The crawl ends: it cannot write what it has done (%s). Make room or "
+                "mend the disk, then run the same command again.",
+                error,
+            )
+            self._close_spider("storage_failed")
+
     # What workers say -----------------------------------------------------------
 
-    def _hear(self, worker: Worker, outcome: Outcome) -> None:
-        """Do at once what does not belong to a lease."""
+    def _hear(self, worker: Worker, message: Outcome | Ask | Left | SlowDown) -> None:
+        """Do at once what does not wait for a lease to end."""
+        match message:
+            case Outcome():
+                self._hear_outcome(worker, message)
+            case Ask():
+                asyncio.ensure_future(self._answer(worker, message))  # noqa: RUF006 - the engine outlives it
+            case Left():
+                self._hear_left(worker, message)
+            case SlowDown():
+                self._scheduler.slow_down(message.group, message.delay_s)
+
+    async def _answer(self, worker: Worker, ask: Ask) -> None:
+        try:
+            match ask.question:
+                case Enter(group, ticket):
+                    await self._scheduler.turnstile.enter(group, ticket)
+                    if worker.is_gone:  # it died while it waited in line
+                        self._scheduler.turnstile.leave(group, ticket, Visit())
+                    elif ticket is None:
+                        worker.guests[group] += 1
+                    answer = Answer(ask.number)
+                case FetchRobots(payload):
+                    found = await self._fetch_robots(self._codec.decode(payload))
+                    answer = Answer(ask.number, self._codec.encode(found))
+        except Exception as error:  # noqa: BLE001 - it is the asker's to handle
+            answer = Answer(ask.number, error=error)
+        worker.send(answer)
+
+    def _hear_left(self, worker: Worker, left: Left) -> None:
+        if left.visit.status in (429, 503) and left.group not in self._troubled:
+            self._troubled.add(left.group)
+            self.pool.tell_all(Troubled(left.group))
+        ticket = left.ticket
+        if ticket is None:
+            worker.guests[left.group] -= 1
+        self._scheduler.turnstile.leave(left.group, ticket, left.visit)
+
+    async def _fetch_robots(self, request: Request) -> tuple[bool, Response]:
+        """Download a robots.txt, or wait for whoever downloads it already."""
+        known = self._robots.get(request.url)
+        if known is not None:
+            return False, await known
+        fetched = asyncio.ensure_future(self.crawler.engine.download_async(request))
+        self._robots[request.url] = fetched
+        return True, await fetched
+
+    def _hear_outcome(self, worker: Worker, outcome: Outcome) -> None:
         for line in outcome.logs:
             record = logging.LogRecord(
                 line.logger,
@@ -324,9 +439,14 @@ class WorkersDownloader(Downloader):
         made = [product for product in outcome.products if not product.is_item]
         items = [product for product in outcome.products if product.is_item]
         lease = None if request is None else scheduler.lease_of(request)
-        scheduler.complete(lease, made)
+        head = None if outcome.page is None else outcome.heads[outcome.page]
+        journal = scheduler.journal
+        kept = [journal.entry(item.payload, head) for item in items if journal.is_kept]
+        numbers = scheduler.complete(lease, made, kept)
         scheduler.write(outcome.record)
-        await self._process(items, responses)
+        page = None if outcome.page is None else responses[outcome.page]
+        await self._process([item.payload for item in items], page)
+        journal.processed(numbers)
 
     def _replay(
         self, event: Event, request: Request | None, responses: list[Response]
@@ -340,15 +460,14 @@ class WorkersDownloader(Downloader):
             about["response"] = None if event.head is None else responses[event.head]
         self.crawler.signals.send_catch_log(getattr(signals, event.signal), **about)
 
-    async def _process(self, items: list[Product], responses: list[Response]) -> None:
+    async def _process(self, items: list[bytes], response: Response | None) -> None:
         """Send *items* through the pipelines, several at a time, as Scrapy does."""
         room = asyncio.Semaphore(self._max_items)
 
-        async def process(product: Product) -> None:
+        async def process(payload: bytes) -> None:
             async with room:
-                response = None if product.head is None else responses[product.head]
                 await self.crawler.engine.scraper.start_itemproc_async(
-                    self._codec.decode(product.payload), response=response
+                    self._codec.decode(payload), response=response
                 )
 
         self._items_at_work += len(items)
@@ -356,9 +475,13 @@ class WorkersDownloader(Downloader):
             if len(items) == 1:
                 await process(items[0])
             else:
-                await asyncio.gather(*(process(product) for product in items))
+                await asyncio.gather(*(process(payload) for payload in items))
         finally:
             self._items_at_work -= len(items)
+
+    async def _process_kept(self, payload: bytes, head: Head | None) -> None:
+        """Send an item through the pipelines that comes of no request of this crawl."""
+        await self._process([payload], None if head is None else _response(head, None))
 
     def _close_spider(self, reason: str) -> None:
         asyncio.ensure_future(  # noqa: RUF006 - the engine outlives it
@@ -369,11 +492,19 @@ class WorkersDownloader(Downloader):
         """Return what a worker must know besides its job."""
         listened = frozenset(
             name
-            for name in _REPLAYED
+            for name in REPLAYED
             if any(liveReceivers(getAllReceivers(self.crawler, getattr(signals, name))))
         )
         cookies = self._cookies.everything() if self._cookies is not None else ()
-        return [Listen(listened), SetCookies(cookies)]
+        troubled = [Troubled(group) for group in self._troubled]
+        return [Listen(listened), SetCookies(cookies), *troubled]
+
+    def _lose(self, worker: Worker) -> None:
+        """Take a dead worker's requests from the sites they were at."""
+        for group, guests in worker.guests.items():
+            for _ in range(guests):
+                self._scheduler.turnstile.leave(group, None, Visit())
+        self._scheduler.start_over(list(worker.held))
 
 
 def _response(head: Head, request: Request | None) -> Response:
@@ -396,7 +527,7 @@ def _crawl(crawler: Crawler) -> Crawl:
         if priority > 0 and name not in _WORKER_SETTINGS:
             value = crawler.settings[name]
             if isinstance(value, BaseSettings):
-                value = value.copy_to_dict()
+                value = dict(value)  # keys may be classes
             settings[name] = (value, priority)
     rank = 1 << 10  # above every source
     settings |= {name: (value, rank) for name, value in _WORKER_SETTINGS.items()}

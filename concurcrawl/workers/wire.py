@@ -17,6 +17,7 @@ from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 import dill
+from lxml import etree
 from parsel import Selector, SelectorList
 from scrapy.http import Response
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from scrapy import Spider
     from scrapy.crawler import Crawler
 
+    from concurcrawl.frontier.limits import Visit
     from concurcrawl.records import Record
     from concurcrawl.workers.cookies import CookieChange
 
@@ -98,6 +100,77 @@ class SetCookies:
 
 
 @dataclass(frozen=True, slots=True)
+class Troubled:
+    """Supervisor to worker: from now on ask before each request to this group."""
+
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """A worker's question: may this request start? Answered when it may."""
+
+    group: str
+    ticket: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRobots:
+    """A worker's question: what does this robots.txt say? It is fetched once for all.
+
+    The answer is encoded ``(is_first, response)``; of those who ask for one robots.txt
+    only the first is told that it is, so that only one counts it.
+    """
+
+    request: bytes
+
+
+Question = Enter | FetchRobots
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Worker to supervisor: a question, with a number to answer it by."""
+
+    number: int
+    question: Question
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Supervisor to worker: an answer, or why there is none."""
+
+    number: int
+    value: bytes = b""
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Worker to supervisor: a request is done at its site.
+
+    Attributes:
+        group: Its group.
+        ticket: Its ticket, or None.
+        visit: How it went.
+        was_asked: Whether it was asked for with :class:`Enter`.
+    """
+
+    group: str
+    ticket: int | None
+    visit: Visit
+    was_asked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SlowDown:
+    """Worker to supervisor: the site's robots.txt wants this pace."""
+
+    group: str
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Supervisor to worker: end when what you were lent is done."""
 
@@ -162,13 +235,11 @@ class Product:
         is_item: An item; else a request.
         payload: It, encoded.
         key: A request's fingerprint.
-        head: Index of the response it came of in :attr:`Outcome.heads`, or None.
     """
 
     is_item: bool
     payload: bytes
-    key: bytes
-    head: int | None
+    key: bytes = b""
 
 
 @dataclass(slots=True)
@@ -180,6 +251,7 @@ class Outcome:
     Attributes:
         ticket: The lease it ends, or None.
         heads: The responses that came.
+        page: Index of the one that the callback got, or None.
         events: The signals to send, in order.
         products: The items and requests, in the order they were yielded.
         stats: The stats written, by key and way of writing.
@@ -191,6 +263,7 @@ class Outcome:
 
     ticket: int | None = None
     heads: list[Head] = field(default_factory=list)
+    page: int | None = None
     events: list[Event] = field(default_factory=list)
     products: list[Product] = field(default_factory=list)
     stats: dict[tuple[str, str], Any] = field(default_factory=dict)
@@ -200,8 +273,18 @@ class Outcome:
     record: Record | None = None
 
 
-ToWorker = Job | Lend | Listen | SetCookies | Stop
-ToSupervisor = Ready | Failed | Outcome
+ToWorker = Job | Lend | Listen | SetCookies | Troubled | Answer | Stop
+ToSupervisor = Ready | Failed | Outcome | Ask | Left | SlowDown
+
+#: Signals that workers report and the supervisor sends, by their names in
+#: ``scrapy.signals``.
+REPLAYED = (
+    "request_reached_downloader",
+    "request_left_downloader",
+    "response_downloaded",
+    "response_received",
+    "spider_error",
+)
 
 
 class Codec:
@@ -230,11 +313,11 @@ class Codec:
         buffer = io.BytesIO()
         try:
             _Pickler(buffer, self._names).dump(thing)
-        except (pickle.PicklingError, AttributeError, TypeError):
+        except Exception:  # noqa: BLE001 - a pickler runs anybody's code
             buffer = io.BytesIO()
             try:
                 _ClosurePickler(buffer, self._names).dump(thing)
-            except Exception as error:  # a pickler runs anybody's code
+            except Exception as error:
                 raise NotShippableError(_describe(thing), str(error)) from error
         return buffer.getvalue()
 
@@ -288,8 +371,10 @@ class _Unpickler(dill.Unpickler):  # type: ignore[misc]  # dill has no types
 def _reduce(obj: Any) -> Any:
     """Return how to rebuild what pickle alone cannot, or NotImplemented."""
     if isinstance(obj, Selector):
-        is_root = not isinstance(obj.root, str) and obj.root.getparent() is None
-        return _selector, (type(obj), obj.type, obj.get(), is_root)
+        if not isinstance(obj.root, etree._Element):  # a text, or JSON
+            return _selector, (type(obj), obj.type, obj.namespaces, obj.root)
+        tag = str(obj.root.tag)
+        return _part, (type(obj), obj.type, obj.namespaces, obj.get(), tag)
     if isinstance(obj, SelectorList):
         return type(obj), (list(obj),)
     if isinstance(obj, Response):
@@ -312,13 +397,19 @@ def _response(kind: type[Response], attributes: dict[str, Any]) -> Response:
 
 
 def _selector(
-    kind: type[Selector], kind_of_text: str, text: str, is_root: bool
+    kind: type[Selector], type_: str, namespaces: dict[str, str], root: Any
 ) -> Selector:
-    if kind_of_text == "text":
-        return kind(root=text, type="text")
-    whole = kind(text=text, type=kind_of_text)
-    # An HTML parser wraps a fragment in <html><body>; relative paths start below it.
-    inner = [] if is_root else whole.xpath("/html/body/*[1]")
+    return kind(root=root, type=type_, namespaces=namespaces)
+
+
+def _part(
+    kind: type[Selector], type_: str, namespaces: dict[str, str], text: str, tag: str
+) -> Selector:
+    whole = kind(text=text, type=type_, namespaces=namespaces)
+    if type_ != "html":
+        return whole
+    # An HTML parser wraps a part in <html><body>; relative paths start below it.
+    inner = whole.xpath("(//*[name() = $tag])[1]", tag=tag)
     return inner[0] if inner else whole
 
 

@@ -1,0 +1,232 @@
+"""The last step before the network: nothing passes that its site's limits forbid.
+
+Every request of http and https passes it, also those that never were in a scheduler:
+robots.txt, media, what a callback downloads by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from scrapy.core.downloader import Downloader
+from scrapy.core.downloader.handlers.base import BaseDownloadHandler
+from scrapy.http.request import NO_CALLBACK
+from scrapy.utils.asyncio import call_later
+from scrapy.utils.defer import maybe_deferred_to_future
+from scrapy.utils.httpobj import urlparse_cached
+from scrapy.utils.misc import build_from_crawler, load_object
+from twisted.internet.defer import Deferred
+
+from concurcrawl import retry_after
+from concurcrawl.errors import PausedTooLongError
+from concurcrawl.frontier.limits import Visit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from scrapy import Request
+    from scrapy.crawler import Crawler
+    from scrapy.http import Response
+    from scrapy.settings import BaseSettings
+
+    from concurcrawl.frontier.base import Frontier
+
+#: Setting with the handlers that were there before the gate, by scheme.
+INNER = "CONCURCRAWL_INNER_HANDLERS"
+
+
+class Gate(Protocol):
+    """Where a handler asks. A scheduler has one, as its attribute ``gate``."""
+
+    async def enter(self, request: Request) -> None:
+        """Return when *request* may start.
+
+        Raises:
+            PausedTooLongError: If its site wants a pause longer than is waited for.
+        """
+
+    def leave(self, request: Request, visit: Visit) -> None:
+        """Say that *request*, which has entered, is done at its site."""
+
+
+def is_robots(request: Request) -> bool:
+    """Tell whether Scrapy made *request* to learn what it may ask for.
+
+    Then another request waits for it, which is not at its site yet.
+    """
+    return (
+        request.callback is NO_CALLBACK
+        and bool(request.meta.get("dont_obey_robotstxt"))
+        and urlparse_cached(request).path == "/robots.txt"
+    )
+
+
+class GatedHandler(BaseDownloadHandler):
+    """Asks before each download, then lets the handler that was set do it."""
+
+    scheme: str
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
+        # Scrapy's own defaults may have changed since: without a reactor they do.
+        base = crawler.settings.getdict("DOWNLOAD_HANDLERS_BASE")
+        path = crawler.settings.getdict(INNER).get(self.scheme, base[self.scheme])
+        self._inner = build_from_crawler(load_object(path), crawler)
+
+    async def download_request(self, request: Request) -> Response:
+        """See :class:`BaseDownloadHandler`."""
+        gate: Gate = self.crawler.engine.scheduler.gate  # type: ignore[union-attr]
+        await gate.enter(request)
+        visit = Visit()
+        try:
+            response: Response = await self._inner.download_request(request)
+            visit = Visit(
+                status=response.status,
+                latency_s=request.meta.get("download_latency"),
+                retry_after_s=retry_after.parse(
+                    response.headers.get("Retry-After"), time.time()
+                ),
+            )
+            return response
+        finally:
+            gate.leave(request, visit)
+
+    async def close(self) -> None:
+        """See :class:`BaseDownloadHandler`."""
+        await self._inner.close()
+
+
+class HttpGate(GatedHandler):
+    """The gate of http."""
+
+    scheme = "http"
+
+
+class HttpsGate(GatedHandler):
+    """The gate of https."""
+
+    scheme = "https"
+
+
+class UngovernedDownloader(Downloader):
+    """Scrapy's downloader without limits of its own: those of the gate count."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
+        self.per_slot_settings = _SameForAll(
+            {"concurrency": 1 << 30, "delay": 0.0, "jitter": 0.0}
+        )
+
+
+class _SameForAll(dict[str, dict[str, Any]]):
+    """Settings of downloader slots that are the same for each."""
+
+    def __init__(self, settings: dict[str, Any]) -> None:
+        super().__init__()
+        self._settings = settings
+
+    def get(self, key: str, default: object = None) -> Any:  # type: ignore[override]
+        return self._settings
+
+
+def put_before_handlers(settings: BaseSettings, rank: str) -> None:
+    """Put the gate before the handlers that *settings* name."""
+    own = settings.getdict("DOWNLOAD_HANDLERS")
+    gates = {"http": HttpGate, "https": HttpsGate}
+    settings.set(INNER, {s: own[s] for s in gates if s in own}, rank)
+    closed = {scheme for scheme, handler in own.items() if handler is None}
+    opened = {scheme: gate for scheme, gate in gates.items() if scheme not in closed}
+    settings.set("DOWNLOAD_HANDLERS", own | opened, rank)
+
+
+@dataclass(slots=True, eq=False)
+class _Place:
+    """Somebody's place in a queue."""
+
+    ticket: int | None
+    is_errand: bool
+    admitted: Deferred[None]
+
+
+class Turnstile:
+    """Admits requests to the gates of a frontier, those of a group in their order."""
+
+    def __init__(self, frontier: Frontier, on_room: Callable[[], None]) -> None:
+        """Make one.
+
+        Args:
+            frontier: Knows the limits.
+            on_room: Called when a request has left, so that another may be lent.
+        """
+        self._frontier = frontier
+        self._on_room = on_room
+        self._queues: dict[str, deque[_Place]] = {}
+        self._timed: set[str] = set()
+
+    async def enter(
+        self, group: str, ticket: int | None, *, is_errand: bool = False
+    ) -> None:
+        """Return when a request of *group* is admitted. See :meth:`Frontier.admit`."""
+        queue = self._queues.setdefault(group, deque())
+        if not queue and not self._frontier.admit(group, ticket, is_errand=is_errand):
+            return
+        admitted: Deferred[None] = Deferred()
+        place = _Place(ticket, is_errand, admitted)
+        queue.append(place)
+        is_extra = ticket is None and not is_errand
+        if is_extra:
+            self._frontier.expect(+1)
+        self._pump(group)
+        try:
+            await maybe_deferred_to_future(admitted)
+        except asyncio.CancelledError:
+            if place in queue:
+                queue.remove(place)
+            else:  # it was admitted while it was being cancelled
+                self._frontier.leave(group, ticket, Visit())
+            raise
+        finally:
+            if is_extra:
+                self._frontier.expect(-1)
+                self._on_room()
+
+    def leave(self, group: str, ticket: int | None, visit: Visit) -> None:
+        """See :meth:`Frontier.leave`."""
+        self._frontier.leave(group, ticket, visit)
+        for waiting in [group] if ticket is not None else list(self._queues):
+            self._pump(waiting)
+        self._on_room()
+
+    def pump_all(self) -> None:
+        """Ask again for all that wait: something has ended elsewhere."""
+        for group in list(self._queues):
+            self._pump(group)
+
+    def _pump(self, group: str) -> None:
+        queue = self._queues.get(group)
+        while queue:
+            place = queue[0]
+            try:
+                wait_s = self._frontier.admit(
+                    group, place.ticket, is_errand=place.is_errand
+                )
+            except PausedTooLongError as error:
+                queue.popleft()
+                place.admitted.errback(error)
+                continue
+            if wait_s:
+                if math.isfinite(wait_s) and group not in self._timed:
+                    self._timed.add(group)
+                    call_later(wait_s, self._on_time, group)
+                return
+            queue.popleft()
+            place.admitted.callback(None)
+
+    def _on_time(self, group: str) -> None:
+        self._timed.discard(group)
+        self._pump(group)

@@ -1,0 +1,142 @@
+"""The folder of a crawl that can be resumed: who may use it, and what is in it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+from pathlib import Path
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+from scrapy import signals
+
+from concurcrawl.errors import JobDirError
+
+if TYPE_CHECKING:
+    from typing import IO
+
+    from scrapy.crawler import Crawler
+
+#: The frontier, with all that is left to do and all items not yet safe in a feed.
+FRONTIER = "concurcrawl.sqlite"
+_LOCK = "concurcrawl.lock"
+
+#: The note with the name of the spider that the folder belongs to.
+SPIDER = "spider"
+
+
+class JobDir:
+    """A job's folder, ours alone while this object lives and its process runs."""
+
+    def __init__(self, path: str, spider: str) -> None:
+        """Claim the folder at *path* for *spider*. Nothing in it is changed.
+
+        Raises:
+            JobDirError: If it cannot be had: used by a live crawl, by another spider,
+                by Scrapy's own scheduler, damaged, or not writable.
+        """
+        self._folder = Path(path)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._lock = _locked(self._folder / _LOCK)
+        except BlockingIOError:
+            raise JobDirError(
+                path,
+                "another crawl that runs now uses it; wait until that has ended, or "
+                "use another folder",
+            ) from None
+        except OSError as error:
+            raise JobDirError(
+                path, f"it cannot be used: {error.strerror}; use another folder"
+            ) from None
+        try:
+            self.is_resumed = self._check(path, spider)
+        except JobDirError:
+            self._lock.close()
+            raise
+
+    @property
+    def frontier(self) -> str:
+        """The path of the frontier's file, readable by its owner only."""
+        file = self._folder / FRONTIER
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+        return str(file)
+
+    def close(self) -> None:
+        """Let others have it."""
+        self._lock.close()
+
+    def _check(self, path: str, spider: str) -> bool:
+        """Return whether there is a crawl to resume."""
+        file = self._folder / FRONTIER
+        if not file.exists():
+            if (self._folder / "requests.queue").exists():
+                raise JobDirError(
+                    path,
+                    "Scrapy's own scheduler began this crawl; resume it without MODE, "
+                    "or use another folder",
+                )
+            return False
+        try:
+            owner = _owner(file)
+        except sqlite3.DatabaseError as error:
+            raise JobDirError(
+                path,
+                f"{FRONTIER} in it is damaged ({error}); restore it from a copy, or "
+                "remove the folder to begin anew",
+            ) from None
+        if owner not in (None, spider):
+            raise JobDirError(
+                path,
+                f"it belongs to the spider {owner!r}, not to {spider!r}; use another "
+                "folder",
+            )
+        return owner is not None
+
+
+_claimed: WeakKeyDictionary[Crawler, JobDir] = WeakKeyDictionary()
+
+
+def claim(crawler: Crawler, path: str) -> None:
+    """Claim the folder at *path* for *crawler*, until it has stopped.
+
+    Raises:
+        JobDirError: See :class:`JobDir`.
+    """
+    claimed = _claimed[crawler] = JobDir(path, crawler.spidercls.name)
+    # Not earlier: the feeds are closed after the scheduler.
+    crawler.signals.connect(claimed.close, signals.engine_stopped)
+
+
+def claimed_by(crawler: Crawler) -> JobDir | None:
+    """Return the folder that *crawler* has, or None."""
+    return _claimed.get(crawler)
+
+
+def _locked(path: Path) -> IO[bytes]:
+    """Open and lock a file; the lock ends with the process, however that ends."""
+    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+    with contextlib.suppress(ImportError):  # Windows: two crawls are not kept apart
+        import fcntl
+
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            file.close()
+            raise
+    return file
+
+
+def _owner(file: Path) -> str | None:
+    if file.stat().st_size == 0:
+        return None
+    with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True)) as db:
+        (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
+        if verdict != "ok":
+            raise sqlite3.DatabaseError(verdict)
+        try:
+            row = db.execute("SELECT text FROM note WHERE name = ?", (SPIDER,)).fetchone()
+        except sqlite3.OperationalError:  # it was killed before it wrote anything
+            return None
+    return None if row is None else str(row[0])

@@ -1,0 +1,236 @@
+"""The Scrapy crawler of a worker.
+
+It is a whole crawler with three parts exchanged: its requests come from the supervisor,
+its items and new requests go there, and signals about them are sent there.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from scrapy import signals
+from scrapy.core.engine import ExecutionEngine
+from scrapy.core.scheduler import BaseScheduler
+from scrapy.crawler import Crawler
+from scrapy.pipelines import ItemPipelineManager
+from scrapy.signalmanager import SignalManager
+from scrapy.utils.defer import deferred_from_coro
+
+from concurcrawl.errors import NotShippableError
+from concurcrawl.gate import is_robots
+from concurcrawl.politeness import Politeness, delay_of
+from concurcrawl.workers.desk import robots_were_known
+from concurcrawl.workers.wire import REPLAYED, Enter, FetchRobots, Left, Ready, SlowDown
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from scrapy import Request
+    from scrapy.http import Response
+    from scrapy.robotstxt import RobotParser
+    from scrapy.settings import Settings
+    from twisted.internet.defer import Deferred
+
+    from concurcrawl.frontier.limits import Visit
+    from concurcrawl.workers.desk import Desk
+
+logger = logging.getLogger(__name__)
+
+_REPLAYED = {getattr(signals, name): name for name in REPLAYED}
+
+#: Signals about what only the supervisor does.
+_SUPERVISORS = {
+    signals.request_scheduled,
+    signals.request_dropped,
+    signals.item_scraped,
+    signals.item_dropped,
+    signals.item_error,
+    signals.spider_idle,
+    signals.scheduler_empty,
+}
+
+
+class WorkerCrawler(Crawler):
+    """A crawler whose engine, scheduler and signals are those of this module."""
+
+    def __init__(self, spidercls: Any, settings: Settings, desk: Desk) -> None:
+        super().__init__(spidercls, settings)
+        self.desk = desk
+        self.signals = WorkerSignals(self)
+
+    def _create_engine(self) -> ExecutionEngine:
+        return WorkerEngine(self, lambda _: self.stop_async())
+
+
+class WorkerEngine(ExecutionEngine):
+    """An engine that starts nothing by itself and never finds itself idle."""
+
+    crawler: WorkerCrawler
+
+    async def open_spider_async(self, *, close_if_idle: bool = True) -> None:
+        """See :class:`ExecutionEngine`."""
+        assert self.crawler.spider is not None
+        await self.crawler.desk.connect(self.crawler)
+        # The supervisor's spider starts the crawl; ours only has callbacks.
+        self.crawler.spider.start = _start_nothing  # type: ignore[method-assign]
+        await super().open_spider_async(close_if_idle=False)
+        self.crawler.desk.send(Ready(os.getpid()))
+
+    async def close_spider_async(self, *, reason: str = "cancelled") -> None:
+        """Close for the supervisor; for a callback that asks, ask the supervisor."""
+        if self.crawler.desk.is_stopping:
+            await super().close_spider_async(reason=reason)
+        else:
+            self.crawler.desk.here().close_reason = reason
+
+    async def stop_async(self) -> None:
+        """See :meth:`close_spider_async`."""
+        if self.crawler.desk.is_stopping:
+            await super().stop_async()
+        else:
+            self.crawler.desk.here().close_reason = "shutdown"
+
+    async def download_async(self, request: Request) -> Response:
+        """See :class:`ExecutionEngine`. A robots.txt is fetched once for all workers."""
+        if not is_robots(request):
+            return await super().download_async(request)
+        desk = self.crawler.desk
+        answer = await desk.ask(FetchRobots(desk.encode(request)))
+        is_first, response = desk.decode(answer)
+        robots_were_known.set(not is_first)
+        found: Response = response
+        return found
+
+    def _remove_request(self, _: Any, request: Request) -> None:
+        # The one place that every request passes when all that came of it is done.
+        super()._remove_request(_, request)
+        self.crawler.desk.finish(request)
+
+
+async def _start_nothing() -> AsyncIterator[Any]:
+    return
+    yield
+
+
+class WorkerGate:
+    """Asks the supervisor before a request starts, where that is needed.
+
+    A request that was lent and whose group has no limit of its own need not ask, until
+    its site has refused one.
+    """
+
+    def __init__(self, desk: Desk, politeness: Politeness) -> None:
+        self._desk = desk
+        self._politeness = politeness
+        self._asked: set[Request] = set()
+
+    async def enter(self, request: Request) -> None:
+        """See :class:`~concurcrawl.gate.Gate`."""
+        group, ticket = self._group(request), self._desk.ticket_of(request)
+        is_free = not (
+            self._politeness.needs_asking(group) or group in self._desk.troubled
+        )
+        if ticket is not None and is_free:
+            return
+        await self._desk.ask(Enter(group, ticket))
+        self._asked.add(request)
+
+    def leave(self, request: Request, visit: Visit) -> None:
+        """See :class:`~concurcrawl.gate.Gate`."""
+        was_asked = request in self._asked
+        self._asked.discard(request)
+        if was_asked or visit.status in (429, 503):
+            group, ticket = self._group(request), self._desk.ticket_of(request)
+            self._desk.send(Left(group, ticket, visit, was_asked))
+
+    def slow_down(self, robotparser: RobotParser, request: Request) -> None:
+        """Tell the supervisor of the pace that a robots.txt wants."""
+        delay_s = delay_of(robotparser, self._desk.user_agent(request))
+        if delay_s:
+            self._desk.send(SlowDown(self._group(request), delay_s))
+
+    def _group(self, request: Request) -> str:
+        slot = request.meta.get("download_slot")
+        return self._politeness.group_of(request.url, slot)
+
+
+class WorkerScheduler(BaseScheduler):
+    """Requests come from the supervisor, and new ones go there."""
+
+    def __init__(self, crawler: WorkerCrawler) -> None:
+        self._desk = crawler.desk
+        self.gate = WorkerGate(
+            crawler.desk, Politeness.from_settings(crawler.settings)
+        )
+        crawler.signals.connect(self.gate.slow_down, signals.robots_parsed)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> WorkerScheduler:
+        """Make one for a :class:`WorkerCrawler`."""
+        assert isinstance(crawler, WorkerCrawler)
+        return cls(crawler)
+
+    def has_pending_requests(self) -> bool:
+        """See :class:`BaseScheduler`."""
+        return bool(self._desk.inbox)
+
+    def enqueue_request(self, request: Request) -> bool:
+        """See :class:`BaseScheduler`. Whether it is a duplicate, others find out."""
+        try:
+            self._desk.add_request(request)
+        except NotShippableError as error:
+            logger.error("%s", error)  # noqa: TRY400 - its sentence says it all
+            self._desk.write_stat("inc", "concurcrawl/not_shippable", 1)
+            return False
+        return True
+
+    def close(self, reason: str) -> Deferred[None] | None:
+        """See :class:`BaseScheduler`. Everything asked for is done by now."""
+        return deferred_from_coro(self._desk.retire())
+
+    def next_request(self) -> Request | None:
+        """See :class:`BaseScheduler`."""
+        return self._desk.next_request()
+
+
+class WorkerItems(ItemPipelineManager):
+    """Sends items to the supervisor, after the pipelines that were moved here."""
+
+    async def process_item_async(self, item: Any) -> Any:
+        """See :class:`ItemPipelineManager`."""
+        item = await super().process_item_async(item)
+        assert isinstance(self.crawler, WorkerCrawler)
+        self.crawler.desk.add_item(item)
+        return item
+
+
+class WorkerSignals(SignalManager):
+    """Keeps signals that the supervisor sends from being sent here too."""
+
+    def __init__(self, crawler: WorkerCrawler) -> None:
+        super().__init__(crawler)
+        self._crawler = crawler
+
+    def connect(self, receiver: Any, signal: Any, **kwargs: Any) -> None:
+        """See :class:`SignalManager`."""
+        if signal in _SUPERVISORS or signal in _REPLAYED:
+            return
+        if signal is signals.spider_closed and self._is_spiders(receiver):
+            return  # the spider closes once, in the supervisor
+        super().connect(receiver, signal, **kwargs)
+
+    def send_catch_log(self, signal: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
+        """See :class:`SignalManager`."""
+        if signal in _REPLAYED:
+            self._crawler.desk.add_event(_REPLAYED[signal], kwargs)
+            return []
+        return super().send_catch_log(signal, **kwargs)
+
+    def _is_spiders(self, receiver: Any) -> bool:
+        owner = getattr(receiver, "__self__", None)
+        cls = self._crawler.spidercls
+        return isinstance(owner, cls) or receiver is getattr(cls, "close", None)
+
+

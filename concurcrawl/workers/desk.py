@@ -1,0 +1,370 @@
+"""A worker's desk: leases come in, outcomes go out.
+
+Whatever happens while a request is worked on (items, requests, stats, signals) is noted
+on its outcome, which is sent once, when the request is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+from collections import deque
+from contextvars import ContextVar
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from concurcrawl import stats, timeline
+from concurcrawl.workers import wire
+from concurcrawl.workers.cookies import SharedCookies
+from concurcrawl.workers.wire import (
+    Answer,
+    Ask,
+    Codec,
+    Event,
+    Frames,
+    Head,
+    Lend,
+    Listen,
+    LogLine,
+    Outcome,
+    Product,
+    SetCookies,
+    Stop,
+    Troubled,
+    frame,
+    residents,
+)
+
+if TYPE_CHECKING:
+    import socket
+
+    from scrapy import Request
+    from scrapy.http import Response
+    from twisted.python.failure import Failure
+
+    from concurcrawl.stats import MergingStatsCollector
+    from concurcrawl.workers.crawler import WorkerCrawler
+    from concurcrawl.workers.wire import Question, ToSupervisor
+
+logger = logging.getLogger(__name__)
+
+#: How long a log line or a stat without a request may wait for company.
+_LINGER_S = 0.1
+
+#: What the request at hand comes to. Each request runs in a context of its own, so
+#: what its callback does, however it is scheduled, finds the right one.
+_outcome: ContextVar[Outcome | None] = ContextVar("outcome", default=None)
+
+#: Set where a robots.txt was asked for that another worker had asked for before.
+robots_were_known: ContextVar[bool] = ContextVar("robots_were_known", default=False)
+
+_ROBOTS_STATS = ("robotstxt/re", "robotstxt/exception")
+
+
+class Desk(asyncio.Protocol):
+    """Where leases come in and outcomes go out.
+
+    Invariant: an outcome is sent at most once; what is added after that, or outside
+    of any request, goes into a general outcome without a ticket.
+    """
+
+    def __init__(self, name: str, sock: socket.socket) -> None:
+        self.name = name
+        self.inbox: deque[Lend] = deque()
+        self.listened: frozenset[str] = frozenset()
+        self.is_stopping = False
+        self._sock = sock
+        self._transport: asyncio.Transport | None = None
+        self._frames = Frames()
+        self._open: dict[Request, Outcome] = {}
+        self._general = Outcome()
+        self._flush_is_due = False
+        self._is_reading = False
+        self._crawler: WorkerCrawler | None = None
+        self._codec = Codec()
+        self._cookies: SharedCookies | None = None
+        self._keeps_records = False
+        self._numbers = count()
+        self._questions: dict[int, asyncio.Future[bytes]] = {}
+        self.troubled: set[str] = set()
+
+    async def connect(self, crawler: WorkerCrawler) -> None:
+        """Begin to listen to the supervisor, for *crawler*, whose spider opens."""
+        self._crawler = crawler
+        self._codec = Codec(residents(crawler))
+        self._keeps_records = bool(crawler.settings["CONCURCRAWL_RECORDS"])
+        self._cookies = SharedCookies(crawler)
+        collector: MergingStatsCollector = crawler.stats  # type: ignore[assignment]
+        collector.written = self.write_stat
+        # Items are logged as scraped where their pipelines run.
+        crawler.logformatter.scraped = _say_nothing  # type: ignore[method-assign,assignment]
+        await wire.connect(self._sock, lambda: self)
+        self._log_handler = _DeskHandler(self)
+        logging.root.addHandler(self._log_handler)
+        self.log_from("WARNING")
+
+    def log_from(self, level: str | int) -> None:
+        """Pass on log lines of *level* and above."""
+        self._log_handler.setLevel(level)
+        logging.root.setLevel(level)
+
+    # What the supervisor says ---------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See :class:`asyncio.Protocol`."""
+        self._transport = transport  # type: ignore[assignment]
+        # An engine that is not running yet could neither work nor stop.
+        self._transport.pause_reading()  # type: ignore[union-attr]
+
+    def _begin(self) -> None:
+        assert self._crawler is not None
+        assert self._transport is not None
+        self._is_reading = True
+        self._transport.resume_reading()
+        # That our spider opens and closes is not news: the supervisor's does.
+        self.log_from(self._crawler.settings["LOG_LEVEL"])
+
+    def data_received(self, data: bytes) -> None:
+        """See :class:`asyncio.Protocol`."""
+        assert self._cookies is not None
+        for message in self._frames.feed(data):
+            match message:
+                case Lend():
+                    self.inbox.append(message)
+                case SetCookies():
+                    self._cookies.apply(message.changes)
+                case Listen():
+                    self.listened = message.signals
+                case Troubled():
+                    self.troubled.add(message.group)
+                case Answer():
+                    self._answered(message)
+                case Stop():
+                    self._stop()
+        self._wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See :class:`asyncio.Protocol`."""
+        if not self.is_stopping:
+            os._exit(1)  # nobody is left to report to
+
+    def _wake(self) -> None:
+        assert self._crawler is not None
+        slot = self._crawler.engine._slot
+        if slot is not None:
+            slot.nextcall.schedule()
+
+    def _stop(self) -> None:
+        assert self._crawler is not None
+        self.is_stopping = True
+        self.log_from("WARNING")
+        engine = self._crawler.engine
+        asyncio.ensure_future(engine.close_spider_async(reason="finished"))  # noqa: RUF006 - the loop ends with it
+
+    # What comes of a lease ------------------------------------------------------
+
+    def next_request(self) -> Request | None:
+        """Take a lease from the inbox and open its outcome."""
+        if not self._is_reading:
+            self._begin()
+        if not self.inbox:
+            _outcome.set(None)
+            return None
+        lend = self.inbox.popleft()
+        outcome = Outcome(lend.ticket)
+        try:
+            request: Request = self._codec.decode(lend.payload)
+        except Exception:
+            logger.exception("A request cannot be read back and is dropped")
+            self.send(outcome)
+            return self.next_request()
+        self._open[request] = outcome
+        _outcome.set(outcome)
+        if self._keeps_records:
+            timeline.begin(request, lend.queued_s)
+        return request
+
+    def finish(self, request: Request) -> None:
+        """Send what came of *request*, if it was lent."""
+        outcome = self._open.pop(request, None)
+        if outcome is None:
+            return
+        outcome.record = timeline.end(request, self.name)
+        self._send_outcome(outcome)
+        outcome.ticket = None  # sent: see here()
+
+    def here(self) -> Outcome:
+        """Return the outcome of the request that the running code belongs to."""
+        outcome = _outcome.get()
+        if outcome is not None and outcome.ticket is not None:
+            return outcome
+        self._schedule_flush()
+        return self._general
+
+    def add_request(self, request: Request) -> None:
+        """Note a request that the spider or a middleware made.
+
+        Raises:
+            NotShippableError: If it cannot leave this process.
+        """
+        assert self._crawler is not None
+        key = b""
+        if not request.dont_filter:
+            key = self._crawler.request_fingerprinter.fingerprint(request)
+        self.here().products.append(Product(False, self._codec.encode(request), key))
+
+    def add_item(self, item: Any) -> None:
+        """Note an item.
+
+        Raises:
+            NotShippableError: If it cannot leave this process.
+        """
+        self.here().products.append(Product(True, self._codec.encode(item)))
+
+    def add_event(self, name: str, about: dict[str, Any]) -> None:
+        """Note a signal and what it is about, unless nobody needs it."""
+        outcome, response = self.here(), about.get("response")
+        is_page = name == "response_received" and about.get("request") in self._open
+        if not is_page and name not in self.listened:
+            return
+        head = None
+        if response is not None:
+            outcome.heads.append(_head(response))
+            head = len(outcome.heads) - 1
+        if is_page:
+            outcome.page = head
+        if name in self.listened:
+            outcome.events.append(Event(name, head, _words(about.get("failure"))))
+
+    def write_stat(self, how: str, key: str, value: Any) -> None:
+        """Note that a stat was written."""
+        if key.startswith(_ROBOTS_STATS) and robots_were_known.get():
+            return  # another worker has counted them
+        stats.note(self.here().stats, how, key, value)
+
+    def log(self, line: LogLine) -> None:
+        """Note a log line."""
+        self._general.logs.append(line)
+        self._schedule_flush()
+
+    def ticket_of(self, request: Request) -> int | None:
+        """Return the ticket of a request that was lent, else None."""
+        outcome = self._open.get(request)
+        return None if outcome is None else outcome.ticket
+
+    def user_agent(self, request: Request) -> str | bytes:
+        """Return what *request* calls us."""
+        assert self._crawler is not None
+        default: str = self._crawler.settings["USER_AGENT"]
+        return request.headers.get("User-Agent") or default
+
+    # What the supervisor hears --------------------------------------------------
+
+    def send(self, message: ToSupervisor) -> None:
+        """Send *message* as soon as the socket takes it."""
+        if self._transport is not None:
+            self._transport.write(frame(message))
+
+    async def ask(self, question: Question) -> bytes:
+        """Ask the supervisor and return its answer, or raise what it answers."""
+        number = next(self._numbers)
+        answer = asyncio.get_running_loop().create_future()
+        self._questions[number] = answer
+        self.send(Ask(number, question))
+        return await answer
+
+    def decode(self, payload: bytes) -> Any:
+        """Return what the supervisor encoded."""
+        return self._codec.decode(payload)
+
+    def encode(self, thing: object) -> bytes:
+        """Return *thing* for the supervisor."""
+        return self._codec.encode(thing)
+
+    def _answered(self, answer: Answer) -> None:
+        future = self._questions.pop(answer.number)
+        if future.done():
+            return
+        if answer.error is not None:
+            future.set_exception(answer.error)
+        else:
+            future.set_result(answer.value)
+
+    def flush(self) -> None:
+        """Send what belongs to no request."""
+        self._flush_is_due = False
+        general, self._general = self._general, Outcome()
+        self._send_outcome(general)
+
+    async def retire(self) -> None:
+        """Send what is due and hold back the rest for :meth:`send_the_rest`."""
+        self.flush()
+        assert self._transport is not None
+        while self._transport.get_write_buffer_size():  # noqa: ASYNC110 - once a crawl
+            await asyncio.sleep(_LINGER_S)
+        self._transport = None
+
+    def send_the_rest(self) -> None:
+        """Send what came up since :meth:`retire`, when the loop has ended."""
+        self._sock.setblocking(True)
+        self._sock.sendall(frame(self._general))
+
+    def _send_outcome(self, outcome: Outcome) -> None:
+        if self._cookies is not None:
+            outcome.cookies += self._cookies.changes()
+        outcome.logs, self._general.logs = self._general.logs + outcome.logs, []
+        self.send(outcome)
+
+    def _schedule_flush(self) -> None:
+        if not self._flush_is_due and self._transport is not None:
+            self._flush_is_due = True
+            asyncio.get_running_loop().call_later(_LINGER_S, self.flush)
+
+
+def _words(failure: Failure | None) -> str | None:
+    if failure is None:
+        return None
+    return f"{failure.type.__name__}: {failure.getErrorMessage()}"
+
+
+def _head(response: Response) -> Head:
+    return Head(
+        kind=type(response),
+        url=response.url,
+        status=response.status,
+        headers=dict(response.headers),
+        flags=tuple(response.flags),
+        protocol=response.protocol,
+    )
+
+
+def _say_nothing(*_: Any) -> None:
+    return None
+
+
+class _DeskHandler(logging.Handler):
+    """Passes log records on. Belongs to the loop that is running when it is made."""
+
+    def __init__(self, desk: Desk) -> None:
+        super().__init__()
+        self._desk = desk
+        self._formatter = logging.Formatter()
+        self._loop = asyncio.get_running_loop()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if threading.current_thread() is threading.main_thread():
+            self._pass_on(record)
+        elif not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._pass_on, record)
+
+    def _pass_on(self, record: logging.LogRecord) -> None:
+        trace = None
+        if record.exc_info and record.exc_info[0] is not None:
+            trace = self._formatter.formatException(record.exc_info)
+        self._desk.log(
+            LogLine(
+                record.name, record.levelno, record.created, record.getMessage(), trace
+            )
+        )

@@ -1,0 +1,171 @@
+"""What makes a crawl with a ``JOBDIR`` lose nothing and do nothing twice.
+
+- An item is kept in the frontier from the moment its request is done until it is safe
+  in the feeds. A crawl that resumes sends those that are left through the pipelines.
+- How much of ``Spider.start()`` has been taken is noted with what was taken, and a crawl
+  that resumes goes on after it.
+
+Without a ``JOBDIR`` a journal does nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import pickle
+from typing import TYPE_CHECKING, Any
+
+from scrapy import Request, signals
+
+from concurcrawl.feeds import Ledger
+from concurcrawl.jobdir import SPIDER
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from scrapy.crawler import Crawler
+
+    from concurcrawl.frontier.base import Frontier
+    from concurcrawl.jobdir import JobDir
+    from concurcrawl.workers.wire import Head
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two times that the feeds are made safe.
+_INTERVAL_S = 1.0
+
+#: The note with how much of start() was taken: a number, or that it was all.
+_START = "start"
+_ALL = "all"
+
+
+def is_start(request: Request) -> bool:
+    """Tell whether *request* came from ``Spider.start()``."""
+    return bool(request.meta.get("is_start_request"))
+
+
+class Journal:
+    """Keeps items until they are safe, and how far the start has come.
+
+    Invariant: an item is in the frontier, or in each feed below its noted length, or,
+    if a pipeline dropped it, in neither; never in both.
+    """
+
+    def __init__(
+        self, crawler: Crawler, frontier: Frontier, jobdir: JobDir | None
+    ) -> None:
+        """Keep the journal of *crawler*, whose spider is about to start."""
+        self._crawler = crawler
+        self._frontier = frontier
+        self.is_kept = jobdir is not None
+        self._is_resumed = jobdir is not None and jobdir.is_resumed
+        self._processed: list[int] = []
+        self._started = 0  # outputs of start() that were taken, this one included
+        self._timer: asyncio.Task[None] | None = None
+        self.is_replaying = False
+        self.process: Callable[[bytes, Head | None], Awaitable[None]] = _cannot_process
+        self.encode: Callable[[object], bytes] = pickle.dumps
+        self.on_failure: Callable[[Exception], None] = _raise
+        if not self.is_kept:
+            return
+        self._ledger = Ledger(crawler)
+        if self._is_resumed:
+            self._ledger.resume(frontier.notes())
+        assert crawler.spider is not None
+        self._start = crawler.spider.start
+        crawler.spider.start = self._go_on_starting  # type: ignore[method-assign]
+
+    def open(self) -> None:
+        """Begin to make feeds safe, and to replay the items that are not."""
+        if not self.is_kept:
+            return
+        assert self._crawler.spider is not None
+        left = self._frontier.items()
+        if self._is_resumed:
+            logger.info(
+                "Resuming the crawl: %d requests wait, %d items are not in the feeds yet",
+                self._frontier.waiting(),
+                len(left),
+            )
+        self._frontier.keep([], {SPIDER: self._crawler.spider.name})
+        self._timer = asyncio.ensure_future(self._make_safe_now_and_then())
+        if left:
+            self.is_replaying = True
+            # Not earlier: only then are pipelines and feeds open.
+            self._crawler.signals.connect(self._replay_soon, signals.engine_started)
+
+    def entry(self, payload: bytes, head: Head | None) -> bytes:
+        """Return an item as it is kept."""
+        return pickle.dumps((payload, head)) if self.is_kept else b""
+
+    def processed(self, numbers: Sequence[int]) -> None:
+        """Note that pipelines and feeds have had these items."""
+        self._processed += numbers
+
+    def start_notes(self) -> dict[str, str]:
+        """Return what to remember with a start request."""
+        return {_START: str(self._started)} if self.is_kept else {}
+
+    async def close(self) -> None:
+        """Make the feeds safe for the last time."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.is_kept:
+            self._make_safe()
+
+    async def _make_safe_now_and_then(self) -> None:
+        while True:
+            await asyncio.sleep(_INTERVAL_S)
+            try:
+                self._make_safe()
+            except Exception as error:  # noqa: BLE001 - whatever it is, the crawl must end
+                self.on_failure(error)
+                return
+
+    def _make_safe(self) -> None:
+        if not self._processed:
+            return
+        # In this order: a note must not promise what the disk does not have.
+        notes = self._ledger.make_safe()
+        self._frontier.deliver(self._processed, notes)
+        self._processed.clear()
+
+    def _replay_soon(self) -> None:
+        asyncio.ensure_future(self._replay())  # noqa: RUF006 - the engine outlives it
+
+    async def _replay(self) -> None:
+        for number, kept in self._frontier.items():
+            payload, head = pickle.loads(kept)  # noqa: S301 - our own file
+            await self.process(payload, head)
+            self._processed.append(number)
+        self.is_replaying = False
+
+    async def _go_on_starting(self) -> AsyncIterator[Any]:
+        """Yield what the spider's own start() yields, without what was taken before."""
+        note = self._frontier.notes().get(_START, "0")
+        if note == _ALL:
+            return
+        taken = int(note)
+        async for output in self._start():
+            self._started += 1
+            if self._started <= taken:
+                continue
+            if isinstance(output, Request):
+                yield output
+                # It may have come to nothing: a duplicate, or dropped on its way.
+                self._frontier.keep([], self.start_notes())
+            else:
+                payload = self.encode(output)
+                kept = [self.entry(payload, None)]
+                numbers = self._frontier.keep(kept, self.start_notes())
+                await self.process(payload, None)
+                self.processed(numbers)
+        self._frontier.keep([], {_START: _ALL})
+
+
+async def _cannot_process(payload: bytes, head: Head | None) -> None:
+    raise RuntimeError("the journal was opened before the pipelines")
+
+
+def _raise(error: Exception) -> None:
+    raise error
