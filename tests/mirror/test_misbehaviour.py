@@ -364,10 +364,9 @@ def test_the_log_tells_each_request(bad_mirror: MirrorProcess, bad: Client) -> N
     bad.head("/wiki/China?action=view", User_Agent="Bot/1.0")
     with pytest.raises(http.client.BadStatusLine):
         bad.get(page_that_is("garbage"), User_Agent="Bot/2.0")
-    bad.http.close()
-    after = time.monotonic()
 
     first, second = bad_mirror.log()
+    after = time.monotonic()
 
     assert (first.path, first.group) == ("/wiki/China?action=view", "127.0.0.1")
     assert (first.agent, first.status, first.fault) == ("Bot/1.0", 200, None)
