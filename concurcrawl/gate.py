@@ -172,7 +172,7 @@ class Turnstile:
         self, group: str, ticket: int | None, *, is_errand: bool = False
     ) -> None:
         """Return when a request of *group* is admitted. See :meth:`Frontier.admit`."""
-        queue = self._queues.setdefault(group, deque())
+        queue = self._queues.setdefault(group, deque())  # as many as there are sites
         if not queue and not self._frontier.admit(group, ticket, is_errand=is_errand):
             return
         admitted: Deferred[None] = Deferred()
@@ -198,13 +198,12 @@ class Turnstile:
     def leave(self, group: str, ticket: int | None, visit: Visit) -> None:
         """See :meth:`Frontier.leave`."""
         self._frontier.leave(group, ticket, visit)
-        for waiting in [group] if ticket is not None else list(self._queues):
-            self._pump(waiting)
+        self.pump_all()
         self._on_room()
 
     def pump_all(self) -> None:
-        """Ask again for all that wait: something has ended elsewhere."""
-        for group in list(self._queues):
+        """Ask again for all that wait: something has ended."""
+        for group in [group for group, queue in self._queues.items() if queue]:
             self._pump(group)
 
     def _pump(self, group: str) -> None:

@@ -25,7 +25,7 @@ def parse(value: bytes | None, now_s: float) -> float | None:
     """
     text = (value or b"").decode("ascii", "replace").strip()
     if text.isdecimal() and text.isascii():
-        return min(float(text[:20]), LONGEST_S)
+        return min(float(text), LONGEST_S)
     try:
         then = parsedate_to_datetime(text)
         if then.tzinfo is None:  # "-0000": a date that admits to no zone

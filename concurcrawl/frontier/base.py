@@ -157,7 +157,7 @@ class Frontier(ABC):
     def leave(self, group: str, ticket: int | None, visit: Visit) -> None:
         """Say that a request is done at its site, and how that went.
 
-        A ticket that was not admitted only tells how it went.
+        A ticket that was not admitted is no longer taken for in flight.
         """
 
     @abstractmethod

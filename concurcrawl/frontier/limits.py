@@ -292,11 +292,13 @@ class Gates:
     ) -> None:
         """Count a request that is done at its site, and learn from it.
 
-        A ticket that was not admitted only tells how it went.
+        A ticket that was not admitted is no longer taken for in flight.
         """
         was_there = ticket is None or self._there.pop(ticket, None) is not None
         if ticket is None:
             self._unlent -= 1
+        else:
+            self._arrive(ticket)
         if was_there:
             self[group].finish()
         self[group].hear(visit, now_s, self._uniform)

@@ -19,6 +19,7 @@ from scrapy.signalmanager import SignalManager
 from scrapy.utils.defer import deferred_from_coro
 
 from concurcrawl.errors import NotShippableError
+from concurcrawl.frontier.limits import Visit
 from concurcrawl.gate import is_robots
 from concurcrawl.politeness import Politeness, delay_of
 from concurcrawl.workers.desk import robots_were_known
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from scrapy.settings import Settings
     from twisted.internet.defer import Deferred
 
-    from concurcrawl.frontier.limits import Visit
     from concurcrawl.workers.desk import Desk
 
 logger = logging.getLogger(__name__)
@@ -114,6 +114,10 @@ async def _start_nothing() -> AsyncIterator[Any]:
     yield
 
 
+#: Tickets that are remembered before those that are done are sorted out.
+_MANY = 1000
+
+
 class WorkerGate:
     """Asks the supervisor before a request starts, where that is needed.
 
@@ -125,6 +129,7 @@ class WorkerGate:
         self._desk = desk
         self._politeness = politeness
         self._asked: set[Request] = set()
+        self._left: dict[int, str] = {}
 
     async def enter(self, request: Request) -> None:
         """See :class:`~concurcrawl.gate.Gate`."""
@@ -134,6 +139,8 @@ class WorkerGate:
         )
         if ticket is not None and is_free:
             return
+        if ticket is None:
+            self._report_left()
         await self._desk.ask(Enter(group, ticket))
         self._asked.add(request)
 
@@ -141,9 +148,24 @@ class WorkerGate:
         """See :class:`~concurcrawl.gate.Gate`."""
         was_asked = request in self._asked
         self._asked.discard(request)
+        group, ticket = self._group(request), self._desk.ticket_of(request)
         if was_asked or visit.status in (429, 503):
-            group, ticket = self._group(request), self._desk.ticket_of(request)
-            self._desk.send(Left(group, ticket, visit, was_asked))
+            self._desk.send(Left(group, ticket, visit))
+        elif ticket is not None:
+            self._left[ticket] = group
+            if len(self._left) > _MANY:
+                self._left = {t: g for t, g in self._left.items() if self._desk.is_open(t)}
+
+    def _report_left(self) -> None:
+        """Tell which requests that did not ask are only here now, in callbacks.
+
+        They would seem to be at their sites, and leave no room for what callbacks
+        download by themselves.
+        """
+        for ticket, group in self._left.items():
+            if self._desk.is_open(ticket):
+                self._desk.send(Left(group, ticket, Visit()))
+        self._left.clear()
 
     def slow_down(self, robotparser: RobotParser, request: Request) -> None:
         """Tell the supervisor of the pace that a robots.txt wants."""

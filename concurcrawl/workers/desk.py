@@ -254,6 +254,10 @@ class Desk(asyncio.Protocol):
         outcome = self._open.get(request)
         return None if outcome is None else outcome.ticket
 
+    def is_open(self, ticket: int) -> bool:
+        """Tell whether a ticket was lent to us and is not done."""
+        return any(outcome.ticket == ticket for outcome in self._open.values())
+
     def user_agent(self, request: Request) -> str | bytes:
         """Return what *request* calls us."""
         assert self._crawler is not None

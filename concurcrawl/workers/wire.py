@@ -153,13 +153,11 @@ class Left:
         group: Its group.
         ticket: Its ticket, or None.
         visit: How it went.
-        was_asked: Whether it was asked for with :class:`Enter`.
     """
 
     group: str
     ticket: int | None
     visit: Visit
-    was_asked: bool
 
 
 @dataclass(frozen=True, slots=True)
