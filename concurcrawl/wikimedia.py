@@ -61,6 +61,12 @@ _NOBODY = re.compile(
     r"|curl\.se|\d+(?:\.\d+){3})(?::\d+)?",
     re.IGNORECASE,
 )
+#: Where libraries live whose default agent names their address.
+_LIBRARY = re.compile(
+    r"https?://(?:www\.)?github\.com/(?:scrapy/scrapy|psf/requests|gocolly/colly"
+    r"|(?:bitinn|node-fetch)/node-fetch|sindresorhus/got)\b",
+    re.IGNORECASE,
+)
 _ANYBODY = re.compile(r"you\b.*|your.*|me|name|user|username|email", re.IGNORECASE)
 
 
@@ -81,7 +87,7 @@ def require_contact(user_agent: str, site: str = "Wikimedia") -> None:
         ConfigError: If it names neither a site nor a mail address, or only those of a
             library or an example.
     """
-    for contact in _CONTACT.finditer(user_agent):
+    for contact in _CONTACT.finditer(_LIBRARY.sub("", user_agent)):
         host = contact["site"] or contact["host"]
         if _NOBODY.fullmatch(host):
             continue

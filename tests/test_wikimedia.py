@@ -34,6 +34,8 @@ def test_the_sites_of_wikimedia_are_known_by_their_domain(
         "mycrawler/1.0",
         "Scrapy/2.19.0 (+https://scrapy.org)",
         "python-requests/2.32 (https://python-requests.org)",
+        "node-fetch/1.0 (+https://github.com/bitinn/node-fetch)",
+        "colly - https://github.com/gocolly/colly",
         "mycrawler/1.0 (https://example.com/bot; me@example.org)",
         "mycrawler/1.0 (http://www.example.net)",
         "mycrawler/1.0 (your@email.com)",
