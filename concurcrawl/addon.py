@@ -12,6 +12,7 @@ from concurcrawl import feeds, gate, jobdir, timeline
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, ConfigError
 from concurcrawl.modes import Mode, Plan, hindrance, plan, pool_threads
+from concurcrawl.politeness import PER_GROUP
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -66,35 +67,38 @@ class Addon:
         """
         try:
             planned = _plan(settings)
-            if planned is not None and planned.is_supervised:
+            if planned is None:
+                return
+            if planned.is_supervised:
                 _require_asyncio(settings)
-            if planned is not None and settings["JOBDIR"]:
+            if settings["JOBDIR"]:
                 jobdir.claim(self._crawler, settings["JOBDIR"])
+                feeds.enable(settings, _RANK)
         except ConcurcrawlError as error:
             raise SystemExit(str(error)) from None
-        if planned is None:
-            return
-        if settings["JOBDIR"]:
-            feeds.enable(settings, _RANK)
         _warn_if_without_start(self._crawler.spidercls)
         _keep_politeness(settings, planned, self._crawler.spidercls)
         _size_pool(settings, planned)
-        for name, value in planned.settings.items():
-            # Handlers of other schemes stay what they are.
-            is_dict = isinstance(value, dict)
-            merged = {**settings.getdict(name), **value} if is_dict else value
-            settings.set(name, merged, _RANK)
-        settings.set("CONCURCRAWL_SLOTS", list(planned.slots), _RANK)
-        gate.put_before_handlers(settings, _RANK)
-        # Its rule is the gate's, which hears of the answers that all workers get.
-        throttle = {"scrapy.extensions.throttle.AutoThrottle": None}
-        settings.set("EXTENSIONS", {**settings.getdict("EXTENSIONS"), **throttle}, _RANK)
-        if Config.from_settings(settings).records:
-            timeline.enable(settings, _RANK)
-        if settings["STATS_CLASS"] == "scrapy.statscollectors.MemoryStatsCollector":
-            settings.set(
-                "STATS_CLASS", "concurcrawl.stats.MergingStatsCollector", _RANK
-            )
+        _apply(settings, planned)
+
+
+def _apply(settings: BaseSettings, planned: Plan) -> None:
+    """Write what *planned* means into *settings*."""
+    for name, value in planned.settings.items():
+        # Handlers of other schemes stay what they are.
+        is_dict = isinstance(value, dict)
+        merged = {**settings.getdict(name), **value} if is_dict else value
+        settings.set(name, merged, _RANK)
+    settings.set("CONCURCRAWL_SLOTS", list(planned.slots), _RANK)
+    gate.put_before_handlers(settings, _RANK)
+    # Its rule is the gate's, which hears of the answers that all workers get.
+    extensions = settings.getdict("EXTENSIONS")
+    extensions["scrapy.extensions.throttle.AutoThrottle"] = None
+    settings.set("EXTENSIONS", extensions, _RANK)
+    if Config.from_settings(settings).records:
+        timeline.enable(settings, _RANK)
+    if settings["STATS_CLASS"] == "scrapy.statscollectors.MemoryStatsCollector":
+        settings.set("STATS_CLASS", "concurcrawl.stats.MergingStatsCollector", _RANK)
 
 
 def chosen_mode(settings: BaseSettings) -> Mode | None:
@@ -139,13 +143,10 @@ def _require_asyncio(settings: BaseSettings) -> None:
     Raises:
         ConfigError: If the reactor that is set is not asyncio's.
     """
-    name, asyncio_reactor = (
-        "TWISTED_REACTOR",
-        "twisted.internet.asyncioreactor.AsyncioSelectorReactor",
-    )
-    if settings.getbool("TWISTED_REACTOR_ENABLED") and settings[name] != asyncio_reactor:
-        expected = f"{asyncio_reactor!r} (Scrapy's default) with this MODE"
-        raise ConfigError(name, settings[name], expected)
+    name, found = "TWISTED_REACTOR", settings["TWISTED_REACTOR"]
+    wanted = "twisted.internet.asyncioreactor.AsyncioSelectorReactor"
+    if settings.getbool("TWISTED_REACTOR_ENABLED") and found != wanted:
+        raise ConfigError(name, found, f"{wanted!r} (Scrapy's default) with this MODE")
 
 
 def _size_pool(settings: BaseSettings, planned: Plan) -> None:
@@ -165,13 +166,14 @@ def _keep_politeness(
     written = bool(settings.getpriority(name)) or hasattr(
         spidercls, "max_concurrent_requests"
     )
-    settings.set("CONCURCRAWL_PER_GROUP", settings.getint(name) if written else 0, _RANK)
+    limit = settings.getint(name) if written else 0
+    settings.set(PER_GROUP, limit, _RANK)
     if not written:
         settings.set(name, planned.in_flight or 1 << 30, _RANK)
     sentence = hindrance(
         planned,
         delay_s=settings.getfloat("DOWNLOAD_DELAY"),
-        per_domain=settings.getint(name) if written else 0,
+        per_domain=limit,
         throttled=settings.getbool("AUTOTHROTTLE_ENABLED"),
     )
     if sentence:

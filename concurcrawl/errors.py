@@ -138,9 +138,9 @@ class PausedTooLongError(ConcurcrawlError):
 
     def __str__(self) -> str:
         return (
-            f"{self.group} asks for a pause of {self.pause_s:.0f} s (Retry-After), more "
-            f"than CONCURCRAWL_MAX_PAUSE_S={self.max_pause_s:g}; crawl it later, or "
-            "raise that setting"
+            f"{self.group} asks for a pause of {self.pause_s:.0f} s (Retry-After), "
+            f"more than CONCURCRAWL_MAX_PAUSE_S={self.max_pause_s:g}; crawl it later, "
+            "or raise that setting"
         )
 
 

@@ -10,7 +10,6 @@ This holds for formats in which an item is a line: JSON lines and CSV.
 from __future__ import annotations
 
 import csv
-import io
 import os
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
@@ -56,7 +55,7 @@ class Ledger:
     def open(self, path: Path, mode: str) -> IO[bytes]:
         """Open a feed: at its end if it is continued, else in *mode*."""
         key = str(path.absolute())
-        file: IO[bytes] = path.open("ab" if key in self._lengths else mode)  # type: ignore[assignment]
+        file: IO[bytes] = path.open("ab" if key in self._lengths else mode)
         file.seek(0, os.SEEK_END)
         self._files[key] = file
         return file
@@ -139,5 +138,5 @@ class ContinuedCsv(CsvItemExporter):
 
 
 def _header(path: str) -> list[str] | None:
-    with io.open(path, encoding="utf-8", newline="") as file:
+    with Path(path).open(encoding="utf-8", newline="") as file:
         return next(csv.reader(file), None)

@@ -130,7 +130,7 @@ class _SameForAll(dict[str, dict[str, Any]]):
         super().__init__()
         self._settings = settings
 
-    def get(self, key: str, default: object = None) -> Any:  # type: ignore[override]
+    def get(self, key: str, default: object = None) -> Any:
         return self._settings
 
 

@@ -20,12 +20,12 @@ from scrapy.utils.defer import maybe_deferred_to_future
 from twisted.internet.defer import DeferredSemaphore
 from twisted.python.failure import Failure
 
-from concurcrawl import curl
 from concurcrawl.config import Config
-from concurcrawl.connections import ClientPool, renew_key_log
-from concurcrawl.plan import Limits, Plan
-from concurcrawl.threads import LoopThreads, ReactorThreads, Threads
-from concurcrawl.transfer import Transfer
+from concurcrawl.download import curl
+from concurcrawl.download.connections import ClientPool, renew_key_log
+from concurcrawl.download.plan import Limits, Plan
+from concurcrawl.download.threads import LoopThreads, ReactorThreads, Threads
+from concurcrawl.download.transfer import Transfer
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

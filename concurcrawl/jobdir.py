@@ -131,12 +131,14 @@ def _locked(path: Path) -> IO[bytes]:
 def _owner(file: Path) -> str | None:
     if file.stat().st_size == 0:
         return None
-    with contextlib.closing(sqlite3.connect(f"{file.absolute().as_uri()}?mode=rw", uri=True)) as db:
+    uri = f"{file.absolute().as_uri()}?mode=rw"
+    with contextlib.closing(sqlite3.connect(uri, uri=True)) as db:
         (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
             raise sqlite3.DatabaseError(verdict)
         try:
-            row = db.execute("SELECT text FROM note WHERE name = ?", (SPIDER,)).fetchone()
+            select = "SELECT text FROM note WHERE name = ?"
+            row = db.execute(select, (SPIDER,)).fetchone()
         except sqlite3.OperationalError:  # it was killed before it wrote anything
             return None
     return None if row is None else str(row[0])

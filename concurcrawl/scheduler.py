@@ -203,8 +203,8 @@ class FrontierScheduler(BaseScheduler):
         return None if lease is None else lease.ticket
 
     def _robots_parsed(self, robotparser: RobotParser, request: Request) -> None:
-        agent = request.headers.get("User-Agent") or self._crawler.settings["USER_AGENT"]
-        delay_s = delay_of(robotparser, agent)
+        agent = request.headers.get("User-Agent")
+        delay_s = delay_of(robotparser, agent or self._crawler.settings["USER_AGENT"])
         if delay_s:
             self._frontier.slow_down(self.group_of(request), delay_s)
 

@@ -27,7 +27,9 @@ LAYERS = (
     "records",
     "stats",
     "timeline",
-    "page_files",
+    "files",
+    "countries.page_files",
+    "countries",
     # where requests wait, and what sites allow
     "frontier.limits",
     "frontier.base",
@@ -41,13 +43,13 @@ LAYERS = (
     "gate",
     "scheduler",
     # downloads in threads
-    "head",
-    "lenient",
-    "curl",
-    "plan",
-    "connections",
-    "threads",
-    "transfer",
+    "download.head",
+    "download.lenient",
+    "download.curl",
+    "download.plan",
+    "download.connections",
+    "download.threads",
+    "download.transfer",
     "handler",
     # crawler processes
     "workers.interrupts",
@@ -82,8 +84,6 @@ LAYERS = (
     "mirror.process",
     "mirror.server",
     # the spider
-    "country_list",
-    "infobox",
     "spiders",
     # the comparison
     "compare.options",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from concurcrawl.country_list import Country, find_countries
+from concurcrawl.countries.country_list import Country, find_countries
 from concurcrawl.errors import ListPageError
 
 PAGES = Path(__file__).parent / "pages"

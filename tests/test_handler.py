@@ -17,9 +17,9 @@ from scrapy.exceptions import (
     UnsupportedURLSchemeError,
 )
 
-from concurcrawl import curl
-from concurcrawl.connections import choose
-from concurcrawl.lenient import ResponseReader
+from concurcrawl.download import curl
+from concurcrawl.download.connections import choose
+from concurcrawl.download.lenient import ResponseReader
 from tests.contracts.handler import (
     DEADLINE_S,
     Downloader,

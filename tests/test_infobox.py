@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from concurcrawl.infobox import Facts, read_facts
+from concurcrawl.countries.infobox import Facts, read_facts
 
 ARTICLE = Path(__file__).parent / "pages" / "article.html"
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from concurcrawl.page_files import file_name, prepare_folder, title_of, write_whole
+from concurcrawl.countries.page_files import file_name, title_of
+from concurcrawl.files import prepare_folder, write_whole
 
 WIKI = "http://site.test/wiki/"
 
@@ -136,7 +137,7 @@ def test_a_page_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from concurcrawl.page_files import write_whole
+from concurcrawl.files import write_whole
 
 folder, letter = Path(sys.argv[1]), sys.argv[2].encode()
 print("ready", flush=True)

@@ -12,7 +12,7 @@ from concurcrawl.compare.report.terminal import progress_for, show
 from concurcrawl.compare.run import DOCUMENT, Comparison
 from concurcrawl.compare.target import find
 from concurcrawl.errors import ConcurcrawlError, ConfigError
-from concurcrawl.page_files import prepare_folder
+from concurcrawl.files import prepare_folder
 
 if TYPE_CHECKING:
     import argparse

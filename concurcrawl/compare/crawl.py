@@ -26,7 +26,7 @@ from concurcrawl.compare.options import is_loopback
 from concurcrawl.compare.process_tree import Measurement
 from concurcrawl.compare.target import stays_here
 from concurcrawl.errors import ConcurcrawlError, ConfigError
-from concurcrawl.page_files import write_whole
+from concurcrawl.files import write_whole
 from concurcrawl.records import from_lines
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from concurcrawl.compare.analyse import conclude
 from concurcrawl.compare.crawl import Crawl, run_crawl
 from concurcrawl.compare.environment import environment
 from concurcrawl.compare.report.document import document
+from concurcrawl.files import write_whole
 from concurcrawl.modes import Mode
-from concurcrawl.page_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -97,7 +97,7 @@ class Frontier(ABC):
     def complete(
         self, ticket: int, entries: Sequence[Entry] = (), items: Sequence[bytes] = ()
     ) -> Completed:
-        """End a lease, push the requests and keep the items that came of it, in one step.
+        """End a lease, push the requests and keep the items that came of it.
 
         Raises:
             KeyError: If the ticket is not lent; nothing was done.

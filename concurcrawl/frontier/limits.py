@@ -168,9 +168,7 @@ class Gate:
         self._refusals = min(self._refusals + 1, 30)
         self._paused_until_s = max(self._paused_until_s, now_s + pause_s)
 
-    def _adapt(
-        self, throttle: Throttle, latency_s: float, status: int | None
-    ) -> None:
+    def _adapt(self, throttle: Throttle, latency_s: float, status: int | None) -> None:
         # Scrapy's rule: half way to the target at once if that is slower, and an error
         # page, which comes quickly, never makes it faster.
         target_s = latency_s / throttle.target
@@ -287,9 +285,7 @@ class Gates:
         """Count requests without a ticket that wait: nothing is lent before them."""
         self._waiting_unlent += more
 
-    def leave(
-        self, group: str, ticket: int | None, visit: Visit, now_s: float
-    ) -> None:
+    def leave(self, group: str, ticket: int | None, visit: Visit, now_s: float) -> None:
         """Count a request that is done at its site, and learn from it.
 
         A ticket that was not admitted is no longer taken for in flight.

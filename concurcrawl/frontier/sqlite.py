@@ -34,7 +34,10 @@ CREATE TABLE IF NOT EXISTS request (
 CREATE INDEX IF NOT EXISTS waiting ON request (grp, priority DESC, rank) WHERE NOT lent;
 CREATE TABLE IF NOT EXISTS seen (key BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS item (number INTEGER PRIMARY KEY, payload BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS note (name TEXT PRIMARY KEY, text TEXT NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS note (
+    name TEXT PRIMARY KEY,
+    text TEXT NOT NULL
+) WITHOUT ROWID;
 """
 
 _HEAD = """
@@ -220,7 +223,7 @@ class SqliteFrontier(Frontier):
 
     def _last(self, column: str, table: str) -> int:
         row = self._db.execute(f"SELECT max({column}) FROM {table}").fetchone()  # noqa: S608 - our own names
-        return row[0] or 0
+        return int(row[0] or 0)
 
     def _keep(self, items: Sequence[bytes]) -> list[int]:
         insert = "INSERT INTO item (payload) VALUES (?)"

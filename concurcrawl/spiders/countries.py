@@ -15,11 +15,12 @@ from scrapy.http import TextResponse
 from scrapy.spidermiddlewares.httperror import HttpError
 
 from concurcrawl.config import Config
-from concurcrawl.country_list import find_countries
+from concurcrawl.countries.country_list import find_countries
+from concurcrawl.countries.infobox import read_facts
+from concurcrawl.countries.page_files import file_name
 from concurcrawl.errors import ConfigError, ListPageError
-from concurcrawl.infobox import read_facts
+from concurcrawl.files import prepare_folder, write_whole
 from concurcrawl.mirror.process import MirrorProcess
-from concurcrawl.page_files import file_name, prepare_folder, write_whole
 from concurcrawl.wikimedia import (
     MAX_IN_FLIGHT,
     MIN_DELAY_S,

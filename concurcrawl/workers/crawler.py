@@ -93,7 +93,7 @@ class WorkerEngine(ExecutionEngine):
             self.crawler.desk.here().close_reason = "shutdown"
 
     async def download_async(self, request: Request) -> Response:
-        """See :class:`ExecutionEngine`. A robots.txt is fetched once for all workers."""
+        """See :class:`ExecutionEngine`. A robots.txt is fetched once for all."""
         if not is_robots(request):
             return await super().download_async(request)
         desk = self.crawler.desk
@@ -154,7 +154,8 @@ class WorkerGate:
         elif ticket is not None:
             self._left[ticket] = group
             if len(self._left) > _MANY:
-                self._left = {t: g for t, g in self._left.items() if self._desk.is_open(t)}
+                is_open = self._desk.is_open
+                self._left = {t: g for t, g in self._left.items() if is_open(t)}
 
     def _report_left(self) -> None:
         """Tell which requests that did not ask are only here now, in callbacks.
@@ -183,9 +184,7 @@ class WorkerScheduler(BaseScheduler):
 
     def __init__(self, crawler: WorkerCrawler) -> None:
         self._desk = crawler.desk
-        self.gate = WorkerGate(
-            crawler.desk, Politeness.from_settings(crawler.settings)
-        )
+        self.gate = WorkerGate(crawler.desk, Politeness.from_settings(crawler.settings))
         crawler.signals.connect(self.gate.slow_down, signals.robots_parsed)
 
     @classmethod
@@ -254,5 +253,3 @@ class WorkerSignals(SignalManager):
         owner = getattr(receiver, "__self__", None)
         cls = self._crawler.spidercls
         return isinstance(owner, cls) or receiver is getattr(cls, "close", None)
-
-

@@ -274,7 +274,7 @@ class Desk(asyncio.Protocol):
     async def ask(self, question: Question) -> bytes:
         """Ask the supervisor and return its answer, or raise what it answers."""
         number = next(self._numbers)
-        answer = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._questions[number] = answer
         self.send(Ask(number, question))
         return await answer
@@ -330,7 +330,7 @@ class Desk(asyncio.Protocol):
 def _words(failure: Failure | None) -> str | None:
     if failure is None:
         return None
-    return f"{failure.type.__name__}: {failure.getErrorMessage()}"
+    return f"{type(failure.value).__name__}: {failure.getErrorMessage()}"
 
 
 def _head(response: Response) -> Head:

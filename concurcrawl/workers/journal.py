@@ -2,8 +2,8 @@
 
 - An item is kept in the frontier from the moment its request is done until it is safe
   in the feeds. A crawl that resumes sends those that are left through the pipelines.
-- How much of ``Spider.start()`` has been taken is noted with what was taken, and a crawl
-  that resumes goes on after it.
+- How much of ``Spider.start()`` has been taken is noted with what was taken, and a
+  crawl that resumes goes on after it.
 
 Without a ``JOBDIR`` a journal does nothing.
 """
@@ -83,7 +83,7 @@ class Journal:
         left = self._frontier.items()
         if self._is_resumed:
             logger.info(
-                "Resuming the crawl: %d requests wait, %d items are not in the feeds yet",
+                "Resuming the crawl: %d requests wait, %d items are in no feed yet",
                 self._frontier.waiting(),
                 len(left),
             )
@@ -163,7 +163,7 @@ class Journal:
         self._frontier.keep([], {_START: _ALL})
 
 
-async def _cannot_process(payload: bytes, head: Head | None) -> None:
+async def _cannot_process(_payload: bytes, _head: Head | None) -> None:
     raise RuntimeError("the journal was opened before the pipelines")
 
 

@@ -24,6 +24,7 @@ from concurcrawl.workers.wire import Codec, Failed, Frames, Job, frame
 if TYPE_CHECKING:
     import socket
 
+
 def serve(sock: socket.socket) -> None:
     """Be a worker until the supervisor says stop or is gone.
 

@@ -33,9 +33,9 @@ from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, NotShippableError, PoisonError
 from concurcrawl.frontier.limits import Visit
 from concurcrawl.gate import UngovernedDownloader
-from concurcrawl.workers.journal import Journal, is_start
 from concurcrawl.scheduler import FrontierScheduler, wake
 from concurcrawl.workers.cookies import SharedCookies
+from concurcrawl.workers.journal import Journal, is_start
 from concurcrawl.workers.pool import Tolerance, Worker, WorkerPool
 from concurcrawl.workers.wire import (
     REPLAYED,
@@ -64,7 +64,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from concurcrawl.frontier.base import Entry, Lease
-    from concurcrawl.workers.wire import Event, Head, Outcome, Product, ToWorker
+    from concurcrawl.workers.wire import Event, Head, Product, ToWorker
 
 logger = logging.getLogger(__name__)
 
@@ -174,7 +174,7 @@ class SupervisorScheduler(FrontierScheduler):
         products: Iterable[Product],
         items: Sequence[bytes] = (),
     ) -> list[int]:
-        """End *lease*, push the requests and keep the items that came of it, in one step.
+        """End *lease*, push the requests and keep the items that came of it.
 
         Args:
             lease: It, or None for what came of no lease.
@@ -228,7 +228,9 @@ class SupervisorScheduler(FrontierScheduler):
         return self.politeness.needs_asking(group)
 
     def _frontier_path(self) -> str:
-        return super()._frontier_path() if self._jobdir is None else self._jobdir.frontier
+        if self._jobdir is None:
+            return super()._frontier_path()
+        return self._jobdir.frontier
 
     def _notes_with(self, request: Request) -> dict[str, str]:
         return self.journal.start_notes() if is_start(request) else {}

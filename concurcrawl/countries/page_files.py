@@ -1,16 +1,11 @@
-"""Where a page is kept: a file name that is safe on every disk, and a whole write."""
+"""What a page's file is called: names that are safe on every disk. Pure."""
 
 from __future__ import annotations
 
 import hashlib
-import os
 import re
 import unicodedata
-from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 _SUFFIX = ".html"
 _MAX_BYTES = 255  # a name's length on ext4, APFS, NTFS; the shortest of them
@@ -59,41 +54,6 @@ def file_name(url: str) -> str:
     # "~" is never part of a cleaned stem, so no title spells another one's hash.
     tail = f"~{digest[:_HASH_DIGITS]}{_SUFFIX}"
     return _shorten(stem, _MAX_BYTES - len(tail)) + tail
-
-
-def write_whole(folder: Path, name: str, body: bytes) -> None:
-    """Make the file *name* in *folder* hold *body*; readers see all of it or nothing.
-
-    Atomic also when several processes write the same name: one of them is last, and
-    the file is that one's. Overwrites.
-
-    Raises:
-        OSError: If it cannot be written. Nothing of it is left then.
-    """
-    # No other writer has this name. In the same folder: a rename can't cross disks.
-    part = folder / f".{os.getpid()}-{os.urandom(8).hex()}.part"
-    try:
-        with part.open("xb", buffering=0) as file:
-            rest = memoryview(body)
-            while rest:  # unbuffered, a write may stop short of the end
-                rest = rest[file.write(rest) :]
-        part.replace(folder / name)
-    except BaseException:
-        part.unlink(missing_ok=True)
-        raise
-
-
-def prepare_folder(folder: Path) -> None:
-    """Make *folder*, and see that a file can be written there.
-
-    Raises:
-        OSError: If it is no folder, cannot be made or refuses files.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    # Permission bits do not tell: root may all, and a disk can be read-only.
-    probe = f".{os.getpid()}-{os.urandom(8).hex()}.probe"
-    write_whole(folder, probe, b"")
-    (folder / probe).unlink()
 
 
 def _clean(title: str) -> str:

@@ -24,8 +24,8 @@ import pycurl
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from concurcrawl.curl import Option, Route
-    from concurcrawl.lenient import ResponseReader
+    from concurcrawl.download.curl import Option, Route
+    from concurcrawl.download.lenient import ResponseReader
 
 _T = TypeVar("_T")
 

@@ -15,8 +15,8 @@ from urllib.parse import SplitResult, urldefrag, urljoin, urlsplit
 
 from lxml import html as lxml_html
 
+from concurcrawl.countries.page_files import title_of
 from concurcrawl.errors import ListPageError
-from concurcrawl.page_files import title_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -21,17 +21,17 @@ from scrapy.exceptions import (
 )
 from scrapy.responsetypes import responsetypes
 
-from concurcrawl import curl
-from concurcrawl.head import Head, content_length, headers_of
-from concurcrawl.lenient import ResponseReader
+from concurcrawl.download import curl
+from concurcrawl.download.head import Head, content_length, headers_of
+from concurcrawl.download.lenient import ResponseReader
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scrapy.http import Headers, Response
 
-    from concurcrawl.connections import ClientPool, CurlClient
-    from concurcrawl.plan import Plan
+    from concurcrawl.download.connections import ClientPool, CurlClient
+    from concurcrawl.download.plan import Plan
 
 #: What a callback of libcurl returns to end the transfer.
 _END = -1

@@ -12,7 +12,7 @@ from __future__ import annotations
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from concurcrawl.head import Head
+from concurcrawl.download.head import Head
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.settings import BaseSettings
 
-    from concurcrawl.curl import Option, Route, Target
+    from concurcrawl.download.curl import Option, Route, Target
 
 
 @dataclass(frozen=True, slots=True)

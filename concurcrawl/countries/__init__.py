@@ -1,0 +1,1 @@
+"""What the spider of the countries knows: list pages, country pages, file names."""

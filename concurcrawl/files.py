@@ -1,0 +1,44 @@
+"""Files that are written whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def write_whole(folder: Path, name: str, body: bytes) -> None:
+    """Make the file *name* in *folder* hold *body*; readers see all of it or nothing.
+
+    Atomic also when several processes write the same name: one of them is last, and
+    the file is that one's. Overwrites.
+
+    Raises:
+        OSError: If it cannot be written. Nothing of it is left then.
+    """
+    # No other writer has this name. In the same folder: a rename can't cross disks.
+    part = folder / f".{os.getpid()}-{os.urandom(8).hex()}.part"
+    try:
+        with part.open("xb", buffering=0) as file:
+            rest = memoryview(body)
+            while rest:  # unbuffered, a write may stop short of the end
+                rest = rest[file.write(rest) :]
+        part.replace(folder / name)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def prepare_folder(folder: Path) -> None:
+    """Make *folder*, and see that a file can be written there.
+
+    Raises:
+        OSError: If it is no folder, cannot be made or refuses files.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    # Permission bits do not tell: root may all, and a disk can be read-only.
+    probe = f".{os.getpid()}-{os.urandom(8).hex()}.probe"
+    write_whole(folder, probe, b"")
+    (folder / probe).unlink()
