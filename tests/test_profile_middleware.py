@@ -84,6 +84,7 @@ def crawl(site: Site, tmp_path: Path, urls: str, **settings: Any) -> Crawl:
         "ADDONS": json.dumps(ADDONS),
         "TELNETCONSOLE_ENABLED": False,
         "REMOTE_CONTROL_ENABLED": False,
+        "ROBOTSTXT_OBEY": False,
         **settings,
     }
     options = [f"{name}={value}" for name, value in settings.items()]
@@ -202,7 +203,13 @@ def test_a_site_without_a_profile_is_asked_as_without_profiles(
 def test_cookies_are_back_where_a_redirect_leads_to_another_site(
     site: Site, tmp_path: Path
 ) -> None:
-    found = crawl(site, tmp_path, f"{site.url}/away")
+    found = crawl(
+        site, tmp_path, f"{site.url}/away", COOKIES_DEBUG=True, LOG_LEVEL="DEBUG"
+    )
+    assert set(re.findall(r"Received cookies from: <\d+ (\S+)>", found.log)) == {
+        f"{site.elsewhere}/elsewhere",
+        f"{site.elsewhere}/second",
+    }
     assert [(item["path"], item["own"]) for item in found.items] == [
         ("elsewhere", None),
         ("second", None),
