@@ -1,0 +1,51 @@
+"""A spider whose every page and item can be told from every other."""
+
+from urllib.parse import unquote
+
+import scrapy
+
+
+class Whole(scrapy.Spider):
+    """Items and unfiltered requests from the start, from pages and from their pages."""
+
+    name = "whole"
+    custom_settings = {"RETRY_TIMES": 8, "DOWNLOAD_TIMEOUT": 2}
+
+    def __init__(self, site=None, extras=5, **kwargs):
+        super().__init__(**kwargs)
+        self.site, self.extras = site, int(extras)
+
+    async def start(self):
+        for number in range(self.extras):
+            yield {"kind": "start", "name": str(number)}
+            yield scrapy.Request(
+                f"{self.site}?extra={number}",
+                self.parse_extra,
+                cb_kwargs={"number": number},
+                dont_filter=True,
+            )
+        yield scrapy.Request(self.site)
+
+    def parse_extra(self, response, number):
+        yield {"kind": "extra", "name": str(number)}
+
+    def parse(self, response):
+        rows = response.xpath("(//table[contains(@class, 'wikitable')])[2]//tr")
+        links = rows.xpath("(.//a[starts-with(@href, '/wiki/')])[1]/@href")
+        for href in links.getall():
+            if href != "/wiki/World":
+                yield response.follow(href, self.parse_page)
+
+    def parse_page(self, response):
+        name = unquote(response.url).rsplit("/", 1)[-1]
+        yield {"kind": "page", "name": name}
+        yield scrapy.Request(
+            f"{response.url}?again",
+            self.parse_again,
+            cb_kwargs={"name": name},
+            dont_filter=True,
+        )
+        yield {"kind": "page too", "name": name}
+
+    def parse_again(self, response, name):
+        yield {"kind": "again", "name": name}
