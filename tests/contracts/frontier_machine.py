@@ -1,0 +1,260 @@
+"""A frontier driven in random orders beside a model too simple to be wrong."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    Bundle,
+    RuleBasedStateMachine,
+    consumes,
+    invariant,
+    multiple,
+    precondition,
+    rule,
+)
+
+from concurcrawl.frontier.base import Entry, Frontier, Lease
+from concurcrawl.frontier.limits import Limits, Visit
+from tests.contracts.clock import Clock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from hypothesis.stateful import MultipleResults
+
+#: One group that may have two in flight, and one whose starts are three seconds apart.
+LIMITS = {"pair": Limits(in_flight=2), "paced": Limits(delay_s=3)}
+
+#: Key, group, priority, whether it is a start request.
+Drawn = list[tuple[bytes | None, str, int, bool]]
+
+
+@dataclass
+class _Request:
+    """One that was accepted. ``number`` tells the order of acceptance."""
+
+    number: int
+    entry: Entry
+    is_lent: bool = False
+    is_coming: bool = False
+    is_there: bool = False
+
+    @property
+    def place(self) -> tuple[int, bool, int]:
+        """What sorts requests of a group: the one that leaves first is smallest."""
+        age = self.number if self.entry.is_start else -self.number
+        return (-self.entry.priority, self.entry.is_start, age)
+
+
+@dataclass
+class _Model:
+    """All that a frontier knows, and nothing done quickly."""
+
+    clock: Clock
+    keys: set[bytes] = field(default_factory=set)
+    requests: dict[bytes, _Request] = field(default_factory=dict)  # by payload
+    opens_at_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    paused_until_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    unlent: Counter[str] = field(default_factory=Counter)
+    accepted: int = 0
+
+    def push(self, entries: Sequence[Entry]) -> list[bool]:
+        added = []
+        for entry in entries:
+            is_new = entry.key is None or entry.key not in self.keys
+            added.append(is_new)
+            if is_new:
+                self.accepted += 1
+                self.requests[entry.payload] = _Request(self.accepted, entry)
+                self.keys |= {entry.key} if entry.key is not None else set()
+        return added
+
+    def of(self, group: str) -> list[_Request]:
+        return [r for r in self.requests.values() if r.entry.group == group]
+
+    def there(self, group: str) -> int:
+        return sum(r.is_there for r in self.of(group)) + self.unlent[group]
+
+    def load(self, group: str) -> int:
+        return sum(r.is_coming for r in self.of(group)) + self.there(group)
+
+    def heads(self) -> dict[str, _Request]:
+        """Return the request that leaves next of each group with waiting ones."""
+        waiting = {
+            group: [request for request in self.of(group) if not request.is_lent]
+            for group in LIMITS
+        }
+        return {
+            group: min(requests, key=lambda request: request.place)
+            for group, requests in waiting.items()
+            if requests
+        }
+
+    def lend_in_s(self, group: str) -> float:
+        limit = LIMITS[group].in_flight
+        if limit and self.load(group) >= limit:
+            return math.inf
+        if LIMITS[group].delay_s and self.load(group) > self.there(group):
+            return math.inf
+        return max(0.0, self.paused_until_s[group] - self.clock.now_s)
+
+    def candidates(self) -> set[bytes]:
+        """Return the payloads any of which may leave next."""
+        able = {
+            (-head.entry.priority, self.load(group), head.entry.payload)
+            for group, head in self.heads().items()
+            if self.lend_in_s(group) == 0
+        }
+        best = min(((rank, load) for rank, load, _ in able), default=None)
+        return {payload for rank, load, payload in able if (rank, load) == best}
+
+    def admit_in_s(self, group: str) -> float:
+        limit = LIMITS[group].in_flight
+        if limit and self.there(group) >= limit:
+            return math.inf
+        open_s = max(self.opens_at_s[group], self.paused_until_s[group])
+        return max(0.0, open_s - self.clock.now_s)
+
+    def hear(self, group: str, visit: Visit) -> None:
+        if visit.retry_after_s is not None:
+            until_s = self.clock.now_s + visit.retry_after_s
+            self.paused_until_s[group] = max(self.paused_until_s[group], until_s)
+
+
+class FrontierMachine(RuleBasedStateMachine):
+    """Subclass it, say how to make a frontier, and collect its ``TestCase``."""
+
+    leases: Bundle[Lease] = Bundle("leases")
+
+    groups = st.sampled_from(sorted(LIMITS))
+    visits = st.sampled_from([Visit(status=200), Visit(status=429, retry_after_s=4)])
+    drawn = st.lists(
+        st.tuples(
+            st.none() | st.sampled_from([b"", b"1", b"2", b"3", b"4"]),
+            groups,
+            st.integers(-1, 1),
+            st.booleans(),
+        ),
+        max_size=4,
+    )
+
+    @abstractmethod
+    def make(self, limits_of: Callable[[str], Limits], clock: Clock) -> Frontier: ...
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.model = _Model(self.clock)
+        self.frontier = self.make(LIMITS.__getitem__, self.clock)
+        self.payloads = 0
+
+    def entries(self, drawn: Drawn) -> list[Entry]:
+        entries = []
+        for key, group, priority, is_start in drawn:
+            self.payloads += 1
+            payload = b"%d" % self.payloads
+            entries.append(Entry(key, group, priority, is_start, payload))
+        return entries
+
+    @rule(drawn=drawn)
+    def push(self, drawn: Drawn) -> None:
+        entries = self.entries(drawn)
+        assert self.frontier.push(entries) == self.model.push(entries)
+
+    @rule(target=leases)
+    def take(self) -> Lease | MultipleResults[Lease]:
+        candidates = self.model.candidates()
+        lease = self.frontier.take()
+        if lease is None:
+            assert not candidates
+            return multiple()
+        assert lease.payload in candidates
+        request = self.model.requests[lease.payload]
+        assert lease.group == request.entry.group
+        request.is_lent = request.is_coming = True
+        return lease
+
+    @rule(lease=leases)
+    def admit(self, lease: Lease) -> None:
+        request = self.model.requests[lease.payload]
+        if not request.is_there:
+            expected_s = self.model.admit_in_s(lease.group)
+            assert self.frontier.admit(lease.group, lease.ticket) == expected_s
+            if expected_s == 0:
+                request.is_coming, request.is_there = False, True
+                self._started(lease.group)
+
+    @rule(lease=leases, visit=visits)
+    def leave(self, lease: Lease, visit: Visit) -> None:
+        self.frontier.leave(lease.group, lease.ticket, visit)
+        request = self.model.requests[lease.payload]
+        request.is_coming = request.is_there = False
+        self.model.hear(lease.group, visit)
+
+    @rule(lease=leases)
+    def start_over(self, lease: Lease) -> None:
+        self.frontier.start_over(lease.ticket)
+        request = self.model.requests[lease.payload]
+        request.is_coming, request.is_there = True, False
+
+    @rule(lease=consumes(leases), drawn=drawn)
+    def complete(self, lease: Lease, drawn: Drawn) -> None:
+        entries = self.entries(drawn)
+        del self.model.requests[lease.payload]
+        done = self.frontier.complete(lease.ticket, entries)
+        assert done.added == self.model.push(entries)
+
+    @rule(lease=consumes(leases))
+    def give_back(self, lease: Lease) -> None:
+        self.frontier.give_back(lease.ticket)
+        request = self.model.requests[lease.payload]
+        request.is_lent = request.is_coming = request.is_there = False
+
+    @rule(group=groups)
+    def admit_without_a_ticket(self, group: str) -> None:
+        expected_s = self.model.admit_in_s(group)
+        assert self.frontier.admit(group, None) == expected_s
+        if expected_s == 0:
+            self.model.unlent[group] += 1
+            self._started(group)
+
+    @precondition(lambda self: self.model.unlent.total())
+    @rule(visit=visits)
+    def leave_without_a_ticket(self, visit: Visit) -> None:
+        group = next(self.model.unlent.elements())
+        self.frontier.leave(group, None, visit)
+        self.model.unlent[group] -= 1
+        self.model.hear(group, visit)
+
+    @precondition(
+        lambda self: self.model.opens_at_s or any(self.model.paused_until_s.values())
+    )
+    @rule(seconds=st.integers(1, 4))
+    def wait(self, seconds: int) -> None:
+        self.clock.now_s += seconds
+
+    @invariant()
+    def counts_agree(self) -> None:
+        lent = [request.is_lent for request in self.model.requests.values()]
+        assert self.frontier.lent() == sum(lent)
+        assert self.frontier.waiting() == len(lent) - sum(lent)
+
+    @invariant()
+    def says_when_to_ask_again(self) -> None:
+        times = [self.model.lend_in_s(group) for group in self.model.heads()]
+        soonest_s = min(times, default=math.inf)
+        expected = None if math.isinf(soonest_s) else soonest_s
+        assert self.frontier.ready_in_s() == expected
+
+    def teardown(self) -> None:
+        self.frontier.close()
+
+    def _started(self, group: str) -> None:
+        if LIMITS[group].delay_s:
+            self.model.opens_at_s[group] = self.clock.now_s + LIMITS[group].delay_s

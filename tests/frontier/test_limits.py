@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from concurcrawl.frontier.limits import Gate, Limits
+
+
+def low(least: float, _: float) -> float:
+    return least
+
+
+def high(_: float, most: float) -> float:
+    return most
+
+
+def test_without_limits_a_gate_is_always_open() -> None:
+    gate = Gate(Limits())
+    for _ in range(1000):
+        assert gate.is_open(0.0)
+        gate.start(0.0, high)
+
+
+def test_a_gate_is_open_until_its_limit_is_in_flight() -> None:
+    gate = Gate(Limits(in_flight=2))
+    answers = []
+    for _ in range(3):
+        answers.append(gate.is_open(5.0))
+        gate.start(5.0, high)
+    assert answers == [True, True, False]
+
+
+def test_each_that_finishes_makes_room_for_one() -> None:
+    gate = Gate(Limits(in_flight=1))
+    gate.start(0.0, high)
+    assert not gate.has_room()
+    gate.finish()
+    assert gate.has_room()
+    assert gate.in_flight == 0
+
+
+def test_a_gate_that_waits_for_time_has_room() -> None:
+    gate = Gate(Limits(in_flight=2, delay_s=1.0))
+    gate.start(10.0, high)
+    assert gate.has_room()
+    assert not gate.is_open(10.0)
+
+
+def test_a_gate_opens_when_its_delay_is_over() -> None:
+    gate = Gate(Limits(delay_s=1.5))
+    gate.start(10.0, high)
+    assert gate.opens_at_s == 11.5
+    assert [gate.is_open(at) for at in (10.0, 11.25, 11.5, 12.0)] == [
+        False,
+        False,
+        True,
+        True,
+    ]
+
+
+@pytest.mark.parametrize(("uniform", "opens_at_s"), [(low, 15.0), (high, 25.0)])
+def test_jitter_strays_by_a_share_of_the_delay(
+    uniform: object, opens_at_s: float
+) -> None:
+    gate = Gate(Limits(delay_s=10.0, jitter=0.5))
+    gate.start(10.0, uniform)  # type: ignore[arg-type]
+    assert gate.opens_at_s == opens_at_s
+
+
+def test_a_delay_is_never_negative() -> None:
+    gate = Gate(Limits(delay_s=10.0, jitter=3.0))
+    gate.start(10.0, low)
+    assert gate.opens_at_s == 10.0
+
+
+def test_without_a_delay_no_random_number_is_drawn() -> None:
+    def refuse(*_: float) -> float:
+        raise AssertionError("asked")
+
+    Gate(Limits(jitter=0.5)).start(0.0, refuse)
+
+
+@given(
+    limit=st.integers(1, 5),
+    events=st.lists(st.booleans()),
+)
+def test_the_limit_holds_whatever_happens(limit: int, events: list[bool]) -> None:
+    gate = Gate(Limits(in_flight=limit))
+    for starts in events:
+        if starts and gate.is_open(0.0):
+            gate.start(0.0, high)
+        elif not starts and gate.in_flight:
+            gate.finish()
+        assert 0 <= gate.in_flight <= limit
+        assert gate.is_open(0.0) == (gate.in_flight < limit)

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from concurcrawl.frontier.limits import Limits
+from concurcrawl.frontier.sqlite import SqliteFrontier
+from tests.contracts.frontier import FrontierContract, drained, entry, taken
+from tests.contracts.frontier_machine import FrontierMachine
+from tests.crawls import DEADLINE_S, environment
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.contracts.clock import Clock
+
+
+class TestSqliteFrontier(FrontierContract):
+    storage_error = sqlite3.Error
+    path = ":memory:"
+
+    def make(
+        self,
+        limits: Limits | None,
+        clock: Clock,
+        *,
+        total: int = 0,
+        newest_first: bool = True,
+    ) -> SqliteFrontier:
+        return SqliteFrontier(
+            lambda _: limits or Limits(),
+            path=self.path,
+            total=total,
+            newest_first=newest_first,
+            clock=clock,
+        )
+
+
+class TestSqliteFrontierInAFile(TestSqliteFrontier):
+    @pytest.fixture(autouse=True)
+    def _file(self, tmp_path: Path) -> None:
+        self.path = str(tmp_path / "frontier.db")
+
+
+def reopened(frontier: SqliteFrontier, path: Path) -> SqliteFrontier:
+    frontier.close()
+    return SqliteFrontier(path=str(path))
+
+
+def test_a_file_knows_what_waited_and_lends_what_was_lent_again(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "frontier.db"
+    frontier = SqliteFrontier(path=str(path))
+    frontier.push([entry(n, key=n) for n in ("1", "2", "3", "4")], {"note": "text"})
+    lent, done = taken(frontier), taken(frontier)
+    frontier.complete(done.ticket, [entry("5", key="5")], [b"item"])
+    number = frontier.items()[0][0]
+    frontier = reopened(frontier, path)
+    assert (frontier.waiting(), frontier.lent()) == (4, 0)
+    assert frontier.items() == [(number, b"item")]
+    assert frontier.notes() == {"note": "text"}
+    assert frontier.push([entry("3", key="3"), entry("6", key="6")]) == [False, True]
+    assert [lease.payload for lease in (lent, done)] == [b"4", b"3"]
+    assert drained(frontier) == ["6", "5", "4", "2", "1"]
+    frontier.close()
+
+
+def test_a_file_keeps_priorities_and_start_requests_in_their_order(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "frontier.db"
+    frontier = SqliteFrontier(path=str(path))
+    frontier.push([entry(n, is_start=True) for n in ("start 1", "start 2")])
+    frontier.push([entry("found"), entry("urgent", priority=3)])
+    frontier.push([entry("elsewhere", group="b.example", priority=5)])
+    frontier = reopened(frontier, path)
+    frontier.push([entry("start 3", is_start=True), entry("found later")])
+    assert drained(frontier) == [
+        "elsewhere",
+        "urgent",
+        "found later",
+        "found",
+        "start 1",
+        "start 2",
+        "start 3",
+    ]
+    frontier.close()
+
+
+KILLED = """
+import os, sys
+from concurcrawl.frontier.base import Entry
+from concurcrawl.frontier.sqlite import SqliteFrontier
+
+frontier = SqliteFrontier(path=sys.argv[1])
+frontier.push([Entry(b"%d" % n, "a", 0, False, b"%d" % n) for n in range(3)])
+frontier.complete(frontier.take().ticket, [Entry(None, "a", 0, False, b"new")], [b"i"])
+frontier.take()
+os.kill(os.getpid(), 9)
+"""
+
+
+def test_a_file_survives_a_process_that_is_killed(tmp_path: Path) -> None:
+    path = tmp_path / "frontier.db"
+    subprocess.run(
+        [sys.executable, "-c", KILLED, str(path)],
+        env=environment(),
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    frontier = SqliteFrontier(path=str(path))
+    assert [payload for _, payload in frontier.items()] == [b"i"]
+    assert drained(frontier) == ["new", "1", "0"]
+    frontier.close()
+
+
+class SqliteMachine(FrontierMachine):
+    def make(self, limits_of: Callable[[str], Limits], clock: Clock) -> SqliteFrontier:
+        return SqliteFrontier(limits_of, clock=clock)
+
+
+TestSqliteInRandomOrders = SqliteMachine.TestCase

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pickle
+
+import pytest
+
+from concurcrawl import errors
+from concurcrawl.errors import ConcurcrawlError
+
+SAMPLES = {
+    errors.ConfigError("MODE", "fast", "one of serial, async"): (
+        "MODE='fast': must be one of serial, async"
+    ),
+    errors.NotShippableError("<GET http://a/>", "cannot pickle a lock"): (
+        "<GET http://a/> cannot be sent to another process: cannot pickle a lock. "
+        "Put plain values into it, or use MODE=serial, concurrent or async, which "
+        "stay in one process."
+    ),
+    errors.WorkerLostError("worker-3"): (
+        "worker-3 ended before it had finished its requests"
+    ),
+    errors.ListPageError("http://a/list"): (
+        "no countries found on http://a/list: it has no table with class 'wikitable' "
+        "whose rows link to countries. Check in a browser that the address is that of "
+        "a list of countries; if it is, its markup is new to this version."
+    ),
+    errors.MirrorError("the mirror did not start"): "the mirror did not start",
+    errors.PoisonError(3): "3 workers died while they did this request",
+    errors.WorkersFailedError(17): (
+        "17 workers died; the crawl ends. Look above for why the first one did; raise "
+        "CONCURCRAWL_MAX_RESTARTS if that is to be expected."
+    ),
+    errors.JobDirError("/tmp/job", "it was made by a newer version; use that"): (
+        "JOBDIR='/tmp/job': it was made by a newer version; use that."
+    ),
+    errors.PausedTooLongError("a.example", 3600.4, 600.0): (
+        "a.example asks for a pause of 3600 s (Retry-After), more than "
+        "CONCURCRAWL_MAX_PAUSE_S=600; crawl it later, or raise that setting"
+    ),
+}
+
+
+def kinds() -> set[type[ConcurcrawlError]]:
+    return {
+        kind
+        for kind in vars(errors).values()
+        if isinstance(kind, type) and issubclass(kind, ConcurcrawlError)
+    }
+
+
+def test_every_error_has_a_sample() -> None:
+    assert kinds() - {type(error) for error in SAMPLES} == {ConcurcrawlError}
+
+
+@pytest.mark.parametrize("error", SAMPLES, ids=lambda error: type(error).__name__)
+def test_an_error_says_in_a_sentence_what_happened(error: ConcurcrawlError) -> None:
+    assert str(error) == SAMPLES[error]
+
+
+@pytest.mark.parametrize("error", SAMPLES, ids=lambda error: type(error).__name__)
+def test_an_error_survives_the_trip_to_another_process(
+    error: ConcurcrawlError,
+) -> None:
+    copy = pickle.loads(pickle.dumps(error))
+    assert (type(copy), str(copy), vars(copy)) == (
+        type(error),
+        str(error),
+        vars(error),
+    )
+
+
+def test_a_wrong_setting_is_a_value_error_too() -> None:
+    with pytest.raises(ValueError, match="MODE"):
+        raise errors.ConfigError("MODE", "fast", "one of serial, async")
