@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, Self
 from scrapy.spiders import Spider
 from scrapy.utils.deprecate import method_is_overridden
 
-from concurcrawl import feeds, gate, jobdir, timeline
+from concurcrawl import feeds, gate, jobdir, profile_middleware, timeline
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, ConfigError
 from concurcrawl.modes import Mode, Plan, hindrance, plan, pool_threads
-from concurcrawl.politeness import PER_GROUP
+from concurcrawl.politeness import PER_GROUP, Politeness
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -49,10 +49,11 @@ class Addon:
         """
         try:
             planned = _plan(settings)
+            if planned is None:
+                return
+            Politeness.from_settings(settings)
         except ConfigError as error:
             raise SystemExit(str(error)) from None
-        if planned is None:
-            return
         _size_pool(settings, planned)
         if planned.is_supervised:
             from concurcrawl.workers import launch  # pulls in multiprocess
@@ -69,6 +70,7 @@ class Addon:
             planned = _plan(settings)
             if planned is None:
                 return
+            Politeness.from_settings(settings)
             if planned.is_supervised:
                 _require_asyncio(settings)
             if settings["JOBDIR"]:
@@ -90,6 +92,7 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
         merged = {**settings.getdict(name), **value} if is_dict else value
         settings.set(name, merged, _RANK)
     settings.set("CONCURCRAWL_SLOTS", list(planned.slots), _RANK)
+    profile_middleware.enable(settings, _RANK)
     gate.put_before_handlers(settings, _RANK)
     # Its rule is the gate's, which hears of the answers that all workers get.
     extensions = settings.getdict("EXTENSIONS")

@@ -25,6 +25,7 @@ from twisted.internet.defer import Deferred
 from concurcrawl import retry_after
 from concurcrawl.errors import PausedTooLongError
 from concurcrawl.frontier.limits import Visit
+from concurcrawl.politeness import host_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +65,22 @@ def is_robots(request: Request) -> bool:
         and bool(request.meta.get("dont_obey_robotstxt"))
         and urlparse_cached(request).path == "/robots.txt"
     )
+
+
+def robots_agent(request: Request, settings: BaseSettings) -> str | bytes:
+    """Return by which name *request* must look for itself in a robots.txt."""
+    agent: str | None = settings["ROBOTSTXT_USER_AGENT"]
+    return agent or request.headers.get("User-Agent") or settings["USER_AGENT"]
+
+
+def slot_of(request: Request) -> str | None:
+    """Return the group that the spider chose with ``download_slot``, if it did.
+
+    Scrapy's downloader writes the host there, and a redirect takes it along.
+    """
+    slot: str | None = request.meta.get("download_slot")
+    earlier = request.meta.get("redirect_urls", ())
+    return None if slot in map(host_of, earlier) else slot
 
 
 class GatedHandler(BaseDownloadHandler):

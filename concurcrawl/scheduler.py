@@ -17,7 +17,7 @@ from concurcrawl import records, timeline
 from concurcrawl.config import Config
 from concurcrawl.frontier.base import Entry
 from concurcrawl.frontier.sqlite import SqliteFrontier
-from concurcrawl.gate import Turnstile, is_robots
+from concurcrawl.gate import Turnstile, is_robots, robots_agent, slot_of
 from concurcrawl.politeness import Politeness, delay_of
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ class FrontierScheduler(BaseScheduler):
 
     def group_of(self, request: Request) -> str:
         """Return the group of hosts whose limits *request* shares."""
-        return self.politeness.group_of(request.url, request.meta.get("download_slot"))
+        return self.politeness.group_of(request.url, slot_of(request))
 
     def ticket_of(self, request: Request) -> int | None:
         """Return the ticket of a request that was lent, else None."""
@@ -203,8 +203,8 @@ class FrontierScheduler(BaseScheduler):
         return None if lease is None else lease.ticket
 
     def _robots_parsed(self, robotparser: RobotParser, request: Request) -> None:
-        agent = request.headers.get("User-Agent")
-        delay_s = delay_of(robotparser, agent or self._crawler.settings["USER_AGENT"])
+        agent = robots_agent(request, self._crawler.settings)
+        delay_s = delay_of(robotparser, agent)
         if delay_s:
             self._frontier.slow_down(self.group_of(request), delay_s)
 

@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,9 +27,11 @@ DEADLINE_S = 60
 
 MODES = ("serial", "concurrent", "async", "parallel", "hybrid")
 
-#: Stats that say when, how fast or by whom, not what.
+#: Stats that say when, how fast, by whom or in what order (of two links to a page the
+#: first is followed: its depth, its Referer), not what.
 _INCIDENTAL = re.compile(
     r"time|memusage|per_minute|feedexport|log_count/(INFO|DEBUG)|concurcrawl/handler"
+    r"|request_bytes|request_depth_max"
 )
 
 
@@ -100,7 +102,8 @@ def crawling(spider: str, site: str, folder: Path, *options: str) -> Iterator[Cr
     folder.mkdir(parents=True, exist_ok=True)
     command = [
         *(sys.executable, "-m", "scrapy", "crawl", spider, "-a", f"site={site}"),
-        *("-O", str(folder / "items.jsonl")),
+        # Scrapy takes several of one of the two, but not both.
+        *("-o" if "-o" in options else "-O", str(folder / "items.jsonl")),
         *("-s", f"PIPELINE_FILE={folder / 'pipeline.txt'}", *options),
     ]
     with (folder / "log").open("wb") as log:
@@ -116,7 +119,8 @@ def crawling(spider: str, site: str, folder: Path, *options: str) -> Iterator[Cr
         process.kill()
         process.wait(DEADLINE_S)
         for one in left:
-            one.kill()
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
 
 
 def crawl(spider: str, site: str, folder: Path, *options: str) -> Result:

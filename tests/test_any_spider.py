@@ -84,7 +84,7 @@ def test_a_feed_of_several_workers_is_one_valid_feed(
 ) -> None:
     feeds = [tmp_path / mode / f"feed.{extension}" for mode in ("plain", "parallel")]
     for feed, options in zip(feeds, ([], ["-s", "MODE=parallel"]), strict=True):
-        crawl("rules", site, feed.parent, "-o", str(feed), *options)
+        crawl("rules", site, feed.parent, "-O", str(feed), *options)
     plain, parallel = (feed.read_text(encoding="utf-8") for feed in feeds)
     assert len(parallel) == len(plain) > 100
     assert sorted(parallel) == sorted(plain)

@@ -20,7 +20,7 @@ from scrapy.utils.defer import deferred_from_coro
 
 from concurcrawl.errors import NotShippableError
 from concurcrawl.frontier.limits import Visit
-from concurcrawl.gate import is_robots
+from concurcrawl.gate import is_robots, robots_agent, slot_of
 from concurcrawl.politeness import Politeness, delay_of
 from concurcrawl.workers.desk import robots_were_known
 from concurcrawl.workers.wire import REPLAYED, Enter, FetchRobots, Left, Ready, SlowDown
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.http import Response
     from scrapy.robotstxt import RobotParser
-    from scrapy.settings import Settings
+    from scrapy.settings import BaseSettings, Settings
     from twisted.internet.defer import Deferred
 
     from concurcrawl.workers.desk import Desk
@@ -125,9 +125,10 @@ class WorkerGate:
     its site has refused one.
     """
 
-    def __init__(self, desk: Desk, politeness: Politeness) -> None:
+    def __init__(self, desk: Desk, settings: BaseSettings) -> None:
         self._desk = desk
-        self._politeness = politeness
+        self._settings = settings
+        self._politeness = Politeness.from_settings(settings)
         self._asked: set[Request] = set()
         self._left: dict[int, str] = {}
 
@@ -170,13 +171,14 @@ class WorkerGate:
 
     def slow_down(self, robotparser: RobotParser, request: Request) -> None:
         """Tell the supervisor of the pace that a robots.txt wants."""
-        delay_s = delay_of(robotparser, self._desk.user_agent(request))
+        delay_s = delay_of(robotparser, robots_agent(request, self._settings))
         if delay_s:
+            # At once, not when the supervisor says so: the next may start right now.
+            self._desk.troubled.add(self._group(request))
             self._desk.send(SlowDown(self._group(request), delay_s))
 
     def _group(self, request: Request) -> str:
-        slot = request.meta.get("download_slot")
-        return self._politeness.group_of(request.url, slot)
+        return self._politeness.group_of(request.url, slot_of(request))
 
 
 class WorkerScheduler(BaseScheduler):
@@ -184,7 +186,7 @@ class WorkerScheduler(BaseScheduler):
 
     def __init__(self, crawler: WorkerCrawler) -> None:
         self._desk = crawler.desk
-        self.gate = WorkerGate(crawler.desk, Politeness.from_settings(crawler.settings))
+        self.gate = WorkerGate(crawler.desk, crawler.settings)
         crawler.signals.connect(self.gate.slow_down, signals.robots_parsed)
 
     @classmethod

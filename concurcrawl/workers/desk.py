@@ -258,12 +258,6 @@ class Desk(asyncio.Protocol):
         """Tell whether a ticket was lent to us and is not done."""
         return any(outcome.ticket == ticket for outcome in self._open.values())
 
-    def user_agent(self, request: Request) -> str | bytes:
-        """Return what *request* calls us."""
-        assert self._crawler is not None
-        default: str = self._crawler.settings["USER_AGENT"]
-        return request.headers.get("User-Agent") or default
-
     # What the supervisor hears --------------------------------------------------
 
     def send(self, message: ToSupervisor) -> None:

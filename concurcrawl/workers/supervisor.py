@@ -369,6 +369,7 @@ class WorkersDownloader(UngovernedDownloader):
             case Left():
                 self._hear_left(worker, message)
             case SlowDown():
+                self._trouble(message.group)
                 self._scheduler.slow_down(message.group, message.delay_s)
 
     async def _answer(self, worker: Worker, ask: Ask) -> None:
@@ -389,13 +390,18 @@ class WorkersDownloader(UngovernedDownloader):
         worker.send(answer)
 
     def _hear_left(self, worker: Worker, left: Left) -> None:
-        if left.visit.status in (429, 503) and left.group not in self._troubled:
-            self._troubled.add(left.group)
-            self.pool.tell_all(Troubled(left.group))
+        if left.visit.status in (429, 503):
+            self._trouble(left.group)
         ticket = left.ticket
         if ticket is None:
             worker.guests[left.group] -= 1
         self._scheduler.turnstile.leave(left.group, ticket, left.visit)
+
+    def _trouble(self, group: str) -> None:
+        """Have all workers ask before each request to *group* from now on."""
+        if group not in self._troubled:
+            self._troubled.add(group)
+            self.pool.tell_all(Troubled(group))
 
     async def _fetch_robots(self, request: Request) -> tuple[bool, Response]:
         """Download a robots.txt, or wait for whoever downloads it already."""
