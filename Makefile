@@ -18,7 +18,7 @@ compare: setup ## run the spider in every mode and compare; options: ARGS="--wor
 	$(BIN)/concurcrawl compare $(ARGS)
 
 test: lint ## check format, types and all tests; options: ARGS="-k frontier"
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 lint: setup ## check format and types only
 	$(BIN)/ruff check .
