@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 from typing import TYPE_CHECKING
 
@@ -84,10 +85,12 @@ def test_a_feed_of_several_workers_is_one_valid_feed(
 ) -> None:
     feeds = [tmp_path / mode / f"feed.{extension}" for mode in ("plain", "parallel")]
     for feed, options in zip(feeds, ([], ["-s", "MODE=parallel"]), strict=True):
-        crawl("rules", site, feed.parent, "-O", str(feed), *options)
+        crawl("jars", site, feed.parent, "-O", str(feed), *options)
     plain, parallel = (feed.read_text(encoding="utf-8") for feed in feeds)
-    assert len(parallel) == len(plain) > 100
-    assert sorted(parallel) == sorted(plain)
+    # Items come in another order; head, tail and each item are the same.
+    assert len(plain) > 100
+    assert (parallel[:3], parallel[-3:]) == (plain[:3], plain[-3:])
+    assert sorted(re.split(r"[\n,]", parallel)) == sorted(re.split(r"[\n,]", plain))
 
 
 def test_log_lines_of_workers_are_in_the_one_log_with_the_worker_named(

@@ -56,10 +56,7 @@ class Rules(CrawlSpider):
         yield Page(response.url.split("/", 3)[-1], response.css("a::text").getall())
 
     def parse_quotes(self, response):
-        yield {
-            "quotes": len(response.css("div.quote")),
-            "depth": response.meta["depth"],
-        }
+        yield {"quotes": len(response.css("div.quote"))}
 
 
 class Login(Site):
