@@ -9,6 +9,7 @@ from scrapy.spiders import Spider
 from scrapy.utils.deprecate import method_is_overridden
 
 from concurcrawl import feeds, gate, jobdir, profile_middleware, timeline
+from concurcrawl.callers import scrapy_command
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, ConfigError
 from concurcrawl.modes import Mode, Plan, hindrance, plan, pool_threads
@@ -23,6 +24,9 @@ logger = logging.getLogger(__name__)
 #: What a mode means beats every other source: an add-on's own priority is below the
 #: project's, so a project with CONCURRENT_REQUESTS would make "serial" something else.
 _RANK = "cmdline"
+
+#: Commands that look at one response, here and now, whatever MODE a project has set.
+_LOOKING = {"bench", "check", "fetch", "parse", "shell", "view"}
 
 
 class Addon:
@@ -121,7 +125,7 @@ def chosen_mode(settings: BaseSettings) -> Mode | None:
 
 def _plan(settings: BaseSettings) -> Plan | None:
     mode = chosen_mode(settings)
-    if mode is None:
+    if mode is None or scrapy_command() in _LOOKING:
         return None
     name = "CONCURRENT_REQUESTS"
     value: Any = settings.get(name)

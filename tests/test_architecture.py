@@ -24,6 +24,7 @@ LAYERS = (
     "errors",
     "config",
     "modes",
+    "callers",
     "records",
     "stats",
     "timeline",

@@ -9,7 +9,8 @@ from rich.console import Console
 
 from concurcrawl.compare import options
 from concurcrawl.compare.report.terminal import progress_for, show
-from concurcrawl.compare.run import DOCUMENT, Comparison
+from concurcrawl.compare.publish import DOCUMENT, PAGE
+from concurcrawl.compare.run import Comparison
 from concurcrawl.compare.target import find
 from concurcrawl.errors import ConcurcrawlError, ConfigError
 from concurcrawl.files import prepare_folder
@@ -77,7 +78,10 @@ def run(args: argparse.Namespace) -> int:
     finally:
         signal.signal(signal.SIGTERM, previous)
     console.print(
-        f"\nRecords and figures: {wanted.out / DOCUMENT}", highlight=False, markup=False
+        f"\nReport: {wanted.out / PAGE}\nRecords and figures: {wanted.out / DOCUMENT}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
     )
     return int(any(_has_failed(outcome) for outcome in comparison.outcomes))
 

@@ -15,22 +15,23 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from concurcrawl.compare import process_tree
-from concurcrawl.compare.analyse import (
+from concurcrawl.compare.failure import held_back, why_failed
+from concurcrawl.compare.options import is_loopback
+from concurcrawl.compare.process_tree import Measurement
+from concurcrawl.compare.runs import (
     Run,
+    cpu_between,
     is_good,
     pages_of_records,
     timing,
-    why_failed,
 )
-from concurcrawl.compare.options import is_loopback
-from concurcrawl.compare.process_tree import Measurement
 from concurcrawl.compare.target import stays_here
 from concurcrawl.errors import ConcurcrawlError, ConfigError
 from concurcrawl.files import write_whole
 from concurcrawl.records import from_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from concurcrawl.compare.target import Target
@@ -60,6 +61,7 @@ class Crawl:
         settings: Beside those of the target.
         out: The folder of all results.
         folder: Where this crawl's files go, below ``out``.
+        level: What a sweep sets the mode's number to, or None.
         pages_dir: Where the spider saves pages. The same for every crawl of an
             experiment, so that a path in an item is no difference.
     """
@@ -72,6 +74,7 @@ class Crawl:
     out: Path
     folder: str
     pages_dir: Path
+    level: int | None = None
 
     @property
     def path(self) -> Path:
@@ -275,7 +278,19 @@ def _collected(crawl: Crawl, watched: _Watched, mirror: MirrorProcess | None) ->
         items=items,
         items_digest=digest,
         folder=crawl.folder,
+        steady_cpu_s=_steady_cpu_s(records, measured),
+        held_back=held_back(_begin_of(crawl.path / LOG)),
+        level=crawl.level,
     )
+
+
+def _steady_cpu_s(records: Sequence[Record], measured: Measurement) -> float | None:
+    if not records:
+        return None
+    begin_s = min(record.asked_s for record in records)
+    end_s = max(record.done_s for record in records)
+    steps = [(when_s, cpu_s) for when_s, cpu_s in measured.cpu_steps]
+    return cpu_between(steps, begin_s, end_s)
 
 
 def _take_pages(folder: Path) -> tuple[tuple[str, str], ...]:
@@ -314,6 +329,14 @@ def _with_sorted_keys(line: str) -> str:
         return json.dumps(json.loads(line), sort_keys=True)
     except ValueError:  # the crawl was killed while it wrote this line
         return line
+
+
+def _begin_of(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return file.read(_LOG_TAIL_BYTES).decode(errors="replace")
+    except FileNotFoundError:
+        return ""
 
 
 def _end_of(path: Path) -> str:

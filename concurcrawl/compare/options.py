@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 SPIDER = "countries"
 #: Country pages that the mirror has.
 MIRROR_PAGES = 233
+#: More threads or processes than this are a typing error.
+_MOST_AT_A_TIME = 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +67,7 @@ class Options:
     Attributes:
         modes: In the order of the table.
         rounds: Runs of each mode.
+        sweep: Numbers of threads, slots or workers to try in each mode; none: no sweep.
         out: Folder for the results.
         experiments: At least one.
         site: Address of a list page, or None for the mirror.
@@ -85,6 +88,7 @@ class Options:
     settings: tuple[str, ...]
     may_be_live: bool
     timeout_s: float
+    sweep: tuple[int, ...] = ()
 
     @property
     def uses_mirror(self) -> bool:
@@ -104,6 +108,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--pages", metavar="N", help="pages of each crawl")
     add("--latency", metavar="S", help="seconds the mirror lets each page wait")
     add("--rounds", metavar="N", default="1", help="runs of each mode (default: 1)")
+    add("--sweep", metavar="LIST", help="threads, slots or workers to try: 1,2,4,8,16")
     add("--out", metavar="DIR", default="compare", help="results (default: compare)")
     add("--site", metavar="URL", help="a list page to crawl instead of the mirror's")
     add("--spider", metavar="NAME", help="a spider of the project in this folder")
@@ -150,6 +155,7 @@ def read(args: argparse.Namespace) -> Options:
         settings=tuple(args.set),
         may_be_live=args.yes_live,
         timeout_s=_seconds("--timeout", args.timeout, above=0),
+        sweep=_levels(args.sweep),
     )
 
 
@@ -192,6 +198,16 @@ def _modes(value: str | None) -> tuple[Mode, ...]:
     if not set(names) <= set(Mode):
         raise ConfigError("--modes", value, f"a list of {', '.join(Mode)}")
     return tuple(dict.fromkeys(Mode(name) for name in names))
+
+
+def _levels(value: str | None) -> tuple[int, ...]:
+    if value is None:
+        return ()
+    names = [name.strip() for name in value.split(",")]
+    if not all(name.isdecimal() and 1 <= int(name) <= _MOST_AT_A_TIME for name in names):
+        limit = f"whole numbers from 1 to {_MOST_AT_A_TIME}, as 1,2,4,8"
+        raise ConfigError("--sweep", value, limit)
+    return tuple(sorted({int(name) for name in names}))
 
 
 def _experiments(args: argparse.Namespace) -> tuple[Experiment, ...]:

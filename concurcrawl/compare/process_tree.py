@@ -58,6 +58,8 @@ class Measurement:
         sampling_cpu_s: CPU time that this measurement cost.
         machine_cpu_s: CPU time that the whole machine spent meanwhile, or None where
             this process may not use all of the machine's CPUs.
+        cpu_steps: CPU time of the tree so far and when it was looked at, in seconds
+            since the epoch, from time to time.
     """
 
     started_s: float
@@ -70,6 +72,7 @@ class Measurement:
     strays: int
     sampling_cpu_s: float
     machine_cpu_s: float | None
+    cpu_steps: list[tuple[float, float]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -81,6 +84,7 @@ class _Samples:
     peak_pss_bytes: int | None = None
     peak_processes: int = 0
     due_s: float = 0.0
+    cpu_steps: list[tuple[float, float]] = field(default_factory=list)
 
     def take_if_due(self) -> float:
         """Look at the tree, but not too often; return the seconds to wait."""
@@ -102,6 +106,7 @@ class _Samples:
                 rss += process.memory_info().rss
                 pss += getattr(process.memory_full_info(), "pss", 0)
                 count += 1
+        self.cpu_steps.append((time.time(), sum(self.cpu_s.values())))
         self.peak_rss_bytes = max(self.peak_rss_bytes, rss)
         self.peak_processes = max(self.peak_processes, count)
         if pss:
@@ -192,6 +197,7 @@ def measure(command: list[str], log: str) -> Measurement:
         strays=strays,
         sampling_cpu_s=time.process_time() - own_cpu_s,
         machine_cpu_s=_machine_cpu_s() - machine_cpu_s if _is_ours() else None,
+        cpu_steps=samples.cpu_steps,
     )
 
 

@@ -9,8 +9,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from concurcrawl.compare.analyse import Run
     from concurcrawl.compare.options import Experiment
+    from concurcrawl.compare.runs import Run
 
 
 class Progress(Protocol):

@@ -2,29 +2,28 @@
 
 from __future__ import annotations
 
-import json
 import tempfile
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from concurcrawl.compare.analyse import conclude
 from concurcrawl.compare.crawl import Crawl, run_crawl
 from concurcrawl.compare.environment import environment
-from concurcrawl.compare.report.document import document
-from concurcrawl.files import write_whole
+from concurcrawl.compare.publish import publish, records_of, write_document
+from concurcrawl.compare.sweep import KNOBS
 from concurcrawl.modes import Mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from concurcrawl.compare.analyse import Outcome, Run
+    from concurcrawl.compare.analyse import Outcome
     from concurcrawl.compare.options import Experiment, Options
     from concurcrawl.compare.progress import Progress
+    from concurcrawl.compare.runs import Run
     from concurcrawl.compare.target import Target
     from concurcrawl.mirror.process import MirrorProcess
-
-DOCUMENT = "compare.json"
 
 #: A crawl of so few pages still loads everything that a crawl loads.
 _WARM_UP_PAGES = 5
@@ -59,9 +58,22 @@ class Comparison:
 
     @property
     def outcomes(self) -> tuple[Outcome, ...]:
-        """One for each experiment that was begun."""
+        """One for each experiment that was begun, without its explanation."""
         return tuple(
-            conclude(experiment, runs, self._target.slots)
+            conclude(experiment, runs, self._target.setup)
+            for experiment, runs in self._runs.items()
+        )
+
+    @property
+    def explained(self) -> tuple[Outcome, ...]:
+        """One for each experiment that was begun, with all that its records tell."""
+        return tuple(
+            conclude(
+                experiment,
+                runs,
+                self._target.setup,
+                records_of(self._options.out, runs),
+            )
             for experiment, runs in self._runs.items()
         )
 
@@ -81,18 +93,20 @@ class Comparison:
             self._runs[experiment] = []
             with self._progress:
                 self._experiment(experiment)
-            concluded(self.outcomes[-1])
+            concluded(self.explained[-1])
         self.write(complete=True)
 
     def write(self, *, complete: bool) -> None:
-        """Write ``compare.json``. Atomic.
+        """Write ``compare.json``, and at the end all reports. Each is written whole.
 
         Raises:
-            OSError: If it cannot be written.
+            OSError: If one cannot be written.
         """
-        values = document(self._environment, self.outcomes, complete=complete)
-        text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
-        write_whole(self._options.out, DOCUMENT, (text + "\n").encode())
+        out = self._options.out
+        if complete:
+            publish(out, self._environment, self.explained, complete=True)
+        else:  # while crawls are measured, no more than what must not be lost
+            write_document(out, self._environment, self.outcomes, complete=False)
 
     def _experiment(self, experiment: Experiment) -> None:
         modes = self._options.modes
@@ -107,12 +121,22 @@ class Comparison:
             )
             warm_up = next(mode for mode in _WARM_UP_ORDER if mode in modes)
             # In turn, so that a machine that gets slower does so for all modes.
-            turns = [(warm_up, 0)]
-            turns += [(mode, n) for n in range(1, rounds + 1) for mode in modes]
-            for mode, number in turns:
+            turns: list[tuple[Mode, int, int | None]] = [(warm_up, 0, None)]
+            turns += [(mode, n, None) for n in range(1, rounds + 1) for mode in modes]
+            turns += [
+                (mode, n, level)
+                for n in range(1, rounds + 1)
+                for level in self._options.sweep
+                for mode in modes
+                if mode in KNOBS
+            ]
+            for mode, number, level in turns:
                 self._progress.run_started(mode, number)
                 run = run_crawl(
-                    self._crawl(experiment, mode, number, pages_dir, mirror),
+                    replace(
+                        self._crawl(experiment, mode, number, pages_dir, mirror),
+                        **_at_level(experiment, mode, number, level),
+                    ),
                     mirror,
                     self._progress.run_advanced,
                 )
@@ -156,6 +180,19 @@ class Comparison:
             folder=f"{experiment.name}/{turn}",
             pages_dir=pages_dir,
         )
+
+
+def _at_level(
+    experiment: Experiment, mode: Mode, number: int, level: int | None
+) -> dict[str, Any]:
+    """Return what is different in a crawl of a sweep."""
+    if level is None:
+        return {}
+    return {
+        "level": level,
+        "settings": (f"{KNOBS[mode][0]}={level}",),
+        "folder": f"{experiment.name}/{mode}-at-{level}-{number}",
+    }
 
 
 def _mirror(experiment: Experiment) -> MirrorProcess:

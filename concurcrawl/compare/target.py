@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from concurcrawl.compare.options import SPIDER, is_loopback
-from concurcrawl.config import Config
+from concurcrawl.compare.setup import Setup
+from concurcrawl.config import Config, usable_cpus
 from concurcrawl.errors import ConfigError
 from concurcrawl.modes import plan
 
@@ -37,7 +38,7 @@ class Target:
         saves_pages: Whether the pages it got are files; else its records tell.
         may_be_live: Whether it may crawl another machine.
         timeout_s: How long one crawl may take.
-        slots: For each mode the requests it may have in flight; 0 means no limit.
+        setup: What the modes have to work with.
     """
 
     spider: str
@@ -47,7 +48,7 @@ class Target:
     saves_pages: bool
     may_be_live: bool
     timeout_s: float
-    slots: dict[str, int]
+    setup: Setup
 
 
 def find(options: Options) -> Target:
@@ -76,17 +77,19 @@ def find(options: Options) -> Target:
         saves_pages=options.spider in (None, SPIDER),
         may_be_live=options.may_be_live,
         timeout_s=options.timeout_s,
-        slots=_slots(options.modes, settings),
+        setup=_setup(options.modes, settings),
     )
 
 
-def _slots(modes: Sequence[Mode], settings: BaseSettings) -> dict[str, int]:
+def _setup(modes: Sequence[Mode], settings: BaseSettings) -> Setup:
     config = Config.from_settings(settings)
     requests = settings.getint("CONCURRENT_REQUESTS")
-    return {
-        mode.value: plan(mode, config, concurrent_requests=requests).in_flight
-        for mode in modes
-    }
+    plans = [plan(mode, config, concurrent_requests=requests) for mode in modes]
+    return Setup(
+        slots={planned.mode.value: planned.in_flight for planned in plans},
+        processes={planned.mode.value: len(planned.slots) for planned in plans},
+        cores=usable_cpus(),
+    )
 
 
 def _our_settings(pairs: Sequence[str]) -> BaseSettings:

@@ -29,6 +29,7 @@ from scrapy.utils.defer import deferred_from_coro
 from twisted.python.failure import Failure
 
 from concurcrawl import jobdir, stats
+from concurcrawl.callers import spider_arguments
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, NotShippableError, PoisonError
 from concurcrawl.frontier.limits import Visit
@@ -529,7 +530,7 @@ def _response(head: Head, request: Request | None) -> Response:
 def _crawl(crawler: Crawler) -> Crawl:
     """Describe *crawler* for its workers."""
     settings: dict[str, tuple[Any, int]] = {}
-    args, kwargs = _spider_arguments(crawler)
+    args, kwargs = spider_arguments(crawler)
     for name in crawler.settings:
         priority = crawler.settings.getpriority(name) or 0
         if priority > 0 and name not in _WORKER_SETTINGS:
@@ -541,21 +542,6 @@ def _crawl(crawler: Crawler) -> Crawl:
     settings |= {name: (value, rank) for name, value in _WORKER_SETTINGS.items()}
     addons = tuple(crawler.settings.getdict("ADDONS"))
     return Crawl(crawler.spidercls, settings, addons, args, kwargs)
-
-
-def _spider_arguments(crawler: Crawler) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Return what *crawler* made its spider with.
-
-    Nobody keeps them, but while a crawler starts, ``Crawler.crawl(*args, **kwargs)`` or
-    its asynchronous twin is among our callers.
-    """
-    frame: FrameType | None = sys._getframe()
-    while frame is not None:
-        names = frame.f_locals
-        if names.get("self") is crawler and {"args", "kwargs"} <= names.keys():
-            return names["args"], names["kwargs"]
-        frame = frame.f_back
-    return (), {}
 
 
 def _import_path(spidercls: type[Spider]) -> tuple[str, ...]:

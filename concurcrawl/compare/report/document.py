@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from concurcrawl.compare.analyse import Outcome, Run
+    from concurcrawl.compare.analyse import Outcome
+    from concurcrawl.compare.runs import Run
+    from concurcrawl.compare.sweep import Curve
 
 
 def document(
@@ -46,8 +48,26 @@ def _experiment(outcome: Outcome) -> dict[str, Any]:
         "verdict": list(outcome.verdict),
         "warnings": list(outcome.warnings),
         "modes": [asdict(row) for row in outcome.rows],
+        "setup": asdict(outcome.setup),
+        "cost": asdict(outcome.cost) if outcome.cost else None,
+        "predictions": _each(outcome.predictions),
+        "phases": _each(outcome.phases),
+        "karp_flatt": outcome.karp_flatt,
+        "sweep": [_curve(curve) for curve in outcome.curves],
         "runs": [{"experiment": name, **_run(run)} for run in outcome.runs],
     }
+
+
+def _each(found: Mapping[str, Any]) -> dict[str, Any]:
+    return {mode: asdict(value) for mode, value in found.items()}
+
+
+def _curve(curve: Curve) -> dict[str, Any]:
+    values = asdict(curve)
+    values["points"] = [
+        {"level": level, **asdict(rate)} for level, rate in curve.points
+    ]
+    return values
 
 
 def _run(run: Run) -> dict[str, Any]:

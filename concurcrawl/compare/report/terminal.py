@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 
     from rich.console import Console, JustifyMethod, RenderableType
 
-    from concurcrawl.compare.analyse import ModeFigures, Outcome, Run
+    from concurcrawl.compare.analyse import Outcome
+    from concurcrawl.compare.figures import ModeFigures
     from concurcrawl.compare.options import Experiment
+    from concurcrawl.compare.runs import Run
 
 #: Narrower than this, the table is broken into two.
 _WIDE_COLUMNS = 134
@@ -189,7 +191,8 @@ class PlainProgress:
 
     def run_ended(self, run: Run) -> None:
         """See :class:`Progress`."""
-        turn = f"  {run.mode:<10} {run.round}/{self._rounds}  "
+        level = "" if run.level is None else f"at {run.level}  "
+        turn = f"  {run.mode:<10} {run.round}/{self._rounds}  {level}"
         if run.status == "failed":
             self._say(f"{turn}failed: {run.reason}")
             return
