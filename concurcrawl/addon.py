@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Self
 from scrapy.spiders import Spider
 from scrapy.utils.deprecate import method_is_overridden
 
-from concurcrawl import feeds, gate, jobdir, profile_middleware, timeline
+from concurcrawl import feeds, gate, jobdir, meta_refresh, profile_middleware, timeline
 from concurcrawl.callers import scrapy_command
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, ConfigError
 from concurcrawl.modes import Mode, Plan, hindrance, plan, pool_threads
 from concurcrawl.politeness import PER_GROUP, Politeness
+from concurcrawl.workers.interrupts import end_cleanly_with_terminal
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -24,6 +25,9 @@ logger = logging.getLogger(__name__)
 #: What a mode means beats every other source: an add-on's own priority is below the
 #: project's, so a project with CONCURRENT_REQUESTS would make "serial" something else.
 _RANK = "cmdline"
+
+#: In the place of Scrapy's default, 100: it starts so many tasks for each response.
+_CONCURRENT_ITEMS = 16
 
 #: Commands that look at one response, here and now, whatever MODE a project has set.
 _LOOKING = {"bench", "check", "fetch", "parse", "shell", "view"}
@@ -59,6 +63,7 @@ class Addon:
         except ConfigError as error:
             raise SystemExit(str(error)) from None
         _size_pool(settings, planned)
+        end_cleanly_with_terminal()
         if planned.is_supervised:
             from concurcrawl.workers import launch  # pulls in multiprocess
 
@@ -96,6 +101,10 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
         merged = {**settings.getdict(name), **value} if is_dict else value
         settings.set(name, merged, _RANK)
     settings.set("CONCURCRAWL_SLOTS", list(planned.slots), _RANK)
+    settings.set(gate.AHEAD, planned.ahead, _RANK)
+    meta_refresh.enable(settings, _RANK)
+    if not settings.getpriority("CONCURRENT_ITEMS"):
+        settings.set("CONCURRENT_ITEMS", _CONCURRENT_ITEMS, _RANK)
     profile_middleware.enable(settings, _RANK)
     gate.put_before_handlers(settings, _RANK)
     # Its rule is the gate's, which hears of the answers that all workers get.

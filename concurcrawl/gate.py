@@ -41,6 +41,12 @@ if TYPE_CHECKING:
 INNER = "CONCURCRAWL_INNER_HANDLERS"
 
 
+#: Setting with how many requests a process prepares beyond those in flight: they wait
+#: at the gate, so that one starts at once when another ends, before Scrapy has dealt
+#: with that one's response.
+AHEAD = "CONCURCRAWL_AHEAD"
+
+
 class Gate(Protocol):
     """Where a handler asks. A scheduler has one, as its attribute ``gate``."""
 
@@ -135,6 +141,8 @@ class UngovernedDownloader(Downloader):
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
+        if self.total_concurrency:
+            self.total_concurrency += crawler.settings.getint(AHEAD)
         self.per_slot_settings = _SameForAll(
             {"concurrency": 1 << 30, "delay": 0.0, "jitter": 0.0}
         )
@@ -217,6 +225,16 @@ class Turnstile:
         self._frontier.leave(group, ticket, visit)
         self.pump_all()
         self._on_room()
+
+    def withdraw(self, tickets: set[int]) -> None:
+        """Take the requests with *tickets* out of their queues: nobody wants them now.
+
+        For who waits for one it is cancelled.
+        """
+        for queue in self._queues.values():
+            for place in [place for place in queue if place.ticket in tickets]:
+                queue.remove(place)
+                place.admitted.cancel()
 
     def pump_all(self) -> None:
         """Ask again for all that wait: something has ended."""

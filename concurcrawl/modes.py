@@ -52,6 +52,15 @@ class Plan:
     settings: dict[str, Any] = field(default_factory=dict)
 
     @property
+    def ahead(self) -> int:
+        """Requests that each process prepares beyond those in flight.
+
+        None where one at a time is what the mode means.
+        """
+        is_many = self.mode not in (Mode.SERIAL, Mode.PARALLEL)
+        return max(1, max(self.slots) // 4) if is_many else 0
+
+    @property
     def in_flight(self) -> int:
         """Requests in flight over all processes; 0 means no limit."""
         return 0 if 0 in self.slots else sum(self.slots)

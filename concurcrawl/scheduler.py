@@ -21,6 +21,7 @@ from concurcrawl.gate import Turnstile, is_robots, robots_agent, slot_of
 from concurcrawl.politeness import Politeness, delay_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import TextIO
 
     from scrapy import Request, Spider
@@ -51,7 +52,7 @@ class FrontierScheduler(BaseScheduler):
         self._frontier: Frontier = SqliteFrontier(
             self.politeness.limits_of,
             path=self._frontier_path(),
-            asks=self._asks,
+            asks=self._asks(),
             total=crawler.settings.getint("CONCURRENT_REQUESTS"),
             newest_first="Fifo" not in str(crawler.settings["SCHEDULER_MEMORY_QUEUE"]),
         )
@@ -123,9 +124,9 @@ class FrontierScheduler(BaseScheduler):
 
     # What the supervisor's scheduler does otherwise -----------------------------
 
-    def _asks(self, group: str) -> bool:
-        """Tell whether requests of *group* come to the gate here, all of them."""
-        return True
+    def _asks(self) -> Callable[[str], bool] | None:
+        """Return how to tell whose requests come to the gate here; None: all do."""
+        return None
 
     def _frontier_path(self) -> str:
         return ":memory:"

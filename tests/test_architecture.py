@@ -39,6 +39,7 @@ LAYERS = (
     "politeness",
     "wikimedia",
     "profile_middleware",
+    "meta_refresh",
     "jobdir",
     "feeds",
     "gate",

@@ -189,7 +189,7 @@ class Gates:
         self,
         limits_of: Callable[[str], Limits],
         total: int,
-        asks: Callable[[str], bool],
+        asks: Callable[[str], bool] | None,
         uniform: Callable[[float, float], float],
     ) -> None:
         """Open all gates.
@@ -198,12 +198,14 @@ class Gates:
             limits_of: Returns the limits of a group.
             total: Requests at a time over all groups; 0 means no limit.
             asks: Tells whether requests of a group are admitted one by one. Those of
-                other groups are taken for in flight as soon as they are lent.
+                other groups are taken for in flight as soon as they are lent, and
+                whoever has them keeps its share of the total. None: all are.
             uniform: ``random.uniform`` or what stands for it.
         """
         self._limits_of = limits_of
         self._total = total
-        self._asks = asks
+        self._asks = asks or (lambda _: True)
+        self._sees_all = asks is None
         self._uniform = uniform
         self._gates: dict[str, Gate] = {}
         self._lent: dict[int, str] = {}  # tickets on their way to a site, not yet there
@@ -267,8 +269,8 @@ class Gates:
             infinity if something must end first.
         """
         gate = self[group]
-        is_extra = ticket is None and not is_errand
-        if not gate.has_room() or (is_extra and not self._has_total()):
+        counts = self._sees_all if ticket is not None else not is_errand
+        if not gate.has_room() or (counts and not self._has_total()):
             return math.inf
         wait_s = gate.next_start_s() - now_s
         if wait_s > 0:

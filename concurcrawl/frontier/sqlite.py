@@ -61,7 +61,7 @@ class SqliteFrontier(Frontier):
         *,
         path: str = ":memory:",
         total: int = 0,
-        asks: Callable[[str], bool] = lambda _: True,
+        asks: Callable[[str], bool] | None = None,
         newest_first: bool = True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -72,7 +72,7 @@ class SqliteFrontier(Frontier):
             path: The file, which nobody else has open. By default it is empty and in
                 memory.
             total: Requests at a time over all groups; 0 means no limit.
-            asks: Tells whether requests of a group are admitted one by one.
+            asks: Tells whether requests of a group are admitted one by one; None: all.
             newest_first: Whether the newest request of a priority leaves first, as
                 with Scrapy's default queues. Start requests leave oldest first.
             clock: Seconds, for delays.

@@ -1,8 +1,9 @@
-"""What the processes behind a supervisor do when they are told to end: nothing."""
+"""What the processes of a crawl do when they are told to end."""
 
 from __future__ import annotations
 
 import signal
+import threading
 
 
 def leave_signals_to_supervisor() -> None:
@@ -11,3 +12,21 @@ def leave_signals_to_supervisor() -> None:
         if hasattr(signal, name):
             # Not SIG_IGN: what a callback starts (a browser, say) would inherit it.
             signal.signal(getattr(signal, name), lambda *_: None)
+
+
+def end_cleanly_with_terminal() -> None:
+    """Take the end of the terminal as a SIGTERM, whatever that does then.
+
+    Who ignores it (``nohup``) or has a use of its own for it keeps that.
+    """
+    number = getattr(signal, "SIGHUP", None)
+    if number is None or threading.current_thread() is not threading.main_thread():
+        return
+    if signal.getsignal(number) is signal.SIG_DFL:
+        signal.signal(number, _terminate_once)
+
+
+def _terminate_once(number: int, _: object) -> None:
+    # A shell and the kernel both send one, and a second SIGTERM would be "now".
+    signal.signal(number, lambda *_: None)
+    signal.raise_signal(signal.SIGTERM)

@@ -13,6 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import pickle
+import sqlite3
 from typing import TYPE_CHECKING, Any
 
 from scrapy import Request, signals
@@ -59,16 +60,19 @@ class Journal:
         self._frontier = frontier
         self.is_kept = jobdir is not None
         self._is_resumed = jobdir is not None and jobdir.is_resumed
-        self._processed: list[int] = []
+        self._processed: set[int] = set()
+        self._is_closed = False
         self._started = 0  # outputs of start() that were taken, this one included
         self._timer: asyncio.Task[None] | None = None
         self.is_replaying = False
-        self.process: Callable[[bytes, Head | None], Awaitable[None]] = _cannot_process
+        self.process: Callable[[bytes, Head | None, int], Awaitable[None]] = (
+            _cannot_process
+        )
         self.encode: Callable[[object], bytes] = pickle.dumps
         self.on_failure: Callable[[Exception], None] = _raise
         if not self.is_kept:
             return
-        self._ledger = Ledger(crawler)
+        self._ledger = Ledger(crawler, self._take_notes)
         if self._is_resumed:
             self._ledger.resume(frontier.notes())
         assert crawler.spider is not None
@@ -100,7 +104,7 @@ class Journal:
 
     def processed(self, numbers: Sequence[int]) -> None:
         """Note that pipelines and feeds have had these items."""
-        self._processed += numbers
+        self._processed.update(numbers)
 
     def start_notes(self) -> dict[str, str]:
         """Return what to remember with a start request."""
@@ -110,25 +114,37 @@ class Journal:
         """Make the feeds safe for the last time."""
         if self._timer is not None:
             self._timer.cancel()
-        if self.is_kept:
+        if not self.is_kept:
+            return
+        try:
             self._make_safe()
+        except (OSError, sqlite3.Error) as error:
+            self.on_failure(error)
+        self._is_closed = True
 
     async def _make_safe_now_and_then(self) -> None:
         while True:
             await asyncio.sleep(_INTERVAL_S)
             try:
                 self._make_safe()
-            except Exception as error:  # noqa: BLE001 - whatever it is, the crawl must end
+            except (OSError, sqlite3.Error) as error:
                 self.on_failure(error)
                 return
 
     def _make_safe(self) -> None:
-        if not self._processed:
-            return
+        # Also those on whose account others are still busy: they are in the feeds.
+        done = self._processed | self._ledger.written
         # In this order: a note must not promise what the disk does not have.
         notes = self._ledger.make_safe()
-        self._frontier.deliver(self._processed, notes)
+        if not done:
+            return
+        self._frontier.deliver(sorted(done), notes)
         self._processed.clear()
+        self._ledger.written.clear()
+
+    def _take_notes(self, notes: dict[str, str]) -> None:
+        if not self._is_closed:  # an empty feed is opened last of all, to be there
+            self._frontier.keep([], notes)
 
     def _replay_soon(self) -> None:
         asyncio.ensure_future(self._replay())  # noqa: RUF006 - the engine outlives it
@@ -136,8 +152,8 @@ class Journal:
     async def _replay(self) -> None:
         for number, kept in self._frontier.items():
             payload, head = pickle.loads(kept)  # noqa: S301 - our own file
-            await self.process(payload, head)
-            self._processed.append(number)
+            await self.process(payload, head, number)
+            self._processed.add(number)
         self.is_replaying = False
 
     async def _go_on_starting(self) -> AsyncIterator[Any]:
@@ -153,17 +169,27 @@ class Journal:
             if isinstance(output, Request):
                 yield output
                 # It may have come to nothing: a duplicate, or dropped on its way.
-                self._frontier.keep([], self.start_notes())
+                if self._keep((), self.start_notes()) is None:
+                    return
             else:
                 payload = self.encode(output)
-                kept = [self.entry(payload, None)]
-                numbers = self._frontier.keep(kept, self.start_notes())
-                await self.process(payload, None)
-                self.processed(numbers)
-        self._frontier.keep([], {_START: _ALL})
+                kept = self._keep([self.entry(payload, None)], self.start_notes())
+                if kept is None:
+                    return
+                await self.process(payload, None, *kept)
+                self.processed(kept)
+        self._keep((), {_START: _ALL})
+
+    def _keep(self, items: Sequence[bytes], notes: dict[str, str]) -> list[int] | None:
+        """Keep *items* and return their numbers; None if that ended the crawl."""
+        try:
+            return self._frontier.keep(items, notes)
+        except sqlite3.Error as error:
+            self.on_failure(error)
+            return None
 
 
-async def _cannot_process(_payload: bytes, _head: Head | None) -> None:
+async def _cannot_process(_payload: bytes, _head: Head | None, _number: int) -> None:
     raise RuntimeError("the journal was opened before the pipelines")
 
 

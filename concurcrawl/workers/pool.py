@@ -138,6 +138,7 @@ class WorkerPool:
     def __init__(
         self,
         slots: Sequence[int],
+        ahead: int,
         crawl: bytes,
         sys_path: tuple[str, ...],
         tolerance: Tolerance,
@@ -147,11 +148,13 @@ class WorkerPool:
 
         Args:
             slots: Requests in flight for each worker.
+            ahead: Requests that each is lent besides, while plenty wait.
             crawl: The encoded :class:`~concurcrawl.workers.wire.Crawl`.
             sys_path: Where workers import from.
             tolerance: How much dying is borne.
             on_news: Told of all that workers say, before leases are answered.
         """
+        self._ahead = ahead
         self._crawl = crawl
         self._sys_path = sys_path
         self._tolerance = tolerance
@@ -306,7 +309,8 @@ class WorkerPool:
     def _room(self, worker: Worker, waiting: int) -> int:
         if any(held.deaths for held in worker.held.values()):
             return 0
-        ahead = 1 if waiting >= 2 * len(self.workers) else 0
+        is_plenty = waiting > (1 + self._ahead) * len(self.workers)
+        ahead = self._ahead if is_plenty else 0
         return (worker.slots or _UNLIMITED) + ahead - len(worker.held)
 
     def _fail(self, held: Iterable[Held], error: Exception) -> None:

@@ -15,6 +15,7 @@ import logging
 import sqlite3
 import sys
 from dataclasses import dataclass
+from itertools import starmap, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,8 +33,9 @@ from concurcrawl import jobdir, stats
 from concurcrawl.callers import spider_arguments
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, NotShippableError, PoisonError
+from concurcrawl.feeds import item_at_hand
 from concurcrawl.frontier.limits import Visit
-from concurcrawl.gate import UngovernedDownloader
+from concurcrawl.gate import AHEAD, UngovernedDownloader
 from concurcrawl.scheduler import FrontierScheduler, wake
 from concurcrawl.workers.cookies import SharedCookies
 from concurcrawl.workers.journal import Journal, is_start
@@ -56,8 +58,7 @@ from concurcrawl.workers.wire import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-    from types import FrameType
+    from collections.abc import Callable, Iterable, Sequence
 
     from scrapy import Request, Spider
     from scrapy.crawler import Crawler
@@ -72,6 +73,7 @@ logger = logging.getLogger(__name__)
 #: What a worker must not do, because the supervisor does it for all.
 _WORKER_SETTINGS: dict[str, Any] = {
     "ADDONS": {},
+    "CONCURRENT_ITEMS": 1,  # items only leave; Scrapy starts so many tasks a response
     "DOWNLOADER": "concurcrawl.gate.UngovernedDownloader",
     "EXTENSIONS": {},
     "EXTENSIONS_BASE": {},
@@ -155,6 +157,9 @@ class SupervisorScheduler(FrontierScheduler):
             logger.error("%s", error)  # noqa: TRY400 - its sentence says it all
             self._stats.inc_value("concurcrawl/not_shippable")
             return False
+        except sqlite3.Error as error:
+            self._downloader.fail(error)
+            return False
         product = self._arriving[1]
         key = None if self._own_filter is not None else product.key or None
         entry = self._entry(request, product.payload, key)
@@ -164,6 +169,14 @@ class SupervisorScheduler(FrontierScheduler):
         self._batch.entries.append(entry)
         self._batch.requests.append(request)
         return True
+
+    def next_request(self) -> Request | None:
+        """See :class:`BaseScheduler`."""
+        try:
+            return super().next_request()
+        except sqlite3.Error as error:
+            self._downloader.fail(error)
+            return None
 
     def has_pending_requests(self) -> bool:
         """See :class:`BaseScheduler`."""
@@ -211,8 +224,9 @@ class SupervisorScheduler(FrontierScheduler):
         """Keep at least *delay_s* between two starts in *group*."""
         self._frontier.slow_down(group, delay_s)
 
-    def start_over(self, tickets: Iterable[int]) -> None:
+    def start_over(self, tickets: Sequence[int]) -> None:
         """Take *tickets* for lent anew: the worker that had them is gone."""
+        self.turnstile.withdraw(set(tickets))
         for ticket in tickets:
             self._frontier.start_over(ticket)
         self.turnstile.pump_all()
@@ -225,8 +239,8 @@ class SupervisorScheduler(FrontierScheduler):
         """Let go of *request*, whose lease is complete."""
         self._leases.pop(request, None)
 
-    def _asks(self, group: str) -> bool:
-        return self.politeness.needs_asking(group)
+    def _asks(self) -> Callable[[str], bool] | None:
+        return self.politeness.needs_asking
 
     def _frontier_path(self) -> str:
         if self._jobdir is None:
@@ -268,6 +282,7 @@ class WorkersDownloader(UngovernedDownloader):
         self._has_failed = False
         self.pool = WorkerPool(
             [int(share) for share in crawler.settings.getlist("CONCURCRAWL_SLOTS")],
+            max(1, crawler.settings.getint(AHEAD)),
             Codec().encode(_crawl(crawler)),
             _import_path(crawler.spidercls),
             Tolerance(deaths=config.max_attempts, restarts=config.max_restarts),
@@ -291,7 +306,7 @@ class WorkersDownloader(UngovernedDownloader):
         journal = self._scheduler.journal
         journal.process = self._process_kept
         journal.encode = self._codec.encode
-        journal.on_failure = self._fail
+        journal.on_failure = self.fail
         await self.pool.connect()
 
     def needs_backout(self) -> bool:
@@ -330,7 +345,7 @@ class WorkersDownloader(UngovernedDownloader):
             self._set_aside(request, lease, error)
         except (OSError, sqlite3.Error) as error:
             # Nothing of it was applied: it is done again when the crawl is resumed.
-            self._fail(error)
+            self.fail(error)
         except ConcurcrawlError:
             scheduler.give_back(request)
         finally:
@@ -347,7 +362,7 @@ class WorkersDownloader(UngovernedDownloader):
         self._scheduler.complete(lease, ())
         self._scheduler.forget(request)
 
-    def _fail(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
         """End the crawl: what came of a request could not be kept."""
         if not self._has_failed:
             self._has_failed = True
@@ -378,8 +393,10 @@ class WorkersDownloader(UngovernedDownloader):
             match ask.question:
                 case Enter(group, ticket):
                     await self._scheduler.turnstile.enter(group, ticket)
-                    if worker.is_gone:  # it died while it waited in line
-                        self._scheduler.turnstile.leave(group, ticket, Visit())
+                    if ticket is None and worker.is_gone:
+                        # It died while it waited in line. One with a ticket has been
+                        # started over and may be there by now for another worker.
+                        self._scheduler.turnstile.leave(group, None, Visit())
                     elif ticket is None:
                         worker.guests[group] += 1
                     answer = Answer(ask.number)
@@ -388,7 +405,8 @@ class WorkersDownloader(UngovernedDownloader):
                     answer = Answer(ask.number, self._codec.encode(found))
         except Exception as error:  # noqa: BLE001 - it is the asker's to handle
             answer = Answer(ask.number, error=error)
-        worker.send(answer)
+        if not worker.is_gone:
+            worker.send(answer)
 
     def _hear_left(self, worker: Worker, left: Left) -> None:
         if left.visit.status in (429, 503):
@@ -432,7 +450,13 @@ class WorkersDownloader(UngovernedDownloader):
             self._cookies.apply(outcome.cookies)
             self.pool.tell_all(SetCookies(tuple(outcome.cookies)), but=worker)
         if outcome.ticket is None:
-            asyncio.ensure_future(self._apply(outcome, None))  # noqa: RUF006 - the engine outlives it
+            asyncio.ensure_future(self._apply_leaseless(outcome))  # noqa: RUF006 - the engine outlives it
+
+    async def _apply_leaseless(self, outcome: Outcome) -> None:
+        try:
+            await self._apply(outcome, None)
+        except (OSError, sqlite3.Error) as error:
+            self.fail(error)
 
     async def _apply(self, outcome: Outcome, request: Request | None) -> None:
         """Make what a worker did true here."""
@@ -454,7 +478,7 @@ class WorkersDownloader(UngovernedDownloader):
         numbers = scheduler.complete(lease, made, kept)
         scheduler.write(outcome.record)
         page = None if outcome.page is None else responses[outcome.page]
-        await self._process([item.payload for item in items], page)
+        await self._process([item.payload for item in items], page, numbers)
         journal.processed(numbers)
 
     def _replay(
@@ -469,28 +493,38 @@ class WorkersDownloader(UngovernedDownloader):
             about["response"] = None if event.head is None else responses[event.head]
         self.crawler.signals.send_catch_log(getattr(signals, event.signal), **about)
 
-    async def _process(self, items: list[bytes], response: Response | None) -> None:
-        """Send *items* through the pipelines, several at a time, as Scrapy does."""
+    async def _process(
+        self, items: list[bytes], response: Response | None, numbers: Sequence[int]
+    ) -> None:
+        """Send *items* through the pipelines, several at a time, as Scrapy does.
+
+        Args:
+            items: They, encoded.
+            response: What they came of.
+            numbers: Theirs in the journal; none if it is not kept.
+        """
         room = asyncio.Semaphore(self._max_items)
 
-        async def process(payload: bytes) -> None:
+        async def process(payload: bytes, number: int | None) -> None:
             async with room:
+                item_at_hand.set(number)
                 await self.crawler.engine.scraper.start_itemproc_async(
                     self._codec.decode(payload), response=response
                 )
 
         self._items_at_work += len(items)
         try:
-            if len(items) == 1:
-                await process(items[0])
-            else:
-                await asyncio.gather(*(process(payload) for payload in items))
+            # Each in a task of its own, for the sake of its context.
+            await asyncio.gather(*starmap(process, zip_longest(items, numbers)))
         finally:
             self._items_at_work -= len(items)
 
-    async def _process_kept(self, payload: bytes, head: Head | None) -> None:
+    async def _process_kept(
+        self, payload: bytes, head: Head | None, number: int
+    ) -> None:
         """Send an item through the pipelines that comes of no request of this crawl."""
-        await self._process([payload], None if head is None else _response(head, None))
+        response = None if head is None else _response(head, None)
+        await self._process([payload], response, [number])
 
     def _close_spider(self, reason: str) -> None:
         asyncio.ensure_future(  # noqa: RUF006 - the engine outlives it
