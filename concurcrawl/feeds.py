@@ -10,7 +10,9 @@ This holds for formats in which an item is a line: JSON lines and CSV.
 from __future__ import annotations
 
 import csv
+import io
 import os
+from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 from weakref import WeakKeyDictionary
@@ -19,7 +21,7 @@ from scrapy.exporters import CsvItemExporter
 from scrapy.extensions.feedexport import FileFeedStorage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from scrapy import Spider
     from scrapy.crawler import Crawler
@@ -28,14 +30,35 @@ if TYPE_CHECKING:
 #: Prefix of the notes with the length of a feed's file.
 _NOTE = "feed:"
 
+#: The number of the item that goes through pipelines and feeds in this context.
+item_at_hand: ContextVar[int | None] = ContextVar("item_at_hand", default=None)
+
 _ledgers: WeakKeyDictionary[Crawler, Ledger] = WeakKeyDictionary()
 
 
 class Ledger:
-    """Knows the files of a crawl's feeds and how long each is."""
+    """Knows the files of a crawl's feeds, how long each is, and which items it has.
 
-    def __init__(self, crawler: Crawler) -> None:
+    Invariant: between two steps of the event loop, an item is in ``written`` if any
+    feed has it, and then each feed that takes it has it.
+
+    Attributes:
+        written: Numbers of the items that went into a feed since this was emptied.
+    """
+
+    def __init__(
+        self, crawler: Crawler, take_notes: Callable[[dict[str, str]], object]
+    ) -> None:
+        """Keep the ledger of *crawler*.
+
+        Args:
+            crawler: It.
+            take_notes: Called with notes that must be known before a feed is written.
+        """
         _ledgers[crawler] = self
+        self._take_notes = take_notes
+        self.written: set[int] = set()
+        self._error: OSError | None = None
         self._files: dict[str, IO[bytes]] = {}
         self._lengths: dict[str, int] = {}
 
@@ -55,8 +78,12 @@ class Ledger:
     def open(self, path: Path, mode: str) -> IO[bytes]:
         """Open a feed: at its end if it is continued, else in *mode*."""
         key = str(path.absolute())
-        file: IO[bytes] = path.open("ab" if key in self._lengths else mode)
-        file.seek(0, os.SEEK_END)
+        raw = io.FileIO(str(path), "ab" if key in self._lengths else mode)
+        file = _FeedFile(raw, self)
+        length = file.seek(0, os.SEEK_END)
+        if key not in self._lengths:
+            # What it had before is no item of ours, also if we are killed from now on.
+            self._take_notes({_NOTE + key: str(length)})
         self._files[key] = file
         return file
 
@@ -69,8 +96,11 @@ class Ledger:
         """Write all feeds to disk and return the notes to take.
 
         Raises:
-            OSError: If that fails, as on a full disk.
+            OSError: If that fails, as on a full disk, or if an item could not be
+                written before.
         """
+        if self._error is not None:
+            raise self._error
         notes = {}
         for key, file in list(self._files.items()):
             if file.closed:
@@ -79,6 +109,34 @@ class Ledger:
             os.fsync(file.fileno())
             notes[_NOTE + key] = str(file.tell())
         return notes
+
+    def wrote(self) -> None:
+        """Note that the item at hand went into a feed."""
+        number = item_at_hand.get()
+        if number is not None:
+            self.written.add(number)
+
+    def fail(self, error: OSError) -> None:
+        """Note that an item is in no feed, or in a part of them, or torn."""
+        self._error = error
+
+
+class _FeedFile(io.BufferedWriter):
+    """A feed's file, which tells its ledger what was written."""
+
+    def __init__(self, raw: io.FileIO, ledger: Ledger) -> None:
+        super().__init__(raw)
+        self._ledger = ledger
+
+    def write(self, data: Any) -> int:
+        """See :class:`io.BufferedWriter`."""
+        try:
+            written = super().write(data)
+        except OSError as error:
+            self._ledger.fail(error)  # exporters' errors are only logged
+            raise
+        self._ledger.wrote()
+        return written
 
 
 def enable(settings: BaseSettings, rank: str) -> None:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 FRONTIER = "concurcrawl.sqlite"
 _LOCK = "concurcrawl.lock"
 
+#: What Scrapy's own extension keeps of a spider.
+_STATE = "spider.state"
+
 #: The note with the name of the spider that the folder belongs to.
 SPIDER = "spider"
 
@@ -39,6 +42,7 @@ class JobDir:
         self._folder = Path(path)
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._refuse_scrapys(path)
             self._lock = _locked(self._folder / _LOCK)
         except BlockingIOError:
             raise JobDirError(
@@ -65,25 +69,31 @@ class JobDir:
 
     def close(self) -> None:
         """Let others have it."""
+        with contextlib.suppress(OSError):  # Scrapy has written none
+            (self._folder / _STATE).chmod(0o600)
         self._lock.close()
+
+    def _refuse_scrapys(self, path: str) -> None:
+        has_ours = (self._folder / FRONTIER).exists()
+        if (self._folder / "requests.queue").exists() and not has_ours:
+            raise JobDirError(
+                path,
+                "Scrapy's own scheduler began this crawl; resume it without MODE, or "
+                "use another folder",
+            )
 
     def _check(self, path: str, spider: str) -> bool:
         """Return whether there is a crawl to resume."""
         file = self._folder / FRONTIER
         if not file.exists():
-            if (self._folder / "requests.queue").exists():
-                raise JobDirError(
-                    path,
-                    "Scrapy's own scheduler began this crawl; resume it without MODE, "
-                    "or use another folder",
-                )
             return False
         try:
             owner = _owner(file)
         except sqlite3.DatabaseError as error:
+            reason = str(error).partition("\n")[0]
             raise JobDirError(
                 path,
-                f"{FRONTIER} in it is damaged ({error}); restore it from a copy, or "
+                f"{FRONTIER} in it is damaged ({reason}); restore it from a copy, or "
                 "remove the folder to begin anew",
             ) from None
         if owner not in (None, spider):
@@ -131,7 +141,11 @@ def _locked(path: Path) -> IO[bytes]:
 def _owner(file: Path) -> str | None:
     if file.stat().st_size == 0:
         return None
-    uri = f"{file.absolute().as_uri()}?mode=rw"
+    # Without a log there is nothing to read but the file, and no need to leave a log
+    # beside it. With one, its index (-shm) is all that reading may write.
+    log = file.with_name(f"{file.name}-wal")
+    how = "mode=ro" if log.exists() else "immutable=1"
+    uri = f"{file.absolute().as_uri()}?{how}"
     with contextlib.closing(sqlite3.connect(uri, uri=True)) as db:
         (verdict,) = db.execute("PRAGMA quick_check(1)").fetchone()
         if verdict != "ok":
