@@ -86,7 +86,7 @@ def slot_of(request: Request) -> str | None:
     """
     slot: str | None = request.meta.get("download_slot")
     earlier = request.meta.get("redirect_urls", ())
-    return None if slot in map(host_of, earlier) else slot
+    return None if slot in {host_of(url) for url in earlier} else slot
 
 
 class GatedHandler(BaseDownloadHandler):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+from tldextract import TLDExtract
 
 from tests.servers.process import serving
 
@@ -19,7 +20,17 @@ settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
-def site() -> Iterator[str]:
+def _known_suffixes() -> None:
+    """Have the list of public suffixes at hand.
+
+    The first crawl with cookies of a fresh environment looks for it on the Internet and
+    warns if it is not there; then it has a copy.
+    """
+    TLDExtract(include_psl_private_domains=True)("a.example")  # as Scrapy makes it
+
+
+@pytest.fixture(scope="session")
+def site(_known_suffixes: None) -> Iterator[str]:
     """The URL of the site that the test project's spiders crawl."""
     with serving("tests.site.server") as url:
         yield url

@@ -88,7 +88,8 @@ class SqliteFrontier(Frontier):
         self._tickets = count(1 + self._last("ticket", "request"))
         self._gates = Gates(limits_of, total, asks, random.uniform)
         self._db.execute("UPDATE request SET lent = 0 WHERE lent")
-        self._waiting = self._db.execute("SELECT count(*) FROM request").fetchone()[0]
+        (waiting,) = self._db.execute("SELECT count(*) FROM request").fetchone()
+        self._waiting = int(waiting)
         self._heads: dict[str, int] = dict(self._db.execute(_HEADS))
         self._lent: dict[int, str] = {}  # ticket -> group
 
