@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import gc
 import os
 import socket
 import sys
@@ -21,12 +22,24 @@ from typing import TYPE_CHECKING, Any
 
 import multiprocess
 from multiprocess.connection import wait as wait_for_any
+from scrapy.settings import Settings
+from scrapy.utils.misc import load_object
 from scrapy.utils.reactor import is_reactor_installed
 
 from concurcrawl.workers.interrupts import leave_signals_to_supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+#: Settings that name a component which each crawler has.
+_COMPONENTS = (
+    "DUPEFILTER_CLASS",
+    "ITEM_PROCESSOR",
+    "LOG_FORMATTER",
+    "REQUEST_FINGERPRINTER_CLASS",
+    "STATS_CLASS",
+    "TWISTED_DNS_RESOLVER",
+)
 
 #: Told to the nursery with each socket it gets.
 _FORK = b"f"
@@ -135,6 +148,7 @@ def _nurse(
 ) -> None:
     ours.close()
     leave_signals_to_supervisor()
+    _preload()
     context = multiprocess.get_context("fork")
     children: list[Any] = []
     while True:
@@ -155,6 +169,28 @@ def _nurse(
         child.kill()
         child.join()
     os._exit(0)  # what the parent registered to run at exit is the parent's
+
+
+def _preload() -> None:
+    """Import what every worker needs, once, while the supervisor imports it too.
+
+    Not the project's own modules: some import the reactor, and it would be installed
+    before a worker can choose its own.
+    """
+    defaults = Settings()
+    paths = [
+        *defaults.getdict("DOWNLOADER_MIDDLEWARES_BASE"),
+        *defaults.getdict("SPIDER_MIDDLEWARES_BASE"),
+        *(defaults[name] for name in _COMPONENTS),
+        defaults.getdict("DOWNLOAD_HANDLERS_BASE")["https"],
+        "concurcrawl.handler.ThreadedDownloadHandler",
+        "concurcrawl.profile_middleware.enable",
+    ]
+    for path in paths:
+        load_object(path)
+    # What is here stays for good: collections need not look at it, nor copy its pages.
+    gc.collect()
+    gc.freeze()
 
 
 def _nursed(
