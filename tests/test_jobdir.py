@@ -58,14 +58,6 @@ def wait_until(crawl: Crawl, is_so: Callable[[], bool]) -> None:
         time.sleep(0.005)
 
 
-def read(path: Path) -> str:
-    return path.read_text(encoding="utf-8") if path.exists() else ""
-
-
-def lines(path: Path) -> int:
-    return read(path).count("\n")
-
-
 def of_jsonl(path: Path) -> Counter[Item]:
     text = path.read_text(encoding="utf-8")
     return Counter(Item(**json.loads(line)) for line in text.splitlines())
@@ -95,8 +87,9 @@ def begun(pages: str, folder: Path, mode: str = "async") -> None:
         running.process.wait(DEADLINE_S)
 
 
-@pytest.mark.parametrize("output", ["-o", "-O"])
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("mode", "output"), zip(MODES, ("-o", "-O", "-O", "-o", "-O"), strict=True)
+)
 def test_each_item_is_there_once_after_kills_and_changes_of_mode(
     mode: str, output: str, pages: str, tmp_path: Path
 ) -> None:
@@ -212,8 +205,8 @@ def refused(spider: str, pages: str, folder: Path, mode: str = "async") -> Resul
     return found
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_a_live_crawls_folder_is_refused(mode: str, pages: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("mode", ["serial", "parallel"])
+def test_a_live_crawls_folder_is_refused(mode: str, site: str, tmp_path: Path) -> None:
     slow = options(tmp_path, mode, "-a", "pages=400")
     with crawling("slow", site, tmp_path, *slow) as running:
         wait_until(running, lambda: "Scraped from" in running.log)
