@@ -16,6 +16,10 @@ COMMANDS = {
         "concurcrawl.compare.command",
         "run a spider in several modes and compare them",
     ),
+    "report": (
+        "concurcrawl.compare.again",
+        "make the reports of a comparison again from its records",
+    ),
     "mirror": ("concurcrawl.mirror.server", "serve the offline copy of the countries"),
 }
 

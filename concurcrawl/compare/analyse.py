@@ -84,7 +84,7 @@ def conclude(
         for mode, some in good.items()
         if (found := phases_of(known.get(run.folder, ()) for run in some))
     }
-    found = curves(runs)
+    swept = curves(runs)
     parallel = next((row for row in rows if row.mode == "parallel"), None)
     return Outcome(
         experiment=experiment,
@@ -93,7 +93,7 @@ def conclude(
         rows=rows,
         verdict=(
             *verdict(rows, plain, cost, cores=setup.cores),
-            *(curve.sentence for curve in found),
+            *(curve.sentence for curve in swept),
         ),
         warnings=cautions(rows, plain, predictions, phases, cores=setup.cores),
         cost=cost,
@@ -104,7 +104,7 @@ def conclude(
             if parallel is not None and parallel.speedup
             else None
         ),
-        curves=found,
+        curves=swept,
     )
 
 

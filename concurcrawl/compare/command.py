@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 
 from concurcrawl.compare import options
-from concurcrawl.compare.report.terminal import progress_for, show
 from concurcrawl.compare.publish import DOCUMENT, PAGE
+from concurcrawl.compare.report.terminal import progress_for, show
 from concurcrawl.compare.run import Comparison
 from concurcrawl.compare.target import find
 from concurcrawl.errors import ConcurcrawlError, ConfigError

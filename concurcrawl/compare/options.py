@@ -204,7 +204,9 @@ def _levels(value: str | None) -> tuple[int, ...]:
     if value is None:
         return ()
     names = [name.strip() for name in value.split(",")]
-    if not all(name.isdecimal() and 1 <= int(name) <= _MOST_AT_A_TIME for name in names):
+    if not all(
+        name.isdecimal() and 1 <= int(name) <= _MOST_AT_A_TIME for name in names
+    ):
         limit = f"whole numbers from 1 to {_MOST_AT_A_TIME}, as 1,2,4,8"
         raise ConfigError("--sweep", value, limit)
     return tuple(sorted({int(name) for name in names}))

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from concurcrawl.compare.analyse import Run
+from concurcrawl.compare.runs import Run
+from concurcrawl.compare.setup import Setup
 from concurcrawl.records import Record
 
 SLOTS = {"serial": 1, "concurrent": 16, "async": 16, "parallel": 2, "hybrid": 16}
+
+SETUP = Setup(slots=SLOTS, processes={"parallel": 2, "hybrid": 2, "serial": 1}, cores=2)
 
 PAGES = tuple((f"Page_{n}.html", f"{n:064x}") for n in range(10))
 

@@ -5,20 +5,25 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from concurcrawl.compare import analyse
+from concurcrawl.compare.cautions import cautions
+from concurcrawl.compare.failure import reason_in_log, why_failed
+from concurcrawl.compare.figures import figures
+from concurcrawl.compare.runs import pages_of_records, timing
+from concurcrawl.compare.verdict import verdict as sentences
 from tests.compare.made_up import PAGES, RECORD, SLOTS, failed, run
 
 if TYPE_CHECKING:
-    from concurcrawl.compare.analyse import ModeFigures, Run
+    from concurcrawl.compare.figures import ModeFigures
+    from concurcrawl.compare.runs import Run
 
 
 def row(runs: list[Run], mode: str, expected: int | None = None) -> ModeFigures:
-    rows = analyse.figures(runs, SLOTS, expected)
+    rows = figures(runs, SLOTS, expected)
     return next(row for row in rows if row.mode == mode)
 
 
 def test_every_mode_asked_for_has_a_row_in_that_order() -> None:
-    rows = analyse.figures([run("async", 1.0)], SLOTS)
+    rows = figures([run("async", 1.0)], SLOTS)
     assert [(found.mode, found.status) for found in rows] == [
         ("serial", "not run"),
         ("concurrent", "not run"),
@@ -39,11 +44,27 @@ def test_wall_is_the_median_with_its_range() -> None:
     assert found.pages_per_s == pytest.approx(10 / 2.5)
 
 
-def test_speedup_divides_the_median_of_serial_by_that_of_the_mode() -> None:
-    runs = [run("serial", 9.0), run("serial", 11.0), run("parallel", 5.0)]
+def test_speedup_divides_serial_by_the_mode_in_the_same_round() -> None:
+    serial = [run("serial", 9.0), run("serial", 22.0, round=2)]
+    runs = [*serial, run("parallel", 4.5), run("parallel", 11.0, round=2)]
     assert row(runs, "serial").speedup == 1.0
     assert row(runs, "serial").efficiency == 1.0
     assert row(runs, "parallel").speedup == 2.0
+
+
+def test_rounds_that_vary_together_leave_a_narrow_speedup() -> None:
+    slow = (1.0, 1.3, 1.1, 2.0, 1.6)
+    runs = [
+        run(mode, wall_s * factor, round=n)
+        for mode, wall_s in (("serial", 9.0), ("async", 3.0))
+        for n, factor in enumerate(slow, 1)
+    ]
+    found = row(runs, "async")
+    assert (found.speedup_low, found.speedup, found.speedup_high) == pytest.approx(
+        (3.0, 3.0, 3.0)
+    )
+    assert found.wall_low_s == pytest.approx(3.0)
+    assert found.wall_high_s == pytest.approx(6.0)
 
 
 def test_efficiency_is_the_speedup_divided_by_the_slots() -> None:
@@ -59,7 +80,7 @@ def test_without_serial_there_is_no_speedup() -> None:
 
 def test_without_a_limit_there_is_no_efficiency() -> None:
     runs = [run("serial", 2.0), run("async", 1.0)]
-    rows = analyse.figures(runs, {"serial": 1, "async": 0})
+    rows = figures(runs, {"serial": 1, "async": 0})
     assert (rows[1].speedup, rows[1].efficiency) == (2.0, None)
 
 
@@ -111,7 +132,7 @@ def test_the_worst_round_counts_for_memory_and_flight() -> None:
 
 
 def test_timing_of_nothing() -> None:
-    found = analyse.timing([], 1000.0)
+    found = timing([], 1000.0)
     assert (found.startup_s, found.steady_s, found.requests) == (None, None, 0)
 
 
@@ -122,7 +143,7 @@ def test_timing_spans_the_first_request_and_the_last_callback() -> None:
         replace(RECORD, status=503),
         replace(RECORD, status=None, downloaded_s=None, error="TimeoutError: x"),
     ]
-    found = analyse.timing(records, 1000.0)
+    found = timing(records, 1000.0)
     assert (found.startup_s, found.steady_s) == (1.0, 6.0)
     assert (found.requests, found.failures, found.peak_in_flight) == (4, 2, 3)
 
@@ -131,12 +152,12 @@ def test_a_slot_that_is_handed_over_is_one_slot() -> None:
     records = [
         replace(RECORD, asked_s=float(n), downloaded_s=float(n + 1)) for n in range(5)
     ]
-    assert analyse.timing(records, 0.0).peak_in_flight == 1
+    assert timing(records, 0.0).peak_in_flight == 1
 
 
 def test_a_page_asked_for_twice_is_two_pages() -> None:
     records = [RECORD, RECORD, replace(RECORD, status=302), replace(RECORD, status=404)]
-    assert analyse.pages_of_records(records) == (
+    assert pages_of_records(records) == (
         ("http://127.0.0.1:1/a", "200"),
         ("http://127.0.0.1:1/a #2", "200"),
     )
@@ -159,16 +180,16 @@ WORKING = [
 
 
 def verdict(runs: list[Run]) -> str:
-    return "\n".join(analyse.verdict(analyse.figures(runs, SLOTS), runs))
+    return "\n".join(sentences(figures(runs, SLOTS), runs))
 
 
 def test_where_pages_wait_concurrency_wins() -> None:
     assert verdict(WAITING) == (
         "Fastest: concurrent, 10.0 times as fast as serial (2.5 s against 25.0 s); "
         "async is level with it (within 10%).\n"
-        "In serial the CPU works 10% of the time; the rest is waiting, and many can "
-        "wait at once: 16 at a time in one process are 10.0 times as fast, 2 processes "
-        "with one each 1.9 times."
+        "In serial the CPU works 10% of the time, the rest is waiting; many can wait "
+        "at once: 16 at a time in one process are 10.0 times as fast, 2 processes with "
+        "one each 1.9 times."
     )
 
 
@@ -176,9 +197,9 @@ def test_where_pages_cost_cpu_parallelism_wins() -> None:
     assert verdict(WORKING) == (
         "Fastest: hybrid, 1.8 times as fast as serial (6.5 s against 12.0 s); parallel "
         "is level with it (within 10%).\n"
-        "In serial the CPU works 99% of the time, and that takes more cores, not more "
-        "at a time: 2 processes with one each are 1.8 times as fast, 16 at a time in "
-        "one process 1.0 times."
+        "In serial the CPU works 99% of the time, the rest is waiting, and CPU takes "
+        "more cores, not more at a time: 2 processes with one each are 1.8 times as "
+        "fast, 16 at a time in one process 1.0 times."
     )
 
 
@@ -210,7 +231,7 @@ def test_verdicts_of_few_runs(runs: list[Run], sentence: str) -> None:
 
 
 def warnings(runs: list[Run]) -> tuple[str, ...]:
-    return analyse.warnings(analyse.figures(runs, SLOTS), runs)
+    return cautions(figures(runs, SLOTS), runs)
 
 
 def test_a_good_comparison_has_no_warnings() -> None:
@@ -265,19 +286,19 @@ ValueError: no such country
 
 
 def test_the_reason_is_the_last_lines_that_name_an_error() -> None:
-    assert analyse.reason_in_log(LOG) == (
+    assert reason_in_log(LOG) == (
         "Spider error processing <GET http://x/> | ValueError: no such country"
     )
 
 
 def test_an_error_that_is_quoted_before_is_told_once() -> None:
     log = "future: <Task exception=KeyError('no x')>\nKeyError: 'no x'\n"
-    assert analyse.reason_in_log(log) == "KeyError: 'no x'"
+    assert reason_in_log(log) == "KeyError: 'no x'"
 
 
 def test_without_an_error_the_reason_is_the_last_line() -> None:
-    assert analyse.reason_in_log("one\ntwo\n\n") == "two"
-    assert analyse.reason_in_log("") == ""
+    assert reason_in_log("one\ntwo\n\n") == "two"
+    assert reason_in_log("") == ""
 
 
 @pytest.mark.parametrize(
@@ -293,7 +314,7 @@ def test_without_an_error_the_reason_is_the_last_line() -> None:
 def test_why_a_run_does_not_count(
     exit_code: int, answered: bool, timeout_s: float | None, reason: str | None
 ) -> None:
-    assert reason == analyse.why_failed(
+    assert reason == why_failed(
         exit_code=exit_code,
         answered=answered,
         timeout_s=timeout_s,

@@ -5,9 +5,10 @@ import json
 from concurcrawl.compare.analyse import conclude
 from concurcrawl.compare.options import WAITING, WORKING
 from concurcrawl.compare.report.document import document
+from concurcrawl.compare.setup import Setup
 from tests.compare.made_up import failed, run
 
-SLOTS = {"serial": 1, "async": 16}
+SETUP = Setup(slots={"serial": 1, "async": 16})
 
 PROMISED = {
     *("mode", "wall_s", "pages_per_s", "speedup", "efficiency", "cpu_s_per_page"),
@@ -17,8 +18,8 @@ PROMISED = {
 
 
 def test_modes_are_those_of_the_first_experiment_and_runs_are_all() -> None:
-    first = conclude(WAITING, [run("serial", 4.0), run("async", 2.0)], SLOTS)
-    second = conclude(WORKING, [run("serial", 8.0), failed("async", "x")], SLOTS)
+    first = conclude(WAITING, [run("serial", 4.0), run("async", 2.0)], SETUP)
+    second = conclude(WORKING, [run("serial", 8.0), failed("async", "x")], SETUP)
     found = document({"python": "x"}, [first, second], complete=True)
     assert found["environment"] == {"python": "x", "latency_s": 0.2}
     assert [row["speedup"] for row in found["modes"]] == [1.0, 2.0]
@@ -33,7 +34,7 @@ def test_modes_are_those_of_the_first_experiment_and_runs_are_all() -> None:
 
 
 def test_a_mode_has_every_figure_that_is_promised() -> None:
-    outcome = conclude(WAITING, [run("serial", 4.0)], SLOTS)
+    outcome = conclude(WAITING, [run("serial", 4.0)], SETUP)
     for row in document({}, [outcome], complete=True)["modes"]:
         assert set(row) >= PROMISED
 
@@ -44,6 +45,6 @@ def test_before_the_first_run_there_is_a_document_too() -> None:
 
 
 def test_the_document_is_plain_json() -> None:
-    outcome = conclude(WAITING, [run("serial", 4.0)], SLOTS)
+    outcome = conclude(WAITING, [run("serial", 4.0)], SETUP)
     found = document({}, [outcome], complete=True)
     assert json.loads(json.dumps(found, allow_nan=False)) == found

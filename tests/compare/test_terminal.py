@@ -2,14 +2,19 @@ from __future__ import annotations
 
 from dataclasses import replace
 from io import StringIO
+from typing import TYPE_CHECKING
 
 import pytest
 from rich.console import Console
 
-from concurcrawl.compare.analyse import Run, conclude
+from concurcrawl.compare.analyse import conclude
 from concurcrawl.compare.options import WAITING
 from concurcrawl.compare.report.terminal import progress_for, show
+from concurcrawl.compare.setup import Setup
 from tests.compare.made_up import SLOTS, failed, run
+
+if TYPE_CHECKING:
+    from concurcrawl.compare.runs import Run
 
 RUNS = [
     run("serial", 25.0, cpu_s=2.5),
@@ -33,8 +38,8 @@ hybrid       failed
 
 ✗ hybrid failed: exit code 1: no more memory
 Fastest: concurrent, 10.0 times as fast as serial (2.5 s against 25.0 s); async is level with it (within 10%). In serial the CPU works 10%
-of the time; the rest is waiting, and many can wait at once: 16 at a time in one process are 10.0 times as fast, 2 processes with one each
-1.9 times.
+of the time, the rest is waiting; many can wait at once: 16 at a time in one process are 10.0 times as fast, 2 processes with one each 1.9
+times.
 ! parallel gave other items than the reference: either the site changed meanwhile or the spider depends on the order of pages.
 wall: from the start of the process to its end. efficiency: speed-up divided by the requests that may be in flight (parallel: one a
 process). CPU, memory: the whole process tree; what processes share counts once. start-up: until the first page is asked for. in flight: as
@@ -60,7 +65,7 @@ parallel      200    80 MB       0.80          1/2       0     same
 
 def shown(runs: list[Run], slots: dict[str, int], width: int) -> str:
     console = Console(file=StringIO(), width=width)
-    show(conclude(replace(WAITING, pages=10), runs, slots), console)
+    show(conclude(replace(WAITING, pages=10), runs, Setup(slots=slots)), console)
     assert isinstance(console.file, StringIO)
     lines = console.file.getvalue().split("\n")
     return "\n".join(line.rstrip() for line in lines)
@@ -73,7 +78,7 @@ def test_a_wide_terminal_has_one_table() -> None:
 def test_80_columns_have_two_tables() -> None:
     slots = {"serial": 1, "parallel": 2}
     runs = [run(mode, 25.0 if mode == "serial" else 13.0) for mode in slots]
-    again = [run(mode, 27.0 if mode == "serial" else 13.0) for mode in slots]
+    again = [run(mode, 27.0 if mode == "serial" else 13.0, round=2) for mode in slots]
     text = shown(runs + again, slots, 80)
     assert text.startswith(NARROW)
     assert max(len(line) for line in text.splitlines()) <= 80

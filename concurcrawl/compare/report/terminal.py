@@ -13,6 +13,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from concurcrawl.compare import words
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from types import TracebackType
@@ -27,8 +29,6 @@ if TYPE_CHECKING:
 #: Narrower than this, the table is broken into two.
 _WIDE_COLUMNS = 134
 _BAR_CELLS = 10
-_DASH = "\N{EN DASH}"
-_TIMES = "\N{MULTIPLICATION SIGN}"
 
 
 def progress_for(console: Console) -> LiveProgress | PlainProgress:
@@ -84,7 +84,7 @@ class LiveProgress:
     ) -> None:
         """See :class:`Progress`."""
         self._rows = {mode: _Row() for mode in modes}
-        self._title = _title(experiment)
+        self._title = words.title(experiment)
         self._rounds = rounds
         self._total = experiment.pages
         self._draw()
@@ -179,7 +179,7 @@ class PlainProgress:
     ) -> None:
         """See :class:`Progress`."""
         self._rounds = rounds
-        self._say(f"{_title(experiment)}: {', '.join(modes)}")
+        self._say(f"{words.title(experiment)}: {', '.join(modes)}")
 
     def run_started(self, mode: str, round_number: int) -> None:
         """See :class:`Progress`."""
@@ -212,7 +212,7 @@ def show(outcome: Outcome, console: Console) -> None:
     speed = (*_SPEED, _bar_column(outcome.rows))
     layout = [speed, _COST] if console.width < _WIDE_COLUMNS else [(*speed, *_COST)]
     parts: list[RenderableType] = [
-        Text(_title(outcome.experiment), "bold"),
+        Text(words.title(outcome.experiment), "bold"),
         *(Group("", _table(outcome.rows, columns)) for columns in layout),
         "",
         *(
@@ -227,17 +227,6 @@ def show(outcome: Outcome, console: Console) -> None:
     console.print("", *parts, "", sep="\n", highlight=False)
 
 
-def _title(experiment: Experiment) -> str:
-    facts = [
-        f"{experiment.pages} pages" if experiment.pages else "all pages",
-        f"{experiment.latency_s:g} s latency"
-        if experiment.latency_s is not None
-        else None,
-        f"work={experiment.work}" if experiment.work else None,
-    ]
-    return f"{experiment.title}  ({', '.join(fact for fact in facts if fact)})"
-
-
 @dataclass(frozen=True, slots=True)
 class _Column:
     """A column: its head, and what it shows of a mode that did not fail."""
@@ -245,10 +234,6 @@ class _Column:
     head: str
     cell: Callable[[ModeFigures], str | Text]
     justify: JustifyMethod = "right"
-
-
-def _speedup(row: ModeFigures) -> str:
-    return _DASH if row.speedup is None else f"{row.speedup:.1f}{_TIMES}"
 
 
 def _bar_column(rows: Sequence[ModeFigures]) -> _Column:
@@ -277,43 +262,25 @@ def _lost(row: ModeFigures) -> Text:
 
 def _range(row: ModeFigures) -> str:
     if row.rounds < 2 or row.wall_min_s is None or row.wall_max_s is None:
-        return _DASH
-    return f"{row.wall_min_s:.2f}{_DASH}{row.wall_max_s:.2f}"
-
-
-def _number(value: float | None, form: str) -> str:
-    return _DASH if value is None else format(value, form)
-
-
-def _memory(row: ModeFigures) -> str:
-    used = row.peak_pss_bytes or row.peak_rss_bytes
-    return _DASH if used is None else f"{used / 2**20:.0f} MB"
-
-
-def _in_flight(row: ModeFigures) -> str:
-    seen = _DASH if row.peak_in_flight is None else str(row.peak_in_flight)
-    return f"{seen}/{row.slots or '∞'}"
+        return words.DASH
+    return f"{row.wall_min_s:.2f}{words.DASH}{row.wall_max_s:.2f}"
 
 
 _SPEED = (
-    _Column("wall s", lambda row: _number(row.wall_s, ".2f")),
-    _Column(f"min{_DASH}max", _range),
-    _Column("pages/s", lambda row: _number(row.pages_per_s, ".1f")),
-    _Column("speed-up", _speedup),
-    _Column("efficiency", lambda row: _number(row.efficiency, ".0%")),
+    _Column("wall s", lambda row: words.number(row.wall_s, ".2f")),
+    _Column(f"min{words.DASH}max", _range),
+    _Column("pages/s", lambda row: words.number(row.pages_per_s, ".1f")),
+    _Column("speed-up", words.speedup),
+    _Column("efficiency", lambda row: words.number(row.efficiency, ".0%")),
 )
 _COST = (
-    _Column("CPU ms\na page", lambda row: _milliseconds(row.cpu_s_per_page)),
-    _Column("memory\npeak", _memory),
-    _Column("start-up\ns", lambda row: _number(row.startup_s, ".2f")),
-    _Column("in flight\npeak/limit", _in_flight),
+    _Column("CPU ms\na page", lambda row: words.milliseconds(row.cpu_s_per_page)),
+    _Column("memory\npeak", words.memory),
+    _Column("start-up\ns", lambda row: words.number(row.startup_s, ".2f")),
+    _Column("in flight\npeak/limit", words.in_flight),
     _Column("lost\npages", _lost),
     _Column("pages,\nitems", _same),
 )
-
-
-def _milliseconds(value_s: float | None) -> str:
-    return _DASH if value_s is None else f"{value_s * 1000:.0f}"
 
 
 def _table(rows: Sequence[ModeFigures], columns: Sequence[_Column]) -> Table:

@@ -1,0 +1,50 @@
+"""The command ``report``: all reports of a comparison again, from its records alone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from concurcrawl.compare.publish import PAGE, publish, read
+from concurcrawl.compare.report.terminal import show
+from concurcrawl.errors import ConfigError
+
+if TYPE_CHECKING:
+    import argparse
+
+_WRONG = 2
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``concurcrawl report`` to *parser*."""
+    parser.add_argument(
+        "folder", metavar="DIR", help="what concurcrawl compare has written (--out)"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Compute, print and write everything again.
+
+    Args:
+        args: What the parser gave.
+
+    Returns:
+        The exit code: 0; 2 if there is no comparison in the folder.
+    """
+    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    folder = Path(args.folder)
+    try:
+        environment, outcomes, complete = read(folder)
+        publish(folder, environment, outcomes, complete=complete)
+    except (ConfigError, OSError) as error:
+        errors.print(f"concurcrawl report: {error}")
+        return _WRONG
+    console = Console()
+    for outcome in outcomes:
+        show(outcome, console)
+    console.print(
+        f"Report: {folder / PAGE}", highlight=False, markup=False, soft_wrap=True
+    )
+    return 0

@@ -1,0 +1,83 @@
+"""What a crawl's exit code and log say: why it failed, what held it back. Pure."""
+
+from __future__ import annotations
+
+import re
+from signal import Signals
+
+
+def why_failed(
+    *, exit_code: int, answered: bool, timeout_s: float | None, log: str
+) -> str | None:
+    """Return why a run does not count, in one sentence, or None if it does.
+
+    Args:
+        exit_code: Of the crawl; minus the signal if one ended it.
+        answered: Whether it gave anything to compare.
+        timeout_s: The time it was stopped after, or None if it ended by itself.
+        log: The end of its log.
+    """
+    if timeout_s is not None:
+        return f"did not end within {timeout_s:g} s (--timeout)"
+    if exit_code < 0:
+        what = f"was ended by {_signal_name(-exit_code)}"
+    elif exit_code:
+        what = f"exit code {exit_code}"
+    elif not answered:
+        what = "gave nothing"
+    else:
+        return None
+    told = reason_in_log(log)
+    return f"{what}: {told}" if told else what
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+_TROUBLE = re.compile(r"Error|Exception|\berror\b|CRITICAL|Killed|Traceback")
+_LOG_PREFIX = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \[[^\]]*\] [A-Z]+: ")
+
+
+def reason_in_log(log: str, *, lines: int = 2) -> str:
+    """Pick the lines of a crawl's log that say why it failed.
+
+    Args:
+        log: The end of the log.
+        lines: How many lines to keep.
+
+    Returns:
+        The last lines that name an error, else the last line; joined, without time
+        stamps, at most 300 characters. Empty if the log is.
+    """
+    # Indented lines are the frames of a traceback: where, not what.
+    whole = [
+        _LOG_PREFIX.sub("", line).strip()
+        for line in log.splitlines()
+        if line.strip() and not line[0].isspace()
+    ]
+    named = [
+        line
+        for line in whole
+        if _TROUBLE.search(line) and not line.startswith("Traceback")
+    ]
+    if named:  # twisted's line of an unhandled error quotes the error that follows
+        quoted = named[-1].rpartition(": ")[2]
+        kept = [line for line in named[-lines:-1] if quoted not in line]
+        return " | ".join([*kept, named[-1]])[-300:]
+    return "".join(whole[-1:])[-300:]
+
+
+def held_back(log: str) -> str | None:
+    """Return the sentence of a mode that a setting keeps from its requests in flight.
+
+    Args:
+        log: The begin of the log.
+    """
+    for line in log.splitlines():
+        if "holds it back" in line:
+            return _LOG_PREFIX.sub("", line).strip()
+    return None

@@ -1,0 +1,313 @@
+"""The comparison as one page that needs nothing else: no network, no other file.
+
+Bokeh draws the charts: of the libraries that are kept up and make a page of their own
+its script is the smallest that zooms thousands of bars (1.3 MB; Plotly's is 4.8 MB).
+"""
+
+from __future__ import annotations
+
+from html import escape
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from bokeh.embed import components
+from bokeh.resources import Resources
+
+from concurcrawl.compare import charts, tutorial, words
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from bokeh.model import Model
+    from bokeh.plotting import figure
+
+    from concurcrawl.compare.analyse import Outcome
+    from concurcrawl.records import Record
+
+_BEST = ' class="best"'
+#: No text of ours holds a comment, and none of others can: theirs is escaped.
+_SCRIPTS = "<!--scripts-->"
+_QUIET = 'Bokeh.logger.set_level("error");'
+_HEAD = "Which mode wins, and why"
+#: Nothing is loaded: even a slip in a library could not call anyone.
+_POLICY = (
+    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; "
+    "style-src 'unsafe-inline'; img-src data:; font-src data:"
+)
+
+
+def page(
+    environment: Mapping[str, Any],
+    outcomes: Sequence[Outcome],
+    records: Mapping[str, Sequence[Record]],
+) -> str:
+    """Return the page.
+
+    Args:
+        environment: Where it was made.
+        outcomes: One for each experiment.
+        records: Of each run, by its folder.
+    """
+    drawn = _Charts()
+    body = [
+        f"<h1>{_HEAD}</h1>",
+        _contents(outcomes),
+        *(
+            part
+            for number, outcome in enumerate(outcomes, 1)
+            for part in _experiment(number, outcome, records, drawn)
+        ),
+        '<section aria-labelledby="how"><h2 id="how">How it was measured</h2>',
+        *(f"<p>{escape(words.how_measured(outcome))}</p>" for outcome in outcomes[:1]),
+        "<h3>Where</h3>",
+        _table("Machine and libraries", words.environment_table(environment), "facts"),
+        "</section>",
+        '<section aria-labelledby="tutorial">',
+        '<h2 id="tutorial">The tutorial\'s own table, read the same way</h2>',
+        *(f"<p>{escape(sentence)}</p>" for sentence in tutorial.reading()),
+        "</section>",
+    ]
+    return drawn.shown_in(
+        [
+            "<!DOCTYPE html>",
+            '<html lang="en"><head><meta charset="utf-8">',
+            '<meta name="viewport" content="width=device-width, initial-scale=1">',
+            f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
+            '<link rel="icon" href="data:,">',
+            f"<title>{_HEAD}</title>",
+            f"<style>{_resource('page.css')}</style>",
+            "</head><body><main>",
+            *body,
+            "</main>",
+            _SCRIPTS,
+            "</body></html>",
+            "",
+        ]
+    )
+
+
+class _Charts:
+    """The charts of the page so far, by the id of the element that shows each."""
+
+    def __init__(self) -> None:
+        self._plots: dict[str, Model] = {}
+
+    def put(
+        self, plot: figure | None, head: str, about: str, *, is_timeline: bool = False
+    ) -> str:
+        """Return the element that will show *plot*; nothing for no plot."""
+        if plot is None:
+            return ""
+        name = f"chart-{len(self._plots) + 1}"
+        self._plots[name] = plot
+        return (
+            f'<h3 id="{name}-head">{escape(head)}</h3>'
+            f'<figure aria-labelledby="{name}-head">'
+            f'<figcaption id="{name}-about">{escape(about)}</figcaption>'
+            f"{_key() + _lens(name) if is_timeline else ''}"
+            f'<div id="{name}" data-chart role="img" aria-labelledby="{name}-head" '
+            f'aria-describedby="{name}-about"><!--{name}--></div></figure>'
+        )
+
+    def shown_in(self, parts: Sequence[str]) -> str:
+        """Return *parts* as a text, with the charts and what draws them in it."""
+        text = "\n".join(parts)
+        if not self._plots:
+            return text.replace(_SCRIPTS, "")
+        script, shown = components(self._plots, wrap_script=False)
+        for name, element in shown.items():
+            text = text.replace(f"<!--{name}-->", element)
+        # The rest of what Bokeh would put there writes a line to the console.
+        (library, *_) = Resources(mode="inline", components=["bokeh"]).js_raw
+        ours = "\n".join(
+            f"<script>{code}</script>"
+            for code in (library, _QUIET, script, _resource("page.js"))
+        )
+        return text.replace(_SCRIPTS, ours)
+
+
+def _contents(outcomes: Sequence[Outcome]) -> str:
+    links = [
+        *(
+            (f"experiment-{number}", outcome.experiment.title)
+            for number, outcome in enumerate(outcomes, 1)
+        ),
+        ("how", "How it was measured"),
+        ("tutorial", "The tutorial's own table"),
+    ]
+    items = "".join(
+        f'<li><a href="#{name}">{escape(text)}</a></li>' for name, text in links
+    )
+    return f'<nav aria-label="Contents"><ul>{items}</ul></nav>'
+
+
+def _experiment(
+    number: int,
+    outcome: Outcome,
+    records: Mapping[str, Sequence[Record]],
+    drawn: _Charts,
+) -> list[str]:
+    name = f"experiment-{number}"
+    return [
+        f'<section aria-labelledby="{name}">',
+        f'<h2 id="{name}">{escape(words.title(outcome.experiment))}</h2>',
+        _verdict(outcome),
+        _doubts(outcome),
+        drawn.put(
+            charts.speedup(outcome),
+            "Speed-up",
+            "How many times as fast as serial, in rounds made together; the line is "
+            "the 95 % interval. The table below has the numbers.",
+        ),
+        "<h3>Figures</h3>",
+        _table(
+            "One row a mode. The fastest is green.",
+            words.figures_table(outcome),
+            best=_fastest(outcome),
+        ),
+        *_explained(outcome),
+        *_over_time(outcome, records, drawn),
+        drawn.put(
+            charts.sweep(outcome),
+            "Sweep",
+            "Pages a second with more and more at a time; the curve is the Universal "
+            "Scalability Law.",
+        ),
+        _table("The sweep in numbers", words.sweep_table(outcome)),
+        "</section>",
+    ]
+
+
+def _over_time(
+    outcome: Outcome, records: Mapping[str, Sequence[Record]], drawn: _Charts
+) -> list[str]:
+    timeline = charts.timeline(outcome, records)
+    plot, count = timeline or (None, 0)
+    return [
+        drawn.put(
+            plot,
+            "Timeline",
+            f"What each thread and process did with {count} requests, a lane each, in "
+            "the run of each mode that took the median time. Drag over a span to zoom "
+            "(or Ctrl and wheel, or the buttons); point at a bar to read what it was.",
+            is_timeline=True,
+        ),
+        drawn.put(
+            charts.in_flight(outcome, records),
+            "In flight",
+            "Requests that have reached the downloader and are not yet answered, those "
+            "that wait for their turn there too; dashed: the limits of the modes.",
+        ),
+        drawn.put(
+            charts.throughput(outcome, records),
+            "Throughput",
+            "Pages a second, each run in forty parts.",
+        ),
+    ]
+
+
+def _explained(outcome: Outcome) -> list[str]:
+    parts = []
+    if outcome.predictions:
+        parts += [
+            "<h3>Predicted and measured</h3>",
+            (
+                "<p>What a page waits and computes in the serial runs tells what each "
+                "mode should take: bounded by the requests in flight, by the CPU of "
+                "each process and by the cores. Start-up is as measured.</p>"
+            ),
+            _table("Model and measurement", words.model_table(outcome)),
+        ]
+    if outcome.karp_flatt is not None:
+        parts.append(
+            f'<p class="quiet">Karp and Flatt: by its speed-up '
+            f"{outcome.karp_flatt:.1%} of parallel's work was done one after the "
+            "other, start-up included.</p>"
+        )
+    if outcome.phases:
+        parts += [
+            "<h3>Where the time of a request goes</h3>",
+            _table(
+                "Milliseconds a request, mean of all runs; percentiles of raw values",
+                words.phases_table(outcome),
+            ),
+        ]
+    return parts
+
+
+def _verdict(outcome: Outcome) -> str:
+    sentences = "".join(f"<p>{escape(one)}</p>" for one in outcome.verdict)
+    return f'<div class="verdict" role="note" aria-label="Verdict">{sentences}</div>'
+
+
+def _doubts(outcome: Outcome) -> str:
+    failed = [
+        f"{row.mode} failed: {row.reason}"
+        for row in outcome.rows
+        if row.status == "failed"
+    ]
+    sentences = "".join(
+        f"<li>{escape(one)}</li>" for one in (*failed, *outcome.warnings)
+    )
+    if not sentences:
+        return ""
+    return (
+        '<div class="doubts" role="note" aria-label="What to doubt">'
+        f"<strong>Before you believe it</strong><ul>{sentences}</ul></div>"
+    )
+
+
+def _fastest(outcome: Outcome) -> str | None:
+    timed = [(row.wall_s, row.mode) for row in outcome.rows if row.wall_s is not None]
+    return min(timed)[1] if timed else None
+
+
+def _table(
+    caption: str, table: words.Table, kind: str = "", *, best: str | None = None
+) -> str:
+    heads, rows = table
+    if not rows:
+        return ""
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
+    body = "".join(
+        f"<tr{_BEST if cells[0] == best else ''}>"
+        f'<th scope="row">{escape(cells[0])}</th>'
+        f"{''.join(f'<td>{escape(cell)}</td>' for cell in cells[1:])}</tr>"
+        for cells in rows
+    )
+    told = escape(caption)
+    # Wider than a phone: it scrolls by itself, also by keyboard.
+    return (
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{told}">'
+        f'<table class="{kind}"><caption>{told}</caption>'
+        f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _key() -> str:
+    items = "".join(
+        f'<li><span style="background:{colour}"></span>{escape(label)}</li>'
+        for label, _, _, colour in charts.PHASES
+    )
+    return f'<ul class="key" aria-label="Colours">{items}</ul>'
+
+
+def _lens(chart: str) -> str:
+    buttons = "".join(
+        f'<button type="button" value="{value}">{text}</button>'
+        for value, text in (
+            ("in", "Zoom in"),
+            ("out", "Zoom out"),
+            ("earlier", "← Earlier"),
+            ("later", "Later →"),
+            ("all", "Show all"),
+        )
+    )
+    return (
+        f'<div class="lens" role="group" aria-label="Zoom the timeline" '
+        f'data-lens="{chart}">{buttons}<output></output></div>'
+    )
+
+
+def _resource(name: str) -> str:
+    return (files("concurcrawl.compare.report") / name).read_text(encoding="utf-8")

@@ -1,0 +1,49 @@
+"""The tutorial's own table, read as any other: a worked example. Pure.
+
+References:
+    https://github.com/oxylabs/concurrency-vs-parallelism (233 pages, ``executor.map``
+    with 16 threads, ``Pool(cpu_count())``; the number of CPUs is not stated).
+"""
+
+from __future__ import annotations
+
+from math import ceil
+
+PAGES = 233
+SERIAL_S = 137.37
+THREADS = 16
+THREADS_S = 11.23
+POOL_S = 18.10
+
+
+def reading() -> tuple[str, ...]:
+    """Return what the three numbers say, and what they cannot say."""
+    page_s = SERIAL_S / PAGES
+    threads = SERIAL_S / THREADS_S
+    pool = SERIAL_S / POOL_S
+    ideal_s = SERIAL_S / THREADS
+    # Amdahl solved for the share: what 16 threads left to be done one by one.
+    left = (THREADS / threads - 1) / (THREADS - 1)
+    return (
+        (
+            f"The tutorial saved {PAGES} pages in {SERIAL_S} s one by one "
+            f"({page_s:.2f} s a page), in {THREADS_S} s with {THREADS} threads and in "
+            f"{POOL_S:.2f} s with one process for each CPU."
+        ),
+        (
+            f"{THREADS} threads are {threads:.1f} times as fast, "
+            f"{ideal_s / THREADS_S:.0%} of the ideal {ideal_s:.2f} s: a page was "
+            f"nearly all waiting, and only {left:.1%} of it could not be done beside "
+            "another."
+        ),
+        (
+            f"The processes are {pool:.1f} times as fast. How many there were is not "
+            "said, so what each gave is unknown; if they only waited, there were at "
+            f"least {ceil(pool)}. So the table does not show that threads beat "
+            f"processes: it shows that {THREADS} waiting at once beat fewer."
+        ),
+        (
+            "Each number is of one run, so nobody knows how much it varies, and the "
+            "live site was part of it."
+        ),
+    )

@@ -1,0 +1,201 @@
+"""How figures are written in every report. Pure."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from concurcrawl.compare.analyse import Outcome
+    from concurcrawl.compare.figures import ModeFigures
+    from concurcrawl.compare.options import Experiment
+    from concurcrawl.compare.runs import Run
+
+DASH = "\N{EN DASH}"
+TIMES = "\N{MULTIPLICATION SIGN}"
+
+#: A table: its heads, then a row for each mode; the first cell names it.
+Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
+
+
+def title(experiment: Experiment) -> str:
+    """Return what *experiment* is about, with its numbers."""
+    facts = [
+        f"{experiment.pages} pages" if experiment.pages else "all pages",
+        f"{experiment.latency_s:g} s latency"
+        if experiment.latency_s is not None
+        else None,
+        f"work={experiment.work}" if experiment.work else None,
+    ]
+    return f"{experiment.title}  ({', '.join(fact for fact in facts if fact)})"
+
+
+def number(value: float | None, form: str) -> str:
+    """Return *value* in the format *form*; a dash if it is None."""
+    return DASH if value is None else format(value, form)
+
+
+def span(low: float | None, high: float | None, form: str) -> str:
+    """Return an interval; a dash if it is not known."""
+    if low is None or high is None:
+        return DASH
+    return f"{low:{form}}{DASH}{high:{form}}"
+
+
+def milliseconds(value_s: float | None) -> str:
+    """Return seconds as milliseconds, without the unit."""
+    return DASH if value_s is None else f"{value_s * 1000:.0f}"
+
+
+def speedup(row: ModeFigures) -> str:
+    """Return how many times as fast as serial."""
+    return DASH if row.speedup is None else f"{row.speedup:.1f}{TIMES}"
+
+
+def memory(row: ModeFigures) -> str:
+    """Return the peak of memory, what processes share counted once if known."""
+    used = row.peak_pss_bytes or row.peak_rss_bytes
+    return DASH if used is None else f"{used / 2**20:.0f} MB"
+
+
+def in_flight(row: ModeFigures) -> str:
+    """Return the peak of requests in flight, and its limit."""
+    seen = DASH if row.peak_in_flight is None else str(row.peak_in_flight)
+    return f"{seen}/{row.slots or '∞'}"
+
+
+def same(row: ModeFigures) -> str:
+    """Return whether pages and items were those of the reference."""
+    marks = (("pages", row.same_pages), ("items", row.same_items))
+    other = [what for what, is_same in marks if not is_same]
+    return "other " + "+".join(other) if other else "same"
+
+
+_COLUMNS: tuple[tuple[str, Callable[[ModeFigures], str]], ...] = (
+    ("wall s (median)", lambda row: number(row.wall_s, ".2f")),
+    ("95 % interval", lambda row: span(row.wall_low_s, row.wall_high_s, ".2f")),
+    ("mean", lambda row: number(row.wall_mean_s, ".2f")),
+    (f"min{DASH}max", lambda row: span(row.wall_min_s, row.wall_max_s, ".2f")),
+    ("pages/s", lambda row: number(row.pages_per_s, ".1f")),
+    ("speed-up", speedup),
+    ("95 % interval ", lambda row: span(row.speedup_low, row.speedup_high, ".2f")),
+    ("efficiency", lambda row: number(row.efficiency, ".0%")),
+    ("CPU ms a page", lambda row: milliseconds(row.cpu_s_per_page)),
+    ("memory", memory),
+    ("start-up s", lambda row: number(row.startup_s, ".2f")),
+    ("in flight/limit", in_flight),
+    ("lost pages", lambda row: str(row.lost_pages)),
+    ("pages, items", same),
+)
+
+
+def figures_table(outcome: Outcome) -> Table:
+    """Return the figures of each mode."""
+    heads = ("mode", *(head.strip() for head, _ in _COLUMNS))
+    return heads, [
+        (row.mode, *(cell(row) for _, cell in _COLUMNS))
+        if row.status == "ok"
+        else (row.mode, row.status, *[DASH] * (len(_COLUMNS) - 1))
+        for row in outcome.rows
+    ]
+
+
+def model_table(outcome: Outcome) -> Table:
+    """Return what the model says beside what was measured."""
+    heads = ("mode", "predicted s", "measured s", "error", "what decides")
+    measured = {row.mode: row.wall_s for row in outcome.rows}
+    return heads, [
+        (
+            mode,
+            f"{found.wall_s:.2f}",
+            number(measured[mode], ".2f"),
+            f"{found.error:+.0%}",
+            found.limit,
+        )
+        for mode, found in outcome.predictions.items()
+    ]
+
+
+def phases_table(outcome: Outcome) -> Table:
+    """Return where the time of a request goes, in milliseconds."""
+    heads = (
+        *("mode", "queue", "connect, first byte", "body", "callback, pipelines"),
+        *("of it callback CPU", "latency p50", "p95", "p99", "max"),
+        *("in flight (mean)", "stragglers s"),
+    )
+    return heads, [
+        (
+            mode,
+            *map(
+                milliseconds,
+                (
+                    *(found.queue_s, found.first_byte_s, found.body_s, found.work_s),
+                    *(found.callback_cpu_s, found.latency_p50_s, found.latency_p95_s),
+                    *(found.latency_p99_s, found.latency_max_s),
+                ),
+            ),
+            f"{found.mean_in_flight:.1f}",
+            f"{found.straggling_s:.2f}",
+        )
+        for mode, found in outcome.phases.items()
+    ]
+
+
+def sweep_table(outcome: Outcome) -> Table:
+    """Return the pages a second of each level, and those of the law."""
+    heads = ("mode", "at a time", "pages/s", "95 % interval", "by the law")
+    return heads, [
+        (
+            curve.mode,
+            f"{level} {curve.unit}",
+            f"{rate.value:.1f}",
+            span(rate.low, rate.high, ".1f"),
+            number(curve.fit.throughput(level) if curve.fit else None, ".1f"),
+        )
+        for curve in outcome.curves
+        for level, rate in curve.points
+    ]
+
+
+def environment_table(environment: Mapping[str, object]) -> Table:
+    """Return where the comparison was made."""
+    return ("what", "value"), [
+        (name.replace("_", " "), DASH if value is None else str(value))
+        for name, value in environment.items()
+    ]
+
+
+def how_measured(outcome: Outcome) -> str:
+    """Return how the figures came to be, in a few sentences."""
+    rounds = max((row.rounds for row in outcome.rows), default=0)
+    seen = {run.peak_in_flight_seen_by for run in outcome.runs}
+    where = (
+        "The site was the local mirror, in a process of its own whose CPU time is not "
+        "part of any figure."
+        if outcome.experiment.latency_s is not None
+        else "The site was not ours: the network, and what others did on it, is part "
+        "of every figure."
+    )
+    return (
+        f"Each run was a fresh process, {rounds} for each mode that counts, in turn "
+        "(each mode once, then each again) after a warm-up that is dropped. Wall time "
+        "is from the start of the process to its end; CPU and memory are of its whole "
+        "process tree. Intervals are 95 % bootstrap intervals of the median; speed-ups "
+        "compare runs of the same round. Efficiency is the speed-up divided by the "
+        "requests that may be in flight. In flight is as the "
+        f"{' and the '.join(sorted(seen)) or 'mirror'} saw it. {where}"
+    )
+
+
+def typical(runs: Sequence[Run], mode: str) -> Run | None:
+    """Return the run of *mode* whose wall time is the median, or next to it."""
+    good = sorted(
+        (
+            run
+            for run in runs
+            if run.mode == mode and run.status == "ok" and run.level is None
+        ),
+        key=lambda run: run.wall_s,
+    )
+    return good[(len(good) - 1) // 2] if good else None
