@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from scrapy.statscollectors import MemoryStatsCollector
@@ -13,6 +15,25 @@ if TYPE_CHECKING:
 
 #: How a stat was written and which: ``("inc", "item_scraped_count")``.
 StatKey = tuple[str, str]
+
+
+_SCALARS = (type(None), bool, int, float, complex, str, bytes, date, timedelta, Decimal)
+
+
+def plain(value: Any) -> Any:
+    """Return *value* if it is made of plain values, else its ``repr``.
+
+    Stats are for people to read; an object would have to travel between processes.
+    """
+    return value if _is_plain(value) else repr(value)
+
+
+def _is_plain(value: Any) -> bool:
+    if type(value) is dict:
+        return all(map(_is_plain, [*value.keys(), *value.values()]))
+    if type(value) in (list, tuple, set, frozenset):
+        return all(map(_is_plain, value))
+    return isinstance(value, _SCALARS)
 
 
 def note(changes: dict[StatKey, Any], how: str, key: str, value: Any) -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +11,7 @@ from scrapy.exceptions import ScrapyDeprecationWarning
 from scrapy.statscollectors import MemoryStatsCollector
 from scrapy.utils.test import get_crawler
 
-from concurcrawl.stats import MergingStatsCollector, StatKey, apply, note
+from concurcrawl.stats import MergingStatsCollector, StatKey, apply, note, plain
 
 #: Way, key and value of one writing, as ``MergingStatsCollector.written`` is told them.
 Writing = tuple[str, str, Any]
@@ -140,3 +142,15 @@ def test_batches_come_to_what_the_writings_come_to_one_by_one(
         for writing in batch:
             write(direct, writing)
     assert merged.get_stats() == direct.get_stats()
+
+
+@pytest.mark.parametrize(
+    "value", [1, 2.5, "x", None, [1, ("a", {"b": {3}})], datetime.now(tz=UTC)]
+)
+def test_plain_values_travel_as_they_are(value: object) -> None:
+    assert plain(value) is value
+
+
+def test_an_object_travels_as_what_it_prints() -> None:
+    found = plain({"spider": Path("x")})
+    assert found == repr({"spider": Path("x")})

@@ -29,6 +29,8 @@ from concurcrawl.workers.wire import (
     Listen,
     LogLine,
     Outcome,
+    Ping,
+    Pong,
     Product,
     SetCookies,
     Stop,
@@ -46,7 +48,7 @@ if TYPE_CHECKING:
 
     from concurcrawl.stats import MergingStatsCollector
     from concurcrawl.workers.crawler import WorkerCrawler
-    from concurcrawl.workers.wire import Question, ToSupervisor
+    from concurcrawl.workers.wire import Question, ToSupervisor, ToWorker
 
 logger = logging.getLogger(__name__)
 
@@ -128,22 +130,27 @@ class Desk(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See :class:`asyncio.Protocol`."""
-        assert self._cookies is not None
         for message in self._frames.feed(data):
-            match message:
-                case Lend():
-                    self.inbox.append(message)
-                case SetCookies():
-                    self._cookies.apply(message.changes)
-                case Listen():
-                    self.listened = message.signals
-                case Troubled():
-                    self.troubled.add(message.group)
-                case Answer():
-                    self._answered(message)
-                case Stop():
-                    self._stop()
+            self._hear(message)
         self._wake()
+
+    def _hear(self, message: ToWorker) -> None:
+        assert self._cookies is not None
+        match message:
+            case Lend():
+                self.inbox.append(message)
+            case SetCookies():
+                self._cookies.apply(message.changes)
+            case Listen():
+                self.listened = message.signals
+            case Troubled():
+                self.troubled.add(message.group)
+            case Answer():
+                self._answered(message)
+            case Ping():
+                self.send(Pong())
+            case Stop():
+                self._stop()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See :class:`asyncio.Protocol`."""
@@ -242,7 +249,7 @@ class Desk(asyncio.Protocol):
         """Note that a stat was written."""
         if key.startswith(_ROBOTS_STATS) and robots_were_known.get():
             return  # another worker has counted them
-        stats.note(self.here().stats, how, key, value)
+        stats.note(self.here().stats, how, key, stats.plain(value))
 
     def log(self, line: LogLine) -> None:
         """Note a log line."""

@@ -169,6 +169,16 @@ class SlowDown:
 
 
 @dataclass(frozen=True, slots=True)
+class Ping:
+    """Supervisor to worker: answer, to show that nothing blocks you."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """Worker to supervisor: nothing blocks me."""
+
+
+@dataclass(frozen=True, slots=True)
 class Stop:
     """Supervisor to worker: end when what you were lent is done."""
 
@@ -271,8 +281,8 @@ class Outcome:
     record: Record | None = None
 
 
-ToWorker = Job | Lend | Listen | SetCookies | Troubled | Answer | Stop
-ToSupervisor = Ready | Failed | Outcome | Ask | Left | SlowDown
+ToWorker = Job | Lend | Listen | SetCookies | Troubled | Answer | Ping | Stop
+ToSupervisor = Ready | Failed | Pong | Outcome | Ask | Left | SlowDown
 
 #: Signals that workers report and the supervisor sends, by their names in
 #: ``scrapy.signals``.
@@ -453,14 +463,57 @@ class Frames:
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> Iterator[Any]:
-        """Add *data* and yield each message that is complete with it."""
+        """Add *data* and yield each message that is complete with it.
+
+        Raises:
+            pickle.UnpicklingError: If a message holds what is no part of messages.
+        """
         self._buffer += data
-        start = 0
-        while len(self._buffer) - start >= _LENGTH.size:
-            (length,) = _LENGTH.unpack_from(self._buffer, start)
-            body = start + _LENGTH.size
-            if len(self._buffer) < body + length:
-                break
-            start = body + length
-            yield pickle.loads(memoryview(self._buffer)[body:start])  # noqa: S301 - from our own process
-        del self._buffer[:start]
+        while len(self._buffer) >= _LENGTH.size:
+            (length,) = _LENGTH.unpack_from(self._buffer)
+            end = _LENGTH.size + length
+            if len(self._buffer) < end:
+                return
+            body = bytes(self._buffer[_LENGTH.size : end])
+            del self._buffer[:end]
+            yield _MessageUnpickler(io.BytesIO(body)).load()
+
+
+class _MessageUnpickler(pickle.Unpickler):
+    """Knows the types that messages are made of, and no others.
+
+    What people put into requests and items is inside, as bytes, for :class:`Codec`.
+    """
+
+    def find_class(self, module: str, name: str) -> Any:
+        if module in _MESSAGE_MODULES or (module, name) in _MESSAGE_TYPES:
+            return super().find_class(module, name)
+        found = super().find_class(module, name)
+        if isinstance(found, type) and issubclass(found, Response | Exception):
+            return found
+        raise pickle.UnpicklingError(f"{module}.{name} is no part of a message")
+
+
+_MESSAGE_MODULES = {
+    "concurcrawl.errors",
+    "concurcrawl.frontier.limits",
+    "concurcrawl.records",
+    "concurcrawl.workers.cookies",
+    "concurcrawl.workers.wire",
+}
+_MESSAGE_TYPES = {
+    ("builtins", "bytearray"),
+    ("builtins", "complex"),
+    ("builtins", "frozenset"),
+    ("builtins", "set"),
+    ("collections", "Counter"),
+    ("collections", "OrderedDict"),
+    ("copyreg", "__newobj__"),
+    ("copyreg", "_reconstructor"),
+    ("datetime", "date"),
+    ("datetime", "datetime"),
+    ("datetime", "timedelta"),
+    ("datetime", "timezone"),
+    ("decimal", "Decimal"),
+    ("http.cookiejar", "Cookie"),
+}

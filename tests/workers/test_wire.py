@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import functools
+import os
 import pickle
 import subprocess
 import sys
@@ -453,3 +454,13 @@ def test_a_stream_that_is_cut_anyhow_gives_the_same_messages(
     for start, end in zip([0, *cuts], [*cuts, len(stream)], strict=True):
         found += list(frames.feed(stream[start:end]))
     assert [values(m) for m in found] == [values(m) for m in MESSAGES * 2]
+
+
+def test_a_message_that_names_anything_else_is_refused() -> None:
+    class Evil:
+        def __reduce__(self) -> object:
+            return os.system, ("true",)
+
+    body = pickle.dumps(Evil())
+    with pytest.raises(pickle.UnpicklingError, match="is no part of a message"):
+        list(Frames().feed(len(body).to_bytes(8, "big") + body))
