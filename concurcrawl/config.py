@@ -62,6 +62,13 @@ class Config:
         "Workers that are replaced before the crawl gives up.",
         unit="processes",
     )
+    callback_timeout_s: float = _option(
+        0.0,
+        "Longest time that a callback may block its worker, which is killed then and "
+        "replaced; 0 means for ever. Counts where there are workers: in `parallel` and "
+        "`hybrid`, and in every mode with `JOBDIR`.",
+        unit="seconds",
+    )
     rate: float = _option(
         0.0,
         "Requests a second to each group of hosts, on average; 0 means no limit.",

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
+import os
+import signal
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -17,6 +20,8 @@ from concurcrawl.workers.wire import (
     Job,
     Lend,
     Outcome,
+    Ping,
+    Pong,
     Ready,
     Stop,
     frame,
@@ -36,6 +41,9 @@ logger = logging.getLogger(__name__)
 #: How long workers may take to close their spiders before they are killed.
 _CLOSE_DEADLINE_S = 30.0
 
+
+#: How often a worker that blocks is looked at before it is killed.
+_LOOKS = 4
 
 #: Leases that a worker without a limit is given.
 _UNLIMITED = 1000
@@ -63,10 +71,13 @@ class Tolerance:
     Attributes:
         deaths: Of workers that held one request, before that request is set aside.
         restarts: Of workers in all, before the crawl gives up.
+        silence_s: Of a worker that has something to do, before it is killed; 0 means
+            any.
     """
 
     deaths: int
     restarts: int
+    silence_s: float = 0.0
 
 
 class Worker(asyncio.Protocol):
@@ -84,6 +95,7 @@ class Worker(asyncio.Protocol):
         self.held: dict[int, Held] = {}
         self.pid: int | None = None
         self.is_gone = False
+        self.silent_for = 0  # times in a row that it was found not to have answered
         self.guests: Counter[str] = Counter()  # requests at a site without a ticket
         self._pool = pool
         self._frames = Frames()
@@ -110,6 +122,8 @@ class Worker(asyncio.Protocol):
             match message:
                 case Ready():
                     self.pid = message.pid
+                case Pong():
+                    self.silent_for = 0
                 case Failed():
                     self._pool.cannot_start(self, message.reason)
                 case _:
@@ -161,6 +175,7 @@ class WorkerPool:
         self._on_news = on_news
         self._launcher = Launcher()
         self._state = _State()
+        self._watch: asyncio.Task[None] | None = None
         self.greeting: Callable[[], list[ToWorker]] = list
         self.on_room: Callable[[], None] = lambda: None
         self.on_loss: Callable[[Worker], None] = lambda _: None
@@ -171,6 +186,8 @@ class WorkerPool:
         """Begin to talk to the workers."""
         for worker in list(self.workers):
             await self._connect(worker)
+        if self._tolerance.silence_s:
+            self._watch = asyncio.ensure_future(self._watch_silence())
 
     def has_room(self, waiting: int) -> bool:
         """Tell whether some worker should be lent another request.
@@ -254,6 +271,8 @@ class WorkerPool:
         deadline_s = loop.time() + _CLOSE_DEADLINE_S
         while self.workers and loop.time() < deadline_s:  # noqa: ASYNC110 - once a crawl
             await asyncio.sleep(0.005)
+        if self._watch is not None:
+            self._watch.cancel()
         for worker in self.workers:
             logger.error("%s does not end and is killed.", worker.name)
         self._launcher.close()
@@ -288,6 +307,34 @@ class WorkerPool:
             self._fail(worker.held.values(), error)
         self._state.suspects.clear()
         self.on_give_up()
+
+    async def _watch_silence(self) -> None:
+        """Kill workers that hold requests and do not answer.
+
+        It counts how often it found no answer, not the time: where something blocks
+        us, answers may have come that nobody has read.
+        """
+        interval_s = self._tolerance.silence_s / _LOOKS
+        while True:
+            await asyncio.sleep(interval_s)
+            for worker in [w for w in self.workers if w.pid and w.held]:
+                if worker.silent_for == 0:
+                    worker.send(Ping())
+                elif worker.silent_for == _LOOKS:
+                    self._kill_silent(worker)
+                worker.silent_for += 1
+
+    def _kill_silent(self, worker: Worker) -> None:
+        logger.error(
+            "%s (process %s) has not answered for %g s: something in it blocks, such "
+            "as a callback that never ends. It is killed.",
+            worker.name,
+            worker.pid,
+            self._tolerance.silence_s,
+        )
+        assert worker.pid is not None
+        with contextlib.suppress(ProcessLookupError):  # we are about to hear of it
+            os.kill(worker.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
     def _try_suspect(self) -> None:
         """Lend a request whose worker died to a worker that has nothing else.

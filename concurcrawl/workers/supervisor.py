@@ -285,7 +285,11 @@ class WorkersDownloader(UngovernedDownloader):
             max(1, crawler.settings.getint(AHEAD)),
             Codec().encode(_crawl(crawler)),
             _import_path(crawler.spidercls),
-            Tolerance(deaths=config.max_attempts, restarts=config.max_restarts),
+            Tolerance(
+                deaths=config.max_attempts,
+                restarts=config.max_restarts,
+                silence_s=config.callback_timeout_s,
+            ),
             self._hear,
         )
         self.pool.greeting = self._greeting

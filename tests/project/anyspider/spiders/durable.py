@@ -49,3 +49,26 @@ class Whole(scrapy.Spider):
 
     def parse_again(self, response, name):
         yield {"kind": "again", "name": name}
+
+
+class Hangs(scrapy.Spider):
+    """One page whose callback never ends, among others."""
+
+    name = "hangs"
+
+    def __init__(self, site=None, pages=12, **kwargs):
+        super().__init__(**kwargs)
+        self.site, self.pages = site, int(pages)
+
+    async def start(self):
+        for number in range(self.pages):
+            yield scrapy.Request(f"{self.site}/status/200?{number}")
+            if number == 3:
+                yield scrapy.Request(f"{self.site}/status/200?loop", self.loop)
+
+    def parse(self, response):
+        yield {"page": response.url.rsplit("?", 1)[-1]}
+
+    def loop(self, response):
+        while True:
+            pass
