@@ -14,6 +14,7 @@ from scrapy.utils.asyncio import call_later
 from scrapy.utils.misc import build_from_crawler, load_object
 
 from concurcrawl import records, timeline
+from concurcrawl.callbacks import KeptCallbacks
 from concurcrawl.config import Config
 from concurcrawl.frontier.base import Entry
 from concurcrawl.frontier.sqlite import SqliteFrontier
@@ -61,6 +62,7 @@ class FrontierScheduler(BaseScheduler):
         self._leases: dict[Request, Lease] = {}
         self._objects: dict[bytes, Request] = {}
         self._names = count()
+        self._callbacks = KeptCallbacks()
         self._timer: CallLaterResult | None = None
         self._records: TextIO | None = None
         self._records_path = Config.from_settings(crawler.settings).records
@@ -142,6 +144,7 @@ class FrontierScheduler(BaseScheduler):
 
     def _unpack(self, lease: Lease) -> Request:
         request = self._objects.pop(lease.payload)
+        self._callbacks.keep(request)
         if self._records is not None:
             timeline.begin(request, lease.queued_s)
         return request

@@ -25,6 +25,7 @@ LAYERS = (
     "config",
     "modes",
     "callers",
+    "callbacks",
     "records",
     "stats",
     "timeline",

@@ -16,6 +16,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from concurcrawl import stats, timeline
+from concurcrawl.callbacks import KeptCallbacks
 from concurcrawl.workers import wire
 from concurcrawl.workers.cookies import SharedCookies
 from concurcrawl.workers.wire import (
@@ -89,6 +90,7 @@ class Desk(asyncio.Protocol):
         self._cookies: SharedCookies | None = None
         self._keeps_records = False
         self._numbers = count()
+        self._callbacks = KeptCallbacks()
         self._questions: dict[int, asyncio.Future[bytes]] = {}
         self.troubled: set[str] = set()
 
@@ -187,6 +189,7 @@ class Desk(asyncio.Protocol):
             logger.exception("A request cannot be read back and is dropped")
             self.send(outcome)
             return self.next_request()
+        self._callbacks.keep(request)
         self._open[request] = outcome
         _outcome.set(outcome)
         if self._keeps_records:
