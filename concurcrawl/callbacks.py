@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 class KeptCallbacks:
     """The methods that requests name as callbacks, each once.
 
-    Scrapy parses the source of a callback to warn of a common mistake, and remembers the
-    result as long as the callback object lives. A bound method lives as long as the
-    request that names it, so every page costs another parse, about a millisecond.
+    Scrapy parses the source of a callback to warn of a common mistake, and remembers
+    the result as long as the callback object lives. A bound method lives as long as the
+    request that names it, so that every page would cost another parse.
     """
 
     def __init__(self) -> None:
