@@ -187,10 +187,9 @@ def _row_caution(row: ModeFigures) -> str | None:
 
 def _little(row: ModeFigures, phases: Phases | None) -> str | None:
     """Compare requests in flight on average with the most there may be."""
-    if phases is None or not row.slots or row.status != "ok":
+    if not row.slots or row.status != "ok":
         return None
-    over = phases.mean_in_flight > row.slots * 1.05
-    if over:
+    if phases is not None and phases.mean_in_flight > row.slots * 1.05:
         return (
             f"By Little's law {row.mode} had {phases.mean_in_flight:.1f} requests in "
             f"flight on average, more than its limit of {row.slots}: its records or "

@@ -15,6 +15,7 @@ References:
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -66,19 +67,18 @@ class Prediction:
     error: float
 
 
-def alone(records: Iterable[Record]) -> tuple[int, float]:
-    """Return how many requests of a serial run had to be done alone, and their time.
+def alone(records: Iterable[Record]) -> tuple[Record, ...]:
+    """Return the requests of a serial run that had to be done alone, last first.
 
     A request is alone if every later one became known only after it was asked for.
     """
     ordered = sorted(records, key=lambda record: record.asked_s)
-    count, total_s, next_known_s = 0, 0.0, float("inf")
+    found, next_known_s = [], inf
     for record in reversed(ordered):
-        if next_known_s > record.asked_s and next_known_s != float("inf"):
-            count += 1
-            total_s += record.done_s - record.asked_s
+        if record.asked_s < next_known_s < inf:
+            found.append(record)
         next_known_s = min(next_known_s, record.queued_s)
-    return count, total_s
+    return tuple(found)
 
 
 def cost_of(
@@ -112,21 +112,34 @@ def cost_of(
 def _cost_of_run(run: Run, records: Sequence[Record]) -> Cost | None:
     if run.status != "ok" or not run.steady_s or not records:
         return None
-    count, alone_s = alone(records)
-    pages = len(records) - count
+    by_itself = alone(records)
+    alone_s = sum(record.done_s - record.asked_s for record in by_itself)
+    pages = len(records) - len(by_itself)
     if pages < 1:
         return None
-    # The CPU of a page that was alone is as that of any other: the list is as long.
-    cpu_s = min(steady_cpu_s(run, records), run.steady_s)
-    shared_s = max(0.0, run.steady_s - alone_s)
-    page_cpu_s = cpu_s * (shared_s / run.steady_s) / pages
+    page_cpu_s = _page_cpu_s(steady_cpu_s(run, records), records, by_itself)
+    page_s = max(0.0, run.steady_s - alone_s) / pages
     return Cost(
         pages=pages,
-        waiting_s=max(0.0, shared_s / pages - page_cpu_s),
-        cpu_s=page_cpu_s,
+        waiting_s=max(0.0, page_s - page_cpu_s),
+        cpu_s=min(page_s, page_cpu_s),
         alone_s=alone_s,
         server_cpu_s=(run.mirror_cpu_s or 0.0) / len(records),
     )
+
+
+def _page_cpu_s(
+    cpu_s: float, records: Sequence[Record], by_itself: Sequence[Record]
+) -> float:
+    """Return the CPU of a page that was not alone, from *cpu_s* of all.
+
+    To download one costs the same for each; what a callback costs is known of each.
+    """
+    of_all_s = sum(record.callback_cpu_s for record in records)
+    of_alone_s = sum(record.callback_cpu_s for record in by_itself)
+    pages = len(records) - len(by_itself)
+    download_s = max(0.0, cpu_s - of_all_s) / len(records)
+    return download_s + (of_all_s - of_alone_s) / pages
 
 
 def steady_cpu_s(run: Run, records: Sequence[Record]) -> float:

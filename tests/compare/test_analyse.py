@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from concurcrawl.compare.cautions import cautions
-from concurcrawl.compare.failure import reason_in_log, why_failed
+from concurcrawl.compare.failure import held_back, reason_in_log, why_failed
 from concurcrawl.compare.figures import figures
 from concurcrawl.compare.runs import pages_of_records, timing
 from concurcrawl.compare.verdict import verdict as sentences
@@ -320,3 +320,44 @@ def test_why_a_run_does_not_count(
         timeout_s=timeout_s,
         log="MODE='fast': must be x\n",
     )
+
+
+def test_an_unsteady_machine_is_told() -> None:
+    runs = [run("serial", wall_s, round=n) for n, wall_s in ((1, 4.0), (2, 6.0))]
+    (sentence,) = warnings(runs)
+    assert sentence.startswith("The same work took from and to: serial 4.0 to 6.0 s. ")
+
+
+def test_a_round_that_is_unlike_the_others_is_told() -> None:
+    walls = (4.0, 4.1, 4.05, 4.9, 4.02)
+    runs = [run("async", wall_s, round=n) for n, wall_s in enumerate(walls, 1)]
+    (sentence,) = warnings(runs)
+    assert sentence.startswith("async was unlike itself in round 4 (4.9 s)")
+
+
+def test_a_limit_that_was_not_kept_is_told() -> None:
+    (sentence,) = warnings([run("async", 2.0, peak_in_flight=17)])
+    assert sentence.startswith("async had 17 requests in flight, more than its limit")
+
+
+def test_a_setting_that_holds_a_mode_back_is_told() -> None:
+    said = (
+        "MODE=async could have 16, but DOWNLOAD_DELAY=1 of this project holds it back"
+    )
+    log = f"2026-11-22 16:00:00 [concurcrawl.addon] WARNING: {said}\n"
+    assert held_back(log) == said
+    assert held_back("all is well\n") is None
+    assert warnings([run("async", 2.0, held_back=said)]) == (said,)
+
+
+def test_modes_whose_rounds_overlap_are_not_significantly_different() -> None:
+    runs = [
+        run(mode, wall_s, round=n)
+        for mode, walls in (
+            ("serial", (9.0, 9.1, 9.2)),
+            ("async", (2.0, 2.2, 2.1)),
+            ("concurrent", (2.1, 2.1, 2.2)),
+        )
+        for n, wall_s in enumerate(walls, 1)
+    ]
+    assert "; async is not significantly different." in verdict(runs)

@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import random
+
+import pytest
+
+from concurcrawl.compare.intervals import Interval, mean, middle, percentile, ratio
+
+
+def test_the_interval_of_a_mean_is_that_of_the_textbook() -> None:
+    chance = random.Random(7)
+    values = [chance.gauss(10.0, 1.0) for _ in range(100)]
+    found = mean(values)
+    assert found.low == pytest.approx(found.value - 1.96 * 0.1, abs=0.05)
+    assert found.high == pytest.approx(found.value + 1.96 * 0.1, abs=0.05)
+
+
+def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
+    chance = random.Random(3)
+    held = sum(
+        middle([chance.uniform(0.0, 2.0) for _ in range(20)]).holds(1.0)
+        for _ in range(60)
+    )
+    assert held >= 52
+
+
+def test_the_same_values_give_the_same_interval() -> None:
+    assert middle([3.0, 1.0, 2.0, 5.0]) == middle([3.0, 1.0, 2.0, 5.0])
+
+
+def test_two_values_have_no_interval() -> None:
+    assert middle([1.0, 2.0]) == Interval(value=1.5, low=None, high=None)
+    assert not middle([1.0, 2.0]).holds(1.5)
+
+
+def test_a_slow_minute_that_both_had_cancels_out_of_a_ratio() -> None:
+    slow = (1.0, 5.0, 2.0)
+    found = ratio([6.0 * by for by in slow], [2.0 * by for by in slow])
+    assert (found.low, found.value, found.high) == pytest.approx((3.0, 3.0, 3.0))
+
+
+@pytest.mark.parametrize(("share", "value"), [(0, 1.0), (0.5, 2.5), (0.9, 3.7), (1, 4)])
+def test_percentiles_lie_between_neighbours(share: float, value: float) -> None:
+    assert percentile([1.0, 2.0, 3.0, 4.0], share) == pytest.approx(value)

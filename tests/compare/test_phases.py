@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from concurcrawl.compare import phases
+from tests.compare.crawls_made_up import crawl
+from tests.compare.made_up import RECORD
+
+
+def test_where_the_time_goes() -> None:
+    found = phases.phases_of([[RECORD], [], [replace(RECORD, queued_s=1001.0)]])
+    assert found is not None
+    assert (found.requests, found.queue_s) == (2, 0.5)
+    assert found.first_byte_s == pytest.approx(0.2)
+    assert found.body_s == pytest.approx(0.3)
+    assert found.work_s == pytest.approx(0.5)
+    assert found.latency_p99_s == pytest.approx(0.5)
+    assert phases.phases_of([[]]) is None
+
+
+def test_percentiles_are_of_all_runs_together() -> None:
+    slow = replace(RECORD, downloaded_s=1011.0, done_s=1011.0)
+    found = phases.phases_of([[RECORD] * 99, [slow]])
+    assert found is not None
+    assert found.latency_max_s == pytest.approx(10.0)
+    assert found.latency_p95_s == pytest.approx(0.5)
+
+
+def test_a_request_without_an_answer_waits_to_its_end() -> None:
+    lost = replace(RECORD, first_byte_s=None, downloaded_s=None, error="TimeoutError")
+    found = phases.phases_of([[lost]])
+    assert found is not None
+    assert (found.first_byte_s, found.body_s, found.work_s) == (1.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("mode", "slots", "processes", "count"),
+    [("serial", 1, 1, 1), ("async", 4, 1, 5), ("parallel", 2, 2, 3)],
+)
+def test_lanes_hold_each_request_once_and_never_two_at_a_time(
+    mode: str, slots: int, processes: int, count: int
+) -> None:
+    _, records = crawl(
+        mode, waiting_s=0.1, cpu_s=0.02, slots=slots, processes=processes
+    )
+    lanes = phases.lanes(records)
+    assert len(lanes) == count  # the list page was in the main process, or thread
+    assert sum(len(lane.records) for lane in lanes) == len(records)
+    for lane in lanes:
+        for one, other in zip(lane.records, lane.records[1:], strict=False):
+            assert one.done_s <= other.asked_s
+
+
+def test_stragglers_are_those_who_still_work_when_others_have_no_more() -> None:
+    records = [
+        replace(RECORD, worker=worker, asked_s=float(n), done_s=n + 1.0)
+        for worker, last in (("worker-1", 5), ("worker-2", 9))
+        for n in range(last)
+    ]
+    assert phases.straggling_s(records) == 4.0
+
+
+def test_in_flight_steps_up_and_down() -> None:
+    other = replace(RECORD, asked_s=1001.2, downloaded_s=1001.5)
+    next_one = replace(RECORD, asked_s=1001.5, downloaded_s=1003.0)
+    assert phases.in_flight([RECORD, other, next_one]) == [
+        (1001.0, 1),
+        (1001.2, 2),
+        (1001.5, 1),
+        (1003.0, 0),
+    ]
+
+
+def test_throughput_counts_every_page_once() -> None:
+    _, records = crawl("async", waiting_s=0.1, cpu_s=0.01, slots=4)
+    rates = phases.throughput(records, bins=10)
+    width_s = rates[1][0] - rates[0][0]
+    assert sum(rate * width_s for _, rate in rates) == pytest.approx(len(records))
