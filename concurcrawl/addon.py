@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from scrapy.spiders import Spider
 from scrapy.utils.deprecate import method_is_overridden
 
-from concurcrawl import feeds, gate, jobdir, meta_refresh, profile_middleware, timeline
+from concurcrawl import gate, meta_refresh, profile_middleware, timeline
 from concurcrawl.callers import scrapy_command
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, ConfigError
@@ -83,14 +83,25 @@ class Addon:
             if planned.is_supervised:
                 _require_asyncio(settings)
             if settings["JOBDIR"]:
-                jobdir.claim(self._crawler, settings["JOBDIR"])
-                feeds.enable(settings, _RANK)
+                _make_durable(settings, self._crawler)
         except ConcurcrawlError as error:
             raise SystemExit(str(error)) from None
         _warn_if_without_start(self._crawler.spidercls)
         _keep_politeness(settings, planned, self._crawler.spidercls)
         _size_pool(settings, planned)
         _apply(settings, planned)
+
+
+def _make_durable(settings: BaseSettings, crawler: Crawler) -> None:
+    """Claim the ``JOBDIR`` and have feeds that can be continued.
+
+    Raises:
+        JobDirError: If it cannot be had.
+    """
+    from concurcrawl import feeds, jobdir  # most crawls have none
+
+    jobdir.claim(crawler, settings["JOBDIR"])
+    feeds.enable(settings, _RANK)
 
 
 def _apply(settings: BaseSettings, planned: Plan) -> None:
