@@ -59,7 +59,6 @@ class Addon:
             planned = _plan(settings)
             if planned is None:
                 return
-            Politeness.from_settings(settings)
         except ConfigError as error:
             raise SystemExit(str(error)) from None
         _size_pool(settings, planned)
@@ -79,9 +78,6 @@ class Addon:
             planned = _plan(settings)
             if planned is None:
                 return
-            Politeness.from_settings(settings)
-            if planned.is_supervised:
-                _require_asyncio(settings)
             if settings["JOBDIR"]:
                 _make_durable(settings, self._crawler)
         except ConcurcrawlError as error:
@@ -156,12 +152,16 @@ def _plan(settings: BaseSettings) -> Plan | None:
         raise ConfigError(name, value, expected) from error
     if concurrent_requests < 0:
         raise ConfigError(name, value, expected)
-    return plan(
+    planned = plan(
         mode,
         Config.from_settings(settings),
         concurrent_requests=concurrent_requests,
         is_durable=bool(settings["JOBDIR"]),
     )
+    if planned.is_supervised:
+        _require_asyncio(settings)
+    Politeness.from_settings(settings)  # says what is wrong with its settings
+    return planned
 
 
 def _require_asyncio(settings: BaseSettings) -> None:
