@@ -16,6 +16,10 @@ COMMANDS = {
         "concurcrawl.compare.command",
         "run a spider in several modes and compare them",
     ),
+    "advise": (
+        "concurcrawl.compare.advising",
+        "say which mode to use for a spider, from one short serial run",
+    ),
     "report": (
         "concurcrawl.compare.again",
         "make the reports of a comparison again from its records",

@@ -27,6 +27,7 @@ def test_help_lists_the_commands() -> None:
     assert done.returncode == 0
     assert "compare" in done.stdout
     assert "report" in done.stdout
+    assert "advise" in done.stdout
     assert "mirror" in done.stdout
 
 

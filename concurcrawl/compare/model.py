@@ -166,11 +166,11 @@ def predict(cost: Cost, *, slots: int, processes: int, cores: int) -> tuple[floa
     n, page_s = cost.pages, cost.waiting_s + cost.cpu_s
     at_once = min(slots or n, n)
     # Who is busy without a pause still waits for its first page.
-    bounds = {
-        "in flight": n * page_s / at_once,
-        "CPU of a process": cost.waiting_s + n * cost.cpu_s / min(processes, at_once),
+    bounds = {  # of equals the first is named
         "cores": cost.waiting_s + n * (cost.cpu_s + cost.server_cpu_s) / cores,
+        "CPU of a process": cost.waiting_s + n * cost.cpu_s / min(processes, at_once),
         "the mirror": cost.waiting_s + n * cost.server_cpu_s,
+        "in flight": n * page_s / at_once,
     }
     if at_once == 1:  # nothing runs beside anything
         bounds = {"in flight": n * page_s}

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from concurcrawl.compare.options import Options
     from concurcrawl.modes import Mode
+    from concurcrawl.politeness import Politeness
 
 _SETTINGS_VARIABLE = "SCRAPY_SETTINGS_MODULE"
 _OUR_SETTINGS = "concurcrawl.settings"
@@ -79,6 +80,19 @@ def find(options: Options) -> Target:
         timeout_s=options.timeout_s,
         setup=_setup(options.modes, settings),
     )
+
+
+def politeness_of(options: Options) -> Politeness:
+    """Return what the crawl's settings and the sites' profiles allow.
+
+    Raises:
+        ConfigError: If a setting cannot be worked with.
+    """
+    from concurcrawl.politeness import Politeness  # only advice needs it
+
+    if options.spider is None:
+        return Politeness.from_settings(_our_settings(options.settings))
+    return Politeness.from_settings(_project(options.spider, options.settings)[0])
 
 
 def _setup(modes: Sequence[Mode], settings: BaseSettings) -> Setup:

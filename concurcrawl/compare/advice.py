@@ -1,0 +1,139 @@
+"""Which mode to use, with what numbers, from what a page costs. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from math import inf
+from typing import TYPE_CHECKING
+
+from concurcrawl.compare.model import predict
+
+if TYPE_CHECKING:
+    from concurcrawl.compare.model import Cost
+
+#: A crawl so long that its start-up does not matter.
+_MANY_PAGES = 10_000
+#: More requests in flight or processes must give this much more to be worth it.
+_WORTH_RATIO = 1.1
+#: More at a time than this needs no advice but the site owner's.
+_MOST_IN_FLIGHT = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteLimits:
+    """What a site allows.
+
+    Attributes:
+        in_flight: Requests at a time; 0 means no limit.
+        rate_per_s: Requests a second on average; 0 means no limit.
+    """
+
+    in_flight: int = 0
+    rate_per_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """What to use.
+
+    Attributes:
+        mode: The value of ``MODE``.
+        in_flight: Requests at a time over all processes.
+        processes: That download and run callbacks.
+        pages_per_s: Expected in a long crawl.
+        gain: How many times as fast as serial that is.
+        reason: What decides, in one sentence.
+    """
+
+    mode: str
+    in_flight: int
+    processes: int
+    pages_per_s: float
+    gain: float
+    reason: str
+
+    @property
+    def settings(self) -> tuple[str, ...]:
+        """What to add to the command line, as ``NAME=VALUE``."""
+        return {
+            "serial": ("MODE=serial",),
+            "async": ("MODE=async", f"CONCURRENT_REQUESTS={self.in_flight}"),
+            "parallel": ("MODE=parallel", f"CONCURCRAWL_WORKERS={self.processes}"),
+            "hybrid": (
+                "MODE=hybrid",
+                f"CONCURCRAWL_WORKERS={self.processes}",
+                f"CONCURRENT_REQUESTS={self.in_flight}",
+            ),
+        }[self.mode]
+
+
+def advise(cost: Cost, *, cores: int, limits: SiteLimits) -> Advice:
+    """Return the least that gives nearly all there is to have.
+
+    Fewer processes come first, then fewer requests in flight: each must be worth it.
+
+    Args:
+        cost: Of a page, done one by one.
+        cores: That this machine lets us use.
+        limits: What the site allows.
+    """
+    most = min(limits.in_flight or _MOST_IN_FLIGHT, _MOST_IN_FLIGHT)
+    levels = sorted({most, *(n for n in (1, 2, 4, 8, 16, 32) if n < most)})
+    serial, _ = _rate(cost, 1, 1, cores, limits)
+    best = (1, 1)
+    fastest, limit = _rate(cost, 1, 1, cores, limits)
+    for processes in range(1, cores + 1):
+        for in_flight in levels:
+            if in_flight < processes:
+                continue
+            found, why = _rate(cost, in_flight, processes, cores, limits)
+            if found > fastest * _WORTH_RATIO:
+                best, fastest, limit = (in_flight, processes), found, why
+    in_flight, processes = best
+    return Advice(
+        mode=_mode(in_flight, processes),
+        in_flight=in_flight,
+        processes=processes,
+        pages_per_s=fastest,
+        gain=fastest / serial,
+        reason=_reason(cost, limit),
+    )
+
+
+def _rate(
+    cost: Cost, in_flight: int, processes: int, cores: int, limits: SiteLimits
+) -> tuple[float, str]:
+    """Return pages a second in a long crawl, and what decides."""
+    long = replace(cost, pages=_MANY_PAGES, alone_s=0.0)
+    steady_s, limit = predict(long, slots=in_flight, processes=processes, cores=cores)
+    rate = _MANY_PAGES / steady_s if steady_s > 0 else inf
+    if limits.rate_per_s and rate >= limits.rate_per_s:
+        return limits.rate_per_s, "rate"
+    if limit == "in flight" and in_flight == limits.in_flight:
+        return rate, "site"
+    if limit == "in flight" and in_flight < _MOST_IN_FLIGHT:
+        return rate, "enough"
+    return rate, limit
+
+
+def _mode(in_flight: int, processes: int) -> str:
+    if processes == 1:
+        return "serial" if in_flight == 1 else "async"
+    return "parallel" if in_flight == processes else "hybrid"
+
+
+def _reason(cost: Cost, limit: str) -> str:
+    page = (
+        f"A page is {cost.waiting_share:.0%} waiting ({cost.waiting_s * 1000:.0f} ms) "
+        f"and {1 - cost.waiting_share:.0%} CPU ({cost.cpu_s * 1000:.0f} ms)"
+    )
+    decides = {
+        "in flight": "more at a time would give more, but ask the site's owner first",
+        "enough": "twice as many at a time would give less than a tenth more",
+        "site": "more at a time would give more, but the site does not allow it",
+        "rate": "the site's limit of requests a second is reached",
+        "CPU of a process": "the CPU of each process is busy then",
+        "cores": "all cores are busy then",
+        "the mirror": "the mirror is busy then; a real site may give more",
+    }
+    return f"{page}; {decides[limit]}."

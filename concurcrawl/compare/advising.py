@@ -1,0 +1,123 @@
+"""The command ``advise``: one short serial run, or a record of one, and what to use."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+
+from concurcrawl.compare import command, options
+from concurcrawl.compare.advice import Advice, SiteLimits, advise
+from concurcrawl.compare.publish import read, records_of
+from concurcrawl.compare.report.terminal import progress_for
+from concurcrawl.compare.run import Comparison
+from concurcrawl.compare.target import find, politeness_of
+from concurcrawl.config import usable_cpus
+from concurcrawl.errors import ConcurcrawlError, ConfigError
+from concurcrawl.files import prepare_folder
+
+if TYPE_CHECKING:
+    import argparse
+
+    from concurcrawl.compare.analyse import Outcome
+    from concurcrawl.compare.options import Options
+
+_WRONG = 2
+_INTERRUPTED = 130
+_PAGES = 20
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``concurcrawl advise`` to *parser*: those of ``compare``."""
+    command.configure(parser)
+    parser.set_defaults(out="advice")
+    parser.add_argument(
+        "--from",
+        dest="record",
+        metavar="DIR",
+        help="a comparison with serial runs, instead of a new run",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Make one short serial run, or read one, and say what to use.
+
+    Args:
+        args: What the parser gave.
+
+    Returns:
+        The exit code: 0; 1 if the run failed; 2 if an option is wrong; 130 if it was
+        interrupted.
+    """
+    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    try:
+        wanted = _options(args)
+        outcomes = _outcomes(args, wanted)
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+    except (ConfigError, OSError) as error:
+        errors.print(f"concurcrawl advise: {error}")
+        return _WRONG
+    except ConcurcrawlError as error:
+        errors.print(f"concurcrawl advise: {error}")
+        return 1
+    known = [outcome for outcome in outcomes if outcome.cost is not None]
+    console = Console(soft_wrap=True, highlight=False, markup=False)
+    for outcome in known:
+        assert outcome.cost is not None
+        limits = _limits(wanted, outcome, Path(args.record or wanted.out))
+        cores = usable_cpus() if args.record is None else outcome.setup.cores
+        found = advise(outcome.cost, cores=cores, limits=limits)
+        console.print(_said(outcome.experiment.title, found))
+    if not known:
+        reasons = [row.reason for outcome in outcomes for row in outcome.rows]
+        why = next(filter(None, reasons), "there is no serial run")
+        errors.print(
+            f"concurcrawl advise: no serial run tells what a page costs: {why}"
+        )
+        return 1
+    return 0
+
+
+def _options(args: argparse.Namespace) -> Options:
+    args.modes, args.rounds, args.sweep = "serial", "1", None
+    if args.pages is None:
+        args.pages = str(_PAGES)
+    if args.spider is not None:  # it may not know of pages
+        args.set = [f"CLOSESPIDER_PAGECOUNT={args.pages}", *args.set]
+    elif args.work is None and args.site is None:
+        args.work = "save"
+    return options.read(args)
+
+
+def _outcomes(args: argparse.Namespace, wanted: Options) -> tuple[Outcome, ...]:
+    if args.record is not None:
+        return read(Path(args.record))[1]
+    target = find(wanted)
+    prepare_folder(wanted.out)
+    comparison = Comparison(wanted, target, progress_for(Console(stderr=True)))
+    comparison.run(lambda _: None)
+    return comparison.explained
+
+
+def _limits(wanted: Options, outcome: Outcome, folder: Path) -> SiteLimits:
+    """Return what the site allows that most of the records are of."""
+    records = [r for some in records_of(folder, outcome.runs).values() for r in some]
+    politeness = politeness_of(wanted)
+    groups = [politeness.group_of(record.url, None) for record in records]
+    limits = politeness.limits_of(max(set(groups), key=groups.count))
+    rates = [limits.rate_per_s, 1 / limits.delay_s if limits.delay_s else 0.0]
+    return SiteLimits(
+        in_flight=limits.in_flight,
+        rate_per_s=min(filter(None, rates), default=0.0),
+    )
+
+
+def _said(title: str, found: Advice) -> str:
+    settings = " ".join(f"-s {pair}" for pair in found.settings)
+    return (
+        f"{title}: use {settings}\n"
+        f"  About {found.pages_per_s:.1f} pages/s in a long crawl, {found.gain:.1f} "
+        f"times as fast as serial.\n  {found.reason}"
+    )
