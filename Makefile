@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compare test lint clean
+.PHONY: help setup compare gallery test lint clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -16,6 +16,11 @@ setup: $(READY) ## make an environment in .venv with the package and what tests 
 
 compare: setup ## run the spider in every mode and compare; options: ARGS="--work parse"
 	$(BIN)/concurcrawl compare $(ARGS)
+
+gallery: setup ## take the pictures of docs/gallery from a comparison made here
+	@command -v chromium >/dev/null || $(call debian,chromium)
+	$(BIN)/concurcrawl compare --work save --pages 80 --rounds 3 --out build/gallery
+	$(BIN)/python -m tests.compare.gallery build/gallery/report.html docs/gallery
 
 test: lint ## check format, types and all tests; options: ARGS="-k frontier"
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)

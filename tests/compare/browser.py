@@ -117,8 +117,9 @@ class Page:
         """Return a PNG of the element that *of* selects."""
         clip = await self.run(
             f"(() => {{ const r = document.querySelector({of!r})"
-            ".getBoundingClientRect(); return {x: r.x, y: r.y + scrollY, "
-            "width: r.width, height: r.height, scale: 1}; })()"
+            ".getBoundingClientRect(); const m = 12; "
+            "return {x: Math.max(0, r.x - m), y: Math.max(0, r.y + scrollY - m), "
+            "width: r.width + 2 * m, height: r.height + 2 * m, scale: 1}; })()"
         )
         taken = await self.call(
             "Page.captureScreenshot", clip=clip, captureBeyondViewport=True

@@ -77,6 +77,11 @@ def test_a_spider_gets_only_the_arguments_that_were_given() -> None:
     )
 
 
+def test_a_sweep_is_a_list_of_numbers_each_once_in_order() -> None:
+    assert read("--sweep", "8, 1,2,8").sweep == (1, 2, 8)
+    assert read().sweep == ()
+
+
 def test_a_live_site_may_be_crawled_when_allowed() -> None:
     assert read("--site", "https://example.com/", "--yes-live").site
 
@@ -84,6 +89,10 @@ def test_a_live_site_may_be_crawled_when_allowed() -> None:
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
+        (
+            ["--sweep", "1,0"],
+            "--sweep='1,0': must be whole numbers from 1 to 1024, as 1,2,4,8",
+        ),
         (
             ["--modes", "fast"],
             "--modes='fast': must be a list of serial, concurrent, async,",
