@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import struct
@@ -25,6 +26,11 @@ if TYPE_CHECKING:
     import socket
 
 
+#: A page's tree is many thousand objects: Python's own thresholds look at each of them
+#: again and again while it is built.
+_GC_THRESHOLDS = (20_000, 20, 50)
+
+
 def serve(sock: socket.socket) -> None:
     """Be a worker until the supervisor says stop or is gone.
 
@@ -32,6 +38,7 @@ def serve(sock: socket.socket) -> None:
         sock: Connected to the supervisor, which sends a :class:`Job` first.
     """
     leave_signals_to_supervisor()
+    gc.set_threshold(*_GC_THRESHOLDS)
     threading.Thread(target=_die_with_parent, daemon=True, name="lifeline").start()
     job = _first_message(sock)
     if job is None:
