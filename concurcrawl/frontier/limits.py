@@ -235,6 +235,8 @@ class Gates:
         limit = gate.limits.in_flight
         if self._waiting_unlent or (limit and gate.in_flight + coming >= limit):
             return math.inf
+        if self._unlent and not self._asks(group) and not self._has_total():
+            return math.inf
         if gate.is_paced() and coming:
             return math.inf
         pause_s = gate.pause_left_s(now_s)
@@ -269,7 +271,8 @@ class Gates:
             infinity if something must end first.
         """
         gate = self[group]
-        counts = self._sees_all if ticket is not None else not is_errand
+        # Whoever has tickets keeps to the total by itself, but knows of no others.
+        counts = (self._sees_all or self._unlent > 0) if ticket else not is_errand
         if not gate.has_room() or (counts and not self._has_total()):
             return math.inf
         wait_s = gate.next_start_s() - now_s

@@ -210,6 +210,7 @@ class SupervisorScheduler(FrontierScheduler):
         else:
             completed = self._frontier.complete(lease.ticket, batch.entries, items)
             added, numbers = completed.added, completed.items
+        self.turnstile.pump_all()
         for request, was_added in zip(batch.requests, added, strict=True):
             self._note_pushed(request, added=was_added)
             if not was_added:
@@ -234,6 +235,7 @@ class SupervisorScheduler(FrontierScheduler):
     def give_back(self, request: Request) -> None:
         """Make *request* wait again: nothing came of it."""
         self._frontier.give_back(self._leases.pop(request).ticket)
+        self.turnstile.pump_all()
 
     def forget(self, request: Request) -> None:
         """Let go of *request*, whose lease is complete."""
