@@ -137,15 +137,26 @@ class HttpsGate(GatedHandler):
 
 
 class UngovernedDownloader(Downloader):
-    """Scrapy's downloader without limits of its own: those of the gate count."""
+    """Scrapy's downloader without limits of its own: those of the gate count.
+
+    Attributes:
+        on_turn: Called whenever the engine looks whether it may start a request, which
+            it does each time that something has ended.
+    """
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
+        self.on_turn: Callable[[], None] = lambda: None
         if self.total_concurrency:
             self.total_concurrency += crawler.settings.getint(AHEAD)
         self.per_slot_settings = _SameForAll(
             {"concurrency": 1 << 30, "delay": 0.0, "jitter": 0.0}
         )
+
+    def needs_backout(self) -> bool:
+        """See :class:`Downloader`."""
+        self.on_turn()
+        return super().needs_backout()
 
 
 class _SameForAll(dict[str, dict[str, Any]]):

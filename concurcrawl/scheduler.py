@@ -18,7 +18,13 @@ from concurcrawl.callbacks import KeptCallbacks
 from concurcrawl.config import Config
 from concurcrawl.frontier.base import Entry
 from concurcrawl.frontier.sqlite import SqliteFrontier
-from concurcrawl.gate import Turnstile, is_robots, robots_agent, slot_of
+from concurcrawl.gate import (
+    Turnstile,
+    UngovernedDownloader,
+    is_robots,
+    robots_agent,
+    slot_of,
+)
 from concurcrawl.politeness import Politeness, delay_of
 
 if TYPE_CHECKING:
@@ -84,6 +90,10 @@ class FrontierScheduler(BaseScheduler):
 
     def open(self, spider: Spider) -> Deferred[None] | None:
         """See :class:`BaseScheduler`."""
+        downloader = self._crawler.engine.downloader
+        if isinstance(downloader, UngovernedDownloader):
+            # next_request() is not asked while the downloader has its fill.
+            downloader.on_turn = self._settle
         if self._records_path:
             path = Path(self._records_path)
             self._records = path.open("w", encoding="utf-8", buffering=1)
