@@ -1,12 +1,21 @@
-"""The site of the any-spider tests, a process that prints its URL and then serves."""
+"""The site of the any-spider tests, a process that prints its URL and then serves.
+
+It listens on the addresses that it is called with, all on one port, and remembers what
+came when: ``/log`` tells, ``/forget`` forgets.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import sys
+import time
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
 
 PAGES = 5
 
@@ -14,6 +23,7 @@ PAGES = 5
 class Site:
     def __init__(self) -> None:
         self.flaky: dict[str, int] = {}
+        self.visits: list[dict[str, Any]] = []
 
     async def quotes(self, request: web.Request) -> web.Response:
         page = int(request.match_info["page"])
@@ -91,8 +101,10 @@ class Site:
 
     async def robots(self, request: web.Request) -> web.Response:
         base = f"http://{request.host}"
+        delay = "Crawl-delay: 0.2\n" if request.url.host == "127.0.0.3" else ""
         return web.Response(
-            text=f"User-agent: *\nDisallow: /forbidden/\nSitemap: {base}/sitemap.xml\n"
+            text=f"User-agent: *\nDisallow: /forbidden/\n{delay}"
+            f"Sitemap: {base}/sitemap.xml\n"
         )
 
     async def sitemap(self, request: web.Request) -> web.Response:
@@ -110,6 +122,60 @@ class Site:
         await asyncio.sleep(float(request.query.get("s", "30")))
         return html("<p>slow</p>")
 
+    async def away(self, request: web.Request) -> web.Response:
+        """Send to a page that takes as long."""
+        await asyncio.sleep(float(request.query["s"]))
+        to = f"/hang?{request.query_string}"
+        return web.Response(status=302, headers={"Location": to})
+
+    async def broken(self, request: web.Request) -> web.Response:
+        """Fail each path once."""
+        await asyncio.sleep(float(request.query["s"]))
+        name = str(request.rel_url)
+        self.flaky[name] = self.flaky.get(name, 0) + 1
+        return html("<p>broken</p>", status=500 if self.flaky[name] == 1 else 200)
+
+    async def busy(self, request: web.Request) -> web.Response:
+        """Refuse each path once, and then serve it."""
+        name = str(request.rel_url)
+        self.flaky[name] = self.flaky.get(name, 0) + 1
+        if self.flaky[name] > 1:
+            return html("<p>at last</p>")
+        refusal = html("<p>later</p>", status=429)
+        refusal.headers["Retry-After"] = request.query["after"]
+        return refusal
+
+    async def log(self, request: web.Request) -> web.Response:
+        return web.json_response(self.visits)
+
+    async def forget(self, request: web.Request) -> web.Response:
+        self.visits.clear()
+        self.flaky.clear()
+        return html("forgotten")
+
+    @web.middleware
+    async def remember(
+        self,
+        request: web.Request,
+        handler: Callable[[web.Request], Awaitable[web.StreamResponse]],
+    ) -> web.StreamResponse:
+        """Write down when a request came and when its answer was ready."""
+        if request.path in {"/log", "/forget"}:
+            return await handler(request)
+        visit = {
+            "host": request.url.host,
+            "path": str(request.rel_url),
+            "came_s": time.monotonic(),
+            "status": None,
+        }
+        self.visits.append(visit)
+        try:
+            response = await handler(request)
+            visit["status"] = response.status
+            return response
+        finally:
+            visit["went_s"] = time.monotonic()
+
 
 def html(body: str, status: int = 200) -> web.Response:
     return web.Response(
@@ -121,7 +187,7 @@ def html(body: str, status: int = 200) -> web.Response:
 
 async def main() -> None:
     site = Site()
-    app = web.Application()
+    app = web.Application(middlewares=[site.remember])
     for path, handler in (
         ("/quotes/{page}", site.quotes),
         ("/tree/{node}", site.tree),
@@ -138,13 +204,20 @@ async def main() -> None:
         ("/sitemap.xml", site.sitemap),
         ("/forbidden/{status}", site.status),
         ("/hang", site.hang),
+        ("/busy", site.busy),
+        ("/away", site.away),
+        ("/broken", site.broken),
+        ("/log", site.log),
+        ("/forget", site.forget),
     ):
         app.router.add_route("*", path, handler)
     runner = web.AppRunner(app, access_log=None)
     await runner.setup()
-    listener = web.TCPSite(runner, "127.0.0.1", 0)
-    await listener.start()
+    first, *others = sys.argv[1:] or ["127.0.0.1"]
+    await web.TCPSite(runner, first, 0).start()
     host, port = runner.addresses[0][:2]
+    for other in others:
+        await web.TCPSite(runner, other, port).start()
     sys.stdout.write(f"http://{host}:{port}\n")
     sys.stdout.flush()
     # Ends with the test process, which holds the other end of our standard input.
