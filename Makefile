@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compare gallery test lint clean
+.PHONY: help setup compare gallery test chaos lint clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ gallery: setup ## take the pictures of docs/gallery from a comparison made here
 
 test: lint ## check format, types and all tests; options: ARGS="-k frontier"
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+chaos: setup ## kill N=200 crawls at random, the ones of SEED=1, and see that none loses
+	$(BIN)/python -m tests.chaos --runs $(or $(N),200) --seed $(or $(SEED),1) $(ARGS)
 
 lint: setup ## check format and types only
 	$(BIN)/ruff check .
