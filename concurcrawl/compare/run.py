@@ -53,7 +53,7 @@ class Comparison:
         self._options = options
         self._target = target
         self._progress = progress
-        self._environment = environment()
+        self._environment = {**environment(), **target.facts}
         self._runs: dict[Experiment, list[Run]] = {}
 
     @property

@@ -25,6 +25,15 @@ if TYPE_CHECKING:
 
 _SETTINGS_VARIABLE = "SCRAPY_SETTINGS_MODULE"
 _OUR_SETTINGS = "concurcrawl.settings"
+#: Settings that change how fast a crawl may be, and that hold no secret.
+_TOLD = (
+    *("AUTOTHROTTLE_ENABLED", "COMPRESSION_ENABLED", "CONCURCRAWL_MAX_ATTEMPTS"),
+    *("CONCURCRAWL_RATE", "CONCURCRAWL_THREADS", "CONCURCRAWL_WORKERS"),
+    *("CONCURRENT_ITEMS", "CONCURRENT_REQUESTS", "CONCURRENT_REQUESTS_PER_DOMAIN"),
+    *("COOKIES_ENABLED", "DOWNLOAD_DELAY", "DOWNLOAD_TIMEOUT", "HTTPCACHE_ENABLED"),
+    *("JOBDIR", "LOG_LEVEL", "METAREFRESH_ENABLED", "REDIRECT_ENABLED"),
+    *("RETRY_ENABLED", "RETRY_TIMES", "ROBOTSTXT_OBEY"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +49,7 @@ class Target:
         may_be_live: Whether it may crawl another machine.
         timeout_s: How long one crawl may take.
         setup: What the modes have to work with.
+        facts: What a reader must know of the crawl: spider, reactor, settings.
     """
 
     spider: str
@@ -50,6 +60,7 @@ class Target:
     may_be_live: bool
     timeout_s: float
     setup: Setup
+    facts: dict[str, str]
 
 
 def find(options: Options) -> Target:
@@ -79,6 +90,7 @@ def find(options: Options) -> Target:
         may_be_live=options.may_be_live,
         timeout_s=options.timeout_s,
         setup=_setup(options.modes, settings),
+        facts={"spider": options.spider or SPIDER, **_facts(settings)},
     )
 
 
@@ -104,6 +116,23 @@ def _setup(modes: Sequence[Mode], settings: BaseSettings) -> Setup:
         processes={planned.mode.value: len(planned.slots) for planned in plans},
         cores=usable_cpus(),
     )
+
+
+def _facts(settings: BaseSettings) -> dict[str, str]:
+    """Return what decides how the crawl runs; others' settings may hold secrets."""
+    from scrapy.settings import Settings  # slow to import
+
+    usual = Settings()
+    told = [
+        f"{name}={settings[name]}"
+        for name in _TOLD
+        if name in settings and settings[name] != usual.get(name)
+    ]
+    return {
+        "reactor": str(settings["TWISTED_REACTOR"]).rpartition(".")[2],
+        "event_loop": settings["ASYNCIO_EVENT_LOOP"] or "asyncio's own",
+        "settings": ", ".join(told) or "as Scrapy's",
+    }
 
 
 def _our_settings(pairs: Sequence[str]) -> BaseSettings:

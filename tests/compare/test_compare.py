@@ -93,7 +93,7 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def test_two_modes_on_the_mirror(tmp_path: Path) -> None:
+def test_two_modes_and_a_sweep_on_the_mirror(tmp_path: Path) -> None:
     options = [
         "--pages",
         "5",
@@ -103,6 +103,7 @@ def test_two_modes_on_the_mirror(tmp_path: Path) -> None:
         "serial,async",
         "--latency",
         "0.05",
+        *("--sweep", "1,4", "-s", "CONCURRENT_REQUESTS=7", "-s", "MY_KEY=secret"),
     ]
     done = compare(*options, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -122,7 +123,19 @@ def test_two_modes_on_the_mirror(tmp_path: Path) -> None:
     for raw in found["runs"]:
         records = (tmp_path / "compare" / raw["records"]).read_text(encoding="utf-8")
         assert len(list(from_lines(records.splitlines()))) == 6  # and the list page
-    assert not list((tmp_path / "compare").rglob("*.html"))
+    folder = tmp_path / "compare"
+    assert list(folder.rglob("*.html")) == [folder / "report.html"]  # no page is left
+    assert (folder / "report.md").read_text(encoding="utf-8").startswith("# The modes")
+    assert json.loads((folder / "trace.json").read_text())["traceEvents"]
+    (experiment,) = found["experiments"]
+    assert experiment["cost"]["waiting_s"] > 0.05
+    assert set(experiment["predictions"]) == set(experiment["phases"])
+    assert [run["level"] for run in experiment["runs"]] == [None, None, 1, 4]
+    assert [run["peak_in_flight"] for run in experiment["runs"][2:]] == [1, 4]
+    assert "too few levels to fit the Universal Scalability Law" in done.stdout
+    assert found["environment"]["spider"] == "countries"
+    assert "CONCURRENT_REQUESTS=7" in found["environment"]["settings"]
+    assert "secret" not in str(found["environment"])
 
 
 def test_a_spider_of_the_project_at_hand(project: Path, mirror: MirrorProcess) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -15,6 +17,7 @@ from concurcrawl.compare.report.html import page
 from concurcrawl.compare.setup import Setup
 from tests.compare.browser import Page, browsing, chromium
 from tests.compare.crawls_made_up import crawl
+from tests.crawls import environment
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -143,3 +146,17 @@ def test_before_the_first_run_there_is_a_page_too() -> None:
     text = page({}, [], {})
     assert "<script" not in text
     assert "137.37" in text
+
+
+@pytest.mark.parametrize("module", ["addon", "commands", "compare.command"])
+def test_only_who_makes_a_page_waits_for_the_library_that_draws(module: str) -> None:
+    code = f"import sys, concurcrawl.{module}; print('bokeh' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=True,
+    )
+    assert done.stdout == "False\n"
