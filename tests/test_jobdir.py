@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
+import resource
 import signal
 import stat
 import time
@@ -88,7 +89,7 @@ def begun(pages: str, folder: Path, mode: str = "async") -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "output"), zip(MODES, ("-o", "-O", "-O", "-o", "-O"), strict=True)
+    ("mode", "output"), list(zip(MODES, ("-o", "-O", "-O", "-o", "-O"), strict=True))
 )
 def test_each_item_is_there_once_after_kills_and_changes_of_mode(
     mode: str, output: str, pages: str, tmp_path: Path
@@ -265,3 +266,42 @@ def test_what_can_be_no_folder_is_refused(
     assert f"JOBDIR={str(job)!r}: it cannot be used: " in found.log
     assert "Traceback" not in found.log
     assert (tmp_path / "job").read_text(encoding="utf-8") == "mine"
+
+
+# A full disk ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mode", ["serial", "hybrid"])
+def test_a_feed_on_a_full_disk_ends_the_crawl_which_goes_on_when_there_is_room(
+    mode: str, pages: str, tmp_path: Path
+) -> None:
+    table = tmp_path / "items.csv"
+    table.symlink_to("/dev/full")
+    feeds = ("-O", str(table))
+    first = crawl("whole", pages, tmp_path, *options(tmp_path, mode, *feeds))
+    assert first.stats["finish_reason"] == "storage_failed", first.log
+    assert first.log.count("it cannot write what it has done (") == 1
+    assert "then run the same command again" in first.log
+    table.unlink()
+    second = crawl("whole", pages, tmp_path, *options(tmp_path, mode, *feeds))
+    assert second.stats["finish_reason"] == "finished", second.log
+    assert of_jsonl(tmp_path / "items.jsonl") == expected()
+    assert of_csv(table) == expected()
+
+
+@pytest.mark.parametrize("mode", ["serial", "hybrid"])
+def test_a_frontier_on_a_full_disk_ends_the_crawl_which_goes_on_when_there_is_room(
+    mode: str, pages: str, tmp_path: Path
+) -> None:
+    now = options(tmp_path, mode, "-s", "LOG_LEVEL=INFO")
+    with crawling("whole", pages, tmp_path, *now) as running:
+        log = tmp_path / "job" / "concurcrawl.sqlite-wal"
+        wait_until(running, lambda: log.exists() and log.stat().st_size > 50_000)
+        limit = log.stat().st_size + 10_000  # the crawl's own log is smaller
+        resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (limit, limit))
+        first = running.finish()
+    assert first.stats["finish_reason"] == "storage_failed", first.log
+    assert first.log.count("it cannot write what it has done (") == 1
+    second = crawl("whole", pages, tmp_path, *options(tmp_path, mode))
+    assert second.stats["finish_reason"] == "finished", second.log
+    assert of_jsonl(tmp_path / "items.jsonl") == expected()
