@@ -186,18 +186,23 @@ def measure(command: list[str], log: str) -> Measurement:
     samples = _Samples()
     tree = _Tree(command, log)
     strays = _follow(tree, samples, bell)
+    cpu_s = max(tree.cpu_s, sum(samples.cpu_s.values()))
     return Measurement(
         started_s=tree.started_s,
         wall_s=tree.wall_s,
         exit_code=tree.exit_code if tree.exit_code is not None else -signal.SIGKILL,
-        cpu_s=max(tree.cpu_s, sum(samples.cpu_s.values())),
+        cpu_s=cpu_s,
         peak_rss_bytes=max(samples.peak_rss_bytes, tree.largest_rss_bytes),
         peak_pss_bytes=samples.peak_pss_bytes,
         peak_processes=samples.peak_processes,
         strays=strays,
         sampling_cpu_s=time.process_time() - own_cpu_s,
         machine_cpu_s=_machine_cpu_s() - machine_cpu_s if _is_ours() else None,
-        cpu_steps=samples.cpu_steps,
+        cpu_steps=[
+            (tree.started_s, 0.0),
+            *samples.cpu_steps,
+            (tree.started_s + tree.wall_s, cpu_s),
+        ],
     )
 
 

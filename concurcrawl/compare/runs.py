@@ -13,9 +13,6 @@ if TYPE_CHECKING:
 
     from concurcrawl.records import Record
 
-#: Fewer looks at a run's CPU time make its share of it a guess.
-_FEWEST_STEPS = 4
-
 Status = Literal["ok", "failed", "not run"]
 
 
@@ -155,9 +152,9 @@ def cpu_between(
 ) -> float | None:
     """Return the CPU time between two moments, linear between *steps* (when, total).
 
-    None if there are too few steps in between to tell.
+    None if there is no step in between: then it would be a guess.
     """
-    if sum(begin_s <= when_s <= end_s for when_s, _ in steps) < _FEWEST_STEPS:
+    if not any(begin_s <= when_s <= end_s for when_s, _ in steps):
         return None
     return _at(steps, end_s) - _at(steps, begin_s)
 
