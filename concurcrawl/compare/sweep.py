@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -97,9 +96,9 @@ def _sentence(
     if pays_to < best:
         said += f", but from {pays_to} on twice as many give less than a tenth more"
     peak = fitted.peak
-    turn = (
-        "more never makes it slower"
-        if math.isinf(peak)
+    turn = (  # the law is not to be trusted far beyond what was measured
+        "nothing says that more would make it slower"
+        if peak > 2 * max(points)
         else f"from about {peak:.0f} on more makes it slower"
     )
     return (
