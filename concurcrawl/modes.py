@@ -93,8 +93,8 @@ def plan(
             "https": THREADED_HANDLER,
         }
     if is_supervised:
-        settings["DOWNLOADER"] = "concurcrawl.workers.supervisor.WorkersDownloader"
-        settings["SCHEDULER"] = "concurcrawl.workers.supervisor.SupervisorScheduler"
+        settings["DOWNLOADER"] = "concurcrawl.workers.downloader.WorkersDownloader"
+        settings["SCHEDULER"] = "concurcrawl.workers.scheduler.SupervisorScheduler"
     return Plan(mode=mode, slots=slots, is_supervised=is_supervised, settings=settings)
 
 

@@ -57,6 +57,8 @@ LAYERS = (
     # crawler processes
     "workers.interrupts",
     "workers.cookies",
+    "workers.messages",
+    "workers.codec",
     "workers.wire",
     "workers.journal",
     "workers.desk",
@@ -64,7 +66,9 @@ LAYERS = (
     "workers.process",
     "workers.launch",
     "workers.pool",
-    "workers.supervisor",
+    "workers.job",
+    "workers.scheduler",
+    "workers.downloader",
     "addon",
     # the site to measure on
     "mirror.markup",

@@ -23,7 +23,14 @@ from concurcrawl.frontier.limits import Visit
 from concurcrawl.gate import is_robots, robots_agent, slot_of
 from concurcrawl.politeness import Politeness, delay_of
 from concurcrawl.workers.desk import robots_were_known
-from concurcrawl.workers.wire import REPLAYED, Enter, FetchRobots, Left, Ready, SlowDown
+from concurcrawl.workers.messages import (
+    REPLAYED,
+    Enter,
+    FetchRobots,
+    Left,
+    Ready,
+    SlowDown,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

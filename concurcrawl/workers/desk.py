@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING, Any
 from concurcrawl import stats, timeline
 from concurcrawl.callbacks import KeptCallbacks
 from concurcrawl.workers import wire
+from concurcrawl.workers.codec import Codec, residents
 from concurcrawl.workers.cookies import SharedCookies
-from concurcrawl.workers.wire import (
+from concurcrawl.workers.messages import (
     Answer,
     Ask,
-    Codec,
     Event,
-    Frames,
     Head,
     Lend,
     Listen,
@@ -36,9 +35,8 @@ from concurcrawl.workers.wire import (
     SetCookies,
     Stop,
     Troubled,
-    frame,
-    residents,
 )
+from concurcrawl.workers.wire import Frames, frame
 
 if TYPE_CHECKING:
     import socket
@@ -49,7 +47,7 @@ if TYPE_CHECKING:
 
     from concurcrawl.stats import MergingStatsCollector
     from concurcrawl.workers.crawler import WorkerCrawler
-    from concurcrawl.workers.wire import Question, ToSupervisor, ToWorker
+    from concurcrawl.workers.messages import Question, ToSupervisor, ToWorker
 
 logger = logging.getLogger(__name__)
 

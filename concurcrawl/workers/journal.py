@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from concurcrawl.frontier.base import Frontier
     from concurcrawl.jobdir import JobDir
-    from concurcrawl.workers.wire import Head
+    from concurcrawl.workers.messages import Head
 
 logger = logging.getLogger(__name__)
 
@@ -70,14 +70,14 @@ class Journal:
         )
         self.encode: Callable[[object], bytes] = pickle.dumps
         self.on_failure: Callable[[Exception], None] = _raise
+        assert crawler.spider is not None
+        self._start = crawler.spider.start
+        crawler.spider.start = self._start_in_turns  # type: ignore[method-assign]
         if not self.is_kept:
             return
         self._ledger = Ledger(crawler, self._take_notes)
         if self._is_resumed:
             self._ledger.resume(frontier.notes())
-        assert crawler.spider is not None
-        self._start = crawler.spider.start
-        crawler.spider.start = self._go_on_starting  # type: ignore[method-assign]
 
     def open(self) -> None:
         """Begin to make feeds safe, and to replay the items that are not."""
@@ -155,6 +155,16 @@ class Journal:
             await self.process(payload, head, number)
             self._processed.add(number)
         self.is_replaying = False
+
+    async def _start_in_turns(self) -> AsyncIterator[Any]:
+        """Yield what the spider's start() yields, and let others have turns.
+
+        While all workers are busy, the engine takes one output after the other. If
+        start() never waits, nobody would hear workers or signals before its end.
+        """
+        async for output in self._go_on_starting() if self.is_kept else self._start():
+            yield output
+            await asyncio.sleep(0)
 
     async def _go_on_starting(self) -> AsyncIterator[Any]:
         """Yield what the spider's own start() yields, without what was taken before."""

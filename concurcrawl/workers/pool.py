@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 from concurcrawl.errors import PoisonError, WorkerLostError, WorkersFailedError
 from concurcrawl.workers import wire
 from concurcrawl.workers.launch import Launcher
-from concurcrawl.workers.wire import (
+from concurcrawl.workers.messages import (
     Failed,
-    Frames,
     Job,
     Lend,
     Outcome,
@@ -24,15 +23,15 @@ from concurcrawl.workers.wire import (
     Pong,
     Ready,
     Stop,
-    frame,
 )
+from concurcrawl.workers.wire import Frames, frame
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterable, Sequence
 
     from concurcrawl.frontier.base import Lease
-    from concurcrawl.workers.wire import Ask, Left, SlowDown, ToWorker
+    from concurcrawl.workers.messages import Ask, Left, SlowDown, ToWorker
 
     News = Outcome | Ask | Left | SlowDown
 
@@ -163,7 +162,7 @@ class WorkerPool:
         Args:
             slots: Requests in flight for each worker.
             ahead: Requests that each is lent besides, while plenty wait.
-            crawl: The encoded :class:`~concurcrawl.workers.wire.Crawl`.
+            crawl: The encoded :class:`~concurcrawl.workers.messages.Crawl`.
             sys_path: Where workers import from.
             tolerance: How much dying is borne.
             on_news: Told of all that workers say, before leases are answered.

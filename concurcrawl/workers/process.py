@@ -17,10 +17,12 @@ from scrapy.settings import Settings
 from scrapy.utils.misc import build_from_crawler, load_object
 
 from concurcrawl.config import Config
+from concurcrawl.workers.codec import Codec
 from concurcrawl.workers.crawler import WorkerCrawler
 from concurcrawl.workers.desk import Desk
 from concurcrawl.workers.interrupts import leave_signals_to_supervisor
-from concurcrawl.workers.wire import Codec, Failed, Frames, Job, frame
+from concurcrawl.workers.messages import Failed, Job
+from concurcrawl.workers.wire import Frames, frame
 
 if TYPE_CHECKING:
     import socket

@@ -18,10 +18,9 @@ from scrapy import Selector as ScrapySelector
 from scrapy.http import HtmlResponse, Response, TextResponse, XmlResponse
 
 from concurcrawl.errors import NotShippableError
-from concurcrawl.workers.wire import (
-    Codec,
+from concurcrawl.workers.codec import Codec
+from concurcrawl.workers.messages import (
     Event,
-    Frames,
     Head,
     Lend,
     LogLine,
@@ -29,8 +28,8 @@ from concurcrawl.workers.wire import (
     Product,
     SetCookies,
     Stop,
-    frame,
 )
+from concurcrawl.workers.wire import Frames, frame
 from tests.crawls import DEADLINE_S, ROOT, environment
 
 if TYPE_CHECKING:
@@ -322,7 +321,7 @@ SCRIPT = """
 import pickle, sys
 from dataclasses import dataclass
 from scrapy import Field, Item, Request, Spider
-from concurcrawl.workers.wire import Codec
+from concurcrawl.workers.codec import Codec
 
 @dataclass
 class Fact:
@@ -458,7 +457,7 @@ def test_a_stream_that_is_cut_anyhow_gives_the_same_messages(
 
 def test_a_message_that_names_anything_else_is_refused() -> None:
     class Evil:
-        def __reduce__(self) -> object:
+        def __reduce__(self) -> tuple[Any, ...]:
             return os.system, ("true",)
 
     body = pickle.dumps(Evil())

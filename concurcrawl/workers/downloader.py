@@ -1,4 +1,4 @@
-"""The two Scrapy components that make ``scrapy crawl`` a supervisor of workers.
+"""The downloader that makes ``scrapy crawl`` a supervisor of workers.
 
 The engine works as ever: it asks the scheduler for a request, has the downloader fetch
 it, and waits for all of that before it closes. Here the downloader fetches by lending
@@ -13,8 +13,6 @@ import asyncio
 import json
 import logging
 import sqlite3
-import sys
-from dataclasses import dataclass
 from itertools import starmap, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,27 +23,23 @@ from pydispatch.dispatcher import (  # type: ignore[import-untyped]
 )
 from scrapy import signals
 from scrapy.exceptions import IgnoreRequest
-from scrapy.settings import BaseSettings
 from scrapy.utils.defer import deferred_from_coro
 from twisted.python.failure import Failure
 
-from concurcrawl import jobdir, stats
-from concurcrawl.callers import spider_arguments
+from concurcrawl import stats
 from concurcrawl.config import Config
-from concurcrawl.errors import ConcurcrawlError, NotShippableError, PoisonError
+from concurcrawl.errors import ConcurcrawlError, PoisonError
 from concurcrawl.feeds import item_at_hand
 from concurcrawl.frontier.limits import Visit
 from concurcrawl.gate import AHEAD, UngovernedDownloader
-from concurcrawl.scheduler import FrontierScheduler, wake
+from concurcrawl.scheduler import wake
+from concurcrawl.workers.codec import Codec, residents
 from concurcrawl.workers.cookies import SharedCookies
-from concurcrawl.workers.journal import Journal, is_start
-from concurcrawl.workers.pool import Tolerance, Worker, WorkerPool
-from concurcrawl.workers.wire import (
+from concurcrawl.workers.job import describe, import_path
+from concurcrawl.workers.messages import (
     REPLAYED,
     Answer,
     Ask,
-    Codec,
-    Crawl,
     Enter,
     FetchRobots,
     Left,
@@ -54,214 +48,22 @@ from concurcrawl.workers.wire import (
     SetCookies,
     SlowDown,
     Troubled,
-    residents,
 )
+from concurcrawl.workers.pool import Tolerance, Worker, WorkerPool
+from concurcrawl.workers.scheduler import SupervisorScheduler
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Sequence
 
     from scrapy import Request, Spider
     from scrapy.crawler import Crawler
     from scrapy.http import Response
     from twisted.internet.defer import Deferred
 
-    from concurcrawl.frontier.base import Entry, Lease
-    from concurcrawl.workers.wire import Event, Head, Product, ToWorker
+    from concurcrawl.frontier.base import Lease
+    from concurcrawl.workers.messages import Event, Head, ToWorker
 
 logger = logging.getLogger(__name__)
-
-#: What a worker must not do, because the supervisor does it for all.
-_WORKER_SETTINGS: dict[str, Any] = {
-    "ADDONS": {},
-    "CONCURRENT_ITEMS": 1,  # items only leave; Scrapy starts so many tasks a response
-    "DOWNLOADER": "concurcrawl.gate.UngovernedDownloader",
-    "EXTENSIONS": {},
-    "EXTENSIONS_BASE": {},
-    "FEEDS": {},
-    "ITEM_PIPELINES": {},
-    "ITEM_PROCESSOR": "concurcrawl.workers.crawler.WorkerItems",
-    "JOBDIR": None,
-    "LOG_FILE": None,
-    "LOG_INSTALL_ROOT_HANDLER": False,  # our lines go through the supervisor's
-    "MODE": None,
-    "SCHEDULER": "concurcrawl.workers.crawler.WorkerScheduler",
-    "STATS_CLASS": "concurcrawl.stats.MergingStatsCollector",
-    "STATS_DUMP": False,
-}
-
-
-@dataclass(slots=True)
-class _Batch:
-    """New requests that are pushed together with the completion of their parent."""
-
-    entries: list[Entry]
-    requests: list[Request]
-
-
-class SupervisorScheduler(FrontierScheduler):
-    """Holds the frontier for all workers; what it gives the engine is lent to one."""
-
-    def __init__(self, crawler: Crawler) -> None:
-        self._jobdir = jobdir.claimed_by(crawler)
-        super().__init__(crawler)
-        self.journal = Journal(crawler, self._frontier, self._jobdir)
-        self._codec = Codec(residents(crawler))
-        self._arriving: tuple[Request, Product] | None = None
-        self._batch: _Batch | None = None
-
-    @property
-    def _downloader(self) -> WorkersDownloader:
-        downloader = self._crawler.engine.downloader
-        assert isinstance(downloader, WorkersDownloader)
-        return downloader
-
-    def open(self, spider: Spider) -> Deferred[None] | None:
-        """See :class:`BaseScheduler`."""
-        return deferred_from_coro(self._open(spider))
-
-    async def _open(self, spider: Spider) -> None:
-        opened = super().open(spider)
-        if opened is not None:
-            await opened
-        self.journal.open()
-        await self._downloader.connect()
-
-    def close(self, reason: str) -> Deferred[None] | None:
-        """See :class:`BaseScheduler`. Ends the workers first."""
-        return deferred_from_coro(self._close(reason))
-
-    async def _close(self, reason: str) -> None:
-        await self._downloader.pool.close()
-        await self.journal.close()
-        closed = super().close(reason)
-        if closed is not None:
-            await closed
-
-    def lease_of(self, request: Request) -> Lease | None:
-        """Return the lease of a request that :meth:`next_request` gave out."""
-        return self._leases.get(request)
-
-    def waiting(self) -> int:
-        """Return how many requests wait."""
-        return self._frontier.waiting()
-
-    def enqueue_request(self, request: Request) -> bool:
-        """See :class:`BaseScheduler`.
-
-        A request that a worker made is only noted; :meth:`complete` pushes it.
-        """
-        try:
-            if self._arriving is None or self._arriving[0] is not request:
-                return super().enqueue_request(request)
-        except NotShippableError as error:
-            logger.error("%s", error)  # noqa: TRY400 - its sentence says it all
-            self._stats.inc_value("concurcrawl/not_shippable")
-            return False
-        except sqlite3.Error as error:
-            self._downloader.fail(error)
-            return False
-        product = self._arriving[1]
-        key = None if self._own_filter is not None else product.key or None
-        entry = self._entry(request, product.payload, key)
-        if entry is None:
-            return False
-        assert self._batch is not None
-        self._batch.entries.append(entry)
-        self._batch.requests.append(request)
-        return True
-
-    def next_request(self) -> Request | None:
-        """See :class:`BaseScheduler`."""
-        try:
-            return super().next_request()
-        except sqlite3.Error as error:
-            self._downloader.fail(error)
-            return None
-
-    def has_pending_requests(self) -> bool:
-        """See :class:`BaseScheduler`."""
-        return super().has_pending_requests() or self.journal.is_replaying
-
-    def complete(
-        self,
-        lease: Lease | None,
-        products: Iterable[Product],
-        items: Sequence[bytes] = (),
-    ) -> list[int]:
-        """End *lease*, push the requests and keep the items that came of it.
-
-        Args:
-            lease: It, or None for what came of no lease.
-            products: The requests, encoded.
-            items: The items, as the journal wants them.
-
-        Returns:
-            The numbers of the items.
-        """
-        self._batch = batch = _Batch([], [])
-        for product in products:
-            request = self._codec.decode(product.payload)
-            self._arriving = (request, product)
-            self._crawler.engine.crawl(request)
-        self._arriving = self._batch = None
-        if lease is None:
-            added = self._frontier.push(batch.entries)
-            numbers = self._frontier.keep(items, {}) if items else []
-        else:
-            completed = self._frontier.complete(lease.ticket, batch.entries, items)
-            added, numbers = completed.added, completed.items
-        self.turnstile.pump_all()
-        for request, was_added in zip(batch.requests, added, strict=True):
-            self._note_pushed(request, added=was_added)
-            if not was_added:
-                self._crawler.signals.send_catch_log(
-                    signals.request_dropped,
-                    request=request,
-                    spider=self._crawler.spider,
-                )
-        return numbers
-
-    def slow_down(self, group: str, delay_s: float) -> None:
-        """Keep at least *delay_s* between two starts in *group*."""
-        self._frontier.slow_down(group, delay_s)
-
-    def start_over(self, tickets: Sequence[int]) -> None:
-        """Take *tickets* for lent anew: the worker that had them is gone."""
-        self.turnstile.withdraw(set(tickets))
-        for ticket in tickets:
-            self._frontier.start_over(ticket)
-        self.turnstile.pump_all()
-
-    def give_back(self, request: Request) -> None:
-        """Make *request* wait again: nothing came of it."""
-        self._frontier.give_back(self._leases.pop(request).ticket)
-        self.turnstile.pump_all()
-
-    def forget(self, request: Request) -> None:
-        """Let go of *request*, whose lease is complete."""
-        self._leases.pop(request, None)
-
-    def _asks(self) -> Callable[[str], bool] | None:
-        return self.politeness.needs_asking
-
-    def _frontier_path(self) -> str:
-        if self._jobdir is None:
-            return super()._frontier_path()
-        return self._jobdir.frontier
-
-    def _notes_with(self, request: Request) -> dict[str, str]:
-        return self.journal.start_notes() if is_start(request) else {}
-
-    def _pack(self, request: Request) -> bytes:
-        return self._codec.encode(request)
-
-    def _unpack(self, lease: Lease) -> Request:
-        request: Request = self._codec.decode(lease.payload)
-        request.errback = None  # it is the worker's to call
-        return request
-
-    def _settle(self) -> None:
-        """Do nothing: the downloader says when a lease is complete."""
 
 
 class WorkersDownloader(UngovernedDownloader):
@@ -285,8 +87,8 @@ class WorkersDownloader(UngovernedDownloader):
         self.pool = WorkerPool(
             [int(share) for share in crawler.settings.getlist("CONCURCRAWL_SLOTS")],
             max(1, crawler.settings.getint(AHEAD)),
-            Codec().encode(_crawl(crawler)),
-            _import_path(crawler.spidercls),
+            Codec().encode(describe(crawler)),
+            import_path(crawler.spidercls),
             Tolerance(
                 deaths=config.max_attempts,
                 restarts=config.max_restarts,
@@ -565,36 +367,3 @@ def _response(head: Head, request: Request | None) -> Response:
         request=request,
         protocol=head.protocol,
     )
-
-
-def _crawl(crawler: Crawler) -> Crawl:
-    """Describe *crawler* for its workers."""
-    settings: dict[str, tuple[Any, int]] = {}
-    args, kwargs = spider_arguments(crawler)
-    for name in crawler.settings:
-        priority = crawler.settings.getpriority(name) or 0
-        if priority > 0 and name not in _WORKER_SETTINGS:
-            value = crawler.settings[name]
-            if isinstance(value, BaseSettings):
-                value = dict(value)  # keys may be classes
-            settings[name] = (value, priority)
-    rank = 1 << 10  # above every source
-    settings |= {name: (value, rank) for name, value in _WORKER_SETTINGS.items()}
-    addons = tuple(crawler.settings.getdict("ADDONS"))
-    return Crawl(crawler.spidercls, settings, addons, args, kwargs)
-
-
-def _import_path(spidercls: type[Spider]) -> tuple[str, ...]:
-    """Return where a worker must look for modules, the spider's own file included.
-
-    ``scrapy runspider`` imports a file whose folder is on no path.
-    """
-    path = list(sys.path)
-    module = sys.modules.get(spidercls.__module__)
-    file = getattr(module, "__file__", None)
-    if file and spidercls.__module__ != "__main__":
-        depth = spidercls.__module__.count(".")
-        folder = str(Path(file).resolve().parents[depth])
-        if folder not in path:
-            path.append(folder)
-    return tuple(path)

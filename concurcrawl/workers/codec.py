@@ -1,0 +1,169 @@
+"""Requests, items and spider classes as bytes, from one process to another.
+
+Both ends are processes of one machine that run the same code, started by one another,
+so objects travel by pickle. Nothing that came from the network is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import sys
+from types import FunctionType
+from typing import TYPE_CHECKING, Any
+
+import dill
+from lxml import etree
+from parsel import Selector, SelectorList
+from scrapy.http import Response
+
+from concurcrawl.errors import NotShippableError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scrapy.crawler import Crawler
+
+
+class Codec:
+    """Turns requests, items and spider classes into bytes and back.
+
+    Objects that exist once in each process (the spider, its crawler, its settings)
+    travel as their names, so that a callback that is a spider's method, or a lambda
+    that mentions ``self``, means the receiving process's own spider.
+    """
+
+    def __init__(self, residents: Mapping[str, object] | None = None) -> None:
+        """Name the residents.
+
+        Args:
+            residents: Objects by name; the other end must know the same names.
+        """
+        self._residents = dict(residents or {})
+        self._names = {id(thing): name for name, thing in self._residents.items()}
+
+    def encode(self, thing: object) -> bytes:
+        """Return *thing* as bytes.
+
+        Raises:
+            NotShippableError: If it holds something that cannot leave the process.
+        """
+        buffer = io.BytesIO()
+        try:
+            _Pickler(buffer, self._names).dump(thing)
+        except Exception:  # noqa: BLE001 - a pickler runs anybody's code
+            buffer = io.BytesIO()
+            try:
+                _ClosurePickler(buffer, self._names).dump(thing)
+            except Exception as error:
+                raise NotShippableError(_describe(thing), str(error)) from error
+        return buffer.getvalue()
+
+    def decode(self, payload: bytes) -> Any:
+        """Return what :meth:`encode` was given."""
+        return _Unpickler(io.BytesIO(payload), self._residents).load()
+
+
+class _Pickler(pickle.Pickler):
+    """The quick one: in C, by reference, no closures."""
+
+    def __init__(self, file: io.BytesIO, names: Mapping[int, str]) -> None:
+        super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
+        self._names = names
+
+    def persistent_id(self, obj: Any) -> str | None:
+        return self._names.get(id(obj))
+
+    def reducer_override(self, obj: Any) -> Any:
+        return _reduce(obj)
+
+
+class _ClosurePickler(dill.Pickler):  # type: ignore[misc]  # dill has no types
+    """The thorough one: lambdas, closures and local classes, by value."""
+
+    def __init__(self, file: io.BytesIO, names: Mapping[int, str]) -> None:
+        # recurse: of a function's globals only those it mentions travel with it.
+        super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL, recurse=True)
+        self._resident_names = names
+
+    def persistent_id(self, obj: Any) -> str | None:
+        return self._resident_names.get(id(obj))
+
+    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, FunctionType | type) and _has_an_address(obj):
+            # dill would copy those of a script's own module, and a copy of a class is
+            # another class. Workers have that module too.
+            return obj.__qualname__
+        return _reduce(obj)
+
+
+class _Unpickler(dill.Unpickler):  # type: ignore[misc]  # dill has no types
+    def __init__(self, file: io.BytesIO, residents: Mapping[str, object]) -> None:
+        super().__init__(file)
+        self._residents_by_name = residents
+
+    def persistent_load(self, pid: str) -> object:
+        return self._residents_by_name[pid]
+
+
+def _reduce(obj: Any) -> Any:
+    """Return how to rebuild what pickle alone cannot, or NotImplemented."""
+    if isinstance(obj, Selector):
+        if not isinstance(obj.root, etree._Element):  # a text, or JSON
+            return _selector, (type(obj), obj.type, obj.namespaces, obj.root)
+        tag = str(obj.root.tag)
+        return _part, (type(obj), obj.type, obj.namespaces, obj.get(), tag)
+    if isinstance(obj, SelectorList):
+        return type(obj), (list(obj),)
+    if isinstance(obj, Response):
+        # A certificate belongs to the connection, which stays behind.
+        names = [name for name in obj.attributes if name != "certificate"]
+        return _response, (type(obj), {name: getattr(obj, name) for name in names})
+    return NotImplemented
+
+
+def _has_an_address(obj: FunctionType | type) -> bool:
+    """Tell whether *obj* is what its module and name lead to."""
+    found: Any = sys.modules.get(obj.__module__)
+    for name in obj.__qualname__.split("."):
+        found = getattr(found, name, None)
+    return found is obj
+
+
+def _response(kind: type[Response], attributes: dict[str, Any]) -> Response:
+    return kind(**attributes)
+
+
+def _selector(
+    kind: type[Selector], type_: str, namespaces: dict[str, str], root: Any
+) -> Selector:
+    return kind(root=root, type=type_, namespaces=namespaces)
+
+
+def _part(
+    kind: type[Selector], type_: str, namespaces: dict[str, str], text: str, tag: str
+) -> Selector:
+    whole = kind(text=text, type=type_, namespaces=namespaces)
+    if type_ != "html":
+        return whole
+    # An HTML parser wraps a part in <html><body>; relative paths start below it.
+    inner = whole.xpath("(//*[name() = $tag])[1]", tag=tag)
+    return inner[0] if inner else whole
+
+
+def _describe(thing: object) -> str:
+    if isinstance(thing, FunctionType | type):
+        return thing.__qualname__
+    text = repr(thing)
+    return text if len(text) <= 200 else text[:200] + "…"
+
+
+def residents(crawler: Crawler) -> dict[str, object]:
+    """Return the objects that travel by name, the same ones in each process."""
+    return {
+        "spider": crawler.spider,
+        "crawler": crawler,
+        "settings": crawler.settings,
+        "engine": crawler.engine,
+        "stats": crawler.stats,
+    }

@@ -1,0 +1,71 @@
+"""What a worker is told to be: the crawl that its supervisor has begun."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scrapy.settings import BaseSettings
+
+from concurcrawl.callers import spider_arguments
+from concurcrawl.workers.messages import (
+    Crawl,
+)
+
+if TYPE_CHECKING:
+    from scrapy import Spider
+    from scrapy.crawler import Crawler
+
+
+#: What a worker must not do, because the supervisor does it for all.
+_WORKER_SETTINGS: dict[str, Any] = {
+    "ADDONS": {},
+    "CONCURRENT_ITEMS": 1,  # items only leave; Scrapy starts so many tasks a response
+    "DOWNLOADER": "concurcrawl.gate.UngovernedDownloader",
+    "EXTENSIONS": {},
+    "EXTENSIONS_BASE": {},
+    "FEEDS": {},
+    "ITEM_PIPELINES": {},
+    "ITEM_PROCESSOR": "concurcrawl.workers.crawler.WorkerItems",
+    "JOBDIR": None,
+    "LOG_FILE": None,
+    "LOG_INSTALL_ROOT_HANDLER": False,  # our lines go through the supervisor's
+    "MODE": None,
+    "SCHEDULER": "concurcrawl.workers.crawler.WorkerScheduler",
+    "STATS_CLASS": "concurcrawl.stats.MergingStatsCollector",
+    "STATS_DUMP": False,
+}
+
+
+def describe(crawler: Crawler) -> Crawl:
+    """Describe *crawler* for its workers."""
+    settings: dict[str, tuple[Any, int]] = {}
+    args, kwargs = spider_arguments(crawler)
+    for name in crawler.settings:
+        priority = crawler.settings.getpriority(name) or 0
+        if priority > 0 and name not in _WORKER_SETTINGS:
+            value = crawler.settings[name]
+            if isinstance(value, BaseSettings):
+                value = dict(value)  # keys may be classes
+            settings[name] = (value, priority)
+    rank = 1 << 10  # above every source
+    settings |= {name: (value, rank) for name, value in _WORKER_SETTINGS.items()}
+    addons = tuple(crawler.settings.getdict("ADDONS"))
+    return Crawl(crawler.spidercls, settings, addons, args, kwargs)
+
+
+def import_path(spidercls: type[Spider]) -> tuple[str, ...]:
+    """Return where a worker must look for modules, the spider's own file included.
+
+    ``scrapy runspider`` imports a file whose folder is on no path.
+    """
+    path = list(sys.path)
+    module = sys.modules.get(spidercls.__module__)
+    file = getattr(module, "__file__", None)
+    if file and spidercls.__module__ != "__main__":
+        depth = spidercls.__module__.count(".")
+        folder = str(Path(file).resolve().parents[depth])
+        if folder not in path:
+            path.append(folder)
+    return tuple(path)

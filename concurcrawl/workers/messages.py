@@ -1,0 +1,275 @@
+"""What a supervisor and its workers say to each other."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scrapy import Spider
+    from scrapy.http import Response
+
+    from concurcrawl.frontier.limits import Visit
+    from concurcrawl.records import Record
+    from concurcrawl.workers.cookies import CookieChange
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Supervisor to worker, first: what to be.
+
+    Attributes:
+        name: The worker's name, as it stands in the log.
+        sys_path: Where to import from; set before ``crawl`` is decoded.
+        slots: Requests it may have in flight.
+        crawl: Encoded :class:`Crawl`.
+    """
+
+    name: str
+    sys_path: tuple[str, ...]
+    slots: int
+    crawl: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Crawl:
+    """What a worker crawls with.
+
+    Attributes:
+        spidercls: The spider's class.
+        settings: Value and priority of each setting that is not Scrapy's default.
+        addons: Paths or classes of the add-ons; their settings are applied already.
+        args: What the spider was made with.
+        kwargs: Likewise.
+    """
+
+    spidercls: type[Spider]
+    settings: Mapping[str, tuple[Any, int]]
+    addons: tuple[Any, ...]
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Lend:
+    """Supervisor to worker: do this request."""
+
+    ticket: int
+    queued_s: float
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Supervisor to worker: somebody here wants to be told of these signals.
+
+    Attributes:
+        signals: Their names in ``scrapy.signals``.
+    """
+
+    signals: frozenset[str]
+
+
+@dataclass(frozen=True, slots=True)
+class SetCookies:
+    """Supervisor to worker: another process got or dropped these cookies."""
+
+    changes: tuple[CookieChange, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Troubled:
+    """Supervisor to worker: from now on ask before each request to this group."""
+
+    group: str
+
+
+@dataclass(frozen=True, slots=True)
+class Enter:
+    """A worker's question: may this request start? Answered when it may."""
+
+    group: str
+    ticket: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FetchRobots:
+    """A worker's question: what does this robots.txt say? It is fetched once for all.
+
+    The answer is encoded ``(is_first, response)``; of those who ask for one robots.txt
+    only the first is told that it is, so that only one counts it.
+    """
+
+    request: bytes
+
+
+Question = Enter | FetchRobots
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Worker to supervisor: a question, with a number to answer it by."""
+
+    number: int
+    question: Question
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """Supervisor to worker: an answer, or why there is none."""
+
+    number: int
+    value: bytes = b""
+    error: Exception | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """Worker to supervisor: a request is done at its site.
+
+    Attributes:
+        group: Its group.
+        ticket: Its ticket, or None.
+        visit: How it went.
+    """
+
+    group: str
+    ticket: int | None
+    visit: Visit
+
+
+@dataclass(frozen=True, slots=True)
+class SlowDown:
+    """Worker to supervisor: the site's robots.txt wants this pace."""
+
+    group: str
+    delay_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Supervisor to worker: answer, to show that nothing blocks you."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pong:
+    """Worker to supervisor: nothing blocks me."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Supervisor to worker: end when what you were lent is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """Worker to supervisor: the spider is open."""
+
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """Worker to supervisor: I cannot start, and this is why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One log record, with its message and traceback made text."""
+
+    logger: str
+    level: int
+    created_s: float
+    message: str
+    traceback: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """A response without its body."""
+
+    kind: type[Response]
+    url: str
+    status: int
+    headers: Mapping[bytes, list[bytes]]
+    flags: tuple[str, ...]
+    protocol: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A signal that the supervisor sends in the worker's stead.
+
+    Attributes:
+        signal: Its name in ``scrapy.signals``.
+        head: Index of the response in :attr:`Outcome.heads`, or None.
+        error: For ``spider_error``, type and text of the exception.
+    """
+
+    signal: str
+    head: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Product:
+    """A request or an item that came of a request, encoded.
+
+    Attributes:
+        is_item: An item; else a request.
+        payload: It, encoded.
+        key: A request's fingerprint.
+    """
+
+    is_item: bool
+    payload: bytes
+    key: bytes = b""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Worker to supervisor: what came of a lease, or, without one, of the worker.
+
+    It is filled while the request is worked on and sent once, when it is done.
+
+    Attributes:
+        ticket: The lease it ends, or None.
+        heads: The responses that came.
+        page: Index of the one that the callback got, or None.
+        events: The signals to send, in order.
+        products: The items and requests, in the order they were yielded.
+        stats: The stats written, by key and way of writing.
+        cookies: The cookies got and dropped.
+        logs: The log lines since the last outcome.
+        close_reason: Set if a callback raised ``CloseSpider``.
+        record: How the request went, if records are kept.
+    """
+
+    ticket: int | None = None
+    heads: list[Head] = field(default_factory=list)
+    page: int | None = None
+    events: list[Event] = field(default_factory=list)
+    products: list[Product] = field(default_factory=list)
+    stats: dict[tuple[str, str], Any] = field(default_factory=dict)
+    cookies: list[CookieChange] = field(default_factory=list)
+    logs: list[LogLine] = field(default_factory=list)
+    close_reason: str | None = None
+    record: Record | None = None
+
+
+ToWorker = Job | Lend | Listen | SetCookies | Troubled | Answer | Ping | Stop
+ToSupervisor = Ready | Failed | Pong | Outcome | Ask | Left | SlowDown
+
+#: Signals that workers report and the supervisor sends, by their names in
+#: ``scrapy.signals``.
+REPLAYED = (
+    "request_reached_downloader",
+    "request_left_downloader",
+    "response_downloaded",
+    "response_received",
+    "spider_error",
+)

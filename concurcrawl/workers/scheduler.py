@@ -1,0 +1,205 @@
+"""The scheduler of a supervisor: what it gives the engine is lent to a worker."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from scrapy import signals
+from scrapy.utils.defer import deferred_from_coro
+
+from concurcrawl import jobdir
+from concurcrawl.errors import NotShippableError
+from concurcrawl.scheduler import FrontierScheduler
+from concurcrawl.workers.codec import Codec, residents
+from concurcrawl.workers.journal import Journal, is_start
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from scrapy import Request, Spider
+    from scrapy.crawler import Crawler
+    from twisted.internet.defer import Deferred
+
+    from concurcrawl.frontier.base import Entry, Lease
+    from concurcrawl.workers.downloader import WorkersDownloader
+    from concurcrawl.workers.messages import Product
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Batch:
+    """New requests that are pushed together with the completion of their parent."""
+
+    entries: list[Entry]
+    requests: list[Request]
+
+
+class SupervisorScheduler(FrontierScheduler):
+    """Holds the frontier for all workers; what it gives the engine is lent to one."""
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._jobdir = jobdir.claimed_by(crawler)
+        super().__init__(crawler)
+        self.journal = Journal(crawler, self._frontier, self._jobdir)
+        self._codec = Codec(residents(crawler))
+        self._arriving: tuple[Request, Product] | None = None
+        self._batch: _Batch | None = None
+
+    @property
+    def _downloader(self) -> WorkersDownloader:
+        # The add-on sets the two together.
+        downloader: Any = self._crawler.engine.downloader
+        found: WorkersDownloader = downloader
+        return found
+
+    def open(self, spider: Spider) -> Deferred[None] | None:
+        """See :class:`BaseScheduler`."""
+        return deferred_from_coro(self._open(spider))
+
+    async def _open(self, spider: Spider) -> None:
+        opened = super().open(spider)
+        if opened is not None:
+            await opened
+        self.journal.open()
+        await self._downloader.connect()
+
+    def close(self, reason: str) -> Deferred[None] | None:
+        """See :class:`BaseScheduler`. Ends the workers first."""
+        return deferred_from_coro(self._close(reason))
+
+    async def _close(self, reason: str) -> None:
+        await self._downloader.pool.close()
+        await self.journal.close()
+        closed = super().close(reason)
+        if closed is not None:
+            await closed
+
+    def lease_of(self, request: Request) -> Lease | None:
+        """Return the lease of a request that :meth:`next_request` gave out."""
+        return self._leases.get(request)
+
+    def waiting(self) -> int:
+        """Return how many requests wait."""
+        return self._frontier.waiting()
+
+    def enqueue_request(self, request: Request) -> bool:
+        """See :class:`BaseScheduler`.
+
+        A request that a worker made is only noted; :meth:`complete` pushes it.
+        """
+        try:
+            if self._arriving is None or self._arriving[0] is not request:
+                return super().enqueue_request(request)
+        except NotShippableError as error:
+            logger.error("%s", error)  # noqa: TRY400 - its sentence says it all
+            self._stats.inc_value("concurcrawl/not_shippable")
+            return False
+        except sqlite3.Error as error:
+            self._downloader.fail(error)
+            return False
+        product = self._arriving[1]
+        key = None if self._own_filter is not None else product.key or None
+        entry = self._entry(request, product.payload, key)
+        if entry is None:
+            return False
+        assert self._batch is not None
+        self._batch.entries.append(entry)
+        self._batch.requests.append(request)
+        return True
+
+    def next_request(self) -> Request | None:
+        """See :class:`BaseScheduler`."""
+        try:
+            return super().next_request()
+        except sqlite3.Error as error:
+            self._downloader.fail(error)
+            return None
+
+    def has_pending_requests(self) -> bool:
+        """See :class:`BaseScheduler`."""
+        return super().has_pending_requests() or self.journal.is_replaying
+
+    def complete(
+        self,
+        lease: Lease | None,
+        products: Iterable[Product],
+        items: Sequence[bytes] = (),
+    ) -> list[int]:
+        """End *lease*, push the requests and keep the items that came of it.
+
+        Args:
+            lease: It, or None for what came of no lease.
+            products: The requests, encoded.
+            items: The items, as the journal wants them.
+
+        Returns:
+            The numbers of the items.
+        """
+        self._batch = batch = _Batch([], [])
+        for product in products:
+            request = self._codec.decode(product.payload)
+            self._arriving = (request, product)
+            self._crawler.engine.crawl(request)
+        self._arriving = self._batch = None
+        if lease is None:
+            added = self._frontier.push(batch.entries)
+            numbers = self._frontier.keep(items, {}) if items else []
+        else:
+            completed = self._frontier.complete(lease.ticket, batch.entries, items)
+            added, numbers = completed.added, completed.items
+        self.turnstile.pump_all()
+        for request, was_added in zip(batch.requests, added, strict=True):
+            self._note_pushed(request, added=was_added)
+            if not was_added:
+                self._crawler.signals.send_catch_log(
+                    signals.request_dropped,
+                    request=request,
+                    spider=self._crawler.spider,
+                )
+        return numbers
+
+    def slow_down(self, group: str, delay_s: float) -> None:
+        """Keep at least *delay_s* between two starts in *group*."""
+        self._frontier.slow_down(group, delay_s)
+
+    def start_over(self, tickets: Sequence[int]) -> None:
+        """Take *tickets* for lent anew: the worker that had them is gone."""
+        self.turnstile.withdraw(set(tickets))
+        for ticket in tickets:
+            self._frontier.start_over(ticket)
+        self.turnstile.pump_all()
+
+    def give_back(self, request: Request) -> None:
+        """Make *request* wait again: nothing came of it."""
+        self._frontier.give_back(self._leases.pop(request).ticket)
+        self.turnstile.pump_all()
+
+    def forget(self, request: Request) -> None:
+        """Let go of *request*, whose lease is complete."""
+        self._leases.pop(request, None)
+
+    def _asks(self) -> Callable[[str], bool] | None:
+        return self.politeness.needs_asking
+
+    def _frontier_path(self) -> str:
+        if self._jobdir is None:
+            return super()._frontier_path()
+        return self._jobdir.frontier
+
+    def _notes_with(self, request: Request) -> dict[str, str]:
+        return self.journal.start_notes() if is_start(request) else {}
+
+    def _pack(self, request: Request) -> bytes:
+        return self._codec.encode(request)
+
+    def _unpack(self, lease: Lease) -> Request:
+        request: Request = self._codec.decode(lease.payload)
+        request.errback = None  # it is the worker's to call
+        return request
+
+    def _settle(self) -> None:
+        """Do nothing: the downloader says when a lease is complete."""
