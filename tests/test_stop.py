@@ -127,3 +127,18 @@ def test_workers_that_keep_dying_end_the_crawl_with_a_reason(
         found = crawl.finish()
     assert found.stats["finish_reason"] == "workers_failed"
     assert "2 workers died; the crawl ends." in found.log
+
+
+@pytest.mark.parametrize("mode", WITH_WORKERS)
+def test_a_start_that_never_waits_holds_up_neither_workers_nor_signals(
+    mode: str, site: str, tmp_path: Path
+) -> None:
+    many = ("-a", "pages=1000000", "-a", "wait=0.02")
+    with crawling("slow", site, tmp_path, *options(mode), *many) as crawl:
+        wait_for_pages(crawl, 20)
+        tree = crawl.tree()
+        crawl.send(signal.SIGTERM)
+        found = crawl.finish()
+    assert found.stats["finish_reason"] == "shutdown"
+    assert found.items.total() == found.stats["response_received_count"]
+    assert alive(tree) == []
