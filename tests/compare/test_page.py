@@ -136,9 +136,9 @@ def test_text_of_others_is_text_and_colours_follow_the_reader(report: str) -> No
 
 def test_a_page_of_six_modes_and_five_rounds_is_small_and_made_soon() -> None:
     outcome, records = made_up(233, 5, "Large", "http://127.0.0.1:1/wiki/A_long_name_")
-    started = time.monotonic()
+    started = time.process_time()  # other tests run meanwhile
     text = page(ENVIRONMENT, [outcome] * 2, records)  # ten modes
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
     assert len(text) < 6_000_000
 
 
