@@ -14,6 +14,7 @@ References:
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from dataclasses import dataclass
 from math import inf
 from statistics import median
@@ -113,7 +114,13 @@ def _cost_of_run(run: Run, records: Sequence[Record]) -> Cost | None:
     if run.status != "ok" or not run.steady_s or not records:
         return None
     by_itself = alone(records)
-    alone_s = sum(record.done_s - record.asked_s for record in by_itself)
+    asked_s = sorted(record.asked_s for record in records)
+    alone_s = sum(
+        # Its answer may count as done only when the next has been asked for.
+        min(record.done_s, asked_s[bisect_right(asked_s, record.asked_s)])
+        - record.asked_s
+        for record in by_itself
+    )
     pages = len(records) - len(by_itself)
     if pages < 1:
         return None
