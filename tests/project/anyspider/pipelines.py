@@ -1,5 +1,7 @@
 """Pipelines that only work if they run once, in one process."""
 
+import asyncio
+
 from scrapy.exceptions import DropItem
 
 
@@ -29,4 +31,13 @@ class DropOdd:
     def process_item(self, item):
         if item.get("number", 0) % 2:
             raise DropItem("odd")
+        return item
+
+
+class Dawdle:
+    """Takes its time over every other item of a page."""
+
+    async def process_item(self, item):
+        if item.get("kind") == "page too":
+            await asyncio.sleep(4)
         return item
