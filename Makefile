@@ -23,6 +23,7 @@ gallery: setup ## take the pictures of docs/gallery from a comparison made here
 	$(BIN)/python -m tests.compare.gallery build/gallery/report.html docs/gallery
 
 test: lint ## check format, types and all tests; options: ARGS="-k frontier"
+	@command -v chromium >/dev/null || $(call debian,chromium)
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 chaos: setup ## kill N=200 crawls at random, the ones of SEED=1, and see that none loses

@@ -22,7 +22,7 @@ from scrapy.utils.httpobj import urlparse_cached
 from scrapy.utils.misc import build_from_crawler, load_object
 from twisted.internet.defer import Deferred
 
-from concurcrawl import retry_after
+from concurcrawl import retry_after, timeline
 from concurcrawl.errors import PausedTooLongError
 from concurcrawl.frontier.limits import Visit
 from concurcrawl.politeness import host_of
@@ -105,6 +105,7 @@ class GatedHandler(BaseDownloadHandler):
         """See :class:`BaseDownloadHandler`."""
         gate: Gate = self.crawler.engine.scheduler.gate  # type: ignore[union-attr]
         await gate.enter(request)
+        timeline.start(request)
         visit = Visit()
         try:
             response: Response = await self._inner.download_request(request)

@@ -46,6 +46,13 @@ def begin(request: Request, queued_s: float) -> None:
     _timelines[request] = Timeline(queued_s)
 
 
+def start(request: Request) -> None:
+    """Note that *request*, if it is watched, starts at its site now."""
+    line = _timelines.get(request)
+    if line is not None:
+        line.asked_s = time.time()
+
+
 def end(request: Request, worker: str) -> Record | None:
     """Return how *request*, which is done, went; None if it was not watched."""
     line = _timelines.pop(request, None)
