@@ -137,6 +137,7 @@ class Site:
 
     async def busy(self, request: web.Request) -> web.Response:
         """Refuse each path once, and then serve it."""
+        await asyncio.sleep(0.1)
         name = str(request.rel_url)
         self.flaky[name] = self.flaky.get(name, 0) + 1
         if self.flaky[name] > 1:
