@@ -357,8 +357,10 @@ class Run:
             raise ChaosError(f"files left behind: {left}")
         log = self.log.read_text(encoding="utf-8", errors="replace")
         traces = re.findall(r"^Traceback .*\n(?:[ \t].*\n|\n)+(.*)$", log, re.MULTILINE)
-        # Before a crawl has read its settings, Ctrl-C is Python's.
-        traces = [trace for trace in traces if "KeyboardInterrupt" not in trace]
+        # Before a crawl has read its settings, Ctrl-C is Python's; amid an import it
+        # may come out as another error.
+        pythons = re.compile("KeyboardInterrupt|importlib._bootstrap")
+        traces = [trace for trace in traces if not pythons.search(trace)]
         if traces and not self._plan.is_faulty:
             raise ChaosError(f"tracebacks in the log: {traces}")
 

@@ -85,6 +85,7 @@ class SqliteFrontier(Frontier):
         # what a power cut takes from its end is done again.
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.executescript(_SCHEMA)
+        self._broken: sqlite3.OperationalError | None = None
         self._tickets = count(1 + self._last("ticket", "request"))
         self._gates = Gates(limits_of, total, asks, random.uniform)
         self._db.execute("UPDATE request SET lent = 0 WHERE lent")
@@ -217,10 +218,20 @@ class SqliteFrontier(Frontier):
 
     @contextmanager
     def _whole(self) -> Iterator[None]:
-        """Make what is written within it happen whole or not at all."""
-        self._db.execute("BEGIN")
-        with self._db:  # commits, or rolls back
-            yield
+        """Make what is written within it happen whole or not at all.
+
+        A file that could not be written once is not written again: a smaller write
+        may find room, and would tell of a step whose first half is lost.
+        """
+        if self._broken is not None:
+            raise self._broken
+        try:
+            self._db.execute("BEGIN")
+            with self._db:  # commits, or rolls back
+                yield
+        except sqlite3.OperationalError as error:  # a full disk, say
+            self._broken = error
+            raise
 
     def _last(self, column: str, table: str) -> int:
         row = self._db.execute(f"SELECT max({column}) FROM {table}").fetchone()  # noqa: S608 - our own names

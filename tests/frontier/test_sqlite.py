@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from concurcrawl.frontier.base import Entry
 from concurcrawl.frontier.limits import Limits
 from concurcrawl.frontier.sqlite import SqliteFrontier
 from tests.contracts.frontier import FrontierContract, drained, entry, taken
@@ -126,3 +127,18 @@ class SqliteMachine(FrontierMachine):
 
 
 TestSqliteInRandomOrders = SqliteMachine.TestCase
+
+
+def test_after_a_write_that_found_no_room_nothing_is_written(tmp_path: Path) -> None:
+    path = tmp_path / "frontier.sqlite"
+    frontier = SqliteFrontier(path=str(path))
+    frontier._db.execute("PRAGMA max_page_count = 30")
+    large = Entry(b"large", "g", 0, is_start=True, payload=bytes(1 << 20))
+    with pytest.raises(sqlite3.OperationalError):
+        frontier.push([large], {"start": "1"})
+    with pytest.raises(sqlite3.OperationalError):
+        frontier.keep([], {"start": "1"})
+    frontier.close()
+    again = SqliteFrontier(path=str(path))
+    assert (again.notes(), again.waiting()) == ({}, 0)
+    again.close()
