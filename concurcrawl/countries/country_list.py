@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import SplitResult, urldefrag, urljoin, urlsplit
 
+from lxml import etree
 from lxml import html as lxml_html
 
 from concurcrawl.countries.page_files import title_of
@@ -163,9 +164,10 @@ def find_countries(html: str, url: str) -> tuple[Country, ...]:
     # Encoded again, because lxml refuses text that declares an encoding of its own.
     parser = lxml_html.HTMLParser(encoding="utf-8", huge_tree=True)
     data = html.encode("utf-8", "replace")
-    if not data.strip():
-        raise ListPageError(url)
-    root = lxml_html.document_fromstring(data, parser=parser, ensure_head_body=True)
+    try:
+        root = lxml_html.document_fromstring(data, parser=parser, ensure_head_body=True)
+    except etree.ParserError:  # there is no element in it
+        raise ListPageError(url) from None
     declared = root.find(".//base[@href]")
     base = url if declared is None else urljoin(url, declared.get("href"))
     tables = (
