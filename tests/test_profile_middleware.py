@@ -187,10 +187,14 @@ def test_a_site_without_a_profile_is_asked_as_without_profiles(
     site: Site, tmp_path: Path
 ) -> None:
     urls = f"{site.elsewhere}/a?page=1 {site.elsewhere}/forbidden"
-    agent = "Scrapy/2.19 (+https://scrapy.org)"
-    with_profile = crawl(site, tmp_path, urls, USER_AGENT=agent)
+    # One by one: a page's Referer and cookies are those of whoever came first.
+    same = {
+        "USER_AGENT": "Scrapy/2.19 (+https://scrapy.org)",
+        "CONCURRENT_REQUESTS": 1,
+    }
+    with_profile = crawl(site, tmp_path, urls, **same)
     asked = site.asked()
-    without = crawl(site, tmp_path, urls, USER_AGENT=agent, CONCURCRAWL_PROFILES="none")
+    without = crawl(site, tmp_path, urls, **same, CONCURCRAWL_PROFILES="none")
     assert "ProfileMiddleware" in with_profile.log
     assert "ProfileMiddleware" not in without.log
     asked_without = site.asked()[len(asked) :]

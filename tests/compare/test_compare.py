@@ -102,7 +102,7 @@ def test_two_modes_and_a_sweep_on_the_mirror(tmp_path: Path) -> None:
         "--modes",
         "serial,async",
         "--latency",
-        "0.05",
+        "0.15",
         *("--sweep", "1,4", "-s", "CONCURRENT_REQUESTS=7", "-s", "MY_KEY=secret"),
     ]
     done = compare(*options, cwd=tmp_path)
@@ -242,7 +242,7 @@ def test_ctrl_c_stops_the_crawl_and_keeps_what_had_ended(tmp_path: Path) -> None
     assert process.returncode == 130, output
     assert "Interrupted" in output
     assert "Traceback" not in output
-    _, alive = psutil.wait_procs(started, timeout=1)
+    _, alive = psutil.wait_procs(started, timeout=15)
     assert not alive
     found = read(tmp_path / "compare")
     assert found["complete"] is False

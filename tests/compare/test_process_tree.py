@@ -73,8 +73,9 @@ def test_the_signal_that_ended_it_is_kept(log: Path) -> None:
 
 
 def test_wall_time_is_that_of_the_command(log: Path) -> None:
+    started = time.monotonic()
     found = measured("time.sleep(0.5)", log)
-    assert 0.5 <= found.wall_s < 1.5
+    assert 0.5 <= found.wall_s <= time.monotonic() - started
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs PR_SET_CHILD_SUBREAPER")

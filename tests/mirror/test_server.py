@@ -194,7 +194,7 @@ def test_a_reset_takes_a_post(client: Client) -> None:
 
 
 def test_latency_holds_every_page_and_peaks_are_counted() -> None:
-    latency_s, connections = 0.2, 8
+    latency_s, connections = 0.5, 8
     with MirrorProcess(latency_s=latency_s, pages=1) as mirror, ExitStack() as stack:
         clients = [
             stack.enter_context(connected(mirror.url)) for _ in range(connections)
