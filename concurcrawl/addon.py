@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from scrapy.spiders import Spider
 from scrapy.utils.deprecate import method_is_overridden
 
-from concurcrawl import gate, meta_refresh, profile_middleware, timeline
+from concurcrawl import gate, meta_refresh, profile_middleware, timeline, watch
 from concurcrawl.callers import scrapy_command
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, ConfigError
@@ -36,7 +36,7 @@ _LOOKING = {"bench", "check", "fetch", "parse", "shell", "view"}
 class Addon:
     """Scrapy add-on; put ``{"concurcrawl.Addon": 500}`` in ``ADDONS``.
 
-    Without ``MODE`` it changes nothing.
+    Without ``MODE`` it changes nothing; it only shows progress if it is told to.
     """
 
     def __init__(self, crawler: Crawler) -> None:
@@ -56,6 +56,7 @@ class Addon:
                 Raised later, it would leave the exit code of a script at 0.
         """
         try:
+            _shows_progress(settings)  # says what is wrong with it
             planned = _plan(settings)
             if planned is None:
                 return
@@ -75,6 +76,8 @@ class Addon:
             SystemExit: With one sentence, if ``MODE`` or one of our settings is wrong.
         """
         try:
+            if _shows_progress(settings):
+                watch.enable(settings, _RANK)
             planned = _plan(settings)
             if planned is None:
                 return
@@ -137,6 +140,12 @@ def chosen_mode(settings: BaseSettings) -> Mode | None:
         return Mode(value)
     except ValueError as error:
         raise ConfigError("MODE", value, f"one of {', '.join(Mode)}") from error
+
+
+def _shows_progress(settings: BaseSettings) -> bool:
+    if settings.get("CONCURCRAWL_PROGRESS") is None or scrapy_command() in _LOOKING:
+        return False
+    return Config.from_settings(settings).progress
 
 
 def _plan(settings: BaseSettings) -> Plan | None:

@@ -111,6 +111,12 @@ class Config:
         "Write one JSON line a request (when, where, how long); empty means don't.",
         unit="file",
     )
+    progress: bool = _option(
+        False,
+        "Show how far the crawl is: rows below the log in a terminal, else a line "
+        "every few seconds. Also without a `MODE`.",
+        unit="0 or 1",
+    )
 
     @classmethod
     def from_settings(cls, settings: BaseSettings) -> Self:
@@ -135,6 +141,8 @@ def _read(settings: BaseSettings, option: Field[Any]) -> Any:
     default = _default(option)
     value = settings.get(name, default)
     match default:
+        case bool():
+            return _yes_or_no(name, value)
         case str():
             return str(value)
         case dict():
@@ -151,6 +159,15 @@ def _read(settings: BaseSettings, option: Field[Any]) -> Any:
     if not low <= number < math.inf:  # no number is not in between either
         raise ConfigError(name, value, expected)
     return number
+
+
+def _yes_or_no(name: str, value: Any) -> bool:
+    answer = {"1": True, "true": True, "0": False, "false": False}.get(
+        str(value).lower()
+    )
+    if answer is None:
+        raise ConfigError(name, value, "0 or 1")
+    return answer
 
 
 def _default(option: Field[Any]) -> Any:
@@ -244,4 +261,6 @@ def markdown_table() -> str:
 
 
 def _shown(default: Any) -> str:
+    if isinstance(default, bool):
+        default = int(default)
     return ",".join(default) if isinstance(default, tuple) else str(default)

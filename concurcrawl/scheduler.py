@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 
     from concurcrawl.frontier.base import Frontier, Lease
     from concurcrawl.frontier.limits import Visit
-    from concurcrawl.gate import Gate
     from concurcrawl.records import Record
 
 logger = logging.getLogger(__name__)
@@ -64,7 +63,7 @@ class FrontierScheduler(BaseScheduler):
             newest_first="Fifo" not in str(crawler.settings["SCHEDULER_MEMORY_QUEUE"]),
         )
         self.turnstile = Turnstile(self._frontier, lambda: wake(crawler))
-        self.gate: Gate = LocalGate(self)
+        self.gate = LocalGate(self)
         self._leases: dict[Request, Lease] = {}
         self._objects: dict[bytes, Request] = {}
         self._names = count()
@@ -108,6 +107,10 @@ class FrontierScheduler(BaseScheduler):
         if self._records is not None:
             self._records.close()
         return self._own_filter.close(reason) if self._own_filter else None
+
+    def __len__(self) -> int:
+        """Return how many requests wait, as Scrapy's own scheduler does."""
+        return self._frontier.waiting()
 
     def has_pending_requests(self) -> bool:
         """See :class:`BaseScheduler`."""
@@ -236,10 +239,15 @@ class FrontierScheduler(BaseScheduler):
 
 
 class LocalGate:
-    """The gate of the process that has the frontier."""
+    """The gate of the process that has the frontier.
+
+    Attributes:
+        inside: Requests that have entered and not left.
+    """
 
     def __init__(self, scheduler: FrontierScheduler) -> None:
         self._scheduler = scheduler
+        self.inside = 0
 
     async def enter(self, request: Request) -> None:
         """See :class:`Gate`."""
@@ -249,9 +257,11 @@ class LocalGate:
             scheduler.ticket_of(request),
             is_errand=is_robots(request),
         )
+        self.inside += 1
 
     def leave(self, request: Request, visit: Visit) -> None:
         """See :class:`Gate`."""
+        self.inside -= 1
         scheduler = self._scheduler
         scheduler.turnstile.leave(
             scheduler.group_of(request), scheduler.ticket_of(request), visit

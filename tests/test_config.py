@@ -39,6 +39,7 @@ def test_nothing_set_gives_the_defaults() -> None:
 #: What a command line may set an option to, and what that is: by the option's kind,
 #: and by name where the kind does not tell.
 KINDS: dict[type, tuple[str, Any]] = {
+    bool: ("1", True),
     int: ("7", 7),
     float: ("7.5", 7.5),
     str: ("somewhere", "somewhere"),
@@ -206,3 +207,14 @@ def test_the_table_has_a_row_for_each_setting() -> None:
         "| `CONCURCRAWL_THREADS` | 16 | threads "
         "| Blocking downloads at a time in `concurrent`. |"
     ) in rows
+
+
+@pytest.mark.parametrize("value", ["1", 1, True, "True", "true"])
+def test_there_are_some_ways_to_say_yes(value: object) -> None:
+    assert read(CONCURCRAWL_PROGRESS=value).progress is True
+
+
+@pytest.mark.parametrize("value", ["yes", "", 2])
+def test_what_is_neither_yes_nor_no_is_refused(value: object) -> None:
+    with pytest.raises(ConfigError, match="must be 0 or 1"):
+        read(CONCURCRAWL_PROGRESS=value)

@@ -90,6 +90,7 @@ class Crawl:
             # A line a page and item would be a tenth of the time that is measured.
             "LOG_LEVEL=INFO",
             "LOG_FILE=",
+            "CONCURCRAWL_PROGRESS=0",
             "JOBDIR=",  # the second run would find everything done
             *self.target.settings,
             *self.settings,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 import threading
 from collections import deque
 from contextvars import ContextVar
@@ -17,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from concurcrawl import stats, timeline
 from concurcrawl.callbacks import KeptCallbacks
+from concurcrawl.config import Config
+from concurcrawl.region import Clearing, is_terminal
 from concurcrawl.workers import wire
 from concurcrawl.workers.codec import Codec, residents
 from concurcrawl.workers.cookies import SharedCookies
@@ -98,6 +101,8 @@ class Desk(asyncio.Protocol):
         self._codec = Codec(residents(crawler))
         self._keeps_records = bool(crawler.settings["CONCURCRAWL_RECORDS"])
         self._cookies = SharedCookies(crawler)
+        if Config.from_settings(crawler.settings).progress:
+            _write_among_rows()
         collector: MergingStatsCollector = crawler.stats  # type: ignore[assignment]
         collector.written = self.write_stat
         # Items are logged as scraped where their pipelines run.
@@ -344,6 +349,14 @@ def _head(response: Response) -> Head:
         flags=tuple(response.flags),
         protocol=response.protocol,
     )
+
+
+def _write_among_rows() -> None:
+    """Have what callbacks print leave nothing of the rows that are drawn there."""
+    for name in ("stdout", "stderr"):
+        stream: Any = getattr(sys, name)
+        if is_terminal(stream):
+            setattr(sys, name, Clearing(stream))
 
 
 def _say_nothing(*_: Any) -> None:

@@ -13,6 +13,7 @@ import asyncio
 import json
 import logging
 import sqlite3
+from collections import defaultdict
 from itertools import starmap, zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +33,7 @@ from concurcrawl.errors import ConcurcrawlError, PoisonError
 from concurcrawl.feeds import item_at_hand
 from concurcrawl.frontier.limits import Visit
 from concurcrawl.gate import AHEAD, UngovernedDownloader
+from concurcrawl.progress import Row, Tally, unanswered
 from concurcrawl.scheduler import wake
 from concurcrawl.workers.codec import Codec, residents
 from concurcrawl.workers.cookies import SharedCookies
@@ -84,6 +86,7 @@ class WorkersDownloader(UngovernedDownloader):
         config = Config.from_settings(crawler.settings)
         self._failures = config.failures
         self._has_failed = False
+        self._tallies: defaultdict[str, Tally] | None = None
         self.pool = WorkerPool(
             [int(share) for share in crawler.settings.getlist("CONCURCRAWL_SLOTS")],
             max(1, crawler.settings.getint(AHEAD)),
@@ -123,7 +126,7 @@ class WorkersDownloader(UngovernedDownloader):
             return True
         if self._has_failed:
             return True
-        return not self.pool.has_room(self._scheduler.waiting())
+        return not self.pool.has_room(len(self._scheduler))
 
     def fetch(self, request: Request, spider: Spider | None = None) -> Deferred[Any]:
         """See :class:`Downloader`."""
@@ -138,6 +141,23 @@ class WorkersDownloader(UngovernedDownloader):
         """See :class:`Downloader`."""
         super().close()
         self.pool.stop()
+
+    def begin_tallies(self) -> None:
+        """See :class:`~concurcrawl.progress.Crew`."""
+        self._tallies = defaultdict(Tally)
+
+    def rows(self) -> tuple[tuple[Row, ...], Tally]:
+        """See :class:`~concurcrawl.progress.Crew`."""
+        assert self._tallies is not None
+        tallies = self._tallies
+        rows = tuple(
+            Row(worker.name, tallies[worker.name], worker.in_flight)
+            for worker in self.pool.workers
+        )
+        if not rows:  # the end: those that were
+            rows = tuple(Row(name, tally, 0) for name, tally in tallies.items())
+        poisoned = self.crawler.stats.get_value("concurcrawl/poisoned", 0)
+        return rows, sum(tallies.values(), Tally(errors=poisoned))
 
     async def _by_worker(
         self, request: Request, lent: asyncio.Future[Outcome]
@@ -257,6 +277,8 @@ class WorkersDownloader(UngovernedDownloader):
         if outcome.cookies and self._cookies is not None:
             self._cookies.apply(outcome.cookies)
             self.pool.tell_all(SetCookies(tuple(outcome.cookies)), but=worker)
+        if self._tallies is not None:
+            self._tallies[worker.name] += _tally_of(outcome)
         if outcome.ticket is None:
             asyncio.ensure_future(self._apply_leaseless(outcome))  # noqa: RUF006 - the engine outlives it
 
@@ -356,6 +378,15 @@ class WorkersDownloader(UngovernedDownloader):
             for _ in range(guests):
                 self._scheduler.turnstile.leave(group, None, Visit())
         self._scheduler.start_over(list(worker.held))
+
+
+def _tally_of(outcome: Outcome) -> Tally:
+    tally = unanswered(
+        {key: n for (how, key), n in outcome.stats.items() if how == "inc"}
+    )
+    if outcome.page is not None:
+        tally.answered(outcome.heads[outcome.page].status)
+    return tally
 
 
 def _response(head: Head, request: Request | None) -> Response:

@@ -101,6 +101,13 @@ class Worker(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._backlog: list[bytes] = []
 
+    @property
+    def in_flight(self) -> int | None:
+        """Leases it is working on, not those that it has ahead; None: not yet open."""
+        if self.pid is None:
+            return None
+        return min(len(self.held), self.slots or _UNLIMITED)
+
     def send(self, message: ToWorker) -> None:
         """Send *message*, as soon as we are connected."""
         if self._transport is None:

@@ -82,10 +82,6 @@ class SupervisorScheduler(FrontierScheduler):
         """Return the lease of a request that :meth:`next_request` gave out."""
         return self._leases.get(request)
 
-    def waiting(self) -> int:
-        """Return how many requests wait."""
-        return self._frontier.waiting()
-
     def enqueue_request(self, request: Request) -> bool:
         """See :class:`BaseScheduler`.
 

@@ -1,0 +1,218 @@
+"""Live rows of the crawls of this process, in its terminal.
+
+Drawn by hand, because it is done four times a second beside a crawl: rich takes more
+than ten times the CPU for such a table.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import logging
+import os
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from concurcrawl.progress import DASH, Row, Tally, duration, rate
+from concurcrawl.region import Above, Region, is_terminal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from typing import TextIO
+
+    from concurcrawl.progress import Pace, Sight
+
+_HEADS = ("pages", "pages/s", "in flight", "errors", "retries", "waiting", "left")
+#: Lines around the rows: the empty one, title, heads, total and one to breathe.
+_AROUND = 6
+
+_BOLD, _DIM = "1", "2"
+_ALARMS = {"errors": "31", "retries": "33"}
+
+_screen: Screen | None = None
+
+
+def screen() -> Screen:
+    """Return the screen of this process, which its crawls share."""
+    global _screen  # noqa: PLW0603 - one a process, as there is one terminal
+    if _screen is None:
+        _screen = Screen(sys.stderr)
+    return _screen
+
+
+class Screen:
+    """Shows how far crawls are, and has everything else written above that.
+
+    Invariant: while it shows something, each stream and log handler of this process
+    that leads to the terminal writes through it; else none does.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._region: Region | None = None
+        self._boards: dict[object, Callable[[int], list[str]]] = {}
+        self._stand_ins: list[Above] = []
+        self._undo: list[Callable[[], object]] = []
+
+    def show(self, owner: object, board: Callable[[int], list[str]]) -> None:
+        """Begin to show what *board* returns, for *owner*.
+
+        Args:
+            owner: Who will say when it has changed, and when it is over.
+            board: Returns at most so many lines.
+        """
+        if self._region is None:
+            self._region = Region(self._stream)
+            atexit.register(self._end)
+            self._take_streams(self._region)
+        self._boards[owner] = board
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Draw again.
+
+        Raises:
+            OSError: If the terminal is gone.
+        """
+        if self._region is not None and self._boards:
+            self._region.draw(self._lines(self._region))
+
+    def hide(self, owner: object, last: list[str]) -> None:
+        """Leave *last* in the place of what was shown for *owner*."""
+        if self._boards.pop(owner, None) is None or self._region is None:
+            return
+        if self._boards:
+            self._region.write("\n".join(["", *last, "", ""]))
+            self.refresh()
+        else:
+            self._close(last)
+
+    def _lines(self, region: Region) -> list[str]:
+        each = max(_AROUND, region.size().lines // len(self._boards))
+        return [line for board in self._boards.values() for line in board(each)]
+
+    def _end(self) -> None:
+        """Leave what is shown: the process ends without having said that it does."""
+        if self._region is not None:
+            self._close(self._lines(self._region))
+
+    def _close(self, last: list[str]) -> None:
+        assert self._region is not None
+        atexit.unregister(self._end)
+        for undo in reversed(self._undo):
+            undo()
+        for stand_in in self._stand_ins:
+            stand_in.release()  # somebody may have kept it
+        self._undo.clear()
+        self._stand_ins.clear()
+        with contextlib.suppress(OSError, ValueError):  # the terminal is gone
+            self._region.close(last)
+        self._region = None
+
+    def _take_streams(self, region: Region) -> None:
+        for name in ("stderr", "stdout"):
+            stream: Any = getattr(sys, name)
+            if not is_terminal(stream):
+                continue
+            above: Any = Above(stream, region, name)
+            self._stand_ins.append(above)
+            setattr(sys, name, above)
+            self._undo.append(partial(setattr, sys, name, stream))
+            for handler in _handlers():
+                if handler.stream is stream:
+                    handler.setStream(above)
+                    self._undo.append(partial(handler.setStream, stream))
+
+
+def _handlers() -> Iterator[logging.StreamHandler[Any]]:
+    known = [logging.root, *logging.Logger.manager.loggerDict.values()]
+    for logger in known:
+        for handler in getattr(logger, "handlers", ()):
+            if isinstance(handler, logging.StreamHandler):
+                yield handler
+
+
+def board(
+    title: str, sight: Sight, pace: Pace, *, lines: int, is_over: bool
+) -> list[str]:
+    """Return the rows of one crawl, as lines with colours.
+
+    Args:
+        title: What is crawled.
+        sight: Where it is.
+        pace: How it came there.
+        lines: How many it may be; workers that find no room are put together.
+        is_over: Whether this is the end: then rates are of all the time.
+    """
+
+    def per_s(row: Row) -> str:
+        if is_over and sight.elapsed_s > 0:
+            return rate(row.tally.pages / sight.elapsed_s)
+        return rate(pace.pages_per_s(row))
+
+    workers = _fitted(sight.workers, max(1, lines - _AROUND))
+    waiting = DASH if sight.waiting is None else str(sight.waiting)
+    ends = [] if is_over else [waiting, duration(pace.left_s())]
+    table = [
+        ["", *(_HEADS[:-2] if is_over else _HEADS)],
+        *(_cells(row, per_s(row)) for row in workers),
+        _cells(sight.total, per_s(sight.total)) + ends,
+    ]
+    done = "done in " if is_over else ""
+    return [
+        f"{_styled(title, _BOLD)}  {done}{duration(sight.elapsed_s)}",
+        *_aligned(table),
+    ]
+
+
+def _fitted(rows: tuple[Row, ...], room: int) -> list[Row]:
+    """Return *rows*, those beyond *room* as one."""
+    if len(rows) <= room:
+        return list(rows)
+    kept, others = rows[: room - 1], rows[room - 1 :]
+    rest = Row(
+        f"and {len(others)} more",
+        sum((row.tally for row in others), Tally()),
+        sum(row.in_flight or 0 for row in others),
+    )
+    return [*kept, rest]
+
+
+def _cells(row: Row, per_s: str) -> list[str]:
+    if row.in_flight is None:
+        return [row.name, "starting"]
+    tally = row.tally
+    counts = (row.in_flight, tally.errors, tally.retries)
+    return [row.name, str(tally.pages), per_s, *map(str, counts)]
+
+
+def _aligned(table: list[list[str]]) -> list[str]:
+    """Return the lines of *table*: heads first, the total last."""
+    widths = [
+        max(len(row[column]) for row in table if column < len(row))
+        for column in range(len(table[0]))
+    ]
+    return [
+        "  ".join(
+            _styled(
+                cell.rjust(width) if column else cell.ljust(width),
+                _style(cell, table[0][column], is_last=row is table[-1]),
+            )
+            for column, (cell, width) in enumerate(zip(row, widths, strict=False))
+        )
+        for row in table
+    ]
+
+
+def _style(cell: str, head: str, *, is_last: bool) -> str:
+    if cell in (head, "starting"):
+        return _DIM
+    if head in _ALARMS and cell != "0":
+        return _ALARMS[head]
+    return _BOLD if is_last else ""
+
+
+def _styled(text: str, style: str) -> str:
+    has_colours = not os.environ.get("NO_COLOR")
+    return f"\x1b[{style}m{text}\x1b[0m" if style and has_colours else text
