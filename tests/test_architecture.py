@@ -113,6 +113,7 @@ LAYERS = (
     "compare.figures",
     "compare.phases",
     "compare.report.markdown",
+    "compare.report.live",
     "compare.report.terminal",
     "compare.target",
     "compare.usl",

@@ -10,7 +10,7 @@ from rich.console import Console
 from concurcrawl.compare import command, options
 from concurcrawl.compare.advice import Advice, SiteLimits, advise
 from concurcrawl.compare.publish import read, records_of
-from concurcrawl.compare.report.terminal import progress_for
+from concurcrawl.compare.report.live import progress_for
 from concurcrawl.compare.run import Comparison
 from concurcrawl.compare.target import find, politeness_of
 from concurcrawl.config import usable_cpus

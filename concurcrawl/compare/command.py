@@ -9,7 +9,8 @@ from rich.console import Console
 
 from concurcrawl.compare import options
 from concurcrawl.compare.publish import DOCUMENT, PAGE
-from concurcrawl.compare.report.terminal import progress_for, show
+from concurcrawl.compare.report.live import progress_for
+from concurcrawl.compare.report.terminal import show
 from concurcrawl.compare.run import Comparison
 from concurcrawl.compare.target import find
 from concurcrawl.errors import ConcurcrawlError, ConfigError

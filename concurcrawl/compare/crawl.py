@@ -18,6 +18,7 @@ from concurcrawl.compare import process_tree
 from concurcrawl.compare.failure import held_back, why_failed
 from concurcrawl.compare.options import is_loopback
 from concurcrawl.compare.process_tree import Measurement
+from concurcrawl.compare.progress import Counted
 from concurcrawl.compare.runs import (
     Run,
     cpu_between,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from concurcrawl.compare.progress import RunAdvanced
     from concurcrawl.compare.target import Target
     from concurcrawl.mirror.process import MirrorProcess
     from concurcrawl.records import Record
@@ -109,15 +111,14 @@ class Crawl:
 
 
 def run_crawl(
-    crawl: Crawl, mirror: MirrorProcess | None, advanced: Callable[[int, int], None]
+    crawl: Crawl, mirror: MirrorProcess | None, advanced: Callable[[RunAdvanced], None]
 ) -> Run:
     """Make *crawl*, wait for its end and collect what it gave.
 
     Args:
         crawl: What to do.
         mirror: The site that is crawled, if it is ours; its counts are reset.
-        advanced: Called a few times a second with the pages got so far and the
-            requests that failed.
+        advanced: Called a few times a second with how far it is.
 
     Raises:
         ConfigError: If it asked for a page of another machine and may not.
@@ -128,8 +129,8 @@ def run_crawl(
     if mirror is not None:
         mirror.reset()
     with _Watched(crawl) as watched:
-        for done, failed in watched.news():
-            advanced(done, failed)
+        for news in watched.news():
+            advanced(news)
     run = _collected(crawl, watched, mirror)
     pages = json.dumps(dict(run.pages), indent=0, ensure_ascii=False)
     write_whole(crawl.path, PAGES, pages.encode())
@@ -175,17 +176,16 @@ class _Watched:
             self._process.wait(_STOP_S)
             self._stdout.close()
 
-    def news(self) -> Iterator[tuple[int, int]]:
-        """Yield pages got and requests failed, until the crawl has ended."""
+    def news(self) -> Iterator[RunAdvanced]:
+        """Yield how far the crawl is, until it has ended."""
         records = _Tail(self._crawl.path / RECORDS)
-        done = failed = 0
+        counted = Counted()
         while True:
             ready, _, _ = select.select([self._stdout], [], [], _LOOK_INTERVAL_S)
             for record in records.read():
                 self._check_host(record)
-                good = is_good(record)
-                done, failed = done + good, failed + (not good)
-            yield done, failed
+                counted.add(record, is_good=is_good(record))
+            yield counted.at(time.time())
             if ready and not (chunk := os.read(self._stdout.fileno(), 4096)):
                 return
             if ready:

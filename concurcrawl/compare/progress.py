@@ -2,51 +2,136 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from abc import ABC, abstractmethod
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from types import TracebackType
-    from typing import Self
-
     from concurcrawl.compare.options import Experiment
     from concurcrawl.compare.runs import Run
+    from concurcrawl.records import Record
+
+_WINDOW_S = 2.0
 
 
-class Progress(Protocol):
+@dataclass(frozen=True, slots=True)
+class ExperimentStarted:
+    """One row for each of *modes* is to be shown."""
+
+    experiment: Experiment
+    modes: tuple[str, ...]
+    rounds: int
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """A crawl is about to start; round 0 is the warm-up."""
+
+    mode: str
+    round: int
+    level: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunAdvanced:
+    """The crawl has got so far.
+
+    Attributes:
+        done: Pages it has got.
+        failed: Requests of it that failed.
+        in_flight: How many are at the site at a time; None if it is too early to say.
+        pages_per_s: Since its first page; None likewise.
+    """
+
+    done: int
+    failed: int
+    in_flight: float | None = None
+    pages_per_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """The crawl has ended, well or not."""
+
+    run: Run
+
+
+News = ExperimentStarted | RunStarted | RunAdvanced | RunEnded
+
+
+class Progress(ABC):
     """Is told what happens, in the order it happens, from one thread.
 
-    One ``experiment_started`` comes first; then for each run ``run_started``, any
-    number of ``run_advanced``, and ``run_ended`` unless the comparison is stopped.
+    One :class:`ExperimentStarted` comes first; then for each run :class:`RunStarted`,
+    any number of :class:`RunAdvanced`, and :class:`RunEnded`, unless it was the warm-up
+    or the comparison is stopped.
     """
 
     def __enter__(self) -> Self:
         """Begin to show."""
-        ...
+        self.begin()
+        return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Leave the terminal as it was found."""
-        ...
+        self.end()
 
-    def experiment_started(
-        self, experiment: Experiment, modes: Sequence[str], rounds: int
-    ) -> None:
-        """Show one row for each of *modes*."""
-        ...
+    def begin(self) -> None:  # noqa: B027 - a line a run needs no beginning
+        """Get ready to show."""
 
-    def run_started(self, mode: str, round_number: int) -> None:
-        """A crawl is about to start; round 0 is the warm-up."""
-        ...
+    def end(self) -> None:  # noqa: B027 - nor an end
+        """Take away what is not to stay."""
 
-    def run_advanced(self, done: int, failed: int) -> None:
-        """The crawl has got *done* pages; *failed* requests of it failed."""
-        ...
+    @abstractmethod
+    def tell(self, news: News) -> None:
+        """Show *news*."""
 
-    def run_ended(self, run: Run) -> None:
-        """The crawl has ended, well or not."""
-        ...
+
+class Counted:
+    """What the records of a crawl that runs tell so far.
+
+    A record is written when its request is done, so that nobody sees how many are on
+    their way. How many that are at a time follows from how many come back a second
+    and how long each was away, and costs the crawl and its site nothing.
+
+    References:
+        J. D. C. Little, "A Proof for the Queuing Formula: L = λW", Operations Research
+        9(3), 1961.
+    """
+
+    def __init__(self) -> None:
+        self._done = self._failed = 0
+        self._first_s: float | None = None
+        self._last_s = 0.0
+        self._recent: deque[tuple[float, float]] = deque()
+
+    def add(self, record: Record, *, is_good: bool) -> None:
+        """Count *record*."""
+        end_s = record.done_s if record.downloaded_s is None else record.downloaded_s
+        if is_good:
+            self._done += 1
+        else:
+            self._failed += 1
+        if self._first_s is None:
+            self._first_s = record.done_s
+        self._last_s = max(self._last_s, record.done_s)
+        self._recent.append((end_s, end_s - record.asked_s))
+
+    def at(self, now_s: float) -> RunAdvanced:
+        """Return how far the crawl is.
+
+        Args:
+            now_s: Seconds since the epoch.
+        """
+        while self._recent and self._recent[0][0] < now_s - _WINDOW_S:
+            self._recent.popleft()
+        if self._first_s is None or now_s - self._first_s < _WINDOW_S:
+            return RunAdvanced(self._done, self._failed)
+        span_s = self._last_s - self._first_s
+        return RunAdvanced(
+            self._done,
+            self._failed,
+            in_flight=sum(away_s for _, away_s in self._recent) / _WINDOW_S,
+            pages_per_s=(self._done - 1) / span_s if span_s > 0 else None,
+        )

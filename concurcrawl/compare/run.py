@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from concurcrawl.compare.analyse import conclude
 from concurcrawl.compare.crawl import Crawl, run_crawl
 from concurcrawl.compare.environment import environment
+from concurcrawl.compare.progress import ExperimentStarted, RunEnded, RunStarted
 from concurcrawl.compare.publish import publish, records_of, write_document
 from concurcrawl.compare.sweep import KNOBS
 from concurcrawl.modes import Mode
@@ -111,7 +112,7 @@ class Comparison:
     def _experiment(self, experiment: Experiment) -> None:
         modes = self._options.modes
         rounds = self._options.rounds
-        self._progress.experiment_started(experiment, modes, rounds)
+        self._progress.tell(ExperimentStarted(experiment, tuple(modes), rounds))
         with ExitStack() as stack:
             mirror = None
             if self._options.uses_mirror:
@@ -131,20 +132,20 @@ class Comparison:
                 if mode in KNOBS
             ]
             for mode, number, level in turns:
-                self._progress.run_started(mode, number)
+                self._progress.tell(RunStarted(mode, number, level))
                 run = run_crawl(
                     replace(
                         self._crawl(experiment, mode, number, pages_dir, mirror),
                         **_at_level(experiment, mode, number, level),
                     ),
                     mirror,
-                    self._progress.run_advanced,
+                    self._progress.tell,
                 )
                 if number == 0:
                     continue
                 self._runs[experiment].append(run)
                 self.write(complete=False)
-                self._progress.run_ended(run)
+                self._progress.tell(RunEnded(run))
 
     def _crawl(
         self,

@@ -4,12 +4,11 @@ from dataclasses import replace
 from io import StringIO
 from typing import TYPE_CHECKING
 
-import pytest
 from rich.console import Console
 
 from concurcrawl.compare.analyse import conclude
 from concurcrawl.compare.options import WAITING
-from concurcrawl.compare.report.terminal import progress_for, show
+from concurcrawl.compare.report.terminal import show
 from concurcrawl.compare.setup import Setup
 from tests.compare.made_up import SLOTS, failed, run
 
@@ -82,35 +81,3 @@ def test_80_columns_have_two_tables() -> None:
     text = shown(runs + again, slots, 80)
     assert text.startswith(NARROW)
     assert max(len(line) for line in text.splitlines()) <= 80
-
-
-def test_without_a_terminal_each_run_is_a_line() -> None:
-    console = Console(file=StringIO(), width=200)
-    with progress_for(console) as progress:
-        progress.experiment_started(WAITING, ["serial", "hybrid"], 1)
-        progress.run_started("hybrid", 0)
-        progress.run_started("serial", 1)
-        progress.run_advanced(3, 0)
-        progress.run_ended(run("serial", 25.0, failures=2))
-        progress.run_ended(failed("hybrid", "exit code 1: no more memory"))
-    assert isinstance(console.file, StringIO)
-    assert console.file.getvalue() == (
-        "Where pages wait  (80 pages, 0.2 s latency, work=save): serial, hybrid\n"
-        "  warm-up (a few pages in hybrid, not counted)\n"
-        "  serial     1/1  10 pages in 25.00 s, 0.4 pages/s, 2 failed requests\n"
-        "  hybrid     1/1  failed: exit code 1: no more memory\n"
-    )
-
-
-@pytest.mark.parametrize("width", [60, 80, 140])
-def test_a_terminal_has_a_row_for_each_mode(width: int) -> None:
-    console = Console(file=StringIO(), width=width, height=30, force_terminal=True)
-    with progress_for(console) as progress:
-        progress.experiment_started(WAITING, ["serial", "async"], 2)
-        progress.run_started("serial", 1)
-        progress.run_advanced(60, 3)
-        assert isinstance(console.file, StringIO)
-        text = console.file.getvalue()
-        progress.run_ended(run("serial", 25.0))
-    for word in ("Where pages wait", "serial", "1/2", "60/80", "async"):
-        assert word in text

@@ -1,15 +1,12 @@
-"""The comparison in a terminal: live rows while it runs, then a table and a verdict."""
+"""The comparison in a terminal: a table and a verdict."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Self
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
@@ -17,194 +14,15 @@ from concurcrawl.compare import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from types import TracebackType
 
     from rich.console import Console, JustifyMethod, RenderableType
 
     from concurcrawl.compare.analyse import Outcome
     from concurcrawl.compare.figures import ModeFigures
-    from concurcrawl.compare.options import Experiment
-    from concurcrawl.compare.runs import Run
 
 #: Narrower than this, the table is broken into two.
 _WIDE_COLUMNS = 134
 _BAR_CELLS = 10
-
-
-def progress_for(console: Console) -> LiveProgress | PlainProgress:
-    """Return rows that are redrawn in a terminal, else one line a run."""
-    return LiveProgress(console) if console.is_terminal else PlainProgress(console)
-
-
-@dataclass(slots=True)
-class _Row:
-    """What is shown of one mode while it runs."""
-
-    runs: list[Run] = field(default_factory=list)
-    round: int = 0
-    running: bool = False
-    started_s: float = 0.0
-    done: int = 0
-    failed: int = 0
-
-
-class LiveProgress:
-    """A row for each mode, redrawn a few times a second."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._live: Live | None = None
-        self._rows: dict[str, _Row] = {}
-        self._title = ""
-        self._rounds = 1
-        self._total: int | None = None
-        self._warming_up = True
-        self._current = _Row()
-
-    def __enter__(self) -> Self:
-        """Begin to draw."""
-        # It is redrawn when there is news: a thread of its own would draw while the
-        # crawls are measured.
-        self._live = Live(console=self._console, auto_refresh=False, transient=True)
-        self._live.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Remove the rows; the table takes their place."""
-        if self._live is not None:
-            self._live.stop()
-
-    def experiment_started(
-        self, experiment: Experiment, modes: Sequence[str], rounds: int
-    ) -> None:
-        """See :class:`Progress`."""
-        self._rows = {mode: _Row() for mode in modes}
-        self._title = words.title(experiment)
-        self._rounds = rounds
-        self._total = experiment.pages
-        self._draw()
-
-    def run_started(self, mode: str, round_number: int) -> None:
-        """See :class:`Progress`."""
-        self._warming_up = round_number == 0
-        self._current = self._rows[mode] if round_number else _Row()
-        self._current.round = round_number
-        self._current.running = True
-        self._current.started_s = time.monotonic()
-        self._current.done = self._current.failed = 0
-        self._draw()
-
-    def run_advanced(self, done: int, failed: int) -> None:
-        """See :class:`Progress`."""
-        self._current.done, self._current.failed = done, failed
-        self._draw()
-
-    def run_ended(self, run: Run) -> None:
-        """See :class:`Progress`."""
-        row = self._rows[run.mode]
-        row.running = False
-        row.runs.append(run)
-        if self._total is None and run.status == "ok":
-            self._total = len(run.pages)
-        self._draw()
-
-    def _draw(self) -> None:
-        assert self._live is not None
-        table = Table(box=None, padding=(0, 1), pad_edge=False)
-        table.add_column("", min_width=10)
-        table.add_column("", width=24)
-        for name in ("pages", "pages/s", "failed", "time"):
-            table.add_column(name, justify="right", min_width=7, style="dim")
-        for mode, row in self._rows.items():
-            table.add_row(*self._cells(mode, row))
-        note = "warming up…" if self._warming_up else ""
-        head = Text.assemble((self._title, "bold"), "  ", (note, "dim"))
-        self._live.update(Group(head, table), refresh=True)
-
-    def _cells(self, mode: str, row: _Row) -> list[RenderableType]:
-        if row.running:
-            elapsed_s = time.monotonic() - row.started_s
-            done, failed = row.done, row.failed
-        elif row.runs:
-            last = row.runs[-1]
-            elapsed_s, done, failed = last.wall_s, len(last.pages), last.failures
-        else:
-            return [Text(mode, "dim")]
-        total = self._total
-        done = min(done, total) if total else done
-        bar: RenderableType = ProgressBar(
-            total=total, completed=done, width=24, pulse=total is None and row.running
-        )
-        if row.runs and row.runs[-1].status == "failed" and not row.running:
-            bar = Text("failed", "bold red")
-        name = Text(mode, "bold cyan" if row.running else "")
-        if self._rounds > 1:
-            name.append(f" {row.round}/{self._rounds}", "dim")
-        return [
-            name,
-            bar,
-            f"{done}/{total}" if total else str(done),
-            f"{done / elapsed_s:.1f}" if elapsed_s > 0 else "",
-            Text(str(failed), "bold red" if failed else ""),
-            f"{elapsed_s:.1f} s",
-        ]
-
-
-class PlainProgress:
-    """A line for each run, for logs and pipes."""
-
-    def __init__(self, console: Console) -> None:
-        self._console = console
-        self._rounds = 1
-
-    def __enter__(self) -> Self:
-        """Nothing to begin."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Nothing to end."""
-
-    def experiment_started(
-        self, experiment: Experiment, modes: Sequence[str], rounds: int
-    ) -> None:
-        """See :class:`Progress`."""
-        self._rounds = rounds
-        self._say(f"{words.title(experiment)}: {', '.join(modes)}")
-
-    def run_started(self, mode: str, round_number: int) -> None:
-        """See :class:`Progress`."""
-        if round_number == 0:
-            self._say(f"  warm-up (a few pages in {mode}, not counted)")
-
-    def run_advanced(self, done: int, failed: int) -> None:
-        """See :class:`Progress`; a line for each page would be no use."""
-
-    def run_ended(self, run: Run) -> None:
-        """See :class:`Progress`."""
-        level = "" if run.level is None else f"at {run.level}  "
-        turn = f"  {run.mode:<10} {run.round}/{self._rounds}  {level}"
-        if run.status == "failed":
-            self._say(f"{turn}failed: {run.reason}")
-            return
-        pages = len(run.pages)
-        failures = f", {run.failures} failed requests" if run.failures else ""
-        self._say(
-            f"{turn}{pages} pages in {run.wall_s:.2f} s, "
-            f"{pages / run.wall_s:.1f} pages/s{failures}"
-        )
-
-    def _say(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 def show(outcome: Outcome, console: Console) -> None:
