@@ -88,6 +88,21 @@ class MirrorError(ConcurcrawlError):
     """The mirror does not run, or does not answer."""
 
 
+class NoSerialRunError(ConcurcrawlError):
+    """There is no serial run that tells what a page costs.
+
+    Attributes:
+        reason: Why.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"no serial run tells what a page costs: {self.reason}"
+
+
 class PoisonError(ConcurcrawlError):
     """A request was set aside because workers died each time they held it.
 

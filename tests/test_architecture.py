@@ -97,6 +97,7 @@ LAYERS = (
     # the spider
     "spiders",
     # the comparison
+    "compare.ending",
     "compare.environment",
     "compare.failure",
     "compare.intervals",

@@ -25,6 +25,9 @@ SAMPLES = {
         "a list of countries; if it is, its markup is new to this version."
     ),
     errors.MirrorError("the mirror did not start"): "the mirror did not start",
+    errors.NoSerialRunError("exit code 1"): (
+        "no serial run tells what a page costs: exit code 1"
+    ),
     errors.PoisonError(3): "3 workers died while they did this request",
     errors.WorkersFailedError(17): (
         "17 workers died; the crawl ends. Look above for why the first one did; raise "

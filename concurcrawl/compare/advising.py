@@ -9,13 +9,13 @@ from rich.console import Console
 
 from concurcrawl.compare import command, options
 from concurcrawl.compare.advice import Advice, SiteLimits, advise
+from concurcrawl.compare.ending import ended
 from concurcrawl.compare.publish import read, records_of
 from concurcrawl.compare.report.live import progress_for
 from concurcrawl.compare.run import Comparison
 from concurcrawl.compare.target import find, politeness_of
 from concurcrawl.config import usable_cpus
-from concurcrawl.errors import ConcurcrawlError, ConfigError
-from concurcrawl.files import prepare_folder
+from concurcrawl.errors import NoSerialRunError
 
 if TYPE_CHECKING:
     import argparse
@@ -23,15 +23,14 @@ if TYPE_CHECKING:
     from concurcrawl.compare.analyse import Outcome
     from concurcrawl.compare.options import Options
 
-_WRONG = 2
-_INTERRUPTED = 130
 _PAGES = 20
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the options of ``concurcrawl advise`` to *parser*: those of ``compare``."""
-    command.configure(parser)
-    parser.set_defaults(out="advice")
+    """Add the options of ``concurcrawl advise`` to *parser*."""
+    options.configure_crawl(parser)
+    options.configure_settings(parser)
+    parser.set_defaults(out="advice", modes="serial", rounds="1", sweep=None)
     parser.add_argument(
         "--from",
         dest="record",
@@ -50,19 +49,16 @@ def run(args: argparse.Namespace) -> int:
         The exit code: 0; 1 if the run failed; 2 if an option is wrong; 130 if it was
         interrupted.
     """
-    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
-    try:
-        wanted = _options(args)
-        outcomes = _outcomes(args, wanted)
-    except KeyboardInterrupt:
-        return _INTERRUPTED
-    except (ConfigError, OSError) as error:
-        errors.print(f"concurcrawl advise: {error}")
-        return _WRONG
-    except ConcurcrawlError as error:
-        errors.print(f"concurcrawl advise: {error}")
-        return 1
+    return ended("advise", lambda: _advise(args))
+
+
+def _advise(args: argparse.Namespace) -> int:
+    wanted = _options(args)
+    outcomes = _outcomes(args, wanted)
     known = [outcome for outcome in outcomes if outcome.cost is not None]
+    if not known:
+        reasons = [row.reason for outcome in outcomes for row in outcome.rows]
+        raise NoSerialRunError(next(filter(None, reasons), "there is none"))
     console = Console(soft_wrap=True, highlight=False, markup=False)
     for outcome in known:
         assert outcome.cost is not None
@@ -70,18 +66,10 @@ def run(args: argparse.Namespace) -> int:
         cores = usable_cpus() if args.record is None else outcome.setup.cores
         found = advise(outcome.cost, cores=cores, limits=limits)
         console.print(_said(outcome.experiment.title, found))
-    if not known:
-        reasons = [row.reason for outcome in outcomes for row in outcome.rows]
-        why = next(filter(None, reasons), "there is no serial run")
-        errors.print(
-            f"concurcrawl advise: no serial run tells what a page costs: {why}"
-        )
-        return 1
     return 0
 
 
 def _options(args: argparse.Namespace) -> Options:
-    args.modes, args.rounds, args.sweep = "serial", "1", None
     if args.pages is None:
         args.pages = str(_PAGES)
     if args.spider is not None:  # it may not know of pages
@@ -95,7 +83,7 @@ def _outcomes(args: argparse.Namespace, wanted: Options) -> tuple[Outcome, ...]:
     if args.record is not None:
         return read(Path(args.record))[1]
     target = find(wanted)
-    prepare_folder(wanted.out)
+    command.prepare_out(wanted.out)
     comparison = Comparison(wanted, target, progress_for(Console(stderr=True)))
     comparison.run(lambda _: None)
     return comparison.explained

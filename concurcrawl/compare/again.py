@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
+from concurcrawl.compare.ending import ended
 from concurcrawl.compare.publish import PAGE, publish, read
 from concurcrawl.compare.report.terminal import show
-from concurcrawl.errors import ConfigError
 
 if TYPE_CHECKING:
     import argparse
-
-_WRONG = 2
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -33,14 +31,12 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         The exit code: 0; 2 if there is no comparison in the folder.
     """
-    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
-    folder = Path(args.folder)
-    try:
-        environment, outcomes, complete = read(folder)
-        publish(folder, environment, outcomes, complete=complete)
-    except (ConfigError, OSError) as error:
-        errors.print(f"concurcrawl report: {error}")
-        return _WRONG
+    return ended("report", lambda: _report(Path(args.folder)))
+
+
+def _report(folder: Path) -> int:
+    environment, outcomes, complete = read(folder)
+    publish(folder, environment, outcomes, complete=complete)
     console = Console()
     for outcome in outcomes:
         show(outcome, console)

@@ -18,7 +18,7 @@ from bokeh.plotting import figure
 from concurcrawl.compare import phases, words
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from bokeh.models.renderers import DataRenderer
 
@@ -188,37 +188,12 @@ def in_flight(
 ) -> figure | None:
     """Return the requests in flight over time, and each mode's limit."""
     shown = _typical(outcome, records)
-    if not shown:
+    plot = _over_time(shown, phases.in_flight, "requests in flight")
+    if plot is None:
         return None
-    plot = _figure(
-        height=300,
-        x_axis_label="seconds since the start of the process",
-        y_axis_label="requests in flight",
-        tools=_CLICKS,
-    )
-    limits = set()
-    for mode, started_s, found in shown:
-        steps = phases.in_flight(found)
-        plot.step(
-            x=np.array([when_s - started_s for when_s, _ in steps], dtype=np.float32),
-            y=np.array([count for _, count in steps], dtype=np.float32),
-            mode="after",
-            color=COLOURS.get(mode, _OTHER),
-            line_width=2,
-            legend_label=mode,
-        )
-        limits.add(outcome.setup.slots.get(mode, 0))
-    end_s = max(
-        (
-            record.done_s - started_s
-            for _, started_s, found in shown
-            for record in found
-        ),
-    )
-    for limit in limits - {0}:
+    end_s = max(record.done_s - run_s for _, run_s, found in shown for record in found)
+    for limit in {outcome.setup.slots.get(mode, 0) for mode, _, _ in shown} - {0}:
         plot.line(x=[0, end_s], y=[limit, limit], line_dash="dashed", color=_OTHER)
-    plot.y_range = DataRange1d(start=0)
-    _legend(plot)
     return plot
 
 
@@ -227,19 +202,28 @@ def throughput(
 ) -> figure | None:
     """Return the pages a second over time."""
     shown = _typical(outcome, records)
+    return _over_time(shown, phases.throughput, "pages a second")
+
+
+def _over_time(
+    shown: Sequence[tuple[str, float, Sequence[Record]]],
+    steps_of: Callable[[Sequence[Record]], Sequence[tuple[float, float]]],
+    label: str,
+) -> figure | None:
+    """Return a line of steps for each mode; None without any."""
     if not shown:
         return None
     plot = _figure(
         height=300,
         x_axis_label="seconds since the start of the process",
-        y_axis_label="pages a second",
+        y_axis_label=label,
         tools=_CLICKS,
     )
     for mode, started_s, found in shown:
-        rates = phases.throughput(found)
+        steps = steps_of(found)
         plot.step(
-            x=[when_s - started_s for when_s, _ in rates],
-            y=[rate for _, rate in rates],
+            x=np.array([when_s - started_s for when_s, _ in steps], dtype=np.float32),
+            y=np.array([value for _, value in steps], dtype=np.float32),
             mode="after",
             color=COLOURS.get(mode, _OTHER),
             line_width=2,

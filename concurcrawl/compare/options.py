@@ -104,12 +104,23 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """
     add = parser.add_argument
     add("--modes", metavar="LIST", help=f"of {','.join(Mode)} (default: all)")
+    add("--rounds", metavar="N", default="1", help="runs of each mode (default: 1)")
+    add("--sweep", metavar="LIST", help="threads, slots or workers to try: 1,2,4,8,16")
+    configure_crawl(parser)
+
+
+def configure_crawl(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say what a crawl is, whatever its mode."""
+    add = parser.add_argument
     add("--work", metavar="WORK", help="save, parse (BeautifulSoup) or both")
     add("--pages", metavar="N", help="pages of each crawl")
     add("--latency", metavar="S", help="seconds the mirror lets each page wait")
-    add("--rounds", metavar="N", default="1", help="runs of each mode (default: 1)")
-    add("--sweep", metavar="LIST", help="threads, slots or workers to try: 1,2,4,8,16")
-    add("--out", metavar="DIR", default="compare", help="results (default: compare)")
+    add(
+        "--out",
+        metavar="DIR",
+        default="compare",
+        help="folder for the results (default: %(default)s)",
+    )
     add("--site", metavar="URL", help="a list page to crawl instead of the mirror's")
     add("--spider", metavar="NAME", help="a spider of the project in this folder")
     add(
@@ -125,6 +136,18 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--yes-live",
         action="store_true",
         help="the site is not on this machine, and may be crawled once a run",
+    )
+
+
+def configure_settings(parser: argparse.ArgumentParser) -> None:
+    """Add ``-s`` to *parser*, which Scrapy's own commands have already."""
+    parser.add_argument(
+        "-s",
+        "--set",
+        metavar="NAME=VALUE",
+        action="append",
+        default=[],
+        help="a setting of every crawl (may be repeated)",
     )
 
 

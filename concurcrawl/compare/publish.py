@@ -128,10 +128,16 @@ def read(folder: Path) -> tuple[dict[str, Any], tuple[Outcome, ...], bool]:
         raise ConfigError(
             "DIR",
             str(folder),
-            f"a folder that concurcrawl compare has written ({DOCUMENT}: {error!r})",
+            f"a folder that concurcrawl compare has written ({_why(path, error)})",
         ) from None
     environment.pop("latency_s", None)
     return environment, outcomes, complete
+
+
+def _why(path: Path, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return f"there is no {path.name}"
+    return f"{path.name}: {type(error).__name__}: {error}"
 
 
 def _outcome(folder: Path, values: Mapping[str, Any]) -> Outcome:
