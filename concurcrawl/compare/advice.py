@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING
 
-from concurcrawl.compare.model import predict
+from concurcrawl.compare.model import bounds
 
 if TYPE_CHECKING:
     from concurcrawl.compare.model import Cost
@@ -104,8 +104,10 @@ def _rate(
     cost: Cost, in_flight: int, processes: int, cores: int, limits: SiteLimits
 ) -> tuple[float, str]:
     """Return pages a second in a long crawl, and what decides."""
-    long = replace(cost, pages=_MANY_PAGES, alone_s=0.0)
-    steady_s, limit = predict(long, slots=in_flight, processes=processes, cores=cores)
+    long = replace(cost, pages=_MANY_PAGES)
+    found = bounds(long, slots=in_flight, processes=processes, cores=cores)
+    limit = max(found, key=found.__getitem__)
+    steady_s = found[limit]
     rate = _MANY_PAGES / steady_s if steady_s > 0 else inf
     if limits.rate_per_s and rate >= limits.rate_per_s:
         return limits.rate_per_s, "rate"

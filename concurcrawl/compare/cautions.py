@@ -32,6 +32,9 @@ UNSTEADY_SHARE = 0.25
 SHARED_CORES_SHARE = 0.9
 #: Slower than predicted by more than this is something the model does not know.
 SLOWER_RATIO = 1.5
+#: … if the whole crawl feels it.
+WORTH_TELLING_RATIO = 1.1
+_FEW_NAMES = 3
 _OUTLIER_SCORE = 3.5
 _OUTLIER_SHARE = 0.1
 _FEWEST_FOR_OUTLIER = 5
@@ -61,7 +64,8 @@ def cautions(
         _cores_shared(good, cores),
         _unsteady(good),
         *(_outlier(row, good) for row in rows if row.status == "ok"),
-        *(_row_caution(row) for row in rows if row.status == "ok"),
+        *(_lost(row, good) for row in rows if row.status == "ok"),
+        *(_other(row) for row in rows if row.status == "ok"),
         *(_little(row, (phases or {}).get(row.mode)) for row in rows),
         *(_slower(row, (predictions or {}).get(row.mode)) for row in rows),
         *_held_back(good),
@@ -166,22 +170,39 @@ def _unsteady(runs: Sequence[Run]) -> str | None:
     )
 
 
-def _row_caution(row: ModeFigures) -> str | None:
-    if row.lost_pages:
-        return (
-            f"{row.mode} lost {row.lost_pages} of {row.pages + row.lost_pages} pages, "
-            "so its time is not that of the whole crawl. See its log."
-        )
+def _lost(row: ModeFigures, runs: Sequence[Run]) -> str | None:
+    """Name the pages that a mode did not get in each of its runs."""
+    if not row.lost_pages:
+        return None
+    known = {name for run in runs for name, _ in run.pages}
+    missed = {
+        name
+        for run in runs
+        if run.mode == row.mode
+        for name in known.difference(name for name, _ in run.pages)
+    }
+    names = sorted(missed)[:_FEW_NAMES]
+    of_all = f"{row.lost_pages} of {row.pages + row.lost_pages} pages"
+    which = f" ({listed(names)}{', …' if len(missed) > len(names) else ''})"
+    return (
+        f"{row.mode} lost {of_all}{which if names else ''}: its time is not that of "
+        "the whole crawl and does not compare. Look in its log.txt and records.jsonl "
+        "for what was given up, mend that, and compare again."
+    )
+
+
+def _other(row: ModeFigures) -> str | None:
     differs = [
         what
         for what, same in (("pages", row.same_pages), ("items", row.same_items))
-        if same is False
+        if same is False and not row.lost_pages  # what is missing is told already
     ]
     if not differs:
         return None
     return (
-        f"{row.mode} gave other {listed(differs)} than the reference: either the site "
-        "changed meanwhile or the spider depends on the order of pages."
+        f"{row.mode} gave other {listed(differs)} than the reference, so it may not "
+        "have done the same work: either the site changed meanwhile or the spider "
+        "depends on the order of pages. Compare its items.jsonl with the reference's."
     )
 
 
@@ -207,14 +228,17 @@ def _little(row: ModeFigures, phases: Phases | None) -> str | None:
 def _slower(row: ModeFigures, prediction: Prediction | None) -> str | None:
     if prediction is None or row.wall_s is None or row.mode == "serial":
         return None
-    ratio = row.wall_s / prediction.wall_s
+    if row.steady_s is None or row.wall_s < prediction.wall_s * WORTH_TELLING_RATIO:
+        return None
+    ratio = row.steady_s / prediction.steady_s
     if ratio < SLOWER_RATIO:
         return None
     return (
         f"{row.mode} took {ratio:.1f} times as long as waiting and CPU of a page "
-        f"explain ({row.wall_s:.1f} s, predicted {prediction.wall_s:.1f} s): something "
-        "held it back that serial does not feel, such as a limit, a delay, a lock or "
-        "other programs. Look at its timeline for gaps."
+        f"explain ({row.steady_s:.1f} s without start-up, predicted "
+        f"{prediction.steady_s:.1f} s): something held it back that serial does not "
+        "feel, such as a limit, a delay, a lock or other programs. Look at its "
+        "timeline for gaps."
     )
 
 
@@ -236,4 +260,7 @@ def _strays(runs: Sequence[Run]) -> str | None:
     left = {run.mode for run in runs if run.strays}
     if not left:
         return None
-    return f"{listed(sorted(left))} left processes behind; they were killed."
+    return (
+        f"{listed(sorted(left))} left processes behind that had to be killed: they may "
+        "have kept a core busy in the runs that came after. Please report it."
+    )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from concurcrawl.compare.intervals import middle, ratio
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from concurcrawl.compare.intervals import Interval
     from concurcrawl.compare.runs import Run, Status
@@ -36,6 +36,7 @@ class ModeFigures:
             round; the median of all rounds.
         speedup_low: Lower end of its 95 % interval; None for few rounds.
         speedup_high: Upper end likewise.
+        steady_speedup: The same of ``steady_s``: start and end of the process apart.
         efficiency: ``speedup`` divided by ``slots``: 1 if each request that may be
             in flight (in ``parallel``: each process) gives a whole serial crawl's
             speed. 1 for ``serial``; None if the mode has no limit.
@@ -69,6 +70,7 @@ class ModeFigures:
     speedup: float | None = None
     speedup_low: float | None = None
     speedup_high: float | None = None
+    steady_speedup: float | None = None
     efficiency: float | None = None
     cpu_s_per_page: float | None = None
     peak_rss_bytes: int | None = None
@@ -108,6 +110,7 @@ def figures(
             (some[0] for some in (good.get("serial", []), *good.values()) if some), None
         ),
         serial_wall_s={run.round: run.wall_s for run in good.get("serial", [])},
+        serial_steady_s=_steady_s(good.get("serial", [])),
         expected=max(expected_pages or 0, len(known)),
     )
     return tuple(
@@ -122,6 +125,7 @@ class _Setting:
 
     reference: Run | None
     serial_wall_s: Mapping[int, float]
+    serial_steady_s: Mapping[int, float]
     expected: int
 
 
@@ -146,6 +150,7 @@ def _row(mode: str, runs: Sequence[Run], slots: int, setting: _Setting) -> ModeF
     wall = middle(walls)
     gain = paired({run.round: run.wall_s for run in runs}, setting.serial_wall_s)
     speedup = gain.value if gain else None
+    steady = paired(_steady_s(runs), setting.serial_steady_s)
     reference = setting.reference or runs[0]
     return replace(
         row,
@@ -160,6 +165,7 @@ def _row(mode: str, runs: Sequence[Run], slots: int, setting: _Setting) -> ModeF
         speedup=speedup,
         speedup_low=gain.low if gain else None,
         speedup_high=gain.high if gain else None,
+        steady_speedup=steady.value if steady else None,
         efficiency=speedup / slots if speedup and slots else None,
         cpu_s_per_page=_middle(
             runs, lambda run: run.cpu_s / len(run.pages) if run.pages else None
@@ -187,6 +193,10 @@ def paired(
     if not rounds:
         return None
     return ratio([reference_s[n] for n in rounds], [wall_s[n] for n in rounds])
+
+
+def _steady_s(runs: Iterable[Run]) -> dict[int, float]:
+    return {run.round: run.steady_s for run in runs if run.steady_s}
 
 
 def _middle(runs: Sequence[Run], figure: Callable[[Run], float | None]) -> float | None:

@@ -1,8 +1,26 @@
 """What each mode should take, from what a page costs in the serial runs. Pure.
 
-A page is waiting, which any number can do at once, and CPU, which takes a core. The
-slowest of the places that all pages must pass decides: that is Amdahl's law where the
-part that cannot be shared is the CPU of one process, and the bounds of queueing theory.
+A page is waiting, which any number can do at once, and CPU, which takes a core. How it
+is predicted:
+
+1. *What a page costs* is measured in the serial runs alone, where nothing runs beside
+   anything: the time from the first request to the last callback, divided among the
+   pages, of which the CPU time of the process tree meanwhile is CPU and the rest is
+   waiting. Requests that had to be done alone (the list page) count apart. Of several
+   runs the medians count.
+2. *The pages are played* on what the mode has (:func:`played_s`): each takes the next
+   free slot, waits there, and then has the CPU of its slot's process to itself. That
+   holds Amdahl's law, where the part that cannot be shared is the CPU of one process,
+   and the pages that are left over at the end.
+3. *No faster than its bounds* (:func:`bounds`): what all pages must pass has only so
+   much room, be it the requests in flight, the CPU of the processes, all cores
+   together with the mirror, which has its place on them too, or the mirror itself. The
+   largest of them is what decides, and for many pages it is the time.
+4. *Start and end* of the process, which no page causes, are added as they were
+   measured for the mode; nothing else that was measured of a mode enters.
+
+What it leaves out shows as the difference to what was measured: what it costs to hand
+pages to other processes, threads that get in each other's way, other programs.
 
 References:
     G. M. Amdahl, "Validity of the single processor approach…", AFIPS 1967.
@@ -16,9 +34,12 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from dataclasses import dataclass
+from heapq import heapreplace
 from math import inf
 from statistics import median
 from typing import TYPE_CHECKING
+
+from concurcrawl.compare.intervals import middle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -37,6 +58,11 @@ class Cost:
         cpu_s: Of one of them: CPU of the crawl.
         alone_s: Of all others together: before their answer nothing else was known.
         server_cpu_s: CPU of the mirror for one request; 0 if the site is not ours.
+        waiting_low_s: Lower end of the 95 % interval of ``waiting_s``; None for few
+            runs.
+        waiting_high_s: Upper end likewise.
+        cpu_low_s: Lower end of that of ``cpu_s``.
+        cpu_high_s: Upper end likewise.
     """
 
     pages: int
@@ -44,6 +70,10 @@ class Cost:
     cpu_s: float
     alone_s: float
     server_cpu_s: float
+    waiting_low_s: float | None = None
+    waiting_high_s: float | None = None
+    cpu_low_s: float | None = None
+    cpu_high_s: float | None = None
 
     @property
     def waiting_share(self) -> float:
@@ -57,15 +87,20 @@ class Prediction:
     """What the model says of one mode.
 
     Attributes:
-        wall_s: Predicted wall time; start and end of the process are as measured.
+        wall_s: Predicted wall time: ``steady_s``, and start and end of the process,
+            which are as measured.
         limit: What decides: ``in flight``, ``CPU of a process``, ``cores`` or
             ``the mirror``.
-        error: Predicted divided by measured, minus 1.
+        error: Predicted wall time divided by the measured median, minus 1.
+        steady_s: Predicted from the first request to the last callback.
+        steady_error: The same of ``steady_s`` alone.
     """
 
     wall_s: float
     limit: str
     error: float
+    steady_s: float
+    steady_error: float
 
 
 def alone(records: Iterable[Record]) -> tuple[Record, ...]:
@@ -101,10 +136,16 @@ def cost_of(
     ]
     if not found:
         return None
+    waiting = middle([cost.waiting_s for cost in found])
+    cpu = middle([cost.cpu_s for cost in found])
     return Cost(
         pages=round(median(cost.pages for cost in found)),
-        waiting_s=median(cost.waiting_s for cost in found),
-        cpu_s=median(cost.cpu_s for cost in found),
+        waiting_s=waiting.value,
+        waiting_low_s=waiting.low,
+        waiting_high_s=waiting.high,
+        cpu_s=cpu.value,
+        cpu_low_s=cpu.low,
+        cpu_high_s=cpu.high,
         alone_s=median(cost.alone_s for cost in found),
         server_cpu_s=median(cost.server_cpu_s for cost in found),
     )
@@ -161,8 +202,10 @@ def steady_cpu_s(run: Run, records: Sequence[Record]) -> float:
     return max(callbacks_s, run.cpu_s - (run.wall_s - (run.steady_s or 0.0)))
 
 
-def predict(cost: Cost, *, slots: int, processes: int, cores: int) -> tuple[float, str]:
-    """Return the time from the first request to the last callback, and what decides.
+def bounds(cost: Cost, *, slots: int, processes: int, cores: int) -> dict[str, float]:
+    """Return the times that no run can be faster than, by what sets them.
+
+    They are from the first request that could have company to the last callback.
 
     Args:
         cost: Of a page.
@@ -172,31 +215,54 @@ def predict(cost: Cost, *, slots: int, processes: int, cores: int) -> tuple[floa
     """
     n, page_s = cost.pages, cost.waiting_s + cost.cpu_s
     at_once = min(slots or n, n)
+    if at_once == 1:  # nothing runs beside anything
+        return {"in flight": n * page_s}
     # Who is busy without a pause still waits for its first page.
-    bounds = {  # of equals the first is named
+    return {  # of equals the first is named
         "cores": cost.waiting_s + n * (cost.cpu_s + cost.server_cpu_s) / cores,
         "CPU of a process": cost.waiting_s + n * cost.cpu_s / min(processes, at_once),
         "the mirror": cost.waiting_s + n * cost.server_cpu_s,
         "in flight": n * page_s / at_once,
     }
-    if at_once == 1:  # nothing runs beside anything
-        bounds = {"in flight": n * page_s}
-    limit = max(bounds, key=bounds.__getitem__)
-    return cost.alone_s + bounds[limit], limit
+
+
+def played_s(cost: Cost, *, slots: int, processes: int) -> float:
+    """Return the time of all pages if each takes the next free slot.
+
+    The slots are dealt to the processes in turn. A process does one page at a time.
+    """
+    at_once = min(slots or cost.pages, cost.pages)
+    free = [(0.0, slot) for slot in range(at_once)]  # in order: a heap
+    cpu_free_s = [0.0] * processes
+    for _ in range(cost.pages):
+        asked_s, slot = free[0]
+        process = slot % processes
+        done_s = max(asked_s + cost.waiting_s, cpu_free_s[process]) + cost.cpu_s
+        cpu_free_s[process] = done_s
+        heapreplace(free, (done_s, slot))
+    return max(when_s for when_s, _ in free)
 
 
 def prediction(
     cost: Cost, runs: Sequence[Run], *, slots: int, processes: int, cores: int
 ) -> Prediction | None:
-    """Lay the model beside the successful *runs* of one mode; see :func:`predict`."""
-    timed = [(run.wall_s, run.steady_s) for run in runs if run.steady_s is not None]
+    """Lay the model beside the successful *runs* of one mode; see :func:`bounds`."""
+    timed = [(run.wall_s, run.steady_s) for run in runs if run.steady_s]
     if not timed:
         return None
-    ends_s = median(wall_s - steady_s for wall_s, steady_s in timed)
-    steady_s, limit = predict(cost, slots=slots, processes=processes, cores=cores)
-    wall_s = ends_s + steady_s
-    measured_s = median(wall_s for wall_s, _ in timed)
-    return Prediction(wall_s=wall_s, limit=limit, error=wall_s / measured_s - 1)
+    found = bounds(cost, slots=slots, processes=processes, cores=cores)
+    limit = max(found, key=found.__getitem__)
+    steady_s = cost.alone_s + max(
+        found[limit], played_s(cost, slots=slots, processes=processes)
+    )
+    wall_s = steady_s + median(whole_s - pages_s for whole_s, pages_s in timed)
+    return Prediction(
+        wall_s=wall_s,
+        limit=limit,
+        error=wall_s / median(whole_s for whole_s, _ in timed) - 1,
+        steady_s=steady_s,
+        steady_error=steady_s / median(pages_s for _, pages_s in timed) - 1,
+    )
 
 
 def amdahl(serial_share: float, times: float) -> float:

@@ -49,14 +49,14 @@ WAITING = Experiment(
     title="Where pages wait",
     work="save",
     latency_s=0.2,
-    pages=80,
+    pages=60,
 )
 WORKING = Experiment(
     name="working",
     title="Where pages cost CPU",
     work="parse",
     latency_s=0.0,
-    pages=18,
+    pages=26,
 )
 
 

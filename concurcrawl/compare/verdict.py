@@ -129,22 +129,31 @@ def _lesson(
     processes = f"{parallel.slots} processes with one each"
     (spent,) = _spent(serial, cost)
     spent = spent.removesuffix(".")
+    in_one_gives, processes_give = _times(best), _times(parallel)
     if gain > max(parallel.speedup, 1) * LEVEL_RATIO:
         sentence = (
-            f"{spent}; many can wait at once: {at_once} are {gain:.1f} times as fast, "
-            f"{processes} {parallel.speedup:.1f} times."
+            f"{spent}; many can wait at once: {at_once} are {in_one_gives}, "
+            f"{processes} {processes_give}."
         )
     elif parallel.speedup > max(gain, 1) * LEVEL_RATIO:
         sentence = (
             f"{spent}, and CPU takes more cores, not more at a time: {processes} are "
-            f"{parallel.speedup:.1f} times as fast, {at_once} {gain:.1f} times."
+            f"{processes_give}, {at_once} {in_one_gives}."
         )
     else:
         sentence = (
-            f"{spent}: {at_once} are {gain:.1f} times as fast, {processes} "
-            f"{parallel.speedup:.1f} times."
+            f"{spent}: {at_once} are {in_one_gives}, {processes} {processes_give}."
         )
     return (sentence, *_both(rows, cost, cores))
+
+
+def _times(row: ModeFigures) -> str:
+    """Say how many times as fast; apart from start-up too where that hides much."""
+    gain = row.speedup or 0.0
+    said = f"{gain:.1f} times as fast"
+    if row.steady_speedup is not None and row.steady_speedup > gain * LEVEL_RATIO:
+        said += f" ({row.steady_speedup:.1f} times without start-up)"
+    return said
 
 
 def _spent(serial: Sequence[Run], cost: Cost | None) -> tuple[str, ...]:

@@ -50,7 +50,12 @@ def milliseconds(value_s: float | None) -> str:
 
 def speedup(row: ModeFigures) -> str:
     """Return how many times as fast as serial."""
-    return DASH if row.speedup is None else f"{row.speedup:.1f}{TIMES}"
+    return times(row.speedup)
+
+
+def times(value: float | None) -> str:
+    """Return a ratio; a dash if it is None."""
+    return DASH if value is None else f"{value:.1f}{TIMES}"
 
 
 def memory(row: ModeFigures) -> str:
@@ -80,6 +85,7 @@ _COLUMNS: tuple[tuple[str, Callable[[ModeFigures], str]], ...] = (
     ("pages/s", lambda row: number(row.pages_per_s, ".1f")),
     ("speed-up", speedup),
     ("95 % interval ", lambda row: span(row.speedup_low, row.speedup_high, ".2f")),
+    ("start-up apart", lambda row: times(row.steady_speedup)),
     ("efficiency", lambda row: number(row.efficiency, ".0%")),
     ("CPU ms a page", lambda row: milliseconds(row.cpu_s_per_page)),
     ("memory", memory),
@@ -103,18 +109,41 @@ def figures_table(outcome: Outcome) -> Table:
 
 def model_table(outcome: Outcome) -> Table:
     """Return what the model says beside what was measured."""
-    heads = ("mode", "predicted s", "measured s", "error", "what decides")
-    measured = {row.mode: row.wall_s for row in outcome.rows}
+    heads = (
+        *("mode", "predicted s", "measured s", "error", "of pages: predicted s"),
+        *("measured s", "error", "what decides"),
+    )
+    rows = {row.mode: row for row in outcome.rows}
     return heads, [
         (
             mode,
             f"{found.wall_s:.2f}",
-            number(measured[mode], ".2f"),
+            number(rows[mode].wall_s, ".2f"),
             f"{found.error:+.0%}",
+            f"{found.steady_s:.2f}",
+            number(rows[mode].steady_s, ".2f"),
+            f"{found.steady_error:+.0%}",
             found.limit,
         )
         for mode, found in outcome.predictions.items()
     ]
+
+
+def page_cost(outcome: Outcome) -> str | None:
+    """Return what a page cost in the serial runs, in a sentence."""
+    cost = outcome.cost
+    if cost is None:
+        return None
+    waiting = _cost(cost.waiting_s, cost.waiting_low_s, cost.waiting_high_s)
+    cpu = _cost(cost.cpu_s, cost.cpu_low_s, cost.cpu_high_s)
+    return f"In the serial runs a page took {waiting} of waiting and {cpu} of CPU."
+
+
+def _cost(value_s: float, low_s: float | None, high_s: float | None) -> str:
+    said = f"{value_s * 1000:.1f} ms"
+    if low_s is None or high_s is None:
+        return said
+    return f"{said} ({low_s * 1000:.1f} to {high_s * 1000:.1f})"
 
 
 def phases_table(outcome: Outcome) -> Table:

@@ -189,7 +189,7 @@ def test_where_pages_wait_concurrency_wins() -> None:
         "async is level with it (within 10%).\n"
         "In serial the CPU works 10% of the time, the rest is waiting; many can wait "
         "at once: 16 at a time in one process are 10.0 times as fast, 2 processes with "
-        "one each 1.9 times."
+        "one each 1.9 times as fast."
     )
 
 
@@ -199,7 +199,7 @@ def test_where_pages_cost_cpu_parallelism_wins() -> None:
         "is level with it (within 10%).\n"
         "In serial the CPU works 99% of the time, the rest is waiting, and CPU takes "
         "more cores, not more at a time: 2 processes with one each are 1.8 times as "
-        "fast, 16 at a time in one process 1.0 times."
+        "fast, 16 at a time in one process 1.0 times as fast."
     )
 
 
@@ -254,7 +254,23 @@ def test_a_busy_machine_is_told() -> None:
 def test_lost_pages_are_told() -> None:
     runs = [run("serial", 2.0), run("async", 1.0, pages=PAGES[:9])]
     (sentence,) = warnings(runs)
-    assert sentence.startswith("async lost 1 of 10 pages")
+    assert sentence.startswith(
+        "async lost 1 of 10 pages (Page_9.html): its time is not that of the whole "
+    )
+
+
+def test_of_many_lost_pages_a_few_are_named() -> None:
+    runs = [run("serial", 2.0), run("async", 1.0, pages=PAGES[:4])]
+    assert (
+        "6 of 10 pages (Page_4.html, Page_5.html and Page_6.html, …):"
+        in (warnings(runs)[0])
+    )
+
+
+def test_a_page_that_nobody_got_has_no_name() -> None:
+    runs = [run("serial", 2.0)]
+    (sentence,) = cautions(figures(runs, SLOTS, 11), runs)
+    assert sentence.startswith("serial lost 1 of 11 pages: its time")
 
 
 def test_other_items_are_told() -> None:
@@ -271,7 +287,7 @@ def test_failed_requests_are_told() -> None:
 
 def test_processes_left_behind_are_told() -> None:
     (sentence,) = warnings([run("parallel", 2.0, strays=2)])
-    assert sentence == "parallel left processes behind; they were killed."
+    assert sentence.startswith("parallel left processes behind that had to be killed: ")
 
 
 LOG = """\

@@ -38,8 +38,9 @@ hybrid       failed
 ✗ hybrid failed: exit code 1: no more memory
 Fastest: concurrent, 10.0 times as fast as serial (2.5 s against 25.0 s); async is level with it (within 10%). In serial the CPU works 10%
 of the time, the rest is waiting; many can wait at once: 16 at a time in one process are 10.0 times as fast, 2 processes with one each 1.9
-times.
-! parallel gave other items than the reference: either the site changed meanwhile or the spider depends on the order of pages.
+times as fast.
+! parallel gave other items than the reference, so it may not have done the same work: either the site changed meanwhile or the spider
+depends on the order of pages. Compare its items.jsonl with the reference's.
 wall: from the start of the process to its end. efficiency: speed-up divided by the requests that may be in flight (parallel: one a
 process). CPU, memory: the whole process tree; what processes share counts once. start-up: until the first page is asked for. in flight: as
 the mirror saw it.

@@ -4,6 +4,8 @@ import math
 import random
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from concurcrawl.compare import usl
 from concurcrawl.compare.sweep import curves
@@ -17,15 +19,23 @@ def law(rate: float, contention: float, coherency: float, level: int) -> float:
     return rate * level / (1 + waits)
 
 
-@pytest.mark.parametrize(
-    "truth",
-    [(5.0, 0.05, 0.001), (20.0, 0.2, 0.0), (1.0, 0.0, 0.0), (3.0, 0.0, 0.004)],
+@given(
+    rate=st.floats(0.1, 500),
+    contention=st.sampled_from([0.0]) | st.floats(1e-4, 0.5),
+    coherency=st.sampled_from([0.0]) | st.floats(1e-5, 0.05),
 )
-def test_known_parameters_are_found_again(truth: tuple[float, float, float]) -> None:
+@settings(max_examples=20)
+def test_known_parameters_are_found_again(
+    rate: float, contention: float, coherency: float
+) -> None:
+    truth = (rate, contention, coherency)
     fitted = usl.fit([(level, law(*truth, level)) for level in LEVELS])
     assert fitted is not None
-    found = (fitted.rate.value, fitted.contention.value, fitted.coherency.value)
-    assert found == pytest.approx(truth, abs=1e-6)
+    found = (fitted.rate, fitted.contention, fitted.coherency)
+    assert [one.value for one in found] == pytest.approx(truth, rel=1e-6, abs=1e-6)
+    for one, value in zip(found, truth, strict=True):
+        assert one.low == pytest.approx(value, rel=1e-5, abs=1e-5)
+        assert one.high == pytest.approx(value, rel=1e-5, abs=1e-5)
     assert fitted.error < 1e-6
 
 

@@ -212,9 +212,11 @@ def _explained(outcome: Outcome) -> list[str]:
         parts += [
             "<h3>Predicted and measured</h3>",
             (
-                "<p>What a page waits and computes in the serial runs tells what each "
-                "mode should take: bounded by the requests in flight, by the CPU of "
-                "each process and by the cores. Start-up is as measured.</p>"
+                f"<p>{escape(words.page_cost(outcome) or '')} That tells what each "
+                "mode should take: the pages are played on its slots and processes, "
+                "and are never faster than the requests in flight, the CPU of each "
+                "process, all cores and the mirror allow. Start and end of the process "
+                "are as measured; the right half of the table leaves them out.</p>"
             ),
             _table("Model and measurement", words.model_table(outcome)),
         ]

@@ -45,7 +45,9 @@ def _experiment(outcome: Outcome) -> list[str]:
         ),
         _table(words.figures_table(outcome)),
     ]
+    told = words.page_cost(outcome)
     parts += _section("### Predicted and measured", words.model_table(outcome))
+    parts += [_text(told)] if told else []
     parts += _section(
         "### Where the time of a request goes (ms)", words.phases_table(outcome)
     )
