@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
@@ -82,7 +83,7 @@ def test_known_costs_lie_within_their_intervals_although_no_two_pages_are_alike(
             cpu_s,
             pages=30,
             rounds=7,
-            unlike=lambda chance=chance: chance.uniform(0.5, 1.5),
+            unlike=partial(chance.uniform, 0.5, 1.5),
         )
         cost = found.cost
         assert cost is not None
@@ -134,8 +135,8 @@ def test_the_verdict_gives_the_reason() -> None:
     assert " ".join(compared(0.2, 0.005).verdict[1:]) == (
         "One by one a page is 98% waiting (200 ms) and 2% CPU (5 ms); many can wait at "
         "once: 16 at a time in one process are 6.8 times as fast (11.6 times without "
-        "start-up), 2 processes with one each 1.8 times as fast. About 41 in flight keep one process busy; only beyond that "
-        "does a second process add anything."
+        "start-up), 2 processes with one each 1.8 times as fast. About 41 in flight "
+        "keep one process busy; only beyond that does a second process add anything."
     )
 
 
