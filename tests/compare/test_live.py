@@ -35,7 +35,7 @@ def test_without_a_terminal_each_run_is_a_line() -> None:
         progress.tell(RunEnded(failed("hybrid", "exit code 1: no more memory")))
     assert isinstance(console.file, StringIO)
     assert console.file.getvalue() == (
-        "Where pages wait  (80 pages, 0.2 s latency, work=save): serial, hybrid\n"
+        "Where pages wait  (60 pages, 0.2 s latency, work=save): serial, hybrid\n"
         "  warm-up (a few pages in hybrid, not counted)\n"
         "  serial     1/1  10 pages in 25.00 s, 0.4 pages/s, 2 failed requests\n"
         "  hybrid     1/1  failed: exit code 1: no more memory\n"
@@ -60,14 +60,14 @@ def test_a_terminal_has_a_row_for_each_mode(width: int) -> None:
     with progress_for(console) as progress:
         progress.tell(STARTED)
         progress.tell(RunStarted("serial", 1))
-        progress.tell(RunAdvanced(60, 3, in_flight=0.96, pages_per_s=2.0))
+        progress.tell(RunAdvanced(40, 3, in_flight=0.96, pages_per_s=2.0))
         progress.tell(RunStarted("hybrid", 0))
         rows = shown(console).splitlines()
     assert [len(row) <= width for row in rows] == [True] * len(rows)
     assert rows[0].startswith("Where pages wait")
     assert " ".join(rows[1].split()) == "pages pages/s in flight failed time left"
     name, turn, _, pages, _, in_flight, failures, _, _, left = rows[2].split()
-    assert (name, turn, pages, in_flight) == ("serial", "1/2", "60/80", "1.0")
+    assert (name, turn, pages, in_flight) == ("serial", "1/2", "40/60", "1.0")
     assert (failures, left) == ("3", "0:10")
     assert rows[3] == "hybrid"
 
