@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compare gallery test chaos lint clean
+.PHONY: help setup compare bench gallery test chaos lint clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -16,6 +16,13 @@ setup: $(READY) ## make an environment in .venv with the package and what tests 
 
 compare: setup ## run the spider in every mode and compare; options: ARGS="--work parse"
 	$(BIN)/concurcrawl compare $(ARGS)
+
+bench: setup ## measure the modes and their peers; options: ARGS="--workloads small"
+	$(BIN)/python -m pip install --quiet --group bench
+	@for tool in curl nginx redis-server; do \
+		PATH="$$PATH:/usr/sbin" command -v $$tool >/dev/null || missing="$$missing $$tool"; \
+	done; [ -z "$$missing" ] || $(call debian,$$missing)
+	$(BIN)/concurcrawl bench $(ARGS)
 
 gallery: setup ## take the pictures of docs/gallery from a comparison made here
 	@command -v chromium >/dev/null || $(call debian,chromium)

@@ -24,6 +24,10 @@ COMMANDS = {
         "concurcrawl.compare.again",
         "make the reports of a comparison again from its records",
     ),
+    "bench": (
+        "concurcrawl.bench.command",
+        "measure the modes and their peers (in a checkout of the repository)",
+    ),
     "mirror": ("concurcrawl.mirror.server", "serve the offline copy of the countries"),
 }
 

@@ -60,6 +60,8 @@ class Measurement:
             this process may not use all of the machine's CPUs.
         cpu_steps: CPU time of the tree so far and when it was looked at, in seconds
             since the epoch, from time to time.
+        peaks_bytes: Largest resident memory of the command's own process, and then of
+            each other, the largest first. Empty where the system does not tell.
     """
 
     started_s: float
@@ -73,12 +75,14 @@ class Measurement:
     sampling_cpu_s: float
     machine_cpu_s: float | None
     cpu_steps: list[tuple[float, float]] = field(default_factory=list)
+    peaks_bytes: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class _Samples:
     """The tree as seen from time to time."""
 
+    peaks_bytes: dict[int, int] = field(default_factory=dict)
     cpu_s: dict[tuple[int, float], float] = field(default_factory=dict)
     peak_rss_bytes: int = 0
     peak_pss_bytes: int | None = None
@@ -93,7 +97,22 @@ class _Samples:
             self._take()
             cost_s = time.thread_time() - before
             self.due_s = now + max(_SAMPLING_MIN_INTERVAL_S, cost_s / _SAMPLING_SHARE)
-        return max(0.0, self.due_s - now)
+        # A process may end before the next whole look, with its peak after this one.
+        for pid in self.peaks_bytes:
+            self._see_peak(pid)
+        return min(max(0.0, self.due_s - now), _SAMPLING_MIN_INTERVAL_S)
+
+    def peaks(self, first: int) -> list[int]:
+        """Return the peak of process *first*, then those of the others."""
+        if not any(self.peaks_bytes.values()):
+            return []
+        others = [peak for pid, peak in self.peaks_bytes.items() if pid != first]
+        return [self.peaks_bytes.get(first, 0), *sorted(others, reverse=True)]
+
+    def _see_peak(self, pid: int) -> None:
+        # What waiting for a process tells is mixed with its children's peaks.
+        peak = max(self.peaks_bytes.get(pid, 0), _high_water_bytes(pid))
+        self.peaks_bytes[pid] = peak
 
     def _take(self) -> None:
         rss = pss = count = 0
@@ -106,6 +125,7 @@ class _Samples:
                 rss += process.memory_info().rss
                 pss += getattr(process.memory_full_info(), "pss", 0)
                 count += 1
+                self._see_peak(process.pid)
         self.cpu_steps.append((time.time(), sum(self.cpu_s.values())))
         self.peak_rss_bytes = max(self.peak_rss_bytes, rss)
         self.peak_processes = max(self.peak_processes, count)
@@ -203,6 +223,9 @@ def measure(command: list[str], log: str) -> Measurement:
             *samples.cpu_steps,
             (tree.started_s + tree.wall_s, cpu_s),
         ],
+        peaks_bytes=samples.peaks(tree.pid)
+        if any(samples.peaks_bytes.values())
+        else [],
     )
 
 
@@ -237,6 +260,17 @@ def _follow(tree: _Tree, samples: _Samples, bell: socket.socket) -> int:
 def _machine_cpu_s() -> float:
     times = psutil.cpu_times()
     return sum(times) - times.idle - getattr(times, "iowait", 0.0)
+
+
+def _high_water_bytes(pid: int) -> int:
+    """Return the largest resident memory of a process so far; 0 where nobody tells."""
+    try:
+        with open(f"/proc/{pid}/status", "rb") as file:  # noqa: PTH123 - often, so quick
+            text = file.read()
+    except OSError:  # it has ended, or this is no Linux
+        return 0
+    words = text.partition(b"VmHWM:")[2].split(maxsplit=1)
+    return int(words[0]) * 1024 if words else 0
 
 
 def _is_ours() -> bool:

@@ -20,12 +20,7 @@ if TYPE_CHECKING:
 
 def self_signed_context(hosts: Iterable[str]) -> ssl.SSLContext:
     """Return a server's TLS settings with a new certificate for *hosts*."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    pem = key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    ) + _certificate(key, hosts).public_bytes(serialization.Encoding.PEM)
+    pem = b"".join(self_signed(hosts))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     # ssl reads certificates from files only; this folder is its owner's alone.
     with tempfile.TemporaryDirectory() as folder:
@@ -33,6 +28,17 @@ def self_signed_context(hosts: Iterable[str]) -> ssl.SSLContext:
         file.write_bytes(pem)
         context.load_cert_chain(file)
     return context
+
+
+def self_signed(hosts: Iterable[str]) -> tuple[bytes, bytes]:
+    """Return a new key and its certificate for *hosts*, both as PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    secret = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    return secret, _certificate(key, hosts).public_bytes(serialization.Encoding.PEM)
 
 
 def _certificate(

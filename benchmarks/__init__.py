@@ -1,0 +1,1 @@
+"""Ways to get the pages of a list; see README.md."""

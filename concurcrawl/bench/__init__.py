@@ -1,0 +1,1 @@
+"""The benchmark: everybody who gets pages, in turn, against targets."""

@@ -1,0 +1,123 @@
+"""``concurcrawl bench``: everybody in turn, measured from outside."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from concurcrawl.bench import contenders, options
+from concurcrawl.bench.options import configure
+from concurcrawl.bench.results import Results
+from concurcrawl.bench.run import Bench
+from concurcrawl.bench.tables import from_json, into_readme, markdown, to_json
+from concurcrawl.errors import ConcurcrawlError, ConfigError
+from concurcrawl.files import prepare_folder, write_whole
+
+if TYPE_CHECKING:
+    import argparse
+
+    from concurcrawl.bench.options import Options
+
+__all__ = ["configure", "run"]
+
+JSON = "bench.json"
+MARKDOWN = "bench.md"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure, write JSON and Markdown, and print the latter.
+
+    Returns:
+        The exit code: 2 if an option cannot be worked with, 1 if something of ours
+        failed, 130 if it was interrupted.
+    """
+    if not contenders.FOLDER.is_dir():
+        sys.stderr.write(
+            "concurcrawl bench: works in a checkout of the repository only: the "
+            f"programs it runs are no part of the package ({contenders.FOLDER} is not "
+            "there)\n"
+        )
+        return 2
+    try:
+        wanted = options.read(args)
+        earlier = _earlier(wanted)
+        _check_readme(wanted)
+        prepare_folder(wanted.out)
+        bench = Bench(wanted, _say)
+        bench.run(lambda found: _write(wanted, _merged(earlier, found)))
+        results = _merged(earlier, bench.results)
+        _write(wanted, results)
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except (ConcurcrawlError, OSError) as error:
+        sys.stderr.write(f"concurcrawl bench: {error}\n")
+        return 1
+    except KeyboardInterrupt:
+        sys.stderr.write(f"stopped; what was measured is in {wanted.out}\n")
+        return 130
+    sys.stdout.write(markdown(results))
+    if wanted.readme is not None:
+        text = wanted.readme.read_text(encoding="utf-8")
+        write_whole(
+            wanted.readme.absolute().parent,
+            wanted.readme.name,
+            into_readme(text, results).encode(),
+        )
+    return int(_has_failed(results))
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+
+
+def _earlier(wanted: Options) -> Results | None:
+    file = wanted.out / JSON
+    if not (wanted.keep and file.exists()):
+        return None
+    try:
+        return from_json(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ConfigError("--keep", str(file), f"results to keep ({error})") from None
+
+
+def _check_readme(wanted: Options) -> None:
+    """See before the hour, not after it, that the tables can be put there."""
+    if wanted.readme is None:
+        return
+    try:
+        into_readme(wanted.readme.read_text(encoding="utf-8"), Results())
+    except (OSError, ValueError) as error:
+        expected = f"a text with the two marks ({error})"
+        raise ConfigError("--readme", str(wanted.readme), expected) from None
+
+
+def _merged(earlier: Results | None, found: Results) -> Results:
+    """Return *found*, and what *earlier* has beside it."""
+    if earlier is None:
+        return found
+    now = {table.workload: table for table in found.tables}
+    tables = [now.pop(table.workload, table) for table in earlier.tables]
+    return replace(
+        found,
+        environment=found.environment if found.tables else earlier.environment,
+        tables=(*tables, *now.values()),
+        frontier=found.frontier or earlier.frontier,
+        imports_s=found.imports_s or earlier.imports_s,
+    )
+
+
+def _write(wanted: Options, results: Results) -> None:
+    write_whole(wanted.out, JSON, to_json(results).encode())
+    write_whole(wanted.out, MARKDOWN, markdown(results).encode())
+
+
+def _has_failed(results: Results) -> bool:
+    """Tell whether one of ours failed or lost a page. That a peer did is its result."""
+    return any(
+        summary.status in ("failed", "lost")
+        for table in results.tables
+        for summary in table.summaries
+        if contenders.BY_NAME[summary.contender].is_ours
+    )

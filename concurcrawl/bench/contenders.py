@@ -1,0 +1,203 @@
+"""Who takes part, and what each is started with. Pure."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+#: Where the programs are: beside the package, in a checkout. They are no part of what
+#: is installed, because each is there to be read, and brings needs of its own.
+FOLDER = Path(__file__).parents[2] / "benchmarks"
+
+#: Our modes at 16 in flight, in the order of the tables.
+MODES = ("serial", "concurrent", "async", "parallel", "hybrid")
+
+#: What many are measured against: Scrapy as it comes, with 16 in flight.
+REFERENCE = "scrapy-16"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Contender:
+    """One way to get the pages.
+
+    Attributes:
+        name: As options and tables name it.
+        about: What it is, in a few words.
+        file: Its program, in :data:`FOLDER`.
+        in_flight: Requests at a time.
+        mode: Of ours; empty for plain Scrapy and all others.
+        is_scrapy: Whether Scrapy's command runs the file.
+        modules: What must be importable.
+        programs: What must be on the path.
+        can_parse: Whether it can do the work ``parse``.
+        has_network: Whether it asks a server at all.
+    """
+
+    name: str
+    about: str
+    file: str
+    in_flight: int = 16
+    mode: str = ""
+    is_scrapy: bool = False
+    modules: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
+    can_parse: bool = True
+    has_network: bool = True
+
+    @property
+    def is_ours(self) -> bool:
+        """Whether it is one of our modes."""
+        return bool(self.mode)
+
+
+def _scrapy(name: str, about: str, in_flight: int, mode: str = "") -> Contender:
+    return Contender(
+        name=name,
+        about=about,
+        file="scrapy_pages.py",
+        in_flight=in_flight,
+        mode=mode,
+        is_scrapy=True,
+    )
+
+
+CONTENDERS = (
+    Contender(
+        name="floor",
+        about="no network: read, inflate (ISA-L), write on every core",
+        file="floor.py",
+        in_flight=0,
+        modules=("isal",),
+        can_parse=False,
+        has_network=False,
+    ),
+    Contender(
+        name="libcurl",
+        about="bare libcurl multi loop, ISA-L",
+        file="libcurl_multi.py",
+        modules=("isal",),
+    ),
+    Contender(
+        name="curl",
+        about="curl --parallel",
+        file="curl_parallel.py",
+        programs=("curl",),
+        can_parse=False,
+    ),
+    Contender(
+        name="aiohttp-16",
+        about="aiohttp script",
+        file="aiohttp_script.py",
+    ),
+    Contender(
+        name="aiohttp-64",
+        about="aiohttp script",
+        file="aiohttp_script.py",
+        in_flight=64,
+    ),
+    Contender(
+        name="crawlee",
+        about="Crawlee for Python",
+        file="crawlee_script.py",
+        modules=("crawlee",),
+    ),
+    Contender(
+        name="tutorial-loop",
+        about="the tutorial's loop",
+        file="tutorial_loop.py",
+        in_flight=1,
+        modules=("requests",),
+    ),
+    Contender(
+        name="tutorial-threads",
+        about="the tutorial's ThreadPoolExecutor(16)",
+        file="tutorial_threads.py",
+        modules=("requests",),
+    ),
+    Contender(
+        name="tutorial-pool",
+        about="the tutorial's Pool(cpu_count)",
+        file="tutorial_pool.py",
+        in_flight=0,
+        modules=("requests",),
+    ),
+    Contender(
+        name="session-threads",
+        about="threads with requests.Session",
+        file="session_threads.py",
+        modules=("requests",),
+    ),
+    _scrapy("scrapy-1", "plain Scrapy", 1),
+    _scrapy("scrapy-16", "plain Scrapy", 16),
+    _scrapy("scrapy-64", "plain Scrapy", 64),
+    Contender(
+        name="scrapy-by-hand",
+        about="plain Scrapy split by hand, 2 processes",
+        file="scrapy_by_hand.py",
+    ),
+    Contender(
+        name="scrapy-redis",
+        about="scrapy-redis, 2 processes",
+        file="scrapy_redis_pages.py",
+        modules=("scrapy_redis",),
+        programs=("redis-server",),
+    ),
+    *(_scrapy(mode, "MODE=" + mode, 16, mode) for mode in MODES),
+    *(_scrapy(f"{mode}-64", "MODE=" + mode, 64, mode) for mode in MODES[1:3]),
+    _scrapy("hybrid-64", "MODE=hybrid", 64, "hybrid"),
+)
+
+BY_NAME = {contender.name: contender for contender in CONTENDERS}
+
+
+def command(
+    contender: Contender, list_url: str, site: Path, out: Path, work: str, waiting: int
+) -> list[str]:
+    """Return the command line of one run.
+
+    Args:
+        contender: Who.
+        list_url: The list page.
+        site: The folder of the pages' files, for whoever asks no server.
+        out: Where its results go.
+        work: ``save`` or ``parse``.
+        waiting: Requests that wait behind the others.
+    """
+    file = str(FOLDER / contender.file)
+    if not contender.has_network:
+        return [sys.executable, file, str(site), str(out)]
+    if not contender.is_scrapy:
+        words = [list_url, str(out), work, str(contender.in_flight)]
+        return [sys.executable, file, *words]
+    settings = ["LOG_LEVEL=INFO", *_settings(contender)]
+    if waiting:
+        settings.append(f"CLOSESPIDER_ITEMCOUNT={list_url.rpartition('-')[2]}")
+    arguments = (
+        f"list_url={list_url}",
+        f"out={out}",
+        f"work={work}",
+        f"waiting={waiting}",
+    )
+    feed = ["-O", str(out / "items.jsonl")] if work == "parse" else []
+    return [
+        *(sys.executable, "-m", "scrapy", "runspider", file),
+        *(word for pair in arguments for word in ("-a", pair)),
+        *(word for pair in settings for word in ("-s", pair)),
+        *feed,
+    ]
+
+
+def _settings(contender: Contender) -> list[str]:
+    most = contender.in_flight
+    if not contender.is_ours:
+        return [
+            f"CONCURRENT_REQUESTS={most}",
+            f"CONCURRENT_REQUESTS_PER_DOMAIN={most}",  # 8 by default
+        ]
+    settings = ['ADDONS={"concurcrawl.Addon": 500}', f"MODE={contender.mode}"]
+    if contender.mode == "concurrent":
+        settings.append(f"CONCURCRAWL_THREADS={most}")
+    elif contender.mode in ("async", "hybrid"):
+        settings.append(f"CONCURRENT_REQUESTS={most}")
+    return settings

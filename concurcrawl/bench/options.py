@@ -1,0 +1,148 @@
+"""The options of ``concurcrawl bench``, checked. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from concurcrawl.bench import contenders, workloads
+from concurcrawl.errors import ConfigError
+
+if TYPE_CHECKING:
+    import argparse
+
+    from concurcrawl.bench.workloads import Workload
+
+_OTHERS = (workloads.FRONTIER, workloads.IMPORTS)
+_SERVERS = ("auto", "nginx", "mirror")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What the command line said.
+
+    Attributes:
+        workloads: To run, each with its contenders, rounds and pages.
+        frontier: Whether the frontiers are measured.
+        imports: Whether the imports are.
+        server: ``nginx`` or ``mirror`` where both will do; ``auto`` takes nginx if it
+            is there.
+        out: Folder of the results.
+        keep: Whether other workloads in the results of ``out`` stay.
+        readme: File to put the tables into, or None.
+        scratch: Folder for what contenders write, or None to choose one.
+    """
+
+    workloads: tuple[Workload, ...]
+    frontier: bool
+    imports: bool
+    server: str
+    out: Path
+    keep: bool
+    readme: Path | None
+    scratch: Path | None
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options to *parser*."""
+    short = [w.name for w in workloads.WORKLOADS if not w.is_long]
+    long = [w.name for w in workloads.WORKLOADS if w.is_long]
+    add = parser.add_argument
+    add(
+        "--workloads",
+        metavar="LIST",
+        help=f"of {','.join([*short, *_OTHERS])} (default: those), and of those that"
+        f" take minutes: {','.join(long)}; or none, with --keep",
+    )
+    add(
+        "--contenders",
+        metavar="LIST",
+        help=f"of {','.join(contenders.BY_NAME)} (default: all of a workload)",
+    )
+    add("--rounds", metavar="N", help="runs of each (default: depends on the workload)")
+    add("--pages", metavar="N", help="pages of each (default: depends on the workload)")
+    add(
+        "--server",
+        default="auto",
+        metavar="NAME",
+        help="nginx, mirror or auto: nginx if it is installed (default); where pages"
+        " wait it is the mirror in any case",
+    )
+    add("--out", default="build/bench", metavar="DIR", help="folder of the results")
+    add("--keep", action="store_true", help="keep other workloads' results in DIR")
+    add("--readme", metavar="FILE", help="put the tables between its two marks")
+    add(
+        "--scratch",
+        metavar="DIR",
+        help="where contenders write (default: memory, if there is room, so that the"
+        " disk is not what is measured)",
+    )
+
+
+def read(args: argparse.Namespace) -> Options:
+    """Check the options and return them.
+
+    Raises:
+        ConfigError: Naming the first that cannot be worked with.
+    """
+    if args.server not in _SERVERS:
+        raise ConfigError("--server", args.server, ", ".join(_SERVERS))
+    names = _chosen("--workloads", args.workloads, [*workloads.BY_NAME, *_OTHERS])
+    if names is None:
+        names = [w.name for w in workloads.WORKLOADS if not w.is_long] + [*_OTHERS]
+    people = _chosen("--contenders", args.contenders, list(contenders.BY_NAME))
+    rounds = _whole("--rounds", args.rounds, 1000)
+    pages = _whole("--pages", args.pages, 1_000_000)
+    return Options(
+        workloads=tuple(
+            _changed(workload, people, rounds, pages)
+            for workload in workloads.WORKLOADS
+            if workload.name in names
+        ),
+        frontier=workloads.FRONTIER in names,
+        imports=workloads.IMPORTS in names,
+        server=args.server,
+        out=Path(args.out),
+        keep=args.keep,
+        readme=Path(args.readme) if args.readme else None,
+        scratch=Path(args.scratch) if args.scratch else None,
+    )
+
+
+def _changed(
+    workload: Workload, people: list[str] | None, rounds: int | None, pages: int | None
+) -> Workload:
+    changed = workload
+    if people is not None:
+        changed = replace(changed, contenders=tuple(people))
+        if workload.work == "parse":
+            able = [p for p in people if contenders.BY_NAME[p].can_parse]
+            changed = replace(changed, contenders=tuple(able))
+    if rounds is not None:
+        changed = replace(changed, rounds=rounds, slow=())
+    if pages is not None:
+        most = workloads.COUNTRIES if workload.kind == "country" else pages
+        if pages > most:
+            raise ConfigError("--pages", pages, f"from 1 to {most} in {workload.name}")
+        changed = replace(changed, pages=pages)
+    return changed
+
+
+def _chosen(option: str, value: str | None, known: list[str]) -> list[str] | None:
+    if value is None:
+        return None
+    names = [name.strip() for name in value.split(",")]
+    if names == ["none"] and option == "--workloads":
+        return []
+    if not set(names) <= set(known):
+        raise ConfigError(option, value, f"a list of {', '.join(known)}")
+    return list(dict.fromkeys(names))
+
+
+def _whole(option: str, value: str | None, most: int) -> int | None:
+    if value is None:
+        return None
+    if not (value.isdecimal() and 1 <= int(value) <= most):
+        raise ConfigError(option, value, f"a whole number from 1 to {most}")
+    return int(value)

@@ -1,0 +1,257 @@
+"""Run the workloads: contenders in turn, rounds interleaved."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from contextlib import ExitStack
+from dataclasses import replace
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from concurcrawl.bench import contenders, frontier
+from concurcrawl.bench.measure import Job, missing, run
+from concurcrawl.bench.pages import country_site, small_site
+from concurcrawl.bench.results import Results, Run, Table, summarise
+from concurcrawl.bench.servers import MirrorServer, NginxServer, nginx_path
+from concurcrawl.compare.environment import environment
+from concurcrawl.compare.words import DASH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from concurcrawl.bench.options import Options
+    from concurcrawl.bench.pages import Site
+    from concurcrawl.bench.servers import Server
+    from concurcrawl.bench.workloads import Workload
+
+_WARM_UP_PAGES = 5
+_ROOM_BYTES = 4 << 30
+_FRONTIER_REQUESTS = 50_000
+_IMPORT_ROUNDS = 9
+_IMPORT_TIMEOUT_S = 60.0
+_LIBRARIES = ("aiohttp", "crawlee", "isal", "requests", "scrapy-redis", "uvloop")
+
+
+class Bench:
+    """One command's measurements.
+
+    Args:
+        options: What to measure.
+        say: Takes a line of news.
+    """
+
+    def __init__(self, options: Options, say: Callable[[str], None]) -> None:
+        self._options = options
+        self._say = say
+        self._warm: set[tuple[str, str]] = set()
+        self.results = Results(environment=_environment())
+
+    def run(self, measured: Callable[[Results], None]) -> None:
+        """Measure everything.
+
+        Args:
+            measured: Called with all results so far after each workload.
+        """
+        with tempfile.TemporaryDirectory(
+            prefix="concurcrawl-bench-", dir=self._options.scratch or _in_memory()
+        ) as folder:
+            for workload in self._options.workloads:
+                table = self._workload(workload, Path(folder))
+                tables = (*self.results.tables, table)
+                self.results = replace(self.results, tables=tables)
+                measured(self.results)
+        if self._options.imports:
+            self.results = replace(self.results, imports_s=_imports(self._say))
+            measured(self.results)
+        if self._options.frontier:
+            self._say("frontier")
+            alone = tuple(frontier.measure_all(_FRONTIER_REQUESTS))
+            self.results = replace(self.results, frontier=alone)
+            measured(self.results)
+
+    def _workload(self, workload: Workload, folder: Path) -> Table:
+        if lack := self._lacking(workload):
+            return _not_run(workload, lack)
+        with ExitStack() as stack:
+            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
+            site = _site(workload.kind, scratch / "site", workload.pages)
+            server = stack.enter_context(self._server(workload, site, scratch))
+            job = Job(
+                contender=contenders.CONTENDERS[0],
+                workload=workload,
+                round=0,
+                site=site,
+                server=server,
+                scratch=scratch / "run",
+                certificate=_certificate(server, workload),
+            )
+            self._warm_up(workload, scratch)
+            runs = list(self._rounds(job))
+        return Table(
+            workload=workload.name,
+            about=workload.about,
+            pages=workload.pages,
+            server=f"{site.body_bytes / 1e6:.0f} MB from {server.name}",
+            summaries=tuple(
+                summarise(name, runs, workload.pages) for name in workload.contenders
+            ),
+            runs=tuple(_agreed(runs)),
+        )
+
+    def _rounds(self, job: Job) -> Iterable[Run]:
+        workload = job.workload
+        for number in range(1, workload.rounds + 1):
+            for name in workload.contenders:
+                if number > 1 and name in workload.slow:
+                    continue
+                one = replace(job, contender=contenders.BY_NAME[name], round=number)
+                done = run(one)
+                self._say(_line(workload, done))
+                yield done
+
+    def _warm_up(self, workload: Workload, scratch: Path) -> None:
+        """Have whoever was not run yet load its files once, with a few pages."""
+        cold = [
+            contenders.BY_NAME[name]
+            for name in workload.contenders
+            if (name, workload.work) not in self._warm
+            and not missing(contenders.BY_NAME[name])
+        ]
+        if not cold:
+            return
+        self._say(f"{workload.name}: warm-up")
+        few = replace(
+            workload, pages=_WARM_UP_PAGES, latency_s=0.0, is_https=False, waiting=0
+        )
+        site = _site(few.kind, scratch / "warm-up", few.pages)
+        with self._server(few, site, scratch / "warm-up") as server:
+            for contender in cold:
+                job = Job(
+                    contender=contender,
+                    workload=few,
+                    round=0,
+                    site=site,
+                    server=server,
+                    scratch=scratch / "run",
+                )
+                run(job)
+                self._warm.add((contender.name, workload.work))
+
+    def _lacking(self, workload: Workload) -> str:
+        """Say what the server of *workload* lacks; empty if nothing."""
+        only_nginx = workload.kind == "small" or workload.is_https
+        if only_nginx and nginx_path() is None:
+            return "nginx, which serves its pages, is not installed"
+        return ""
+
+    def _server(self, workload: Workload, site: Site, folder: Path) -> Server:
+        wanted = self._options.server
+        can_be_mirror = workload.kind == "country" and not workload.is_https
+        if can_be_mirror and (
+            workload.latency_s or wanted == "mirror" or nginx_path() is None
+        ):
+            return MirrorServer(workload.pages, latency_s=workload.latency_s)
+        return NginxServer(site, folder / "nginx", tls=workload.is_https)
+
+
+def _site(kind: str, folder: Path, pages: int) -> Site:
+    return (country_site if kind == "country" else small_site)(folder, pages)
+
+
+def _certificate(server: Server, workload: Workload) -> Path | None:
+    if workload.is_https and isinstance(server, NginxServer):
+        return server.certificate
+    return None
+
+
+def _not_run(workload: Workload, reason: str) -> Table:
+    runs = tuple(
+        Run(contender=name, round=1, status="not run", reason=reason)
+        for name in workload.contenders
+    )
+    return Table(
+        workload=workload.name,
+        about=workload.about,
+        pages=workload.pages,
+        server="none",
+        summaries=tuple(summarise(run.contender, [run], 1) for run in runs),
+        runs=runs,
+    )
+
+
+def _agreed(runs: list[Run]) -> Iterable[Run]:
+    """Yield *runs*; one that read something else from the pages than most has lost."""
+    digests = [run.digest for run in runs if run.digest]
+    usual = statistics.mode(digests) if digests else ""
+    for one in runs:
+        differs = one.status == "ok" and one.digest != usual
+        why = "it read something else from the pages than the others"
+        yield replace(one, status="failed", reason=why) if differs else one
+
+
+def _line(workload: Workload, done: Run) -> str:
+    what = f"{workload.name} round {done.round}: {done.contender}"
+    if done.status not in ("ok", "lost"):
+        return f"{what}: {done.status}: {done.reason}"
+    steady = DASH if done.steady_s is None else f"{done.steady_s:.3f}"
+    lost = f", {done.lost} pages lost" if done.lost else ""
+    return f"{what}: steady {steady} s, wall {done.wall_s:.2f} s{lost}"
+
+
+def _imports(say: Callable[[str], None]) -> dict[str, float]:
+    """Return the median seconds of importing Scrapy, and our package, when fresh."""
+    code = (
+        "import time; t = time.perf_counter(); import {}; "
+        "print(time.perf_counter() - t)"
+    )
+    times: dict[str, list[float]] = {"scrapy": [], "concurcrawl": []}
+    say("imports")
+    for _ in range(1 + _IMPORT_ROUNDS):
+        for name, found in times.items():
+            done = subprocess.run(  # noqa: S603 - our own command
+                [sys.executable, "-c", code.format(name)],
+                capture_output=True,
+                text=True,
+                timeout=_IMPORT_TIMEOUT_S,
+                check=True,
+            )
+            found.append(float(done.stdout))
+    return {name: statistics.median(found[1:]) for name, found in times.items()}
+
+
+def _in_memory() -> str | None:
+    """Return a folder that is in memory, if there is one with room."""
+    shared = "/dev/shm"  # noqa: S108 - a folder of our own is made in it
+    try:
+        room = shutil.disk_usage(shared).free
+    except OSError:
+        return None
+    return shared if room >= _ROOM_BYTES and os.access(shared, os.W_OK) else None
+
+
+def _environment() -> dict[str, str | int | float | None]:
+    told = environment()
+    for name in _LIBRARIES:
+        try:
+            told[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            told[name] = None
+    for name, option in (("curl", "-V"), ("nginx", "-v"), ("redis-server", "-v")):
+        told[name] = _first_line(name, option)
+    return told
+
+
+def _first_line(program: str, option: str) -> str | None:
+    path = nginx_path() if program == "nginx" else shutil.which(program)
+    if path is None:
+        return None
+    done = subprocess.run(  # noqa: S603 - asks a program for its version
+        [path, option], capture_output=True, text=True, timeout=10, check=False
+    )
+    return (done.stdout or done.stderr).partition("\n")[0]

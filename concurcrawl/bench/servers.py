@@ -1,0 +1,320 @@
+"""Who serves the pages: nginx, or the mirror where pages have to wait."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, Self
+
+import psutil
+
+from concurcrawl.errors import ConcurcrawlError
+from concurcrawl.mirror.certificate import self_signed
+from concurcrawl.mirror.process import MirrorProcess
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from concurcrawl.bench.pages import Site
+
+_START_S = 10.0
+_STOP_S = 5.0
+_PORT_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Visit:
+    """A request as its server saw it.
+
+    Attributes:
+        path: What was asked for.
+        begin_s: When it arrived, in seconds since the epoch.
+        end_s: When the last byte of the answer was with the operating system.
+    """
+
+    path: str
+    begin_s: float
+    end_s: float
+
+
+class Server(Protocol):
+    """Serves one site; a context manager.
+
+    Attributes:
+        name: For the tables.
+        sees_in_flight: Whether it can tell how many requests were under way at once.
+    """
+
+    name: str
+    sees_in_flight: bool
+
+    def __enter__(self) -> Self:
+        """Start to serve."""
+        ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop, and wait until it has."""
+        ...
+
+    @property
+    def list_url(self) -> str:
+        """Return the address of the list page."""
+        ...
+
+    def reset(self) -> None:
+        """Forget what was seen."""
+        ...
+
+    def visits(self) -> list[Visit]:
+        """Return what was seen since the start or the last :meth:`reset`."""
+        ...
+
+    def cpu_s(self) -> float:
+        """Return the CPU seconds of its process so far."""
+        ...
+
+
+def nginx_path() -> str | None:
+    """Return where nginx is; Debian keeps it from a user's path."""
+    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+
+class MirrorServer:
+    """The mirror."""
+
+    name = "mirror"
+    sees_in_flight = True
+
+    def __init__(self, pages: int, *, latency_s: float = 0.0, tls: bool = False):
+        self._mirror = MirrorProcess(
+            pages=pages, latency_s=latency_s, tls=tls, log=True
+        )
+
+    def __enter__(self) -> Self:
+        self._mirror.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._mirror.stop()
+
+    @property
+    def list_url(self) -> str:
+        """See :class:`Server`."""
+        return self._mirror.list_url
+
+    def reset(self) -> None:
+        """See :class:`Server`."""
+        self._mirror.reset()
+
+    def visits(self) -> list[Visit]:
+        """See :class:`Server`."""
+        to_epoch = time.time() - time.monotonic()
+        return [
+            Visit(entry.path, entry.t + to_epoch, (entry.done or entry.t) + to_epoch)
+            for entry in self._mirror.log()
+        ]
+
+    def cpu_s(self) -> float:
+        """See :class:`Server`."""
+        return _cpu_s(self._mirror.pid)
+
+
+_CONFIG = """
+daemon off;
+master_process off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections 1024; }}
+http {{
+    log_format seen '$msec $request_time $request_uri';
+    access_log {folder}/access.log seen;
+    client_body_temp_path {folder}/body;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    default_type "text/html; charset=UTF-8";
+    sendfile on;
+    tcp_nodelay on;
+    keepalive_requests 1000000000;
+    open_file_cache max=20000;
+    gzip_static always;
+    gunzip on;
+    server {{
+        listen 127.0.0.1:{port}{ssl} backlog=1024;
+        root {root};
+        location ~ ^/(small|idle)/ {{
+            rewrite "^/[a-z]+/\\d*(\\d\\d\\d\\d)$" /small/$1 break;
+        }}
+    }}
+}}
+"""
+_TLS = """
+ssl_certificate {folder}/certificate.pem;
+ssl_certificate_key {folder}/key.pem;
+"""
+
+
+class NginxServer:
+    """Debian's nginx, one process, with the site's files; nothing is made on the way.
+
+    It ends when this process does, however that ends: its keeper is a shell that waits
+    for the end of the pipe at its standard input.
+
+    Args:
+        site: What to serve.
+        folder: Where its log, its key and its certificate go; empty.
+        tls: Whether to speak https.
+    """
+
+    name = "nginx"
+    sees_in_flight = False  # its clock counts milliseconds; an answer takes less
+
+    def __init__(self, site: Site, folder: Path, *, tls: bool = False) -> None:
+        self._site = site
+        self._folder = folder
+        self._tls = tls
+        self._port = 0
+        self._keeper: subprocess.Popen[bytes] | None = None
+
+    @property
+    def certificate(self) -> Path:
+        """The file with its certificate, if it speaks https."""
+        return self._folder / "certificate.pem"
+
+    def __enter__(self) -> Self:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        if self._tls:
+            key, certificate = self_signed(["127.0.0.1"])
+            (self._folder / "key.pem").write_bytes(key)
+            self.certificate.write_bytes(certificate)
+        for _ in range(_PORT_TRIES):
+            if self._started():
+                return self
+            self._stop()
+        log = (self._folder / "error.log").read_text(errors="replace").strip()
+        raise ConcurcrawlError(f"nginx does not start: {log.rpartition(chr(10))[2]}")
+
+    def __exit__(self, *_: object) -> None:
+        self._stop()
+
+    @property
+    def list_url(self) -> str:
+        """See :class:`Server`."""
+        scheme = "https" if self._tls else "http"
+        return f"{scheme}://127.0.0.1:{self._port}{self._site.list_path}"
+
+    def reset(self) -> None:
+        """See :class:`Server`."""
+        os.truncate(self._folder / "access.log", 0)  # nginx appends
+
+    def visits(self) -> list[Visit]:
+        """See :class:`Server`."""
+        visits = []
+        with (self._folder / "access.log").open(encoding="utf-8") as file:
+            for line in file:
+                end, took, path = line.split(maxsplit=2)
+                end_s = float(end)
+                visits.append(Visit(path.rstrip("\n"), end_s - float(took), end_s))
+        return visits
+
+    def cpu_s(self) -> float:
+        """See :class:`Server`."""
+        return _cpu_s(self._pid())
+
+    def _pid(self) -> int:
+        return int((self._folder / "nginx.pid").read_text())
+
+    def _started(self) -> bool:
+        # nginx takes no port 0: somebody else may be quicker, and it is tried again.
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self._port = probe.getsockname()[1]
+        config = _CONFIG.format(
+            folder=self._folder,
+            port=self._port,
+            root=self._site.folder,
+            ssl=" ssl" if self._tls else "",
+        )
+        if self._tls:
+            config = config.replace(
+                "    server {", _TLS.format(folder=self._folder) + "    server {", 1
+            )
+        (self._folder / "nginx.conf").write_text(config)
+        (self._folder / "nginx.pid").unlink(missing_ok=True)
+        nginx = nginx_path()
+        assert nginx is not None
+        self._keeper = subprocess.Popen(  # noqa: S603 - our own command
+            [
+                *("/bin/sh", "-c", '"$@" & read -r _; kill $!; wait', "sh"),
+                *(nginx, "-p", str(self._folder), "-c", "nginx.conf"),
+                *("-e", str(self._folder / "error.log")),
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,  # Ctrl-C is ours to hear
+        )
+        return self._answers()
+
+    def _answers(self) -> bool:
+        deadline = time.monotonic() + _START_S
+        while time.monotonic() < deadline:
+            try:
+                socket.create_connection(("127.0.0.1", self._port), 1).close()
+            except OSError:
+                text = self._folder / "error.log"
+                if text.exists() and b"emerg" in text.read_bytes():
+                    return False
+                time.sleep(0.01)
+            else:
+                return (self._folder / "nginx.pid").exists()
+        return False
+
+    def _stop(self) -> None:
+        keeper, self._keeper = self._keeper, None
+        if keeper is None:
+            return
+        assert keeper.stdin is not None
+        keeper.stdin.close()
+        try:
+            keeper.wait(_STOP_S)
+        except subprocess.TimeoutExpired:
+            for process in [
+                *psutil.Process(keeper.pid).children(),
+                psutil.Process(keeper.pid),
+            ]:
+                process.kill()
+            keeper.wait()
+        (self._folder / "error.log").unlink(missing_ok=True)
+
+
+def _cpu_s(pid: int | None) -> float:
+    # The kernel's exact figure for the main thread, which does all the work here; the
+    # other one comes in hundredths.
+    with contextlib.suppress(OSError):
+        return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+    times = psutil.Process(pid).cpu_times()
+    return times.user + times.system
+
+
+def peak_in_flight(visits: list[Visit]) -> int:
+    """Return the most requests that were under way at once."""
+    steps = [(visit.begin_s, 1) for visit in visits]
+    steps += [(visit.end_s, -1) for visit in visits]
+    now = peak = 0
+    for _, step in sorted(steps):  # of two at a time the end comes first
+        now += step
+        peak = max(peak, now)
+    return peak

@@ -1,0 +1,145 @@
+"""What is measured: the workloads, each with who takes part. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from concurcrawl.bench.contenders import CONTENDERS, MODES
+
+_ALL = tuple(c.name for c in CONTENDERS)
+_AT_64 = ("aiohttp-64", "scrapy-64", "concurrent-64", "async-64", "hybrid-64")
+
+#: Pages of the mirror's site.
+COUNTRIES = 233
+#: Different small pages; more of them are the same ones under other addresses.
+SMALL = 10_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workload:
+    """One table.
+
+    Attributes:
+        name: As options and tables name it.
+        about: What it is, in a few words.
+        contenders: Who takes part.
+        rounds: How often each is run, if nobody says otherwise.
+        pages: So many.
+        kind: Country pages (600 kB each, inflated) or small ones (5 kB).
+        work: What is done with each page.
+        latency_s: How long the server waits before it answers.
+        is_https: Whether it is asked by https.
+        waiting: Requests that wait behind the others.
+        timeout_s: A run that takes longer has failed.
+        is_long: Whether it takes minutes, and is run only when it is named.
+        slow: Contenders that are run once only, because they take so long.
+    """
+
+    name: str
+    about: str
+    contenders: tuple[str, ...]
+    rounds: int
+    pages: int = COUNTRIES
+    kind: Literal["country", "small"] = "country"
+    work: Literal["save", "parse"] = "save"
+    latency_s: float = 0.0
+    is_https: bool = False
+    waiting: int = 0
+    timeout_s: float = 120.0
+    is_long: bool = False
+    slow: tuple[str, ...] = ()
+
+
+def _growth(pages: int, waiting: int, rounds: int, about: str) -> Workload:
+    what = f"waiting-{waiting}" if waiting or pages == SMALL else f"growth-{pages}"
+    return Workload(
+        name=what,
+        about=about,
+        contenders=("scrapy-16", "async", "hybrid"),
+        rounds=rounds,
+        pages=pages,
+        kind="small",
+        waiting=waiting,
+        timeout_s=900,
+        is_long=True,
+    )
+
+
+WORKLOADS = (
+    Workload(
+        name="throughput",
+        about="0 ms, http, save",
+        contenders=tuple(name for name in _ALL if name not in _AT_64[1:]),
+        rounds=5,
+    ),
+    Workload(
+        name="https",
+        about="0 ms, https, save",
+        contenders=(
+            *("libcurl", "aiohttp-64", "crawlee", "tutorial-pool", "session-threads"),
+            *("scrapy-16", "scrapy-by-hand", *MODES),
+        ),
+        rounds=3,
+        is_https=True,
+    ),
+    Workload(
+        name="latency-16",
+        about="200 ms, save, 16 in flight",
+        contenders=(
+            *("aiohttp-16", "tutorial-threads", "session-threads", "scrapy-16"),
+            *("serial", "concurrent", "async", "hybrid"),
+        ),
+        rounds=3,
+        latency_s=0.2,
+        slow=("serial",),
+    ),
+    Workload(
+        name="latency-64",
+        about="200 ms, save, 64 in flight",
+        contenders=_AT_64,
+        rounds=5,
+        latency_s=0.2,
+    ),
+    Workload(
+        name="parse",
+        about="0 ms, BeautifulSoup",
+        contenders=(
+            *("tutorial-pool", "scrapy-16", "scrapy-by-hand"),
+            *("async", "parallel", "hybrid"),
+        ),
+        rounds=3,
+        pages=100,
+        work="parse",
+        slow=("async", "scrapy-by-hand"),
+    ),
+    Workload(
+        name="small",
+        about=f"{SMALL:,} pages of 5 kB, 0 ms, save",
+        contenders=(
+            *("libcurl", "aiohttp-64", "crawlee", "scrapy-16", "scrapy-by-hand"),
+            *MODES,
+        ),
+        rounds=2,
+        pages=SMALL,
+        kind="small",
+        slow=("libcurl", "aiohttp-64", "crawlee", "scrapy-by-hand"),
+    ),
+    Workload(
+        name="start-up",
+        about="3 pages: how long until the first request",
+        contenders=("scrapy-16", *MODES),
+        rounds=9,
+        pages=3,
+    ),
+    _growth(1_000, 0, 5, "1 000 pages of 5 kB"),
+    _growth(100_000, 0, 1, "100 000 pages of 5 kB"),
+    _growth(SMALL, 0, 3, "10 000 pages of 5 kB, nothing else waits"),
+    _growth(SMALL, 1_000_000, 1, "10 000 pages of 5 kB, a million requests wait"),
+)
+
+BY_NAME = {workload.name: workload for workload in WORKLOADS}
+
+#: What is measured otherwise than by running contenders.
+FRONTIER = "frontier"
+IMPORTS = "imports"
