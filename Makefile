@@ -19,8 +19,9 @@ compare: setup ## run the spider in every mode and compare; options: ARGS="--wor
 
 bench: setup ## measure the modes and their peers; options: ARGS="--workloads small"
 	$(BIN)/python -m pip install --quiet --group bench
-	@for tool in curl nginx redis-server; do \
-		PATH="$$PATH:/usr/sbin" command -v $$tool >/dev/null || missing="$$missing $$tool"; \
+	@missing=; for tool in curl nginx redis-server; do \
+		PATH="$$PATH:/usr/sbin" command -v $$tool >/dev/null || \
+			missing="$$missing $$tool"; \
 	done; [ -z "$$missing" ] || $(call debian,$$missing)
 	$(BIN)/concurcrawl bench $(ARGS)
 
@@ -31,6 +32,7 @@ gallery: setup ## take the pictures of docs/gallery from a comparison made here
 
 test: lint ## check format, types and all tests; options: ARGS="-k frontier"
 	@command -v chromium >/dev/null || $(call debian,chromium)
+	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || $(call debian,nginx)
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
 
 chaos: setup ## kill N=200 crawls at random, the ones of SEED=1, and see that none loses

@@ -32,7 +32,8 @@ def run(args: argparse.Namespace) -> int:
         The exit code: 2 if an option cannot be worked with, 1 if something of ours
         failed, 130 if it was interrupted.
     """
-    if not contenders.FOLDER.is_dir():
+    # Other packages leave a folder of that name beside themselves.
+    if not (contenders.FOLDER / "scrapy_pages.py").is_file():
         sys.stderr.write(
             "concurcrawl bench: works in a checkout of the repository only: the "
             f"programs it runs are no part of the package ({contenders.FOLDER} is not "

@@ -5,6 +5,7 @@ A process of its own (``python -m`` this module), so that nothing else is in its
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from concurcrawl.frontier.sqlite import SqliteFrontier
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from concurcrawl.frontier.base import Frontier
+    from concurcrawl.frontier.base import Frontier, Lease
 
 _TIMEOUT_S = 300.0
 #: As many new requests come of one page: each push is one step.
@@ -37,8 +38,7 @@ def _in_a_file(folder: str) -> Frontier:
     return SqliteFrontier(path=f"{folder}/frontier.sqlite")
 
 
-#: How to open each one, with a folder for its files. One that needs a server starts it
-#: with its files there.
+#: How to open each one, in a running event loop, with a folder for its files.
 OPENERS: dict[str, Callable[[str], Frontier]] = {
     "SQLite in memory": _in_memory,
     "SQLite in a file": _in_a_file,
@@ -67,26 +67,29 @@ def _in_a_process(where: str, requests: int) -> FrontierResult:
 
 def measure(where: str, requests: int) -> FrontierResult:
     """Send *requests* requests through the frontier *where*; say what a step costs."""
+    with tempfile.TemporaryDirectory() as folder:
+        return asyncio.run(_measured(where, folder, requests))
+
+
+async def _measured(where: str, folder: str, requests: int) -> FrontierResult:
     entries = [
         Entry(number.to_bytes(20, "big"), "127.0.0.1", 0, False, _PAYLOAD)
         for number in range(requests)
     ]
-    with tempfile.TemporaryDirectory() as folder:
-        frontier = OPENERS[where](folder)
-        begin = time.perf_counter()
-        for first in range(0, requests, _BATCH):
-            frontier.push(entries[first : first + _BATCH])
-        pushed = time.perf_counter()
-        take_s = complete_s = 0.0
-        for _ in range(requests):
-            started = time.perf_counter()
-            lease = frontier.take()
-            taken = time.perf_counter()
-            assert lease is not None
-            frontier.complete(lease.ticket)
-            complete_s += time.perf_counter() - taken
-            take_s += taken - started
-        frontier.close()
+    frontier = OPENERS[where](folder)
+    begin = time.perf_counter()
+    for first in range(0, requests, _BATCH):
+        frontier.push(entries[first : first + _BATCH])
+    pushed = time.perf_counter()
+    take_s = complete_s = 0.0
+    for _ in range(requests):
+        started = time.perf_counter()
+        lease = await _taken(frontier)
+        taken = time.perf_counter()
+        frontier.complete(lease.ticket)
+        complete_s += time.perf_counter() - taken
+        take_s += taken - started
+    frontier.close()
     return FrontierResult(
         where=where,
         requests=requests,
@@ -94,6 +97,16 @@ def measure(where: str, requests: int) -> FrontierResult:
         take_us=take_s / requests * 1e6,
         complete_us=complete_s / requests * 1e6,
     )
+
+
+async def _taken(frontier: Frontier) -> Lease:
+    """Take a request; one that is kept elsewhere comes while the loop goes on."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    while (lease := frontier.take()) is None:
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"no request came within {_TIMEOUT_S:g} s")
+        await asyncio.sleep(0)
+    return lease
 
 
 if __name__ == "__main__":

@@ -51,6 +51,7 @@ class Job:
         server: Who serves them; it runs.
         scratch: A folder that is emptied.
         certificate: To be trusted, if there is one.
+        logs: Where what a run that went wrong had to say is kept; None for nowhere.
     """
 
     contender: Contender
@@ -60,6 +61,7 @@ class Job:
     server: Server
     scratch: Path
     certificate: Path | None = None
+    logs: Path | None = None
 
 
 def missing(contender: Contender) -> str:
@@ -82,6 +84,7 @@ def run(job: Job) -> Run:
     out.mkdir(parents=True)
     job.server.reset()
     server_cpu_s = job.server.cpu_s()
+    is_good = False
     measured, is_late = _measured(job, out)
     server_cpu_s = job.server.cpu_s() - server_cpu_s
     try:
@@ -90,9 +93,22 @@ def run(job: Job) -> Run:
             return _without_result(job, "failed", why)
         if measured is None:
             return _without_result(job, "failed", "the measuring process was killed")
-        return _judged(job, out, measured, server_cpu_s)
+        done = _judged(job, out, measured, server_cpu_s)
+        is_good = done.status == "ok"
+        return done
     finally:
+        if not is_good:
+            _keep_log(job)
         shutil.rmtree(job.scratch, ignore_errors=True)
+
+
+def _keep_log(job: Job) -> None:
+    if job.logs is None:
+        return
+    job.logs.mkdir(parents=True, exist_ok=True)
+    name = f"{job.workload.name}-{job.contender.name}-{job.round}.txt"
+    with contextlib.suppress(OSError):  # it never came to writing one
+        shutil.copyfile(job.scratch / "log.txt", job.logs / name)
 
 
 def _without_result(job: Job, status: str, reason: str) -> Run:

@@ -90,6 +90,7 @@ class Bench:
                 server=server,
                 scratch=scratch / "run",
                 certificate=_certificate(server, workload),
+                logs=self._options.out / "logs",
             )
             self._warm_up(workload, scratch)
             runs = list(self._rounds(job))
@@ -139,6 +140,7 @@ class Bench:
                     site=site,
                     server=server,
                     scratch=scratch / "run",
+                    logs=self._options.out / "logs" / "warm-up",
                 )
                 run(job)
                 self._warm.add((contender.name, workload.work))
