@@ -22,7 +22,7 @@ from scrapy.utils.httpobj import urlparse_cached
 from scrapy.utils.misc import build_from_crawler, load_object
 from twisted.internet.defer import Deferred
 
-from concurcrawl import retry_after, timeline
+from concurcrawl import departures, retry_after, timeline
 from concurcrawl.errors import PausedTooLongError
 from concurcrawl.frontier.limits import Visit
 from concurcrawl.politeness import host_of
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.http import Response
     from scrapy.settings import BaseSettings
+    from scrapy.utils.asyncio import CallLaterResult
 
     from concurcrawl.frontier.base import Frontier
 
@@ -50,11 +51,22 @@ AHEAD = "CONCURCRAWL_AHEAD"
 class Gate(Protocol):
     """Where a handler asks. A scheduler has one, as its attribute ``gate``."""
 
-    async def enter(self, request: Request) -> None:
+    async def enter(self, request: Request) -> bool:
         """Return when *request* may start.
+
+        Returns:
+            Whether to call :meth:`sent`.
 
         Raises:
             PausedTooLongError: If its site wants a pause longer than is waited for.
+        """
+
+    def sent(self, request: Request, at_s: float) -> None:
+        """Say that *request*, which has entered, was sent to its site.
+
+        Args:
+            request: It.
+            at_s: When, by the monotonic clock, the latest.
         """
 
     def leave(self, request: Request, visit: Visit) -> None:
@@ -100,13 +112,24 @@ class GatedHandler(BaseDownloadHandler):
         base = crawler.settings.getdict("DOWNLOAD_HANDLERS_BASE")
         path = crawler.settings.getdict(INNER).get(self.scheme, base[self.scheme])
         self._inner = build_from_crawler(load_object(path), crawler)
+        self._tells_when_sent = departures.listen(self._inner)
 
     async def download_request(self, request: Request) -> Response:
         """See :class:`BaseDownloadHandler`."""
         gate: Gate = self.crawler.engine.scheduler.gate  # type: ignore[union-attr]
-        await gate.enter(request)
+        is_paced = await gate.enter(request)
         timeline.start(request)
         visit = Visit()
+        said: list[float] = []
+
+        def say(at_s: float) -> None:
+            said.append(at_s)
+            gate.sent(request, at_s)
+
+        if is_paced and self._tells_when_sent:
+            departures.expect(request, say)
+        elif is_paced:
+            say(time.monotonic())
         try:
             response: Response = await self._inner.download_request(request)
             visit = Visit(
@@ -118,6 +141,9 @@ class GatedHandler(BaseDownloadHandler):
             )
             return response
         finally:
+            departures.forget(request)
+            if is_paced and not said:
+                say(time.monotonic())
             gate.leave(request, visit)
 
     async def close(self) -> None:
@@ -203,7 +229,7 @@ class Turnstile:
         self._frontier = frontier
         self._on_room = on_room
         self._queues: dict[str, deque[_Place]] = {}
-        self._timed: set[str] = set()
+        self._timers: dict[str, tuple[float, CallLaterResult]] = {}
 
     async def enter(
         self, group: str, ticket: int | None, *, is_errand: bool = False
@@ -225,12 +251,21 @@ class Turnstile:
             if place in queue:
                 queue.remove(place)
             else:  # it was admitted while it was being cancelled
+                self._frontier.sent(group, ticket, 0.0)
                 self._frontier.leave(group, ticket, Visit())
             raise
         finally:
             if is_extra:
                 self._frontier.expect(-1)
                 self._on_room()
+
+    def sent(self, group: str, ticket: int | None, at_s: float) -> None:
+        """Say that a request was sent at *at_s* by the monotonic clock, the latest.
+
+        See :meth:`Frontier.sent`.
+        """
+        self._frontier.sent(group, ticket, max(0.0, time.monotonic() - at_s))
+        self._pump(group)
 
     def leave(self, group: str, ticket: int | None, visit: Visit) -> None:
         """See :meth:`Frontier.leave`."""
@@ -266,13 +301,21 @@ class Turnstile:
                 place.admitted.errback(error)
                 continue
             if wait_s:
-                if math.isfinite(wait_s) and group not in self._timed:
-                    self._timed.add(group)
-                    call_later(wait_s, self._on_time, group)
+                if math.isfinite(wait_s):
+                    self._pump_in(wait_s, group)
                 return
             queue.popleft()
             place.admitted.callback(None)
 
+    def _pump_in(self, wait_s: float, group: str) -> None:
+        due_s = time.monotonic() + wait_s
+        if group in self._timers:
+            other_s, timer = self._timers[group]
+            if other_s <= due_s:
+                return
+            timer.cancel()
+        self._timers[group] = (due_s, call_later(wait_s, self._on_time, group))
+
     def _on_time(self, group: str) -> None:
-        self._timed.discard(group)
+        del self._timers[group]
         self._pump(group)

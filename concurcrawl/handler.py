@@ -20,6 +20,7 @@ from scrapy.utils.defer import maybe_deferred_to_future
 from twisted.internet.defer import DeferredSemaphore
 from twisted.python.failure import Failure
 
+from concurcrawl import departures
 from concurcrawl.config import Config
 from concurcrawl.download import curl
 from concurcrawl.download.connections import ClientPool, renew_key_log
@@ -58,6 +59,9 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
     """
 
     lazy = True
+
+    #: See :mod:`concurcrawl.departures`.
+    tells_when_sent = True
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
@@ -143,8 +147,12 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         ) -> None:
             threads.tell(lambda: self._send(verdict, signal, plan.request, told))
 
+        def tell_sent(at_s: float) -> None:
+            threads.tell(lambda: departures.sent(plan.request, at_s))
+
         threads = self._started_threads()
-        transfer = Transfer(plan, self._clients, listen)
+        on_sent = tell_sent if departures.is_expected(plan.request) else None
+        transfer = Transfer(plan, self._clients, listen, on_sent)
         self._transfers.add(transfer)
         try:
             return await threads.run(transfer.run)

@@ -152,6 +152,11 @@ class Politeness:
         """Whether any group may have limits besides those of profiles."""
         return self._is_strict
 
+    @property
+    def is_throttled(self) -> bool:
+        """Whether AutoThrottle steers a delay of each group."""
+        return self._own.throttle is not None
+
     def group_of(self, url: str, slot: str | None) -> str:
         """Return the group whose limits a request shares.
 
@@ -175,6 +180,11 @@ class Politeness:
     def needs_asking(self, group: str) -> bool:
         """Tell whether each request of *group* must ask before it starts."""
         return _is_limit(self.limits_of(group))
+
+    def is_paced(self, group: str) -> bool:
+        """Tell whether time must pass between two requests of *group*."""
+        limits = self.limits_of(group)
+        return bool(limits.delay_s or limits.rate_per_s)
 
     def profile_of(self, url: str) -> Profile | None:
         """Return the profile of the site that *url* is on, or None."""

@@ -64,6 +64,7 @@ class FrontierScheduler(BaseScheduler):
         )
         self.turnstile = Turnstile(self._frontier, lambda: wake(crawler))
         self.gate = LocalGate(self)
+        self._slowed: set[str] = set()  # groups whose sites have asked for a delay
         self._leases: dict[Request, Lease] = {}
         self._objects: dict[bytes, Request] = {}
         self._names = count()
@@ -223,7 +224,23 @@ class FrontierScheduler(BaseScheduler):
         agent = robots_agent(request, self._crawler.settings)
         delay_s = delay_of(robotparser, agent)
         if delay_s:
-            self._frontier.slow_down(self.group_of(request), delay_s)
+            self.slow_down(self.group_of(request), delay_s)
+
+    def slow_down(self, group: str, delay_s: float) -> None:
+        """Keep at least *delay_s* between two requests of *group*."""
+        self._slowed.add(group)
+        self._frontier.slow_down(group, delay_s)
+
+    def entered(self, group: str) -> bool:
+        """Note that a request of *group* was admitted.
+
+        Returns:
+            Whether time must pass until the next, so that it matters when it is sent.
+        """
+        is_paced = group in self._slowed or self.politeness.is_paced(group)
+        if is_paced or self.politeness.is_throttled:
+            wake(self._crawler)  # the next may be lent, and wait for its time
+        return is_paced
 
     def _wake_in_time(self) -> None:
         """Have the engine ask again when a delay is over."""
@@ -249,13 +266,20 @@ class LocalGate:
         self._scheduler = scheduler
         self.inside = 0
 
-    async def enter(self, request: Request) -> None:
+    async def enter(self, request: Request) -> bool:
         """See :class:`Gate`."""
         scheduler = self._scheduler
+        group = scheduler.group_of(request)
         await scheduler.turnstile.enter(
-            scheduler.group_of(request),
-            scheduler.ticket_of(request),
-            is_errand=is_robots(request),
+            group, scheduler.ticket_of(request), is_errand=is_robots(request)
+        )
+        return scheduler.entered(group)
+
+    def sent(self, request: Request, at_s: float) -> None:
+        """See :class:`Gate`."""
+        scheduler = self._scheduler
+        scheduler.turnstile.sent(
+            scheduler.group_of(request), scheduler.ticket_of(request), at_s
         )
         self.inside += 1
 

@@ -46,6 +46,7 @@ LAYERS = (
     "meta_refresh",
     "jobdir",
     "feeds",
+    "departures",
     "gate",
     "scheduler",
     # downloads in threads

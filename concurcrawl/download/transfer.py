@@ -26,7 +26,7 @@ from concurcrawl.download.head import Head, content_length, headers_of
 from concurcrawl.download.lenient import ResponseReader
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from scrapy.http import Headers, Response
 
@@ -67,10 +67,26 @@ class Transfer:
             counts in Scrapy's stats.
     """
 
-    def __init__(self, plan: Plan, clients: ClientPool, listener: Listener) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        clients: ClientPool,
+        listener: Listener,
+        on_sent: Callable[[float], object] | None = None,
+    ) -> None:
+        """Prepare one.
+
+        Args:
+            plan: What is asked.
+            clients: Where to get a client.
+            listener: Sends signals.
+            on_sent: Called in the transfer's thread when the request is sent, with
+                the time by the monotonic clock; None: nobody wants to know.
+        """
         self._plan = plan
         self._clients = clients
         self._listener = listener
+        self._on_sent = on_sent
         self.connects = 0
         self.notes: list[tuple[int, str]] = []
         self._lock = Lock()
@@ -146,7 +162,7 @@ class Transfer:
         ]
         if not self._is_request_sent:
             options.append((pycurl.PREREQFUNCTION, self._on_connected))
-        if plan.tells_tls:
+        if plan.tells_tls or self._on_sent is not None:
             options += [
                 (pycurl.VERBOSE, 1),
                 (pycurl.DEBUGFUNCTION, self._on_told),
@@ -250,8 +266,15 @@ class Transfer:
         return int(pycurl.PREREQFUNC_OK)
 
     def _on_told(self, kind: int, text: bytes) -> None:
+        if kind == pycurl.INFOTYPE_HEADER_OUT:
+            # libcurl has just sent it; before, there is the request for a tunnel.
+            if self._on_sent is not None and self._is_request_sent:
+                self._on_sent(time.monotonic())
+            return
+        if kind != pycurl.INFOTYPE_TEXT or not self._plan.tells_tls:
+            return
         words = text.decode("utf-8", "replace").split()
-        if kind == pycurl.INFOTYPE_TEXT and words[:3] == ["SSL", "connection", "using"]:
+        if words[:3] == ["SSL", "connection", "using"]:
             self._tls = f"using protocol {words[3]}, cipher {words[5]}"
 
     def _note_tls(self, der: bytes) -> None:

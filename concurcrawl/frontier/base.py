@@ -138,6 +138,10 @@ class Frontier(ABC):
     ) -> float:
         """Let a request start at its site, if the limits of its group allow it now.
 
+        In a group with a delay or a rate it is on its way until :meth:`sent`, or the
+        end of its lease, says more, for ``limits.LONGEST_WAY_S`` at most. With a delay
+        only one is on its way at a time, with a rate as many as it has tokens.
+
         Args:
             group: Its group.
             ticket: Its ticket, or None for one that never was in the frontier, such as
@@ -151,6 +155,18 @@ class Frontier(ABC):
 
         Raises:
             PausedTooLongError: If the site wants a pause longer than is waited for.
+        """
+
+    @abstractmethod
+    def sent(self, group: str, ticket: int | None, ago_s: float) -> None:
+        """Say that a request that was admitted was sent to its site.
+
+        The delay and the rate of its group count from then.
+
+        Args:
+            group: Its group.
+            ticket: Its ticket, or None.
+            ago_s: Seconds since it was sent, or fewer.
         """
 
     @abstractmethod

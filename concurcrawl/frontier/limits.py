@@ -7,6 +7,11 @@ There are two steps on the way to a site. A request is *lent* when a process get
 and *admitted* when it may start: between the two a process may do other things for it
 (fetch robots.txt, say). Only what is admitted counts as in flight; lending is held back
 just so far that requests of a group that must wait do not fill all processes.
+
+What is admitted is not at the site yet: it may have to go to another process, start a
+thread, open a connection. A site counts from when a request comes. So where time must
+pass between two requests it is counted from when the earlier one was *sent*, and until
+that is known it is on its way and holds up the next.
 """
 
 from __future__ import annotations
@@ -18,6 +23,10 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
+
+#: Seconds after which what was admitted counts as sent, though nobody has said so: it
+#: tries to connect to a host that does not answer, or its process is dead.
+LONGEST_WAY_S = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +50,7 @@ class Limits:
 
     Attributes:
         in_flight: Requests at a time; 0 means no limit.
-        delay_s: Mean seconds between the starts of two requests.
+        delay_s: Mean seconds between two requests.
         jitter: How far a delay may stray, as a share of it.
         rate_per_s: Requests a second on average, as a token bucket; 0 means no limit.
         burst: Tokens that the bucket holds: requests that may start at once.
@@ -75,6 +84,21 @@ class Visit:
     retry_after_s: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _OnWay:
+    """A request that was admitted and of which nobody has said that it was sent.
+
+    Attributes:
+        ticket: Its ticket, or None.
+        since_s: When it was admitted.
+        delay_s: How long after it the next may be sent.
+    """
+
+    ticket: int | None
+    since_s: float
+    delay_s: float
+
+
 @dataclass(slots=True)
 class Gate:
     """The state of one group. ``in_flight`` never exceeds its limit."""
@@ -86,6 +110,8 @@ class Gate:
     _paused_until_s: float = field(default=0.0, init=False)
     _bucket_full_at_s: float = field(default=0.0, init=False)
     _refusals: int = field(default=0, init=False)
+    _asked_delay_s: float = field(default=0.0, init=False)  # by the site
+    _on_way: list[_OnWay] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
         """Start with the delay that is set."""
@@ -109,33 +135,85 @@ class Gate:
         """Return the earliest time for a start, whatever is in flight."""
         earliest_s = max(self.opens_at_s, self._paused_until_s)
         if self.limits.rate_per_s:
-            depth_s = (self.limits.burst - 1) / self.limits.rate_per_s
-            earliest_s = max(earliest_s, self._bucket_full_at_s - depth_s)
+            # Those on their way will take a token each, nobody knows when.
+            spare = self.limits.burst - 1 - len(self._on_way)
+            until_s = self._bucket_full_at_s - spare / self.limits.rate_per_s
+            earliest_s = max(earliest_s, until_s)
+        if self._on_way and len(self._on_way) >= self._most_on_way():
+            earliest_s = max(earliest_s, self._on_way[0].since_s + LONGEST_WAY_S)
         return earliest_s
 
     def pause_left_s(self, now_s: float) -> float:
         """Return how much longer the group is paused, 0 if it is not."""
         return max(0.0, self._paused_until_s - now_s)
 
-    def start(self, now_s: float, uniform: Callable[[float, float], float]) -> None:
+    def start(
+        self,
+        now_s: float,
+        uniform: Callable[[float, float], float],
+        ticket: int | None = None,
+    ) -> None:
         """Count a request that starts at *now_s*.
 
         Args:
             now_s: The time.
             uniform: ``random.uniform`` or what stands for it.
+            ticket: Its ticket, or None.
+        """
+        self.in_flight += 1
+        delay_s = 0.0
+        if self.delay_s:
+            spread = self.limits.jitter
+            delay_s = max(0.0, self.delay_s * (1 + uniform(-spread, spread)))
+        if self._has_promise():
+            self._on_way.append(_OnWay(ticket, now_s, delay_s))
+        else:  # AutoThrottle's delay alone is an aim, and no promise
+            self.opens_at_s = now_s + delay_s
+
+    def sent(self, ticket: int | None, at_s: float) -> None:
+        """Count a request that was sent at *at_s*, the latest.
+
+        One that is not on its way is sent once more: its connection had been closed.
+        """
+        for way in self._on_way:
+            if way.ticket == ticket:
+                self._on_way.remove(way)
+                self._depart(at_s, way.delay_s)
+                return
+        if self._has_promise():
+            self._depart(at_s, self.delay_s)
+
+    def is_on_way(self, ticket: int) -> bool:
+        """Tell whether nobody has said that the request with *ticket* was sent."""
+        return any(way.ticket == ticket for way in self._on_way)
+
+    def expire(self, now_s: float) -> None:
+        """Take for sent now what has been on its way for too long."""
+        while self._on_way and now_s >= self._on_way[0].since_s + LONGEST_WAY_S:
+            self._depart(now_s, self._on_way.pop(0).delay_s)
+
+    def _depart(self, at_s: float, delay_s: float) -> None:
+        """Count time from a request that was sent.
 
         References:
             The bucket is kept as the time at which it is full again, which is the
             generic cell rate algorithm, https://en.wikipedia.org/wiki/GCRA.
         """
-        self.in_flight += 1
         if self.limits.rate_per_s:
-            full_s = max(now_s, self._bucket_full_at_s)
+            full_s = max(at_s, self._bucket_full_at_s)
             self._bucket_full_at_s = full_s + 1 / self.limits.rate_per_s
-        if self.delay_s:
-            spread = self.limits.jitter
-            delay_s = self.delay_s * (1 + uniform(-spread, spread))
-            self.opens_at_s = now_s + max(0.0, delay_s)
+        # Jitter is for our own delay, the site's is the least that it wants.
+        delay_s = max(delay_s, self._asked_delay_s)
+        self.opens_at_s = max(self.opens_at_s, at_s + delay_s)
+
+    def _least_delay_s(self) -> float:
+        return max(self.limits.delay_s, self._asked_delay_s)
+
+    def _has_promise(self) -> bool:
+        return bool(self._least_delay_s() or self.limits.rate_per_s)
+
+    def _most_on_way(self) -> int:
+        return 1 if self._least_delay_s() else self.limits.burst
 
     def finish(self) -> None:
         """Count a request that is no longer at the site."""
@@ -143,6 +221,7 @@ class Gate:
 
     def slow_down(self, delay_s: float) -> None:
         """Keep at least *delay_s* between two starts from now on."""
+        self._asked_delay_s = max(self._asked_delay_s, delay_s)
         self.delay_s = max(self.delay_s, delay_s)
 
     def hear(
@@ -173,7 +252,7 @@ class Gate:
         # page, which comes quickly, never makes it faster.
         target_s = latency_s / throttle.target
         delay_s = max(target_s, (self.delay_s + target_s) / 2)
-        delay_s = min(max(self.limits.delay_s, delay_s), throttle.max_delay_s)
+        delay_s = max(min(delay_s, throttle.max_delay_s), self._least_delay_s())
         if status == 200 or delay_s > self.delay_s:
             self.delay_s = delay_s
 
@@ -275,16 +354,21 @@ class Gates:
         counts = (self._sees_all or self._unlent > 0) if ticket else not is_errand
         if not gate.has_room() or (counts and not self._has_total()):
             return math.inf
+        gate.expire(now_s)
         wait_s = gate.next_start_s() - now_s
         if wait_s > 0:
             return wait_s
-        gate.start(now_s, self._uniform)
+        gate.start(now_s, self._uniform, ticket)
         if ticket is None:
             self._unlent += 1
         else:
             self._arrive(ticket)
             self._there[ticket] = group
         return 0.0
+
+    def sent(self, group: str, ticket: int | None, at_s: float) -> None:
+        """Count time from *at_s*, when a request that was admitted was sent."""
+        self[group].sent(ticket, at_s)
 
     def wait_unlent(self, more: int) -> None:
         """Count requests without a ticket that wait: nothing is lent before them."""
@@ -301,15 +385,21 @@ class Gates:
         else:
             self._arrive(ticket)
         if was_there:
-            self[group].finish()
+            self._finish(group, ticket, now_s)
         self[group].hear(visit, now_s, self._uniform)
 
-    def forget(self, ticket: int) -> None:
+    def forget(self, ticket: int, now_s: float) -> None:
         """Count a request that is done or given back, wherever it was."""
         self._arrive(ticket)
         group = self._there.pop(ticket, None)
         if group is not None:
-            self[group].finish()
+            self._finish(group, ticket, now_s)
+
+    def _finish(self, group: str, ticket: int | None, now_s: float) -> None:
+        gate = self[group]
+        if ticket is not None and gate.is_on_way(ticket):
+            gate.sent(ticket, now_s)
+        gate.finish()
 
     def ready_in_s(self, groups: Iterable[str], now_s: float) -> float | None:
         """Return the seconds until time alone lets one of *groups* be lent to.

@@ -137,7 +137,7 @@ class SqliteFrontier(Frontier):
             numbers = self._keep(items)
         self._count(entries, added)
         del self._lent[ticket]
-        self._gates.forget(ticket)
+        self._gates.forget(ticket, self._clock())
         return Completed(added, numbers)
 
     def items(self) -> list[tuple[int, bytes]]:
@@ -166,7 +166,7 @@ class SqliteFrontier(Frontier):
         """See :meth:`Frontier.give_back`."""
         if ticket not in self._lent:
             return
-        self._gates.forget(ticket)
+        self._gates.forget(ticket, self._clock())
         group = self._lent.pop(ticket)
         self._db.execute("UPDATE request SET lent = 0 WHERE ticket = ?", (ticket,))
         self._waiting += 1
@@ -183,6 +183,10 @@ class SqliteFrontier(Frontier):
             raise PausedTooLongError(group, pause_s, gate.limits.max_pause_s)
         return self._gates.admit(group, ticket, now_s, is_errand=is_errand)
 
+    def sent(self, group: str, ticket: int | None, ago_s: float) -> None:
+        """See :meth:`Frontier.sent`."""
+        self._gates.sent(group, ticket, self._clock() - ago_s)
+
     def leave(self, group: str, ticket: int | None, visit: Visit) -> None:
         """See :meth:`Frontier.leave`."""
         self._gates.leave(group, ticket, visit, self._clock())
@@ -197,7 +201,7 @@ class SqliteFrontier(Frontier):
 
     def start_over(self, ticket: int) -> None:
         """See :meth:`Frontier.start_over`."""
-        self._gates.forget(ticket)
+        self._gates.forget(ticket, self._clock())
         self._gates.lend(ticket, self._lent[ticket])
 
     def waiting(self) -> int:

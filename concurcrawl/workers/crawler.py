@@ -29,6 +29,7 @@ from concurcrawl.workers.messages import (
     FetchRobots,
     Left,
     Ready,
+    Sent,
     SlowDown,
 )
 
@@ -139,18 +140,25 @@ class WorkerGate:
         self._asked: set[Request] = set()
         self._left: dict[int, str] = {}
 
-    async def enter(self, request: Request) -> None:
+    async def enter(self, request: Request) -> bool:
         """See :class:`~concurcrawl.gate.Gate`."""
         group, ticket = self._group(request), self._desk.ticket_of(request)
         is_free = not (
             self._politeness.needs_asking(group) or group in self._desk.troubled
         )
         if ticket is not None and is_free:
-            return
+            return False
         if ticket is None:
             self._report_left()
         await self._desk.ask(Enter(group, ticket))
         self._asked.add(request)
+        # Why it is troubled, only the supervisor knows; it may be its robots.txt.
+        return group in self._desk.troubled or self._politeness.is_paced(group)
+
+    def sent(self, request: Request, at_s: float) -> None:
+        """See :class:`~concurcrawl.gate.Gate`."""
+        group, ticket = self._group(request), self._desk.ticket_of(request)
+        self._desk.send(Sent(group, ticket, at_s))
 
     def leave(self, request: Request, visit: Visit) -> None:
         """See :class:`~concurcrawl.gate.Gate`."""

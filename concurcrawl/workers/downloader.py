@@ -47,6 +47,7 @@ from concurcrawl.workers.messages import (
     Left,
     Listen,
     Outcome,
+    Sent,
     SetCookies,
     SlowDown,
     Troubled,
@@ -203,13 +204,17 @@ class WorkersDownloader(UngovernedDownloader):
 
     # What workers say -----------------------------------------------------------
 
-    def _hear(self, worker: Worker, message: Outcome | Ask | Left | SlowDown) -> None:
+    def _hear(
+        self, worker: Worker, message: Outcome | Ask | Sent | Left | SlowDown
+    ) -> None:
         """Do at once what does not wait for a lease to end."""
         match message:
             case Outcome():
                 self._hear_outcome(worker, message)
             case Ask():
                 asyncio.ensure_future(self._answer(worker, message))  # noqa: RUF006 - the engine outlives it
+            case Sent(group, ticket, at_s):
+                self._scheduler.turnstile.sent(group, ticket, at_s)
             case Left():
                 self._hear_left(worker, message)
             case SlowDown():
@@ -221,6 +226,7 @@ class WorkersDownloader(UngovernedDownloader):
             match ask.question:
                 case Enter(group, ticket):
                     await self._scheduler.turnstile.enter(group, ticket)
+                    self._scheduler.entered(group)
                     if ticket is None and worker.is_gone:
                         # It died while it waited in line. One with a ticket has been
                         # started over and may be there by now for another worker.

@@ -126,6 +126,21 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
+class Sent:
+    """Worker to supervisor: a request that asked was sent to its site.
+
+    Attributes:
+        group: Its group.
+        ticket: Its ticket, or None.
+        at_s: When, the latest, by the monotonic clock, which is the machine's.
+    """
+
+    group: str
+    ticket: int | None
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Left:
     """Worker to supervisor: a request is done at its site.
 
@@ -262,7 +277,7 @@ class Outcome:
 
 
 ToWorker = Job | Lend | Listen | SetCookies | Troubled | Answer | Ping | Stop
-ToSupervisor = Ready | Failed | Pong | Outcome | Ask | Left | SlowDown
+ToSupervisor = Ready | Failed | Pong | Outcome | Ask | Sent | Left | SlowDown
 
 #: Signals that workers report and the supervisor sends, by their names in
 #: ``scrapy.signals``.

@@ -31,9 +31,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from concurcrawl.frontier.base import Lease
-    from concurcrawl.workers.messages import Ask, Left, SlowDown, ToWorker
+    from concurcrawl.workers.messages import Ask, Left, Sent, SlowDown, ToWorker
 
-    News = Outcome | Ask | Left | SlowDown
+    News = Outcome | Ask | Sent | Left | SlowDown
 
 logger = logging.getLogger(__name__)
 

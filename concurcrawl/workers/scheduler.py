@@ -158,10 +158,6 @@ class SupervisorScheduler(FrontierScheduler):
                 )
         return numbers
 
-    def slow_down(self, group: str, delay_s: float) -> None:
-        """Keep at least *delay_s* between two starts in *group*."""
-        self._frontier.slow_down(group, delay_s)
-
     def start_over(self, tickets: Sequence[int]) -> None:
         """Take *tickets* for lent anew: the worker that had them is gone."""
         self.turnstile.withdraw(set(tickets))

@@ -11,7 +11,7 @@ import pytest
 
 from concurcrawl.errors import PausedTooLongError
 from concurcrawl.frontier.base import Completed, Entry, Frontier, Lease
-from concurcrawl.frontier.limits import Limits, Visit
+from concurcrawl.frontier.limits import LONGEST_WAY_S, Limits, Visit
 from tests.contracts.clock import Clock
 
 if TYPE_CHECKING:
@@ -51,6 +51,14 @@ def drained(frontier: Frontier) -> list[str]:
         payloads.append(lease.payload.decode())
         frontier.complete(lease.ticket)
     return payloads
+
+
+def started(frontier: Frontier, group: str) -> float:
+    """Have a request admitted and sent; return how long that must wait."""
+    wait_s = frontier.admit(group, None)
+    if wait_s == 0:
+        frontier.sent(group, None, 0)
+    return wait_s
 
 
 class FrontierContract(ABC):
@@ -488,15 +496,88 @@ class FrontierContract(ABC):
     def test_two_starts_in_a_group_are_a_delay_apart(
         self, delayed: Frontier, clock: Clock
     ) -> None:
-        waits_s = [delayed.admit("a.example", None)]
+        waits_s = [started(delayed, "a.example")]
         clock.now_s += 4
-        waits_s.append(delayed.admit("a.example", None))
+        waits_s.append(started(delayed, "a.example"))
         clock.now_s += 6
-        waits_s.append(delayed.admit("a.example", None))
+        waits_s.append(started(delayed, "a.example"))
         assert waits_s == [0, 6, 0]
 
-    def test_a_delay_of_a_group_stops_no_other(self, delayed: Frontier) -> None:
+    def test_a_delay_counts_from_when_a_request_was_sent(
+        self, delayed: Frontier, clock: Clock
+    ) -> None:
         assert delayed.admit("a.example", None) == 0
+        clock.now_s += 5
+        delayed.sent("a.example", None, 2)
+        assert delayed.admit("a.example", None) == 8
+
+    def test_until_a_request_was_sent_the_next_in_its_group_waits(
+        self, delayed: Frontier, clock: Clock
+    ) -> None:
+        delayed.push([entry("1")])
+        lease = taken(delayed)
+        assert delayed.admit(lease.group, lease.ticket) == 0
+        clock.now_s += 1
+        assert delayed.admit(lease.group, None) == LONGEST_WAY_S - 1
+        assert delayed.admit("b.example", None) == 0
+        clock.now_s += LONGEST_WAY_S - 1
+        assert delayed.admit(lease.group, None) == 10  # it may just have been sent
+
+    @pytest.mark.parametrize("how", ["complete", "give_back", "leave", "start_over"])
+    def test_what_has_ended_was_sent_by_then(
+        self, how: str, delayed: Frontier, clock: Clock
+    ) -> None:
+        delayed.push([entry("1")])
+        lease = taken(delayed)
+        assert delayed.admit(lease.group, lease.ticket) == 0
+        clock.now_s += 5
+        if how == "leave":
+            delayed.leave(lease.group, lease.ticket, Visit())
+        else:
+            getattr(delayed, how)(lease.ticket)
+        assert delayed.admit(lease.group, None) == 10
+
+    def test_what_is_sent_once_more_counts_once_more(
+        self, delayed: Frontier, clock: Clock
+    ) -> None:
+        assert started(delayed, "a.example") == 0
+        clock.now_s += 8
+        delayed.sent("a.example", None, 1)  # its connection was closed by the site
+        assert delayed.admit("a.example", None) == 9
+
+    def test_a_rate_counts_from_when_requests_were_sent(self, clock: Clock) -> None:
+        frontier = self.make(Limits(rate_per_s=0.5, burst=3), clock)
+        group = "a.example"
+        assert [frontier.admit(group, None) for _ in range(3)] == [0, 0, 0]
+        assert frontier.admit(group, None) == LONGEST_WAY_S
+        clock.now_s += 3
+        for _ in range(3):
+            frontier.sent(group, None, 1)
+        assert frontier.admit(group, None) == 1
+        clock.now_s += 1
+        assert frontier.admit(group, None) == 0
+        assert frontier.admit(group, None) == 2
+        frontier.close()
+
+    def test_a_delay_that_a_site_asks_for_is_the_least(self, clock: Clock) -> None:
+        frontier = self.make(Limits(delay_s=1, jitter=0.5), clock)
+        frontier.slow_down("a.example", 10)
+        for _ in range(20):
+            assert started(frontier, "a.example") == 0
+            assert frontier.admit("a.example", None) >= 10
+            clock.now_s += 20
+        frontier.close()
+
+    def test_a_delay_that_a_site_asks_for_counts_for_who_is_on_its_way(
+        self, delayed: Frontier
+    ) -> None:
+        assert delayed.admit("a.example", None) == 0
+        delayed.slow_down("a.example", 25)
+        delayed.sent("a.example", None, 0)
+        assert delayed.admit("a.example", None) == 25
+
+    def test_a_delay_of_a_group_stops_no_other(self, delayed: Frontier) -> None:
+        assert started(delayed, "a.example") == 0
         assert delayed.admit("a.example", None) == 10
         assert delayed.admit("b.example", None) == 0
 
@@ -505,7 +586,7 @@ class FrontierContract(ABC):
     ) -> None:
         for group, asked_s, kept_s in (("a", 25, 25), ("b", 1, 10)):
             delayed.slow_down(group, asked_s)
-            assert delayed.admit(group, None) == 0
+            assert started(delayed, group) == 0
             assert delayed.admit(group, None) == kept_s
 
     def test_in_a_group_with_a_delay_one_request_is_on_its_way_at_a_time(

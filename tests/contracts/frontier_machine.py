@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 )
 
 from concurcrawl.frontier.base import Entry, Frontier, Lease
-from concurcrawl.frontier.limits import Limits, Visit
+from concurcrawl.frontier.limits import LONGEST_WAY_S, Limits, Visit
 from tests.contracts.clock import Clock
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from hypothesis.stateful import MultipleResults
 
-#: One group that may have two in flight, and one whose starts are three seconds apart.
+#: One group that may have two in flight, one whose requests are three seconds apart.
 LIMITS = {"pair": Limits(in_flight=2), "paced": Limits(delay_s=3)}
 
 #: Key, group, priority, whether it is a start request.
@@ -60,6 +60,8 @@ class _Model:
     keys: set[bytes] = field(default_factory=set)
     requests: dict[bytes, _Request] = field(default_factory=dict)  # by payload
     opens_at_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
+    # Of a group with a delay: who was admitted and when, until it was sent.
+    on_way: dict[str, tuple[int | None, float]] = field(default_factory=dict)
     paused_until_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
     unlent: Counter[str] = field(default_factory=Counter)
     accepted: int = 0
@@ -118,8 +120,32 @@ class _Model:
         limit = LIMITS[group].in_flight
         if limit and self.there(group) >= limit:
             return math.inf
+        self.expire(group)
         open_s = max(self.opens_at_s[group], self.paused_until_s[group])
+        if group in self.on_way:
+            open_s = max(open_s, self.on_way[group][1] + LONGEST_WAY_S)
         return max(0.0, open_s - self.clock.now_s)
+
+    def admit(self, group: str, ticket: int | None) -> None:
+        if LIMITS[group].delay_s:
+            self.on_way[group] = (ticket, self.clock.now_s)
+
+    def expire(self, group: str) -> None:
+        if group in self.on_way:
+            ticket, since_s = self.on_way[group]
+            if self.clock.now_s >= since_s + LONGEST_WAY_S:
+                self.sent(group, ticket, 0)
+
+    def sent(self, group: str, ticket: int | None, ago_s: float) -> None:
+        if LIMITS[group].delay_s:
+            until_s = self.clock.now_s - ago_s + LIMITS[group].delay_s
+            self.opens_at_s[group] = max(self.opens_at_s[group], until_s)
+            if self.on_way.get(group, (math.nan,))[0] == ticket:
+                del self.on_way[group]
+
+    def finish(self, group: str, ticket: int) -> None:
+        if self.on_way.get(group, (None,))[0] == ticket:
+            self.sent(group, ticket, 0)
 
     def hear(self, group: str, visit: Visit) -> None:
         if visit.retry_after_s is not None:
@@ -188,11 +214,17 @@ class FrontierMachine(RuleBasedStateMachine):
             assert self.frontier.admit(lease.group, lease.ticket) == expected_s
             if expected_s == 0:
                 request.is_coming, request.is_there = False, True
-                self._started(lease.group)
+                self.model.admit(lease.group, lease.ticket)
+
+    @rule(lease=leases, ago_s=st.integers(0, 2))
+    def sent(self, lease: Lease, ago_s: int) -> None:
+        self.frontier.sent(lease.group, lease.ticket, ago_s)
+        self.model.sent(lease.group, lease.ticket, ago_s)
 
     @rule(lease=leases, visit=visits)
     def leave(self, lease: Lease, visit: Visit) -> None:
         self.frontier.leave(lease.group, lease.ticket, visit)
+        self.model.finish(lease.group, lease.ticket)
         request = self.model.requests[lease.payload]
         request.is_coming = request.is_there = False
         self.model.hear(lease.group, visit)
@@ -200,6 +232,7 @@ class FrontierMachine(RuleBasedStateMachine):
     @rule(lease=leases)
     def start_over(self, lease: Lease) -> None:
         self.frontier.start_over(lease.ticket)
+        self.model.finish(lease.group, lease.ticket)
         request = self.model.requests[lease.payload]
         request.is_coming, request.is_there = True, False
 
@@ -208,11 +241,13 @@ class FrontierMachine(RuleBasedStateMachine):
         entries = self.entries(drawn)
         del self.model.requests[lease.payload]
         done = self.frontier.complete(lease.ticket, entries)
+        self.model.finish(lease.group, lease.ticket)
         assert done.added == self.model.push(entries)
 
     @rule(lease=consumes(leases))
     def give_back(self, lease: Lease) -> None:
         self.frontier.give_back(lease.ticket)
+        self.model.finish(lease.group, lease.ticket)
         request = self.model.requests[lease.payload]
         request.is_lent = request.is_coming = request.is_there = False
 
@@ -222,7 +257,12 @@ class FrontierMachine(RuleBasedStateMachine):
         assert self.frontier.admit(group, None) == expected_s
         if expected_s == 0:
             self.model.unlent[group] += 1
-            self._started(group)
+            self.model.admit(group, None)
+
+    @rule(group=groups, ago_s=st.integers(0, 2))
+    def sent_without_a_ticket(self, group: str, ago_s: int) -> None:
+        self.frontier.sent(group, None, ago_s)
+        self.model.sent(group, None, ago_s)
 
     @precondition(lambda self: self.model.unlent.total())
     @rule(visit=visits)
@@ -233,9 +273,13 @@ class FrontierMachine(RuleBasedStateMachine):
         self.model.hear(group, visit)
 
     @precondition(
-        lambda self: self.model.opens_at_s or any(self.model.paused_until_s.values())
+        lambda self: (
+            self.model.on_way
+            or self.model.opens_at_s
+            or any(self.model.paused_until_s.values())
+        )
     )
-    @rule(seconds=st.integers(1, 4))
+    @rule(seconds=st.integers(1, 12))
     def wait(self, seconds: int) -> None:
         self.clock.now_s += seconds
 
@@ -254,7 +298,3 @@ class FrontierMachine(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         self.frontier.close()
-
-    def _started(self, group: str) -> None:
-        if LIMITS[group].delay_s:
-            self.model.opens_at_s[group] = self.clock.now_s + LIMITS[group].delay_s

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concurcrawl.frontier.limits import Gate, Limits
+from concurcrawl.frontier.limits import Gate, Limits, Throttle, Visit
 
 
 def low(least: float, _: float) -> float:
@@ -49,7 +49,8 @@ def test_a_gate_that_waits_for_time_has_room() -> None:
 
 def test_a_gate_opens_when_its_delay_is_over() -> None:
     gate = Gate(Limits(delay_s=1.5))
-    gate.start(10.0, high)
+    gate.start(9.0, high)
+    gate.sent(None, 10.0)
     assert gate.opens_at_s == 11.5
     assert [gate.is_open(at) for at in (10.0, 11.25, 11.5, 12.0)] == [
         False,
@@ -65,12 +66,14 @@ def test_jitter_strays_by_a_share_of_the_delay(
 ) -> None:
     gate = Gate(Limits(delay_s=10.0, jitter=0.5))
     gate.start(10.0, uniform)  # type: ignore[arg-type]
+    gate.sent(None, 10.0)
     assert gate.opens_at_s == opens_at_s
 
 
 def test_a_delay_is_never_negative() -> None:
     gate = Gate(Limits(delay_s=10.0, jitter=3.0))
     gate.start(10.0, low)
+    gate.sent(None, 10.0)
     assert gate.opens_at_s == 10.0
 
 
@@ -94,3 +97,46 @@ def test_the_limit_holds_whatever_happens(limit: int, events: list[bool]) -> Non
             gate.finish()
         assert 0 <= gate.in_flight <= limit
         assert gate.is_open(0.0) == (gate.in_flight < limit)
+
+
+ways = st.lists(
+    st.tuples(st.floats(0, 3), st.floats(0, 2), st.floats(0, 1)), min_size=2
+)
+
+
+@given(ways=ways, burst=st.integers(1, 4), delay_s=st.sampled_from([0.0, 0.5]))
+def test_whatever_the_way_takes_what_comes_keeps_delay_and_rate(
+    ways: list[tuple[float, float, float]], burst: int, delay_s: float
+) -> None:
+    # Each request waits to be admitted, is on its way, and then somebody says so.
+    gate = Gate(Limits(rate_per_s=2, burst=burst, delay_s=delay_s))
+    now_s, news = 100.0, list[tuple[float, int, float]]()
+    came: list[float] = []
+    for number, (idle_s, way_s, telling_s) in enumerate(ways):
+        now_s += idle_s
+        while True:
+            for at_s, ticket, sent_s in sorted(n for n in news if n[0] <= now_s):
+                news.remove((at_s, ticket, sent_s))
+                gate.sent(ticket, sent_s)
+            if gate.is_open(now_s):
+                break
+            soonest_s = min((at_s for at_s, *_ in news), default=now_s + 99)
+            now_s = min(max(gate.next_start_s(), now_s + 1e-6), max(soonest_s, now_s))
+        gate.start(now_s, high, number)
+        came.append(now_s + way_s)
+        news.append((now_s + way_s + telling_s, number, now_s + way_s))
+    came.sort()
+    for first in range(len(came)):
+        for last in range(first + 1, len(came)):
+            gap_s, between = came[last] - came[first], last - first
+            assert gap_s >= (between - burst + 1) / 2 - 1e-3
+            assert gap_s >= between * delay_s - 1e-3
+
+
+def test_autothrottle_never_goes_below_what_the_site_asks_for() -> None:
+    throttle = Throttle(target=1.0, start_delay_s=1.0, max_delay_s=5.0)
+    gate = Gate(Limits(throttle=throttle))
+    gate.slow_down(3.0)
+    for _ in range(10):
+        gate.hear(Visit(status=200, latency_s=0.1), 0.0, high)
+    assert gate.delay_s == 3.0

@@ -10,6 +10,7 @@ import asyncio
 import json
 import sys
 import time
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
@@ -19,11 +20,28 @@ if TYPE_CHECKING:
 
 PAGES = 5
 
+#: How long a full line waits for one too many.
+SETTLE_S = 0.02
+#: How long a line that is not full waits for another.
+PATIENCE_S = 15.0
+
+
+@dataclass
+class Line:
+    """Those that may be here only ``limit`` at a time, and are ``pages`` in all."""
+
+    limit: int
+    pages: int
+    came: int = 0
+    is_settling: bool = False
+    waiting: list[asyncio.Future[None]] = field(default_factory=list)
+
 
 class Site:
     def __init__(self) -> None:
         self.flaky: dict[str, int] = {}
         self.visits: list[dict[str, Any]] = []
+        self.lines: dict[str, Line] = {}
 
     async def quotes(self, request: web.Request) -> web.Response:
         page = int(request.match_info["page"])
@@ -122,6 +140,44 @@ class Site:
         await asyncio.sleep(float(request.query.get("s", "30")))
         return html("<p>slow</p>")
 
+    async def full(self, request: web.Request) -> web.Response:
+        """Answer the oldest of a line, once all that may be here are here."""
+        query = request.query
+        line = self.lines.setdefault(
+            query["line"], Line(int(query["limit"]), int(query["pages"]))
+        )
+        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        line.waiting.append(mine)
+        line.came += 1
+        self.look(int(query["total"]), int(query["last"]))
+        try:
+            await asyncio.wait_for(mine, PATIENCE_S)
+        except TimeoutError:
+            line.waiting.remove(mine)
+            return html("<p>the others did not come</p>", status=404)
+        return html("<p>full</p>")
+
+    def look(self, total: int, last: int) -> None:
+        """See which lines are full, and have one of each go soon."""
+        for line in self.lines.values():
+            if not line.is_settling and self.is_full(line, total, last):
+                line.is_settling = True
+                loop = asyncio.get_running_loop()
+                loop.call_later(SETTLE_S, self.let_go, line, total, last)
+
+    def is_full(self, line: Line, total: int, last: int) -> bool:
+        here = sum(len(other.waiting) for other in self.lines.values())
+        if sum(other.pages - other.came for other in self.lines.values()) < last:
+            return bool(line.waiting)
+        is_all = len(line.waiting) >= line.limit or here >= total
+        return bool(line.waiting) and (is_all or line.came == line.pages)
+
+    def let_go(self, line: Line, total: int, last: int) -> None:
+        line.is_settling = False
+        if self.is_full(line, total, last):
+            line.waiting.pop(0).set_result(None)
+        self.look(total, last)
+
     async def away(self, request: web.Request) -> web.Response:
         """Send to a page that takes as long."""
         await asyncio.sleep(float(request.query["s"]))
@@ -152,6 +208,7 @@ class Site:
     async def forget(self, request: web.Request) -> web.Response:
         self.visits.clear()
         self.flaky.clear()
+        self.lines.clear()
         return html("forgotten")
 
     @web.middleware
@@ -205,6 +262,7 @@ async def main() -> None:
         ("/sitemap.xml", site.sitemap),
         ("/forbidden/{status}", site.status),
         ("/hang", site.hang),
+        ("/full", site.full),
         ("/busy", site.busy),
         ("/away", site.away),
         ("/broken", site.broken),
