@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compare bench gallery test chaos lint clean
+.PHONY: help setup compare bench gallery model test chaos lint clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ gallery: setup ## take the pictures of docs/gallery from a comparison made here
 	@command -v chromium >/dev/null || $(call debian,chromium)
 	$(BIN)/concurcrawl compare --work save --pages 80 --rounds 3 --out build/gallery
 	$(BIN)/python -m tests.compare.gallery build/gallery/report.html docs/gallery
+
+model: setup ## lay what serial runs predict beside all modes (ten minutes, quiet machine)
+	$(BIN)/python -m tests.compare.grid build/model
 
 test: lint ## check format, types and all tests; options: ARGS="-k frontier"
 	@command -v chromium >/dev/null || $(call debian,chromium)

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 
     from concurcrawl.records import Record
 
+_TOUCH_S = 0.005
+_TOUCH_SHARE = 0.05
+#: A rate of fewer pages than this is more noise than rate.
+_PAGES_A_BIN = 5
+_MOST_BINS = 40
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phases:
@@ -56,7 +62,8 @@ class Lane:
 
     Attributes:
         name: Worker, thread, and which slot of a thread that has several.
-        records: In order; none overlaps the next.
+        records: In order. A callback may end a moment after the next request was
+            asked for, no later.
     """
 
     name: str
@@ -99,7 +106,7 @@ def lanes(records: Iterable[Record]) -> tuple[Lane, ...]:
     for record in sorted(records, key=lambda record: record.asked_s):
         slots = threads.setdefault((record.worker, record.thread), [])
         for slot in slots:
-            if slot[-1].done_s <= record.asked_s:
+            if slot[-1].done_s - record.asked_s <= _touching_s(slot[-1]):
                 slot.append(record)
                 break
         else:
@@ -112,6 +119,14 @@ def lanes(records: Iterable[Record]) -> tuple[Lane, ...]:
         for (worker, thread), slots in sorted(threads.items(), key=_natural)
         for n, slot in enumerate(slots, 1)
     )
+
+
+def _touching_s(record: Record) -> float:
+    """Return how much later than the next begins *record* may end on its lane.
+
+    A request counts as done when its items are, and by then the next is on its way.
+    """
+    return max(_TOUCH_S, (record.done_s - record.asked_s) * _TOUCH_SHARE)
 
 
 def straggling_s(records: Sequence[Record]) -> float:
@@ -142,17 +157,25 @@ def in_flight(records: Iterable[Record]) -> list[tuple[float, int]]:
 
 
 def throughput(
-    records: Sequence[Record], *, bins: int = 40
+    records: Sequence[Record], *, bins: int | None = None
 ) -> list[tuple[float, float]]:
-    """Return pages a second over time: the begin of each of *bins* and its rate."""
+    """Return pages a second over time: the begin of each of *bins*, its rate; the end.
+
+    Args:
+        records: Of one run.
+        bins: Parts of the run, all as long; by default as many as hold five pages
+            each on average, at most forty.
+    """
     if not records:
         return []
+    bins = bins or max(1, min(_MOST_BINS, len(records) // _PAGES_A_BIN))
     begin_s = min(record.asked_s for record in records)
     width_s = (max(record.done_s for record in records) - begin_s) / bins or 1.0
     counts = [0] * bins
     for record in records:
         counts[min(bins - 1, int((record.done_s - begin_s) / width_s))] += 1
-    return [(begin_s + n * width_s, count / width_s) for n, count in enumerate(counts)]
+    rates = [count / width_s for count in counts]
+    return [(begin_s + n * width_s, rate) for n, rate in enumerate([*rates, 0.0])]
 
 
 def _first_byte_s(record: Record) -> float:

@@ -77,7 +77,10 @@ def same(row: ModeFigures) -> str:
     return "other " + "+".join(other) if other else "same"
 
 
-_COLUMNS: tuple[tuple[str, Callable[[ModeFigures], str]], ...] = (
+#: Heads and cells.
+_Columns = tuple[tuple[str, "Callable[[ModeFigures], str]"], ...]
+
+_TIME: _Columns = (
     ("wall s (median)", lambda row: number(row.wall_s, ".2f")),
     ("95 % interval", lambda row: span(row.wall_low_s, row.wall_high_s, ".2f")),
     ("mean", lambda row: number(row.wall_mean_s, ".2f")),
@@ -87,6 +90,8 @@ _COLUMNS: tuple[tuple[str, Callable[[ModeFigures], str]], ...] = (
     ("95 % interval ", lambda row: span(row.speedup_low, row.speedup_high, ".2f")),
     ("start-up apart", lambda row: times(row.steady_speedup)),
     ("efficiency", lambda row: number(row.efficiency, ".0%")),
+)
+_COST: _Columns = (
     ("CPU ms a page", lambda row: milliseconds(row.cpu_s_per_page)),
     ("memory", memory),
     ("start-up s", lambda row: number(row.startup_s, ".2f")),
@@ -97,12 +102,21 @@ _COLUMNS: tuple[tuple[str, Callable[[ModeFigures], str]], ...] = (
 
 
 def figures_table(outcome: Outcome) -> Table:
-    """Return the figures of each mode."""
-    heads = ("mode", *(head.strip() for head, _ in _COLUMNS))
+    """Return how long each mode took and what it gained."""
+    return _rows(outcome, _TIME)
+
+
+def costs_table(outcome: Outcome) -> Table:
+    """Return what each mode cost and whether it did the same work."""
+    return _rows(outcome, _COST)
+
+
+def _rows(outcome: Outcome, columns: _Columns) -> Table:
+    heads = ("mode", *(head.strip() for head, _ in columns))
     return heads, [
-        (row.mode, *(cell(row) for _, cell in _COLUMNS))
+        (row.mode, *(cell(row) for _, cell in columns))
         if row.status == "ok"
-        else (row.mode, row.status, *[DASH] * (len(_COLUMNS) - 1))
+        else (row.mode, row.status, *[DASH] * (len(columns) - 1))
         for row in outcome.rows
     ]
 
@@ -110,8 +124,8 @@ def figures_table(outcome: Outcome) -> Table:
 def model_table(outcome: Outcome) -> Table:
     """Return what the model says beside what was measured."""
     heads = (
-        *("mode", "predicted s", "measured s", "error", "of pages: predicted s"),
-        *("measured s", "error", "what decides"),
+        *("mode", "predicted s", "measured s", "error"),
+        *("without start-up: predicted s", "measured s", "error", "what decides"),
     )
     rows = {row.mode: row for row in outcome.rows}
     return heads, [
@@ -119,14 +133,19 @@ def model_table(outcome: Outcome) -> Table:
             mode,
             f"{found.wall_s:.2f}",
             number(rows[mode].wall_s, ".2f"),
-            f"{found.error:+.0%}",
+            _signed(found.error),
             f"{found.steady_s:.2f}",
             number(rows[mode].steady_s, ".2f"),
-            f"{found.steady_error:+.0%}",
+            _signed(found.steady_error),
             found.limit,
         )
         for mode, found in outcome.predictions.items()
     ]
+
+
+def _signed(share: float) -> str:
+    said = f"{share:+.0%}"
+    return "0%" if said in ("+0%", "-0%") else said
 
 
 def page_cost(outcome: Outcome) -> str | None:
@@ -185,6 +204,18 @@ def sweep_table(outcome: Outcome) -> Table:
         for curve in outcome.curves
         for level, rate in curve.points
     ]
+
+
+def most_in_flight(outcome: Outcome) -> str:
+    """Return what the site saw at most, in a sentence; nothing if it was not asked."""
+    if {run.peak_in_flight_seen_by for run in outcome.runs} != {"mirror"}:
+        return ""
+    peaks = [
+        f"{row.mode} {row.peak_in_flight}"
+        for row in outcome.rows
+        if row.peak_in_flight is not None
+    ]
+    return f"At most at a time, as the mirror counted: {', '.join(peaks)}."
 
 
 def environment_table(environment: Mapping[str, object]) -> Table:

@@ -53,6 +53,13 @@ def test_lanes_hold_each_request_once_and_never_two_at_a_time(
             assert one.done_s <= other.asked_s
 
 
+def test_a_callback_that_ends_when_the_next_is_on_its_way_stays_on_its_lane() -> None:
+    following = replace(RECORD, asked_s=RECORD.done_s - 0.004, done_s=1003.0)
+    assert len(phases.lanes([RECORD, following])) == 1
+    beside = replace(RECORD, asked_s=RECORD.done_s - 0.4, done_s=1003.0)
+    assert len(phases.lanes([RECORD, beside])) == 2
+
+
 def test_stragglers_are_those_who_still_work_when_others_have_no_more() -> None:
     records = [
         replace(RECORD, worker=worker, asked_s=float(n), done_s=n + 1.0)
@@ -78,3 +85,7 @@ def test_throughput_counts_every_page_once() -> None:
     rates = phases.throughput(records, bins=10)
     width_s = rates[1][0] - rates[0][0]
     assert sum(rate * width_s for _, rate in rates) == pytest.approx(len(records))
+    assert rates[-1] == (pytest.approx(max(record.done_s for record in records)), 0.0)
+    assert len(phases.throughput(records)) == len(records) // 5 + 1
+    assert len(phases.throughput(records * 10)) == 40 + 1
+    assert len(phases.throughput(records[:2])) == 1 + 1

@@ -161,8 +161,13 @@ def _experiment(
         ),
         "<h3>Figures</h3>",
         _table(
-            "One row a mode. The fastest is green.",
+            "How long each mode took. The fastest is green.",
             words.figures_table(outcome),
+            best=_fastest(outcome),
+        ),
+        _table(
+            "What each mode cost, and whether it did the same work.",
+            words.costs_table(outcome),
             best=_fastest(outcome),
         ),
         *_explained(outcome),
@@ -195,13 +200,14 @@ def _over_time(
         drawn.put(
             charts.in_flight(outcome, records),
             "In flight",
-            "Requests that have reached the downloader and are not yet answered, those "
-            "that wait for their turn there too; dashed: the limits of the modes.",
+            "Requests that were asked for and whose answer the crawl has not yet taken "
+            "note of, which a busy process does late; dashed: the limits of the modes. "
+            f"{words.most_in_flight(outcome)}",
         ),
         drawn.put(
             charts.throughput(outcome, records),
             "Throughput",
-            "Pages a second, each run in forty parts.",
+            "Pages a second, each run in up to forty parts of the same length.",
         ),
     ]
 

@@ -44,6 +44,7 @@ def _experiment(outcome: Outcome) -> list[str]:
             if row.status == "failed"
         ),
         _table(words.figures_table(outcome)),
+        _table(words.costs_table(outcome)),
     ]
     told = words.page_cost(outcome)
     parts += _section("### Predicted and measured", words.model_table(outcome))

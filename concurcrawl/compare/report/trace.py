@@ -8,6 +8,8 @@ References:
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from concurcrawl.compare.phases import end_of_transfer, in_flight, lanes
@@ -41,8 +43,11 @@ def _run(number: int, run: Run, records: Sequence[Record]) -> Iterator[dict[str,
     yield _name("process_name", number, 0, run.folder)
     for thread, lane in enumerate(lanes(records), 1):
         yield _name("thread_name", number, thread, lane.name)
-        for record in lane.records:
-            for event in _request(record, run.started_s):
+        following = [record.asked_s for record in lane.records[1:]]
+        for record, end_s in zip(lane.records, [*following, inf], strict=True):
+            # Events of one thread have to lie in or beside each other.
+            whole = replace(record, done_s=min(record.done_s, end_s))
+            for event in _request(whole, run.started_s):
                 yield {**event, "pid": number, "tid": thread}
     for when_s, count in in_flight(records):
         yield {
@@ -56,7 +61,7 @@ def _run(number: int, run: Run, records: Sequence[Record]) -> Iterator[dict[str,
 
 def _request(record: Record, started_s: float) -> Iterator[dict[str, Any]]:
     """Yield the request, and within it waiting, body and work."""
-    transferred_s = end_of_transfer(record)
+    transferred_s = min(end_of_transfer(record), record.done_s)
     first_s = transferred_s if record.first_byte_s is None else record.first_byte_s
     about = {
         "status": record.status,
