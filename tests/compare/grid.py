@@ -24,14 +24,19 @@ def main() -> int:
     """Run the grid into a folder, print its table and return the exit code."""
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "build/model")
     far = 0
-    print(f"{'':22}  {'whole run':>24}  {'without start-up':>24}")
+    _say(f"{'':22}  {'whole run':>24}  {'without start-up':>24}")
     heads = f"{'predicted':>9} {'measured':>8} {'error':>5}"
-    print(f"{'work':5} {'latency':>7} {'mode':10} {heads}   {heads}   what decides")
+    _say(f"{'work':5} {'latency':>7} {'mode':10} {heads}   {heads}   what decides")
     for work, pages in PAGES.items():
         for latency_s in LATENCIES_S:
             far += _show(_compared(folder, work, pages, latency_s), work, latency_s)
-    print(f"{far} differ by more than {NEAR_SHARE:.0%}" if far else "all are near")
+    _say(f"{far} differ by more than {NEAR_SHARE:.0%}" if far else "all are near")
     return int(far > 0)
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()  # a run takes a minute
 
 
 def _compared(folder: Path, work: str, pages: int, latency_s: float) -> Path:
@@ -59,16 +64,15 @@ def _show(out: Path, work: str, latency_s: float) -> int:
     for row in experiment["modes"]:
         told = experiment["predictions"][row["mode"]]
         far += abs(told["error"]) > NEAR_SHARE
-        print(
+        _say(
             f"{work:5} {latency_s:5.2f} s {row['mode']:10} "
             f"{told['wall_s']:7.2f} s {row['wall_s']:6.2f} s {told['error']:+5.0%}   "
             f"{told['steady_s']:7.2f} s {row['steady_s']:6.2f} s "
-            f"{told['steady_error']:+5.0%}   {told['limit']}",
-            flush=True,
+            f"{told['steady_error']:+5.0%}   {told['limit']}"
         )
     busy = [one for one in experiment["warnings"] if one.startswith("Other programs")]
     if busy:
-        print(f"      {busy[0]}", flush=True)
+        _say(f"      {busy[0]}")
     return far
 
 
