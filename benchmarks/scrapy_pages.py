@@ -11,9 +11,11 @@ from scrapy import Request, Spider
 from benchmarks.common import facts, links, name_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from scrapy.http import Response
+
+BATCH = 1000
 
 
 class PagesSpider(Spider):
@@ -47,10 +49,10 @@ class PagesSpider(Spider):
         self.waiting = int(waiting)
 
     async def start(self) -> AsyncIterator[Any]:
-        """Ask for the list page."""
-        for number in range(self.waiting):
-            url = urljoin(self.list_url, f"/idle/{number:07}")
-            yield Request(url, self.parse_idle, priority=-10, dont_filter=True)
+        """Ask for the list page, once those are there that are to wait."""
+        for first in range(0, self.waiting, BATCH):
+            # Not from here: what starts a crawl is asked for as there is room.
+            yield self._idle(first, self.parse_batch, 10)
         yield Request(self.list_url, self.parse, dont_filter=True)
 
     def parse(self, response: Response) -> Iterator[Any]:
@@ -67,6 +69,18 @@ class PagesSpider(Spider):
                 yield {"file": name_of(url)}
         else:
             yield facts(url, response.body)
+
+    def parse_batch(self, response: Response) -> Iterator[Request]:
+        """Have a batch of requests wait behind all others."""
+        first = int(response.url.rpartition("/")[2])
+        for number in range(first, min(first + BATCH, self.waiting)):
+            yield self._idle(number, self.parse_idle, -10)
+
+    def _idle(
+        self, number: int, callback: Callable[[Response], Any], priority: int
+    ) -> Request:
+        url = urljoin(self.list_url, f"/idle/{number:07}")
+        return Request(url, callback, priority=priority, dont_filter=True)
 
     def parse_idle(self, response: Response) -> None:
         """Do nothing: it got away before the others were there."""

@@ -6,7 +6,7 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from concurcrawl.bench import contenders, options
+from concurcrawl.bench import contenders, options, workloads
 from concurcrawl.bench.options import configure
 from concurcrawl.bench.results import Results
 from concurcrawl.bench.run import Bench
@@ -98,12 +98,12 @@ def _merged(earlier: Results | None, found: Results) -> Results:
     """Return *found*, and what *earlier* has beside it."""
     if earlier is None:
         return found
-    now = {table.workload: table for table in found.tables}
-    tables = [now.pop(table.workload, table) for table in earlier.tables]
+    tables = {table.workload: table for table in (*earlier.tables, *found.tables)}
+    order = [name for name in workloads.BY_NAME if name in tables]
     return replace(
         found,
         environment=found.environment if found.tables else earlier.environment,
-        tables=(*tables, *now.values()),
+        tables=tuple(tables[name] for name in order),
         frontier=found.frontier or earlier.frontier,
         imports_s=found.imports_s or earlier.imports_s,
     )

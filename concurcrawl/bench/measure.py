@@ -145,14 +145,17 @@ def _measured(job: Job, out: Path) -> tuple[Measurement | None, bool]:
     assert process.stdin is not None
     assert process.stdout is not None
     # Not communicate(), which begins with closing the pipe: that is the order to stop.
-    with process.stdin, process.stdout:
+    try:
         timeout_s = job.workload.timeout_s
         is_late = not select.select([process.stdout], [], [], timeout_s)[0]
         if is_late:
             with contextlib.suppress(OSError):  # it ended meanwhile
                 process.stdin.write(b".")
         output = process.stdout.read()
-    process.wait(_STOP_S)
+    finally:  # an interrupt comes here: the end of the pipe stops all
+        process.stdin.close()
+        process.wait(_STOP_S)
+        process.stdout.close()
     return (Measurement(**json.loads(output)) if output else None), is_late
 
 

@@ -207,12 +207,12 @@ def _line(workload: Workload, done: Run) -> str:
 
 
 def _imports(say: Callable[[str], None]) -> dict[str, float]:
-    """Return the median seconds of importing Scrapy, and our package, when fresh."""
+    """Return the median seconds of importing Scrapy, and our package as well."""
     code = (
         "import time; t = time.perf_counter(); import {}; "
         "print(time.perf_counter() - t)"
     )
-    times: dict[str, list[float]] = {"scrapy": [], "concurcrawl": []}
+    times: dict[str, list[float]] = {"scrapy": [], "scrapy, concurcrawl": []}
     say("imports")
     for _ in range(1 + _IMPORT_ROUNDS):
         for name, found in times.items():

@@ -159,7 +159,8 @@ def _later_s(mode: str) -> Callable[[Results], Figure]:
 
 
 def _import_s(results: Results) -> Figure:
-    ours, theirs = (results.imports_s.get(name) for name in ("concurcrawl", "scrapy"))
+    names = ("scrapy, concurcrawl", "scrapy")
+    ours, theirs = (results.imports_s.get(name) for name in names)
     return None if ours is None or theirs is None else ours - theirs
 
 

@@ -82,6 +82,7 @@ class Measurement:
 class _Samples:
     """The tree as seen from time to time."""
 
+    processes: list[psutil.Process] = field(default_factory=list)
     peaks_bytes: dict[int, int] = field(default_factory=dict)
     cpu_s: dict[tuple[int, float], float] = field(default_factory=dict)
     peak_rss_bytes: int = 0
@@ -97,9 +98,8 @@ class _Samples:
             self._take()
             cost_s = time.thread_time() - before
             self.due_s = now + max(_SAMPLING_MIN_INTERVAL_S, cost_s / _SAMPLING_SHARE)
-        # A process may end before the next whole look, with its peak after this one.
-        for pid in self.peaks_bytes:
-            self._see_peak(pid)
+        else:
+            self._glance()
         return min(max(0.0, self.due_s - now), _SAMPLING_MIN_INTERVAL_S)
 
     def peaks(self, first: int) -> list[int]:
@@ -109,23 +109,31 @@ class _Samples:
         others = [peak for pid, peak in self.peaks_bytes.items() if pid != first]
         return [self.peaks_bytes.get(first, 0), *sorted(others, reverse=True)]
 
-    def _see_peak(self, pid: int) -> None:
+    def _see(self, process: psutil.Process) -> None:
+        times = process.cpu_times()
+        key = (process.pid, process.create_time())
+        self.cpu_s[key] = times.user + times.system
         # What waiting for a process tells is mixed with its children's peaks.
-        peak = max(self.peaks_bytes.get(pid, 0), _high_water_bytes(pid))
-        self.peaks_bytes[pid] = peak
+        peak = max(self.peaks_bytes.get(process.pid, 0), _high_water_bytes(process.pid))
+        self.peaks_bytes[process.pid] = peak
+
+    def _glance(self) -> None:
+        """Look at what costs little, of processes that are known."""
+        for process in self.processes:
+            with contextlib.suppress(psutil.Error, OSError):
+                self._see(process)
+        self.cpu_steps.append((time.time(), sum(self.cpu_s.values())))
 
     def _take(self) -> None:
         rss = pss = count = 0
-        for process in psutil.Process().children(recursive=True):
+        self.processes = psutil.Process().children(recursive=True)
+        for process in self.processes:
             # Any of them may end between two lines.
             with contextlib.suppress(psutil.Error, OSError):
-                times = process.cpu_times()
-                key = (process.pid, process.create_time())
-                self.cpu_s[key] = times.user + times.system
+                self._see(process)
                 rss += process.memory_info().rss
                 pss += getattr(process.memory_full_info(), "pss", 0)
                 count += 1
-                self._see_peak(process.pid)
         self.cpu_steps.append((time.time(), sum(self.cpu_s.values())))
         self.peak_rss_bytes = max(self.peak_rss_bytes, rss)
         self.peak_processes = max(self.peak_processes, count)
