@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, Self
 from scrapy.spiders import Spider
 from scrapy.utils.deprecate import method_is_overridden
 
-from concurcrawl import gate, meta_refresh, profile_middleware, timeline, watch
+from concurcrawl import (
+    gate,
+    lifeline,
+    meta_refresh,
+    profile_middleware,
+    timeline,
+    watch,
+)
 from concurcrawl.callers import scrapy_command
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, ConfigError
@@ -121,6 +128,7 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
     extensions = settings.getdict("EXTENSIONS")
     extensions["scrapy.extensions.throttle.AutoThrottle"] = None
     settings.set("EXTENSIONS", extensions, _RANK)
+    lifeline.enable(settings, _RANK)
     if Config.from_settings(settings).records:
         timeline.enable(settings, _RANK)
     if settings["STATS_CLASS"] == "scrapy.statscollectors.MemoryStatsCollector":

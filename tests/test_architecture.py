@@ -32,6 +32,7 @@ LAYERS = (
     "stats",
     "timeline",
     "live",
+    "lifeline",
     "files",
     "countries.page_files",
     "countries",

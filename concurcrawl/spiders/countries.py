@@ -54,14 +54,22 @@ class CountriesSpider(Spider):
             United Nations' figures, anything else is the URL of a list page.
         work: ``save`` keeps the pages; ``parse`` also reads their facts.
         pages: How many countries of the list, from its top; all if empty.
+        _job: The id that Scrapyd gave this crawl; it has a folder of its own below
+            ``CONCURCRAWL_PAGES_DIR`` then.
     """
 
     name = "countries"
 
     def __init__(
-        self, site: str = "mirror", work: str = "save", pages: str = "", **kwargs: Any
+        self,
+        site: str = "mirror",
+        work: str = "save",
+        pages: str = "",
+        _job: str = "",
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        self.job = _checked_job(_job)
         self.site = _checked_site(site)
         self.work = _checked_work(work)
         self.limit = _checked_pages(pages)
@@ -77,7 +85,7 @@ class CountriesSpider(Spider):
         """
         try:
             spider = super().from_crawler(crawler, *args, **kwargs)
-            spider.folder = _prepared_folder(crawler.settings)
+            spider.folder = _prepared_folder(crawler.settings, spider.job)
             _obey(spider.site, crawler.settings)
         except ConfigError as error:
             raise SystemExit(str(error)) from None
@@ -208,9 +216,15 @@ def _checked_pages(pages: str) -> int | None:
     return number
 
 
-def _prepared_folder(settings: BaseSettings) -> Path:
+def _checked_job(job: str) -> str:
+    if job in {".", ".."} or job != Path(job).name:
+        raise ConfigError("_job", job, "an id that can be the name of a folder")
+    return job
+
+
+def _prepared_folder(settings: BaseSettings, job: str) -> Path:
     name = Config.from_settings(settings).pages_dir
-    folder = Path(name).absolute()
+    folder = Path(name).absolute() / job
     try:
         prepare_folder(folder)
     except OSError as error:

@@ -1,0 +1,90 @@
+"""A job that Scrapyd started ends, cleanly, when its Scrapyd is gone.
+
+Scrapyd keeps its running jobs in memory. Killed and started again it knows nothing of
+them: nobody could follow or cancel them, and the same job scheduled again would find
+the old one in its ``JOBDIR``.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import sys
+from typing import TYPE_CHECKING, Self
+
+from scrapy import signals
+from scrapy.utils.asyncio import create_looping_call
+from scrapy.utils.defer import deferred_from_coro
+
+if TYPE_CHECKING:
+    from scrapy.crawler import Crawler
+    from scrapy.settings import BaseSettings
+
+logger = logging.getLogger(__name__)
+
+#: How often a job looks whether its Scrapyd is there.
+_INTERVAL_S = 1.0
+
+
+def enable(settings: BaseSettings, rank: str) -> None:
+    """Have a :class:`Lifeline` if this process is a job of Scrapyd's."""
+    # Its runner has imported it. The variable alone is also set by who has several
+    # projects in one scrapy.cfg.
+    if "scrapyd" not in sys.modules or not os.environ.get("SCRAPY_PROJECT"):
+        return
+    if hasattr(select, "poll"):  # elsewhere a process does not hear of its parent
+        extensions = settings.getdict("EXTENSIONS")
+        extensions[f"{__name__}.{Lifeline.__name__}"] = 0
+        settings.set("EXTENSIONS", extensions, rank)
+
+
+class Lifeline:
+    """Stops the crawl, as one SIGTERM does, when the parent of this process is gone.
+
+    It does not send itself that signal: a service that ends sends it to all of its
+    processes, and two of them mean "now".
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+        self._parent = os.getppid()
+        self._watch = create_looping_call(self._look)
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Make one that watches while *crawler* crawls."""
+        lifeline = cls(crawler)
+        crawler.signals.connect(lifeline.start, signals.spider_opened)
+        crawler.signals.connect(lifeline.stop, signals.spider_closed)
+        return lifeline
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._watch.start(_INTERVAL_S, now=False)
+
+    def stop(self) -> None:
+        """Look no longer."""
+        if self._watch.running:
+            self._watch.stop()
+
+    def _look(self) -> None:
+        if os.getppid() == self._parent and not _is_unheard():
+            return
+        self.stop()
+        logger.warning(
+            "The Scrapyd that started this job is gone: the job ends after what is in "
+            "flight. Scheduled again with the same jobid, it goes on if it has a "
+            "JOBDIR (jobs_dir in scrapyd.conf)."
+        )
+        deferred_from_coro(self._crawler.stop_async())
+
+
+def _is_unheard() -> bool:
+    """Tell whether nobody reads our output any more.
+
+    That is so where Scrapyd was gone before we could look who our parent is.
+    """
+    poll = select.poll()
+    poll.register(1, 0)
+    return any(event & (select.POLLERR | select.POLLHUP) for _, event in poll.poll(0))
