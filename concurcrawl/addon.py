@@ -21,6 +21,7 @@ from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, ConfigError
 from concurcrawl.modes import Mode, Plan, hindrance, plan, pool_threads
 from concurcrawl.politeness import PER_GROUP, Politeness
+from concurcrawl.refusal import refusal
 from concurcrawl.workers.interrupts import end_cleanly_with_terminal
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ class Addon:
             if planned is None:
                 return
         except ConfigError as error:
-            raise SystemExit(str(error)) from None
+            raise refusal(error, settings) from None
         _size_pool(settings, planned)
         end_cleanly_with_terminal()
         if planned.is_supervised:
@@ -91,7 +92,7 @@ class Addon:
             if settings["JOBDIR"]:
                 _make_durable(settings, self._crawler)
         except ConcurcrawlError as error:
-            raise SystemExit(str(error)) from None
+            raise refusal(error, settings) from None
         _warn_if_without_start(self._crawler.spidercls)
         _keep_politeness(settings, planned, self._crawler.spidercls)
         _size_pool(settings, planned)

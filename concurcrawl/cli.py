@@ -28,6 +28,10 @@ COMMANDS = {
         "concurcrawl.bench.command",
         "measure the modes and their peers (in a checkout of the repository)",
     ),
+    "deploy": (
+        "concurcrawl.deploy.command",
+        "run a spider on Scrapyd servers, and follow it there",
+    ),
     "mirror": ("concurcrawl.mirror.server", "serve the offline copy of the countries"),
 }
 

@@ -174,3 +174,28 @@ class JobDirError(ConcurcrawlError):
 
     def __str__(self) -> str:
         return f"JOBDIR={self.path!r}: {self.reason}."
+
+
+class NodeError(ConcurcrawlError):
+    """A Scrapyd server cannot be used, or does not do what it is asked.
+
+    Attributes:
+        node: Its name, without user and password.
+        reason: Why.
+    """
+
+    def __init__(self, node: str, reason: str) -> None:
+        super().__init__(node, reason)
+        self.node = node
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.node}: {self.reason}"
+
+
+class NodeUnreachableError(NodeError):
+    """A Scrapyd server did not answer; it may do so later."""
+
+
+class EggError(ConcurcrawlError):
+    """The egg of the project at hand cannot be built."""

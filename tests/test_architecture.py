@@ -24,6 +24,7 @@ LAYERS = (
     "errors",
     "config",
     "modes",
+    "refusal",
     "callers",
     "callbacks",
     "records",
@@ -146,6 +147,14 @@ LAYERS = (
     "bench.frontier",
     "bench.run",
     "bench.command",
+    # jobs on servers
+    "deploy.options",
+    "deploy.job_log",
+    "deploy.egg",
+    "deploy.client",
+    "deploy.following",
+    "deploy.view",
+    "deploy.command",
     # the ways in
     "settings",
     "commands",

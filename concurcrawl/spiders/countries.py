@@ -21,6 +21,7 @@ from concurcrawl.countries.page_files import file_name
 from concurcrawl.errors import ConfigError, ListPageError
 from concurcrawl.files import prepare_folder, write_whole
 from concurcrawl.mirror.process import MirrorProcess
+from concurcrawl.refusal import refusal
 from concurcrawl.wikimedia import (
     MAX_IN_FLIGHT,
     MIN_DELAY_S,
@@ -88,7 +89,7 @@ class CountriesSpider(Spider):
             spider.folder = _prepared_folder(crawler.settings, spider.job)
             _obey(spider.site, crawler.settings)
         except ConfigError as error:
-            raise SystemExit(str(error)) from None
+            raise refusal(error, crawler.settings) from None
         return spider
 
     async def start(self) -> AsyncIterator[Any]:

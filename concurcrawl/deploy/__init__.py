@@ -1,0 +1,1 @@
+"""Jobs on Scrapyd servers: sent, started, followed, brought home."""

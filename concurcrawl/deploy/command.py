@@ -1,0 +1,180 @@
+"""The command ``deploy``: a project's egg to Scrapyd servers, and its job followed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import aiohttp
+from rich.console import Console
+
+from concurcrawl.config import Config
+from concurcrawl.deploy import egg, options
+from concurcrawl.deploy.client import ScrapydClient
+from concurcrawl.deploy.following import ENDED, NodeRun
+from concurcrawl.deploy.view import view_for
+from concurcrawl.errors import ConcurcrawlError, ConfigError
+from concurcrawl.files import prepare_folder
+
+if TYPE_CHECKING:
+    import argparse
+
+    from concurcrawl.deploy.options import Deployment
+    from concurcrawl.deploy.view import View
+
+_WRONG = 2
+_INTERRUPTED = 128 + signal.SIGINT
+_NOT_A_TERMINAL_COLUMNS = 140
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``concurcrawl deploy`` to *parser*."""
+    options.configure(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Deploy, follow, and say which node failed why.
+
+    Args:
+        args: What the parser gave.
+
+    Returns:
+        The exit code: 0; 1 if a node failed; 2 if an option is wrong; 130 if it was
+        interrupted.
+    """
+    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    try:
+        now = time.strftime("%Y%m%d-%H%M%S")
+        project = args.project or _project()
+        deployment = options.read(args, os.environ, project=project, now=now)
+        _check_settings(deployment)
+        if deployment.out is not None:
+            prepare_folder(deployment.out)
+        built = egg.build() if deployment.is_new else b""
+    except ConfigError as error:
+        errors.print(f"concurcrawl deploy: {error}")
+        return _WRONG
+    except OSError as error:
+        errors.print(f"concurcrawl deploy: --out={str(args.out)!r}: {error}")
+        return _WRONG
+    except ConcurcrawlError as error:
+        errors.print(f"concurcrawl deploy: {error}")
+        return 1
+    if any(options.has_password(pair) for pair in deployment.job.settings):
+        errors.print(
+            "The password in the settings will be in Scrapyd's log and in the list of "
+            "processes of every node: Scrapyd hands settings to a job as arguments. "
+            "Better leave it out, and set CONCURCRAWL_FRONTIER_PASSWORD in the "
+            "environment of each node's Scrapyd."
+        )
+    console = Console()
+    if not console.is_terminal:
+        console.width = _NOT_A_TERMINAL_COLUMNS
+    view = view_for(
+        console, [node.name for node in deployment.nodes], as_json=deployment.as_json
+    )
+    return asyncio.run(_Followers(deployment, view, errors).run(built))
+
+
+class _Followers:
+    """All nodes at once, and what Ctrl-C does."""
+
+    def __init__(self, deployment: Deployment, view: View, errors: Console) -> None:
+        self._deployment = deployment
+        self._view = view
+        self._errors = errors
+        self._runs: list[NodeRun] = []
+        self._interrupts = 0
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def run(self, built: bytes) -> int:
+        """Return the exit code."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._interrupt)
+        version = str(int(time.time()))
+        async with aiohttp.ClientSession() as session:
+            for node in self._deployment.nodes:
+                client = ScrapydClient(node, session)
+                one = NodeRun(node, client, self._deployment, self._view.show)
+                self._runs.append(one)
+                self._tasks.append(asyncio.create_task(one.run(version, built)))
+            await asyncio.wait(self._tasks)
+        self._view.close()
+        for task in self._tasks:
+            if not task.cancelled():
+                task.result()
+        if any(task.cancelled() for task in self._tasks):
+            self._say_how_to_go_on()
+            return _INTERRUPTED
+        failed = sum(one.progress.state == "failed" for one in self._runs)
+        return 1 if failed else 0
+
+    def _interrupt(self) -> None:
+        self._interrupts += 1
+        if self._deployment.cancels and self._interrupts == 1:
+            self._cancelling = asyncio.create_task(self._cancel())
+            return
+        for task in self._tasks:
+            task.cancel()
+
+    async def _cancel(self) -> None:
+        self._errors.print("Cancelling on all nodes; Ctrl-C again stops following.")
+        running = [one for one in self._runs if one.progress.state not in ENDED]
+        for one, reason in zip(
+            running,
+            await asyncio.gather(*(one.cancel() for one in running)),
+            strict=True,
+        ):
+            if reason:
+                self._errors.print(f"{one.progress.node}: not cancelled: {reason}")
+
+    def _say_how_to_go_on(self) -> None:
+        job = self._deployment.job
+        nodes = self._deployment.nodes
+        urls = ",".join(node.url for node in nodes)
+        follow = f"concurcrawl deploy --project {job.project} --follow {job.id}"
+        user = " -u USER:PASSWORD"
+        cancels = [
+            f"  curl{user * bool(node.user)} {node.url}cancel.json "
+            f"-d project={job.project} -d job={job.id}"
+            for node in nodes
+        ]
+        self._errors.print(
+            "No longer followed. What was started goes on; to follow it again:\n"
+            f"  {follow} --nodes {urls}\n"
+            "to cancel it:\n" + "\n".join(cancels)
+        )
+
+
+def _check_settings(deployment: Deployment) -> None:
+    """Refuse a setting of ours that would end the job as soon as it begins.
+
+    Raises:
+        ConfigError: If there is one.
+    """
+    from scrapy.settings import BaseSettings  # slow to import
+
+    pairs = (pair.split("=", 1) for pair in deployment.job.settings)
+    Config.from_settings(BaseSettings(dict(pairs)))
+
+
+def _project() -> str:
+    """Return what the project at hand is called on servers.
+
+    Raises:
+        ConfigError: If this is no project.
+    """
+    from scrapy.utils.conf import get_config  # slow to import
+    from scrapy.utils.project import inside_project
+
+    if not inside_project():
+        here = str(Path.cwd())
+        raise ConfigError("--project", "", f"given, for {here} is in no Scrapy project")
+    config = get_config()
+    default = config.get("settings", "default", fallback="default").partition(".")[0]
+    return config.get("deploy", "project", fallback=default)

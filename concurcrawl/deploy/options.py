@@ -1,0 +1,274 @@
+"""What to deploy where: the options, checked, as plain values. Pure."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from concurcrawl.errors import ConfigError
+from concurcrawl.modes import Mode
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Mapping, Sequence
+
+#: The variable with what ``--auth`` takes; it shows in no list of processes.
+AUTH_VARIABLE = "CONCURCRAWL_DEPLOY_AUTH"
+FRONTIER = "CONCURCRAWL_FRONTIER_URL"
+_FRONTIER_JOB = "CONCURCRAWL_FRONTIER_JOB"
+
+#: How often a job says how many pages it has, unless somebody sets that.
+_LOGSTATS_S = 5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A Scrapyd server.
+
+    Attributes:
+        name: Host and port, and the path if there is one; no user, no password.
+        url: Where it is, with a slash at the end; no user, no password.
+        user: Empty if it asks for none.
+        password: Of *user*.
+    """
+
+    name: str
+    url: str
+    user: str = field(default="", repr=False)
+    password: str = field(default="", repr=False)
+
+    @property
+    def file_name(self) -> str:
+        """What files of this node are named after."""
+        return re.sub(r"[^A-Za-z0-9.-]+", "-", self.name)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What to start on every node.
+
+    Attributes:
+        project: The name of the project on the servers.
+        spider: The spider's name.
+        id: The job's name, the same everywhere.
+        settings: As ``NAME=VALUE``.
+        arguments: The spider's, as names and values.
+    """
+
+    project: str
+    spider: str
+    id: str
+    settings: tuple[str, ...]
+    arguments: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """Everything the user asked for.
+
+    Attributes:
+        nodes: At least one.
+        job: What to start, or what to follow.
+        is_new: Whether the project is sent and the job started; else it is there.
+        out: Folder for feeds and logs, or None.
+        as_json: Whether to print JSON lines.
+        cancels: Whether Ctrl-C cancels the job everywhere.
+        patience_s: How long a node may be out of reach while its job runs.
+    """
+
+    nodes: tuple[Node, ...]
+    job: Job
+    is_new: bool
+    out: Path | None
+    as_json: bool
+    cancels: bool
+    patience_s: float
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``deploy`` to *parser*."""
+    add = parser.add_argument
+    add("--nodes", metavar="URLS", required=True, help="http://a:6800,http://b:6800")
+    add("--spider", metavar="NAME", help="the spider to run")
+    add("--mode", metavar="MODE", help=", ".join(Mode))
+    add("--frontier", metavar="URL", help="redis://…, where the nodes share one crawl")
+    add("--independent", action="store_true", help="every node crawls all by itself")
+    for option, name, about in (
+        ("-s", "set", "a setting of the job (may be repeated)"),
+        ("-a", "spargs", "an argument for the spider (may be repeated)"),
+    ):
+        add(
+            option,
+            dest=name,
+            metavar="NAME=VALUE",
+            action="append",
+            default=[],
+            help=about,
+        )
+    add("--project", metavar="NAME", help="its name on the nodes")
+    add("--job", metavar="ID", help="the job's name (default: spider and time)")
+    add(
+        "--auth",
+        metavar="USER:PASSWORD",
+        help=f"for nodes whose URL has none (better: in {AUTH_VARIABLE})",
+    )
+    add("--out", metavar="DIR", help="bring feeds, and logs of what failed, there")
+    add("--json", action="store_true", help="print a JSON line for each change")
+    add("--follow", metavar="ID", help="start nothing: follow this job")
+    add(
+        "--cancel-on-interrupt",
+        action="store_true",
+        help="Ctrl-C cancels the job on all nodes (else it only stops following)",
+    )
+    add(
+        "--patience",
+        metavar="S",
+        default="60",
+        help="how long a node may be out of reach meanwhile (default: 60)",
+    )
+
+
+def read(
+    args: argparse.Namespace, environment: Mapping[str, str], *, project: str, now: str
+) -> Deployment:
+    """Check the options and return them.
+
+    Args:
+        args: What a parser with :func:`configure` gave.
+        environment: The process's.
+        project: What the project at hand calls itself.
+        now: The time, as part of a name.
+
+    Raises:
+        ConfigError: If a value cannot be worked with.
+    """
+    auth = args.auth or environment.get(AUTH_VARIABLE, "")
+    nodes = _nodes(args.nodes, _auth(auth))
+    pairs = {"-s": args.set, "-a": args.spargs}
+    for name, values in pairs.items():
+        for value in values:
+            if not value.partition("=")[0] or "=" not in value:
+                raise ConfigError(name, masked(value), "NAME=VALUE")
+    if args.spider is None and args.follow is None:
+        raise ConfigError("--spider", "", "the name of a spider of this project")
+    name = args.follow or args.job or f"{args.spider}-{now}"
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        which = "--follow" if args.follow else "--job"
+        raise ConfigError(which, name, "letters, digits, '.', '_' and '-'")
+    settings = _settings(args, name)
+    if args.follow is None:
+        shares = _is_set(FRONTIER, settings)
+        _check_shared(nodes, shares=shares, independent=args.independent)
+    return Deployment(
+        nodes=nodes,
+        job=Job(
+            project=args.project or project,
+            spider=args.spider or "",
+            id=name,
+            settings=settings,
+            arguments=dict(value.split("=", 1) for value in args.spargs),
+        ),
+        is_new=args.follow is None,
+        out=Path(args.out) if args.out else None,
+        as_json=args.json,
+        cancels=args.cancel_on_interrupt,
+        patience_s=_seconds("--patience", args.patience),
+    )
+
+
+def masked(text: str) -> str:
+    """Return *text* without the users and passwords of the URLs in it."""
+    return re.sub(r"//[^/\s]*@", "//…@", text)
+
+
+def has_password(url: str) -> bool:
+    """Tell whether *url* has a password in it."""
+    return re.search(r"//[^/\s]*:[^/\s]+@", url) is not None
+
+
+def _settings(args: argparse.Namespace, job: str) -> tuple[str, ...]:
+    settings = list(args.set)
+    if args.mode:
+        if args.mode not in set(Mode):
+            raise ConfigError("--mode", args.mode, f"one of {', '.join(Mode)}")
+        settings.append(f"MODE={args.mode}")
+    if args.frontier:
+        known = ("redis://", "rediss://", "unix://")
+        if not args.frontier.startswith(known):
+            raise ConfigError(
+                "--frontier", masked(args.frontier), "redis://…, rediss://… or unix://…"
+            )
+        settings.append(f"{FRONTIER}={args.frontier}")
+    if _is_set(FRONTIER, settings) and not _is_set(_FRONTIER_JOB, settings):
+        settings.append(f"{_FRONTIER_JOB}={job}")
+    if not _is_set("LOGSTATS_INTERVAL", settings):
+        settings.append(f"LOGSTATS_INTERVAL={_LOGSTATS_S}")
+    return tuple(settings)
+
+
+def _is_set(name: str, settings: Sequence[str]) -> bool:
+    return any(setting.startswith(f"{name}=") for setting in settings)
+
+
+def _check_shared(nodes: Sequence[Node], *, shares: bool, independent: bool) -> None:
+    if len(nodes) > 1 and not shares and not independent:
+        raise ConfigError(
+            "--nodes",
+            ",".join(node.name for node in nodes),
+            "one node, or nodes that share a crawl with --frontier redis://…: without "
+            f"it each of the {len(nodes)} crawls everything. --independent if that is "
+            "what you want",
+        )
+
+
+def _nodes(value: str, auth: tuple[str, str]) -> tuple[Node, ...]:
+    urls = [url.strip() for url in value.split(",") if url.strip()]
+    nodes = tuple(_node(url, auth) for url in urls)
+    names = [node.name for node in nodes]
+    if not nodes or len(set(names)) < len(names):
+        raise ConfigError(
+            "--nodes", masked(value), "addresses of different servers, with commas"
+        )
+    return nodes
+
+
+def _node(url: str, auth: tuple[str, str]) -> Node:
+    expected = "the address of a Scrapyd server, like http://host:6800"
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and bool(parts.hostname)
+        port = parts.port
+    except ValueError:
+        usable, port = False, None
+    if not usable or parts.query or parts.fragment:
+        raise ConfigError("--nodes", masked(url), expected)
+    user, password = auth
+    if parts.username is not None:
+        user, password = unquote(parts.username), unquote(parts.password or "")
+    return Node(**_address(parts, port), user=user, password=password)
+
+
+def _address(parts: SplitResult, port: int | None) -> dict[str, str]:
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    place = f"{host}:{port}" if port is not None else host
+    path = parts.path.rstrip("/")
+    return {"name": place + path, "url": f"{parts.scheme}://{place}{path}/"}
+
+
+def _auth(value: str) -> tuple[str, str]:
+    if not value:
+        return "", ""
+    user, colon, password = value.partition(":")
+    if not user or not colon:
+        raise ConfigError("--auth", "…", "USER:PASSWORD")
+    return user, password
+
+
+def _seconds(name: str, value: str) -> float:
+    if not re.fullmatch(r"\d+(\.\d*)?", value):
+        raise ConfigError(name, value, "a number >= 0 (seconds)")
+    return float(value)
