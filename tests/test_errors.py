@@ -40,6 +40,15 @@ SAMPLES = {
         "a.example asks for a pause of 3600 s (Retry-After), more than "
         "CONCURCRAWL_MAX_PAUSE_S=600; crawl it later, or raise that setting"
     ),
+    errors.NodeError("a:6800", "wrong user or password"): (
+        "a:6800: wrong user or password"
+    ),
+    errors.NodeUnreachableError("a:6800", "unreachable: it refuses connections"): (
+        "a:6800: unreachable: it refuses connections"
+    ),
+    errors.EggError("scrapyd-client built no egg: boom"): (
+        "scrapyd-client built no egg: boom"
+    ),
 }
 
 

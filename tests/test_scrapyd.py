@@ -7,16 +7,19 @@ import shutil
 import signal
 from collections import Counter
 from typing import TYPE_CHECKING
+from zipfile import ZipFile
 
 import psutil
 import pytest
 
-from tests.crawls import MODES, PROJECT, ROOT, alive, crawl
-from tests.servers.scrapyd import Scrapyd, deploy, scrapyd, until
+from tests.crawls import MODES, PROJECT, ROOT, crawl
+from tests.servers.scrapyd import PATIENCE_S, Scrapyd, deploy, scrapyd, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = pytest.mark.timeout(2 * PATIENCE_S)
 
 OURS = ("concurcrawl", "pyproject.toml", "setup.py", "scrapy.cfg", "README.md")
 
@@ -68,6 +71,17 @@ def test_every_mode_runs_from_the_egg_at_once_and_each_job_keeps_to_itself(
         assert (server.folder / "jobs/concurcrawl/countries" / mode).is_dir()
 
 
+def test_the_egg_has_all_that_the_package_reads(server: Scrapyd) -> None:
+    (egg,) = (server.folder / "eggs" / "concurcrawl").glob("*.egg")
+    package = ROOT / "concurcrawl"
+    read = {
+        path.relative_to(ROOT).as_posix()
+        for path in package.rglob("*.*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
+    assert read <= set(ZipFile(egg).namelist())
+
+
 @pytest.mark.parametrize(
     ("spider", "mode"), [("closures", "parallel"), ("login", "hybrid")]
 )
@@ -95,7 +109,7 @@ def test_a_cancelled_job_ends_whole_and_its_neighbour_goes_on(
     server.cancel("goes", "anyspider")
     server.finish("goes")
     assert len(tree) >= 3
-    assert alive(tree) == []
+    assert gone(tree)
     log, items = server.log("goes"), server.items("goes")
     assert "'finish_reason': 'shutdown'" in log
     assert f"'item_scraped_count': {len(items)}," in log
@@ -111,8 +125,8 @@ def test_cancelled_twice_it_ends_now(server: Scrapyd, site: str) -> None:
     server.cancel("twice", "anyspider")
     until(lambda: "shutting down gracefully" in server.log("twice"))
     server.cancel("twice", "anyspider")
-    until(lambda: server.state("twice") == "finished", 20)  # pages would take 120 s
-    assert alive(tree) == []
+    until(lambda: server.state("twice") == "finished", 60)  # pages would take 120 s
+    assert gone(tree)
 
 
 @pytest.mark.parametrize(
@@ -129,8 +143,8 @@ def test_a_scrapyd_that_dies_leaves_no_process_and_its_jobs_can_go_on(
         tree = mortal.tree()
         assert len(tree) >= 3
         mortal.process.send_signal(number)
-        mortal.process.wait(10)
-        assert alive(tree) == []
+        mortal.process.wait(PATIENCE_S)
+        assert gone(tree)
         assert "The Scrapyd that started this job is gone" in mortal.log("job")
         assert "'finish_reason': 'shutdown'" in mortal.log("job")
         assert 0 < len(mortal.items("job")) < 40
@@ -146,7 +160,13 @@ def test_a_job_that_is_killed_leaves_no_process(server: Scrapyd, site: str) -> N
     tree = descendants(server, "killed")
     assert len(tree) >= 3
     os.kill(pid_of(server, "killed"), signal.SIGKILL)
-    assert alive(tree) == []
+    assert gone(tree)
+
+
+def gone(processes: list[psutil.Process]) -> bool:
+    """Wait until they are."""
+    _, left = psutil.wait_procs(processes, timeout=PATIENCE_S / 2)
+    return not left
 
 
 def pages(count: int) -> dict[str, int]:

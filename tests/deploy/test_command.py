@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from concurcrawl.deploy.options import AUTH_VARIABLE
-from tests.crawls import DEADLINE_S, PROJECT, ROOT, environment
-from tests.servers.scrapyd import Scrapyd, scrapyd, until
+from tests.crawls import PROJECT, ROOT, environment
+from tests.servers.scrapyd import PATIENCE_S, Scrapyd, scrapyd, until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+pytestmark = pytest.mark.timeout(2 * PATIENCE_S)
 
 PASSWORD = "open-sesame"
 #: Nothing listens at the port that is for discarding.
@@ -69,7 +71,7 @@ def deploying(
 def deploy(project: Path, *words: str, **variables: str) -> tuple[int, str, str]:
     """Return exit code, output and errors."""
     with deploying(project, *words, **variables) as process:
-        out, errors = process.communicate(timeout=DEADLINE_S)
+        out, errors = process.communicate(timeout=PATIENCE_S)
         assert PASSWORD not in out + errors
         return process.returncode, out, errors
 
@@ -153,7 +155,7 @@ def test_ctrl_c_leaves_the_job_and_says_how_to_go_on_and_the_job_can_be_followed
     with deploying(project, *words) as process:
         until(lambda: "Spider opened" in node.log("long"))
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=DEADLINE_S)
+        _, errors = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 130
     assert f"--project anyspider --follow long --nodes {node.url}" in errors
     assert f"curl {node.url}cancel.json -d project=anyspider -d job=long" in errors
@@ -163,7 +165,7 @@ def test_ctrl_c_leaves_the_job_and_says_how_to_go_on_and_the_job_can_be_followed
         assert process.stdout is not None
         assert process.stdout.readline().endswith(" running\n")
         process.send_signal(signal.SIGINT)
-        out, errors = process.communicate(timeout=DEADLINE_S)
+        out, errors = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 1
     assert "Cancelling on all nodes" in errors
     assert "failed: ended early: shutdown" in out
@@ -180,7 +182,7 @@ def test_a_node_that_dies_meanwhile_fails_after_a_while_and_the_other_goes_on(
             until(lambda: mortal.state("two") == "running")
             os.kill(mortal.process.pid, signal.SIGKILL)
             mortal.process.wait()
-            out, _ = process.communicate(timeout=DEADLINE_S)
+            out, _ = process.communicate(timeout=PATIENCE_S)
             assert process.returncode == 1
     assert f"{name(mortal.url)} failed: unreachable: " in out
     assert f"{name(nodes[0].url)} finished\n" in out

@@ -17,11 +17,13 @@ from urllib.request import ProxyHandler, build_opener
 
 import psutil
 
-from tests.crawls import DEADLINE_S
 from tests.servers.process import reap
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+#: Jobs start one after the other, each from nothing: that takes long where others work.
+PATIENCE_S = 180
 
 _OPTIONS = {
     "application": "any_port.application",
@@ -93,7 +95,7 @@ class Scrapyd:
 
     def _open(self, path: str, data: bytes | None) -> dict[str, Any]:
         opener = build_opener(ProxyHandler({}))
-        with opener.open(self.url + path, data, DEADLINE_S) as answer:
+        with opener.open(self.url + path, data, PATIENCE_S) as answer:
             told: dict[str, Any] = json.load(answer)
         return told
 
@@ -138,7 +140,7 @@ def scrapyd(folder: Path, **options: str) -> Iterator[Scrapyd]:
                 one.kill()
 
 
-def until(happened: Callable[[], object], deadline_s: float = DEADLINE_S) -> None:
+def until(happened: Callable[[], object], deadline_s: float = PATIENCE_S) -> None:
     """Wait until *happened*."""
     end_s = time.monotonic() + deadline_s
     while not happened():
@@ -161,7 +163,7 @@ def deploy(project: Path, name: str, url: str) -> str:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=DEADLINE_S,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
