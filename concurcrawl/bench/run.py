@@ -93,7 +93,7 @@ class Bench:
                 logs=self._options.out / "logs",
             )
             self._warm_up(workload, scratch)
-            runs = list(self._rounds(job))
+            runs = tuple(_agreed(list(self._rounds(job))))
         return Table(
             workload=workload.name,
             about=workload.about,
@@ -102,7 +102,7 @@ class Bench:
             summaries=tuple(
                 summarise(name, runs, workload.pages) for name in workload.contenders
             ),
-            runs=tuple(_agreed(runs)),
+            runs=runs,
         )
 
     def _rounds(self, job: Job) -> Iterable[Run]:
