@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -40,6 +41,8 @@ def run(args: argparse.Namespace) -> int:
             "there)\n"
         )
         return 2
+    # As Ctrl-C does, so that nothing is left running or lying about.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         wanted = options.read(args)
         earlier = _earlier(wanted)
