@@ -27,7 +27,7 @@ bench: setup ## measure the modes and their peers; options: ARGS="--workloads sm
 
 gallery: setup ## take the pictures of docs/gallery from a comparison made here
 	@command -v chromium >/dev/null || $(call debian,chromium)
-	$(BIN)/concurcrawl compare --work save --pages 80 --rounds 3 --out build/gallery
+	$(BIN)/concurcrawl compare --work save --pages 60 --rounds 3 --out build/gallery
 	$(BIN)/python -m tests.compare.gallery build/gallery/report.html docs/gallery
 
 model: setup ## lay what serial runs predict beside all modes (ten minutes, quiet machine)
