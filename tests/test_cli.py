@@ -17,7 +17,7 @@ def concurcrawl(*words: str) -> subprocess.CompletedProcess[str]:
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=100,  # a machine may be busy
         check=False,
     )
 

@@ -77,6 +77,8 @@ def advise(cost: Cost, *, cores: int, limits: SiteLimits) -> Advice:
         cores: That this machine lets us use.
         limits: What the site allows.
     """
+    if cost.alone > cost.pages:
+        return _one_by_one(cost, limits)
     most = min(limits.in_flight or _MOST_IN_FLIGHT, _MOST_IN_FLIGHT)
     levels = sorted({most, *(n for n in (1, 2, 4, 8, 16, 32) if n < most)})
     serial, _ = _rate(cost, 1, 1, cores, limits)
@@ -97,6 +99,24 @@ def advise(cost: Cost, *, cores: int, limits: SiteLimits) -> Advice:
         pages_per_s=fastest,
         gain=fastest / serial,
         reason=_reason(cost, limit),
+    )
+
+
+def _one_by_one(cost: Cost, limits: SiteLimits) -> Advice:
+    """Say that nothing can be done at once."""
+    spent_s = cost.alone_s + cost.pages * (cost.waiting_s + cost.cpu_s)
+    rate = (cost.alone + cost.pages) / spent_s
+    return Advice(
+        mode="serial",
+        in_flight=1,
+        processes=1,
+        pages_per_s=min(rate, limits.rate_per_s or inf),
+        gain=1.0,
+        reason=(
+            f"{cost.alone} of {cost.alone + cost.pages} requests were known only when "
+            "the one before was answered, so there is nothing to do at a time; a "
+            "spider that asks for several pages from the start would gain."
+        ),
     )
 
 

@@ -19,6 +19,7 @@ from concurcrawl.errors import NoSerialRunError
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
     from concurcrawl.compare.analyse import Outcome
     from concurcrawl.compare.options import Options
@@ -57,8 +58,7 @@ def _advise(args: argparse.Namespace) -> int:
     outcomes = _outcomes(args, wanted)
     known = [outcome for outcome in outcomes if outcome.cost is not None]
     if not known:
-        reasons = [row.reason for outcome in outcomes for row in outcome.rows]
-        raise NoSerialRunError(next(filter(None, reasons), "there is none"))
+        raise NoSerialRunError(_why_unknown(outcomes))
     console = Console(soft_wrap=True, highlight=False, markup=False)
     for outcome in known:
         assert outcome.cost is not None
@@ -67,6 +67,18 @@ def _advise(args: argparse.Namespace) -> int:
         found = advise(outcome.cost, cores=cores, limits=limits)
         console.print(_said(outcome.experiment.title, found))
     return 0
+
+
+def _why_unknown(outcomes: Sequence[Outcome]) -> str:
+    runs = [run for one in outcomes for run in one.runs if run.mode == "serial"]
+    if not runs:
+        return "there is none"
+    worst = max(runs, key=lambda run: run.failures)
+    if worst.reason:
+        return worst.reason
+    if 2 * worst.failures > worst.requests:
+        return f"{worst.failures} of its {worst.requests} requests failed"
+    return "it asked for too few pages, or too quickly to be measured"
 
 
 def _options(args: argparse.Namespace) -> Options:
@@ -104,8 +116,13 @@ def _limits(wanted: Options, outcome: Outcome, folder: Path) -> SiteLimits:
 
 def _said(title: str, found: Advice) -> str:
     settings = " ".join(f"-s {pair}" for pair in found.settings)
+    gain = (
+        "and nothing else would be faster"
+        if found.mode == "serial"
+        else f"{found.gain:.1f} times as fast as serial"
+    )
     return (
         f"{title}: use {settings}\n"
-        f"  About {found.pages_per_s:.1f} pages/s in a long crawl, {found.gain:.1f} "
-        f"times as fast as serial.\n  {found.reason}"
+        f"  About {found.pages_per_s:.1f} pages/s in a long crawl, {gain}.\n"
+        f"  {found.reason}"
     )

@@ -57,6 +57,7 @@ class Cost:
         waiting_s: Of one of them: waiting for the site, the mirror's work included.
         cpu_s: Of one of them: CPU of the crawl.
         alone_s: Of all others together: before their answer nothing else was known.
+        alone: How many those are.
         server_cpu_s: CPU of the mirror for one request; 0 if the site is not ours.
         waiting_low_s: Lower end of the 95 % interval of ``waiting_s``; None for few
             runs.
@@ -70,6 +71,7 @@ class Cost:
     cpu_s: float
     alone_s: float
     server_cpu_s: float
+    alone: int = 0
     waiting_low_s: float | None = None
     waiting_high_s: float | None = None
     cpu_low_s: float | None = None
@@ -147,12 +149,15 @@ def cost_of(
         cpu_low_s=cpu.low,
         cpu_high_s=cpu.high,
         alone_s=median(cost.alone_s for cost in found),
+        alone=round(median(cost.alone for cost in found)),
         server_cpu_s=median(cost.server_cpu_s for cost in found),
     )
 
 
 def _cost_of_run(run: Run, records: Sequence[Record]) -> Cost | None:
     if run.status != "ok" or not run.steady_s or not records:
+        return None
+    if 2 * run.failures > run.requests:  # what a refusal takes is not what a page does
         return None
     by_itself = alone(records)
     asked_s = sorted(record.asked_s for record in records)
@@ -172,6 +177,7 @@ def _cost_of_run(run: Run, records: Sequence[Record]) -> Cost | None:
         waiting_s=max(0.0, page_s - page_cpu_s),
         cpu_s=min(page_s, page_cpu_s),
         alone_s=alone_s,
+        alone=len(by_itself),
         server_cpu_s=(run.mirror_cpu_s or 0.0) / len(records),
     )
 

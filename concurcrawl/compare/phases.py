@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from concurcrawl.records import Record
 
 _TOUCH_S = 0.005
-_TOUCH_SHARE = 0.05
+_TOUCH_SHARE = 0.2
 #: A rate of fewer pages than this is more noise than rate.
 _PAGES_A_BIN = 5
 _MOST_BINS = 40

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -57,6 +58,24 @@ def test_both_are_used_where_both_are_needed() -> None:
 def test_one_core_never_gets_a_second_process() -> None:
     found = advise(cost(0.2, 0.02), cores=1, limits=SiteLimits())
     assert (found.mode, found.processes) == ("async", 1)
+
+
+def test_pages_that_are_known_one_after_the_other_get_no_company() -> None:
+    chain = replace(cost(0.2, 0.05), pages=1, alone=4, alone_s=1.0)
+    found = advise(chain, cores=4, limits=SiteLimits())
+    assert (found.settings, found.gain) == (("MODE=serial",), 1.0)
+    assert found.pages_per_s == pytest.approx(5 / 1.25)
+    assert found.reason.startswith("4 of 5 requests were known only when the one")
+
+
+def test_requests_that_failed_tell_nothing(tmp_path: Path) -> None:
+    closed = "http://127.0.0.1:9/list.html"
+    options = ["--site", closed, "--pages", "2", "-s", "RETRY_ENABLED=0"]
+    options += ["-s", "ROBOTSTXT_OBEY=0", "--out", str(tmp_path / "advice")]
+    done = concurcrawl("advise", *options)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert "no serial run tells what a page costs: " in done.stderr
 
 
 def test_the_command_makes_a_run_and_says_what_to_use(tmp_path: Path) -> None:

@@ -153,6 +153,21 @@ def test_the_list_page_is_alone() -> None:
     assert model.alone(records) == (records[0],)
 
 
+def test_runs_whose_requests_failed_tell_no_cost() -> None:
+    run, records = crawl("serial", waiting_s=0.1, cpu_s=0.01, pages=3)
+    assert model.cost_of([run], {run.folder: records}) is not None
+    refused = replace(run, failures=3)
+    assert model.cost_of([refused], {run.folder: records}) is None
+
+
+def test_a_chain_of_pages_is_alone_but_for_its_last() -> None:
+    run, records = crawl("serial", waiting_s=0.1, cpu_s=0.01, pages=5)
+    chain = [replace(record, queued_s=record.asked_s - 0.001) for record in records]
+    cost = model.cost_of([run], {run.folder: chain})
+    assert cost is not None
+    assert (cost.alone, cost.pages) == (5, 1)
+
+
 @pytest.mark.parametrize(
     ("speedup", "processes", "share"),
     [(2.0, 2, 0.0), (1.0, 2, 1.0), (3.2, 4, 1 / 12), (1.0, 1, None)],
