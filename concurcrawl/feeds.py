@@ -20,6 +20,8 @@ from weakref import WeakKeyDictionary
 from scrapy.exporters import CsvItemExporter
 from scrapy.extensions.feedexport import FileFeedStorage
 
+from concurcrawl.files import make_name_safe
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
@@ -82,6 +84,7 @@ class Ledger:
         file = _FeedFile(raw, self)
         length = file.seek(0, os.SEEK_END)
         if key not in self._lengths:
+            make_name_safe(Path(key))
             # What it had before is no item of ours, also if we are killed from now on.
             self._take_notes({_NOTE + key: str(length)})
         self._files[key] = file

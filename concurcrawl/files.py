@@ -42,3 +42,20 @@ def prepare_folder(folder: Path) -> None:
     probe = f".{os.getpid()}-{os.urandom(8).hex()}.probe"
     write_whole(folder, probe, b"")
     (folder / probe).unlink()
+
+
+def make_name_safe(path: Path) -> None:
+    """Have the disk know that *path*, a new file or folder, is there.
+
+    To write a file to disk does not write its name, which is its folder's.
+
+    Raises:
+        OSError: If that fails.
+    """
+    if os.name == "nt":
+        return  # folders cannot be opened there
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 from scrapy import signals
 
 from concurcrawl.errors import JobDirError
+from concurcrawl.files import make_name_safe
 
 if TYPE_CHECKING:
     from typing import IO
@@ -65,6 +66,8 @@ class JobDir:
         """The path of the frontier's file, readable by its owner only."""
         file = self._folder / FRONTIER
         os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+        make_name_safe(self._folder.absolute())
+        make_name_safe(file)
         return str(file)
 
     def close(self) -> None:

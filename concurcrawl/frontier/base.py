@@ -111,6 +111,9 @@ class Frontier(ABC):
     def deliver(self, items: Sequence[int], notes: Mapping[str, str]) -> None:
         """Let go of *items*, which are safe elsewhere, and take notes, in one step.
 
+        When this returns, a frontier with a file has all that it was told on the disk:
+        no power cut takes it back.
+
         Args:
             items: Numbers of items. One that is not kept is passed over.
             notes: What to remember, by name; each replaces the one of its name.

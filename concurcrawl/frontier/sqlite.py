@@ -82,7 +82,7 @@ class SqliteFrontier(Frontier):
         self._db = sqlite3.connect(path, isolation_level=None)
         self._db.execute("PRAGMA journal_mode = WAL")
         # A commit need not reach the disk before the next: the file stays whole, and
-        # what a power cut takes from its end is done again.
+        # what a power cut takes from its end is done again. See deliver().
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.executescript(_SCHEMA)
         self._broken: sqlite3.OperationalError | None = None
@@ -146,11 +146,15 @@ class SqliteFrontier(Frontier):
 
     def deliver(self, items: Sequence[int], notes: Mapping[str, str]) -> None:
         """See :meth:`Frontier.deliver`."""
-        with self._whole():
-            self._db.executemany(
-                "DELETE FROM item WHERE number = ?", ((number,) for number in items)
-            )
-            self._take_notes(notes)
+        self._db.execute("PRAGMA synchronous = FULL")  # all of the log, up to here
+        try:
+            with self._whole():
+                self._db.executemany(
+                    "DELETE FROM item WHERE number = ?", ((number,) for number in items)
+                )
+                self._take_notes(notes)
+        finally:
+            self._db.execute("PRAGMA synchronous = NORMAL")
 
     def keep(self, items: Sequence[bytes], notes: Mapping[str, str]) -> list[int]:
         """See :meth:`Frontier.keep`."""

@@ -144,7 +144,9 @@ class Journal:
 
     def _take_notes(self, notes: dict[str, str]) -> None:
         if not self._is_closed:  # an empty feed is opened last of all, to be there
-            self._frontier.keep([], notes)
+            # Safe before anything is written: should power fail and the disk have the
+            # feed's new end but not the note, it would pass for what was there before.
+            self._frontier.deliver([], notes)
 
     def _replay_soon(self) -> None:
         asyncio.ensure_future(self._replay())  # noqa: RUF006 - the engine outlives it

@@ -142,3 +142,19 @@ def test_after_a_write_that_found_no_room_nothing_is_written(tmp_path: Path) -> 
     again = SqliteFrontier(path=str(path))
     assert (again.notes(), again.waiting()) == ({}, 0)
     again.close()
+
+
+def test_what_is_delivered_is_on_the_disk_and_the_rest_need_not_be(
+    tmp_path: Path,
+) -> None:
+    frontier = SqliteFrontier(path=str(tmp_path / "frontier.sqlite"))
+    said: list[str] = []
+    frontier._db.set_trace_callback(said.append)
+    frontier.deliver([], {"feed": "7"})
+    full, begin, *_, commit, normal = said
+    assert (full, begin.split()[0]) == ("PRAGMA synchronous = FULL", "BEGIN")
+    assert (commit, normal) == ("COMMIT", "PRAGMA synchronous = NORMAL")
+    said.clear()
+    frontier.keep([b"item"], {"start": "1"})
+    assert not any("synchronous" in statement for statement in said)
+    frontier.close()
