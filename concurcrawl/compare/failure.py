@@ -55,7 +55,7 @@ def reason_in_log(log: str, *, lines: int = 2) -> str:
     """
     # Indented lines are the frames of a traceback: where, not what.
     whole = [
-        _LOG_PREFIX.sub("", line).strip()
+        _told(line)
         for line in log.splitlines()
         if line.strip() and not line[0].isspace()
     ]
@@ -79,5 +79,16 @@ def held_back(log: str) -> str | None:
     """
     for line in log.splitlines():
         if "holds it back" in line:
-            return _LOG_PREFIX.sub("", line).strip()
+            return _told(line)
     return None
+
+
+def _told(line: str) -> str:
+    """Return what a line of a log says, as any terminal may show it.
+
+    A site's own words can stand in it, with control sequences among them.
+    """
+    said = _LOG_PREFIX.sub("", line).strip()
+    return "".join(
+        one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in said
+    )

@@ -312,6 +312,11 @@ def test_an_error_that_is_quoted_before_is_told_once() -> None:
     assert reason_in_log(log) == "KeyError: 'no x'"
 
 
+def test_what_a_site_says_cannot_steer_a_terminal() -> None:
+    log = "ValueError: \x1b]0;owned\x07 \x9b31m\u202eevil\n"
+    assert reason_in_log(log) == "ValueError: \ufffd]0;owned\ufffd \ufffd31m\ufffdevil"
+
+
 def test_without_an_error_the_reason_is_the_last_line() -> None:
     assert reason_in_log("one\ntwo\n\n") == "two"
     assert reason_in_log("") == ""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import sys
 import time
 from dataclasses import replace
+from importlib.resources import files
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -132,6 +135,53 @@ def test_text_of_others_is_text_and_colours_follow_the_reader(report: str) -> No
         assert await tab.run("document.querySelectorAll('[data-chart]').length") == 5
 
     browse(drive)
+
+
+def test_headings_go_down_step_by_step_and_every_table_has_caption_and_scopes() -> None:
+    outcome, records = made_up(20, 3, "A title", "http://127.0.0.1:1/wiki/")
+    text = page(ENVIRONMENT, [outcome, outcome], records).split("<script>")[0]
+    levels = [int(level) for level in re.findall(r"<h([1-6])[ >]", text)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(b <= a + 1 for a, b in pairwise(levels))
+    tables = re.findall(r"<table.*?</table>", text)
+    assert len(tables) == 2 * 5 + 1
+    for table in tables:
+        assert "<caption>" in table
+        assert table.count("<th ") == table.count('scope="')
+        assert "<th>" not in table
+    names = re.findall(r'aria-(?:labelledby|describedby)="([^"]*)"', text)
+    assert set(names) <= set(re.findall(r' id="([^"]*)"', text))
+    assert text.index('class="verdict"') < text.index("<h3")  # it comes first
+
+
+def test_text_stands_out_from_its_paper_in_light_in_dark_and_on_paper() -> None:
+    css = (files("concurcrawl.compare.report") / "page.css").read_text("utf-8")
+    light, dark, printed = (
+        dict(re.findall(r"--([a-z-]+): (#[0-9a-f]+);", block))
+        for block in re.findall(r":root \{(.*?)\}", css, re.DOTALL)
+    )
+    for colours in (light, dark, printed):
+        for ink in ("ink", "quiet", "good"):
+            for paper in ("paper", "soft"):
+                assert contrast(colours[ink], colours[paper]) >= 4.5, (ink, paper)
+        for ink in ("ink", "doubt"):
+            assert contrast(colours[ink], colours["doubt-paper"]) >= 4.5, ink
+
+
+def contrast(one: str, other: str) -> float:
+    """Return the ratio of WCAG 2."""
+    bright, dim = sorted(map(luminance, (one, other)), reverse=True)
+    return (bright + 0.05) / (dim + 0.05)
+
+
+def luminance(colour: str) -> float:
+    digits = colour[1:] if len(colour) == 7 else "".join(2 * one for one in colour[1:])
+    linear = [
+        share / 12.92 if share <= 0.04045 else ((share + 0.055) / 1.055) ** 2.4
+        for share in (int(digits[n : n + 2], 16) / 255 for n in (0, 2, 4))
+    ]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
 def test_a_page_of_six_modes_and_five_rounds_is_small_and_made_soon() -> None:
