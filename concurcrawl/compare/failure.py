@@ -39,6 +39,10 @@ def _signal_name(number: int) -> str:
 
 
 _TROUBLE = re.compile(r"Error|Exception|\berror\b|CRITICAL|Killed|Traceback")
+
+#: All control characters but those that end a line or indent it.
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x0c\x0e-\x1f\x7f-\x9f]")
+
 _LOG_PREFIX = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d \[[^\]]*\] [A-Z]+: ")
 
 
@@ -51,8 +55,10 @@ def reason_in_log(log: str, *, lines: int = 2) -> str:
 
     Returns:
         The last lines that name an error, else the last line; joined, without time
-        stamps, at most 300 characters. Empty if the log is.
+        stamps, at most 300 characters. Empty if the log is. An error may quote what a
+        site sent: what could steer a terminal is replaced.
     """
+    log = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", log)
     # Indented lines are the frames of a traceback: where, not what.
     whole = [
         _told(line)

@@ -382,3 +382,11 @@ def test_modes_whose_rounds_overlap_are_not_significantly_different() -> None:
         for n, wall_s in enumerate(walls, 1)
     ]
     assert "; async is not significantly different." in verdict(runs)
+
+
+def test_what_an_error_quotes_of_a_page_steers_no_terminal() -> None:
+    log = "Traceback\nValueError: \x1b]0;mine\x07\x1b[31m\x9b5m red\n"
+    reason = why_failed(exit_code=1, answered=True, timeout_s=None, log=log)
+    assert reason == "exit code 1: ValueError: ?]0;mine??[31m?5m red".replace(
+        "?", "\N{REPLACEMENT CHARACTER}"
+    )
