@@ -23,6 +23,7 @@ from scrapy.utils.misc import build_from_crawler, load_object
 from twisted.internet.defer import Deferred
 
 from concurcrawl import departures, retry_after, timeline
+from concurcrawl.config import Config
 from concurcrawl.errors import PausedTooLongError
 from concurcrawl.frontier.limits import Visit
 from concurcrawl.politeness import host_of
@@ -113,6 +114,8 @@ class GatedHandler(BaseDownloadHandler):
         path = crawler.settings.getdict(INNER).get(self.scheme, base[self.scheme])
         self._inner = build_from_crawler(load_object(path), crawler)
         self._tells_when_sent = departures.listen(self._inner)
+        if self.scheme == "http" and Config.from_settings(crawler.settings).records:
+            timeline.clock_connections(self._inner)
 
     async def download_request(self, request: Request) -> Response:
         """See :class:`BaseDownloadHandler`."""

@@ -20,7 +20,7 @@ from scrapy.utils.defer import maybe_deferred_to_future
 from twisted.internet.defer import DeferredSemaphore
 from twisted.python.failure import Failure
 
-from concurcrawl import departures
+from concurcrawl import departures, timeline
 from concurcrawl.config import Config
 from concurcrawl.download import curl
 from concurcrawl.download.connections import ClientPool, renew_key_log
@@ -104,6 +104,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
                 *curl.connection_options(target, route),
                 *await self._address_options(target, route, timeout_s),
             ]
+            looked_up_s = time.monotonic() - started_s
             plan = Plan(
                 request=request,
                 target=target,
@@ -116,7 +117,9 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
                 wraps_certificate=self._has_reactor,
                 tells_tls=self._tells_tls,
             )
-            return await self._run(plan)
+            response, connect_s = await self._run(plan)
+            timeline.connected(request, looked_up_s + connect_s)
+            return response
         finally:
             slots.release()
 
@@ -141,7 +144,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
             raise
         return slots
 
-    async def _run(self, plan: Plan) -> Response:
+    async def _run(self, plan: Plan) -> tuple[Response, float]:
         def listen(
             verdict: Future[StopDownload | None], signal: object, **told: Any
         ) -> None:
@@ -155,7 +158,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         transfer = Transfer(plan, self._clients, listen, on_sent)
         self._transfers.add(transfer)
         try:
-            return await threads.run(transfer.run)
+            return await threads.run(transfer.run), transfer.connect_s
         except ResponseDataLossError:
             self._warn_of_loss(plan.request)
             raise

@@ -34,6 +34,14 @@ class Record:
         done_s: When its callback had ended.
         callback_cpu_s: CPU seconds of its callback.
         error: Why it failed, in the words of the exception, or None.
+        connect_s: Seconds that it took to look the host up and to connect, with the
+            handshake of TLS; 0 on a connection that was open. None where that is not
+            told apart from waiting for the first byte.
+        pipeline_s: Seconds in which at least one of its items was in the pipelines.
+            Before ``done_s`` where the worker is ``main``, after it elsewhere. None
+            where that is not told apart.
+        pipeline_cpu_s: CPU seconds of those, in the thread that runs the pipelines;
+            None likewise.
     """
 
     url: str
@@ -49,6 +57,9 @@ class Record:
     done_s: float
     callback_cpu_s: float
     error: str | None
+    connect_s: float | None = None
+    pipeline_s: float | None = None
+    pipeline_cpu_s: float | None = None
 
 
 def to_line(record: Record) -> str:
@@ -58,15 +69,17 @@ def to_line(record: Record) -> str:
 
 
 def from_lines(lines: Iterable[str]) -> Iterator[Record]:
-    """Read what :func:`to_line` wrote; keys of later versions are passed over.
+    """Read what :func:`to_line` wrote, in this version, an earlier or a later one.
+
+    Keys of later versions are passed over; what earlier ones did not tell is None.
 
     Raises:
         ValueError: If a line is not a record.
     """
-    names = {f.name for f in fields(Record)}
+    names = [f.name for f in fields(Record)]
     for number, line in enumerate(lines, 1):
         try:
             raw = json.loads(line)
-            yield Record(**{key: raw[key] for key in names})
-        except (ValueError, KeyError, TypeError) as error:
+            yield Record(**{key: raw[key] for key in names if key in raw})
+        except (ValueError, TypeError) as error:
             raise ValueError(f"line {number} is not a record: {line[:80]!r}") from error

@@ -72,6 +72,7 @@ class FrontierScheduler(BaseScheduler):
         self._timer: CallLaterResult | None = None
         self._records: TextIO | None = None
         self._records_path = Config.from_settings(crawler.settings).records
+        self._clocks_pipelines = timeline.clocks_pipelines(crawler.settings)
         filter_cls = load_object(crawler.settings["DUPEFILTER_CLASS"])
         self._own_filter = None
         if filter_cls is not RFPDupeFilter:
@@ -160,7 +161,9 @@ class FrontierScheduler(BaseScheduler):
         request = self._objects.pop(lease.payload)
         self._callbacks.keep(request)
         if self._records is not None:
-            timeline.begin(request, lease.queued_s)
+            timeline.begin(
+                request, lease.queued_s, has_pipelines=self._clocks_pipelines
+            )
         return request
 
     def _settle(self) -> None:
@@ -273,6 +276,7 @@ class LocalGate:
         await scheduler.turnstile.enter(
             group, scheduler.ticket_of(request), is_errand=is_robots(request)
         )
+        self.inside += 1
         return scheduler.entered(group)
 
     def sent(self, request: Request, at_s: float) -> None:
@@ -281,7 +285,6 @@ class LocalGate:
         scheduler.turnstile.sent(
             scheduler.group_of(request), scheduler.ticket_of(request), at_s
         )
-        self.inside += 1
 
     def leave(self, request: Request, visit: Visit) -> None:
         """See :class:`Gate`."""

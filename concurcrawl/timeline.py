@@ -1,22 +1,34 @@
 """When things happened to a request, and what its callback cost.
 
-A :class:`Timeline` is filled by the two middlewares of this module, which are enabled
-only while records are kept (``CONCURCRAWL_RECORDS``).
+A :class:`Timeline` is filled by the middlewares and the item processor of this module,
+which are enabled only while records are kept (``CONCURCRAWL_RECORDS``).
 """
 
 from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
+
+from scrapy.pipelines import ItemPipelineManager
 
 from concurcrawl.records import Record
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterable, Iterator
+    from collections.abc import (
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Generator,
+        Iterable,
+        Iterator,
+    )
 
+    from scrapy.core.downloader.handlers.base import BaseDownloadHandler
     from scrapy.http import Request, Response
     from scrapy.settings import BaseSettings
 
@@ -24,6 +36,23 @@ if TYPE_CHECKING:
 THREAD_META = "download_thread"
 
 _timelines: WeakKeyDictionary[Request, Timeline] = WeakKeyDictionary()
+
+
+@dataclass(slots=True)
+class Spent:
+    """What the pipelines took for the items of one request.
+
+    Attributes:
+        wall_s: Time in which at least one item was in them.
+        cpu_s: CPU time.
+        items: How many are in them now.
+        since_s: Since when there are any, by the monotonic clock.
+    """
+
+    wall_s: float = 0.0
+    cpu_s: float = 0.0
+    items: int = 0
+    since_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -39,11 +68,48 @@ class Timeline:
     thread: str = "reactor"
     callback_cpu_s: float = 0.0
     error: str | None = None
+    connect_s: float | None = None
+    pipelines: Spent | None = None
 
 
-def begin(request: Request, queued_s: float) -> None:
-    """Start to watch *request*, which leaves the frontier now."""
-    _timelines[request] = Timeline(queued_s)
+#: Whose code runs. Each request has a context of its own.
+_at_hand: ContextVar[Timeline | None] = ContextVar("at_hand", default=None)
+
+#: For whose items the pipelines run.
+_pipelines: ContextVar[Spent | None] = ContextVar("pipelines", default=None)
+
+
+def begin(request: Request, queued_s: float, *, has_pipelines: bool = False) -> None:
+    """Start to watch *request*, which leaves the frontier now.
+
+    Args:
+        request: It.
+        queued_s: When the frontier got it.
+        has_pipelines: Whether its items pass a :class:`PipelineClock` here.
+    """
+    line = _timelines[request] = Timeline(queued_s)
+    if has_pipelines:
+        line.pipelines = Spent()
+    _pipelines.set(line.pipelines)
+
+
+def connected(request: Request, connect_s: float) -> None:
+    """Note how long it took to have a connection for *request*, if it is watched."""
+    line = _timelines.get(request)
+    if line is not None:
+        line.connect_s = connect_s
+
+
+def clock_pipelines() -> Spent:
+    """Return what will be spent in pipelines by the running code and its tasks."""
+    spent = Spent()
+    _pipelines.set(spent)
+    return spent
+
+
+def with_pipelines(record: Record, spent: Spent) -> Record:
+    """Return *record* with what was *spent* in the pipelines."""
+    return replace(record, pipeline_s=spent.wall_s, pipeline_cpu_s=spent.cpu_s)
 
 
 def start(request: Request) -> None:
@@ -51,6 +117,7 @@ def start(request: Request) -> None:
     line = _timelines.get(request)
     if line is not None:
         line.asked_s = time.time()
+    _at_hand.set(line)
 
 
 def end(request: Request, worker: str) -> Record | None:
@@ -59,6 +126,7 @@ def end(request: Request, worker: str) -> Record | None:
     if line is None:
         return None
     now_s = time.time()
+    spent = line.pipelines
     return Record(
         url=request.url,
         status=line.status,
@@ -73,6 +141,9 @@ def end(request: Request, worker: str) -> Record | None:
         done_s=now_s,
         callback_cpu_s=line.callback_cpu_s,
         error=line.error,
+        connect_s=line.connect_s,
+        pipeline_s=None if spent is None else spent.wall_s,
+        pipeline_cpu_s=None if spent is None else spent.cpu_s,
     )
 
 
@@ -83,6 +154,44 @@ def enable(settings: BaseSettings, rank: str) -> None:
         ("SPIDER_MIDDLEWARES", CallbackClock, 10_000),  # next to the spider
     ):
         settings.set(name, {**settings.getdict(name), middleware: position}, rank)
+    reactor = str(settings["TWISTED_REACTOR"])
+    has_tasks = reactor.endswith("AsyncioSelectorReactor")
+    # A context of its own is what a task of asyncio has. Another item processor than
+    # Scrapy's is not ours to replace.
+    if settings["ITEM_PROCESSOR"] == "scrapy.pipelines.ItemPipelineManager" and (
+        has_tasks or not settings.getbool("TWISTED_REACTOR_ENABLED")
+    ):
+        settings.set("ITEM_PROCESSOR", PipelineClock, rank)
+
+
+def clocks_pipelines(settings: BaseSettings) -> bool:
+    """Tell whether items pass a :class:`PipelineClock`."""
+    return settings["ITEM_PROCESSOR"] is PipelineClock
+
+
+def clock_connections(handler: BaseDownloadHandler) -> None:
+    """Have the connections that *handler* makes noted, if Scrapy's own is one.
+
+    Not for https: Twisted says that it is connected before the handshake.
+    """
+    # Scrapy has no public name for it; where there is none, nothing is noted.
+    pool: Any = getattr(handler, "_pool", None)
+    if not hasattr(pool, "getConnection"):
+        return
+    get = pool.getConnection
+
+    def noted(key: Any, endpoint: Any) -> Any:
+        line, began_s = _at_hand.get(), time.monotonic()
+        connecting = get(key, endpoint)
+        return (
+            connecting if line is None else connecting.addCallback(note, line, began_s)
+        )
+
+    def note(connection: Any, line: Timeline, began_s: float) -> Any:
+        line.connect_s = time.monotonic() - began_s
+        return connection
+
+    pool.getConnection = noted
 
 
 class DownloadClock:
@@ -121,6 +230,12 @@ class CallbackClock:
     returns a list instead of yielding has run before, and is not counted.
     """
 
+    def process_spider_input(self, response: Response) -> None:
+        """Note whose items will come."""
+        line = _timelines.get(response.request) if response.request else None
+        if line is not None:
+            _pipelines.set(line.pipelines)
+
     def process_spider_output(
         self, response: Response, result: Iterable[Any]
     ) -> Iterator[Any]:
@@ -154,3 +269,49 @@ class CallbackClock:
                 if line is not None:
                     line.callback_cpu_s += time.thread_time() - started
             yield output
+
+
+class PipelineClock(ItemPipelineManager):
+    """Item processor: Scrapy's own, with a look at the clock."""
+
+    async def process_item_async(self, item: Any) -> Any:
+        """See :class:`ItemPipelineManager`."""
+        spent = _pipelines.get()
+        if spent is None:
+            return await super().process_item_async(item)
+        if spent.items == 0:
+            spent.since_s = time.monotonic()
+        spent.items += 1
+        try:
+            return await _Metered(super().process_item_async(item), spent)
+        finally:
+            spent.items -= 1
+            if spent.items == 0:
+                spent.wall_s += time.monotonic() - spent.since_s
+
+
+class _Metered:
+    """Waits for something, and counts the CPU time of its steps, not of others'."""
+
+    def __init__(self, awaited: Awaitable[Any], spent: Spent) -> None:
+        self._awaited = awaited
+        self._spent = spent
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        steps: Any = self._awaited.__await__()
+        step: Callable[[], Any] = partial(steps.send, None)
+        while True:
+            started = time.thread_time()
+            try:
+                waits_for = step()
+            except StopIteration as end:
+                return end.value
+            finally:
+                self._spent.cpu_s += time.thread_time() - started
+            try:
+                step = partial(steps.send, (yield waits_for))
+            except GeneratorExit:
+                steps.close()
+                raise
+            except BaseException as error:  # noqa: BLE001 - it is for whoever waits
+                step = partial(steps.throw, error)

@@ -111,6 +111,7 @@ LAYERS = (
     "compare.report.document",
     "compare.runs",
     "compare.setup",
+    "compare.sketch",
     "compare.tutorial",
     "compare.words",
     "compare.advice",

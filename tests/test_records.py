@@ -76,3 +76,12 @@ def test_a_line_that_is_no_record_is_named(line: str) -> None:
     with pytest.raises(ValueError, match="line 2 is not a record: ") as raised:
         list(from_lines([to_line(RECORD), line]))
     assert repr(line[:80]) in str(raised.value)
+
+
+def test_a_record_of_an_earlier_version_does_not_tell_what_came_later() -> None:
+    raw = json.loads(to_line(RECORD))
+    for name in ("connect_s", "pipeline_s", "pipeline_cpu_s"):
+        del raw[name]
+    (record,) = from_lines([json.dumps(raw)])
+    assert record == RECORD
+    assert record.connect_s is None

@@ -7,14 +7,20 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from scrapy.exceptions import DropItem
 from scrapy.http import Request, Response
 from scrapy.settings import Settings
+from scrapy.utils.test import get_crawler
 
 from concurcrawl import timeline
-from concurcrawl.timeline import CallbackClock, DownloadClock
+from concurcrawl.records import from_lines
+from concurcrawl.timeline import CallbackClock, DownloadClock, PipelineClock
+from tests.compare.made_up import RECORD
+from tests.crawls import crawl
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
 
     from concurcrawl.records import Record
 
@@ -208,3 +214,77 @@ def cpu_of_the_test() -> Iterator[list[Any]]:
     started = time.thread_time()
     yield found
     found.append(time.thread_time() - started)
+
+
+class Sleepy:
+    """A pipeline that waits, computes and waits; and may drop the item."""
+
+    async def process_item(self, item: Any) -> Any:
+        await asyncio.sleep(0.02)
+        burn(0.01)
+        await asyncio.sleep(0)
+        if item == "dropped":
+            raise DropItem("as told")
+        return item
+
+
+def test_pipelines_are_clocked_while_others_compute() -> None:
+    clock = PipelineClock(Sleepy(), crawler=get_crawler())
+
+    async def process() -> timeline.Spent:
+        spent = timeline.clock_pipelines()
+        items = [clock.process_item_async(item) for item in ("a", "b", "dropped")]
+        results = await asyncio.gather(*items, return_exceptions=True)
+        assert results[:2] == ["a", "b"]
+        assert isinstance(results[2], DropItem)
+        return spent
+
+    async def both() -> timeline.Spent:
+        task = asyncio.create_task(process())
+        while not task.done():
+            burn(0.005)  # somebody else's
+            await asyncio.sleep(0)
+        return task.result()
+
+    spent = asyncio.run(both())
+    assert spent.items == 0
+    assert 0.03 <= spent.cpu_s < spent.wall_s
+    record = timeline.with_pipelines(RECORD, spent)
+    assert (record.pipeline_s, record.pipeline_cpu_s) == (spent.wall_s, spent.cpu_s)
+
+
+def test_what_nobody_clocked_is_not_told(request_: Request) -> None:
+    record = ended(request_)
+    assert (record.connect_s, record.pipeline_s) == (None, None)
+
+
+def test_items_of_a_request_without_a_clock_pass() -> None:
+    clock = PipelineClock(Sleepy(), crawler=get_crawler())
+    assert asyncio.run(clock.process_item_async("a")) == "a"
+
+
+def test_another_item_processor_stays() -> None:
+    settings = Settings({"ITEM_PROCESSOR": "mine.Processor"})
+    timeline.enable(settings, "cmdline")
+    assert settings["ITEM_PROCESSOR"] == "mine.Processor"
+    assert not timeline.clocks_pipelines(settings)
+
+
+@pytest.mark.parametrize("mode", ["async", "concurrent", "hybrid"])
+def test_records_tell_connections_and_pipelines_apart(
+    mode: str, site: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "records.jsonl"
+    options = ("-s", f"MODE={mode}", "-s", f"CONCURCRAWL_RECORDS={path}")
+    crawl("pagination", site, tmp_path, *options)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    found = list(from_lines(lines))
+    assert len(found) > 3
+    for record in found:
+        assert record.connect_s is not None
+        assert record.first_byte_s is not None
+        assert 0 <= record.connect_s <= record.first_byte_s - record.asked_s + 0.05
+        assert record.pipeline_cpu_s is not None
+    # Pages come one after the other, on a connection that stays open.
+    assert max(record.connect_s or 0 for record in found) == found[0].connect_s
+    assert sum(record.pipeline_s or 0 for record in found) > 0

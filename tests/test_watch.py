@@ -24,7 +24,7 @@ def command(site: str, *options: str) -> tuple[str, ...]:
 def test_log_lines_and_rows_do_not_tear_each_other(mode: str, site: str) -> None:
     options = ("-s", f"MODE={mode}", "-s", "LOG_LEVEL=DEBUG", "-a", "pages=60")
     with in_terminal(*command(site, *options)) as terminal:
-        terminal.wait_for(r"(total|main) +[1-9]")
+        terminal.wait_for(r"(total|main) +\d+ +\S+ +[1-9]\d* +0 +0")  # in flight
         terminal.finish()
     text = terminal.screen.text
     assert terminal.process.returncode == 0, text

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from concurcrawl.compare.intervals import percentile
+from concurcrawl.compare.sketch import Quantiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,16 +25,22 @@ _MOST_BINS = 40
 class Phases:
     """Means over all requests of all runs of a mode, in seconds a request.
 
-    Percentiles are of the raw values of all runs and workers, never means of
-    percentiles.
+    Percentiles are of the values of all runs and workers together, never means of
+    percentiles; see :mod:`concurcrawl.compare.sketch`.
 
     Attributes:
         requests: How many were counted.
         queue_s: Known, but not asked for yet.
-        first_byte_s: Asked for until its headers had come: connecting and waiting.
+        connect_s: Looking the host up and connecting. None where some requests that
+            were answered do not tell: then it is part of ``first_byte_s``.
+        first_byte_s: From then, or from asking, until its headers had come.
         body_s: Until its body had come.
+        work_s: From its body to the end of its callback, without the pipelines: CPU,
+            and waiting for it.
         callback_cpu_s: CPU time of its callback.
-        work_s: From its body to the end of its callback: CPU, and waiting for it.
+        pipeline_s: Its items were in the pipelines; None where some requests do not
+            tell: then it may be part of ``work_s``.
+        pipeline_cpu_s: CPU time of that.
         latency_p50_s: From asking to the end of the body; half took less.
         latency_p95_s: 95 % took less.
         latency_p99_s: 99 % took less.
@@ -44,10 +51,13 @@ class Phases:
 
     requests: int
     queue_s: float
+    connect_s: float | None
     first_byte_s: float
     body_s: float
-    callback_cpu_s: float
     work_s: float
+    callback_cpu_s: float
+    pipeline_s: float | None
+    pipeline_cpu_s: float | None
     latency_p50_s: float
     latency_p95_s: float
     latency_p99_s: float
@@ -71,28 +81,80 @@ class Lane:
 
 
 def phases_of(runs: Iterable[Sequence[Record]]) -> Phases | None:
-    """Return where the time goes in *runs*, the records of each; None without any."""
-    each = [records for records in runs if records]
-    every = [record for records in each for record in records]
-    if not every:
+    """Return where the time goes in *runs*, the records of each; None without any.
+
+    One run after the other is looked at: together they may not fit into memory.
+    """
+    sums = _Sums()
+    latencies = Quantiles()
+    in_flight_means, straggling = [], []
+    for records in runs:
+        if not records:
+            continue
+        for record in records:
+            sums.add(record)
+        latencies.add(end_of_transfer(record) - record.asked_s for record in records)
+        in_flight_means.append(_mean_in_flight(records))
+        straggling.append(straggling_s(records))
+    if not sums.requests:
         return None
-    latencies = sorted(end_of_transfer(record) - record.asked_s for record in every)
+    n = sums.requests
+    connect_s = sums.connect_s / n if sums.tells_connect else None
+    is_timed = sums.tells_pipelines
     return Phases(
-        requests=len(every),
-        queue_s=fmean(max(0.0, record.asked_s - record.queued_s) for record in every),
-        first_byte_s=fmean(_first_byte_s(record) - record.asked_s for record in every),
-        body_s=fmean(
-            end_of_transfer(record) - _first_byte_s(record) for record in every
-        ),
-        callback_cpu_s=fmean(record.callback_cpu_s for record in every),
-        work_s=fmean(record.done_s - end_of_transfer(record) for record in every),
-        latency_p50_s=percentile(latencies, 0.5),
-        latency_p95_s=percentile(latencies, 0.95),
-        latency_p99_s=percentile(latencies, 0.99),
-        latency_max_s=latencies[-1],
-        mean_in_flight=fmean(_mean_in_flight(records) for records in each),
-        straggling_s=fmean(straggling_s(records) for records in each),
+        requests=n,
+        queue_s=sums.queue_s / n,
+        connect_s=connect_s,
+        first_byte_s=max(0.0, sums.first_byte_s / n - (connect_s or 0.0)),
+        body_s=sums.body_s / n,
+        work_s=sums.work_s / n,
+        callback_cpu_s=sums.callback_cpu_s / n,
+        pipeline_s=sums.pipeline_s / n if is_timed else None,
+        pipeline_cpu_s=sums.pipeline_cpu_s / n if is_timed else None,
+        latency_p50_s=latencies.at(0.5),
+        latency_p95_s=latencies.at(0.95),
+        latency_p99_s=latencies.at(0.99),
+        latency_max_s=latencies.largest,
+        mean_in_flight=fmean(in_flight_means),
+        straggling_s=fmean(straggling),
     )
+
+
+@dataclass(slots=True)
+class _Sums:
+    """What all requests took together; see :class:`Phases`."""
+
+    requests: int = 0
+    queue_s: float = 0.0
+    connect_s: float = 0.0
+    first_byte_s: float = 0.0
+    body_s: float = 0.0
+    work_s: float = 0.0
+    callback_cpu_s: float = 0.0
+    pipeline_s: float = 0.0
+    pipeline_cpu_s: float = 0.0
+    tells_connect: bool = True
+    tells_pipelines: bool = True
+
+    def add(self, record: Record) -> None:
+        """Count one request."""
+        first_s, end_s = _first_byte_s(record), end_of_transfer(record)
+        self.requests += 1
+        self.queue_s += max(0.0, record.asked_s - record.queued_s)
+        self.first_byte_s += first_s - record.asked_s
+        self.body_s += end_s - first_s
+        self.callback_cpu_s += record.callback_cpu_s
+        if record.connect_s is not None:
+            self.connect_s += record.connect_s
+        elif record.status is not None:
+            self.tells_connect = False
+        pipeline_s = record.pipeline_s or 0.0
+        # Elsewhere the pipelines run in another process, afterwards.
+        within_s = pipeline_s if record.worker == "main" else 0.0
+        self.work_s += max(0.0, record.done_s - end_s - within_s)
+        self.pipeline_s += pipeline_s
+        self.pipeline_cpu_s += record.pipeline_cpu_s or 0.0
+        self.tells_pipelines &= record.pipeline_s is not None
 
 
 def end_of_transfer(record: Record) -> float:
@@ -100,24 +162,38 @@ def end_of_transfer(record: Record) -> float:
     return record.done_s if record.downloaded_s is None else record.downloaded_s
 
 
+@dataclass(slots=True)
+class _Slots:
+    """What the slots of one thread did so far; the first that is free is taken."""
+
+    lanes: list[list[Record]] = field(default_factory=list)
+    free: list[int] = field(default_factory=list)  # a heap
+    busy: list[tuple[float, int]] = field(default_factory=list)  # a heap: until when
+
+    def take(self, record: Record) -> None:
+        """Have a slot do *record*; no earlier one was asked for later."""
+        while self.busy and self.busy[0][0] <= record.asked_s:
+            heappush(self.free, heappop(self.busy)[1])
+        if not self.free:
+            heappush(self.free, len(self.lanes))
+            self.lanes.append([])
+        slot = heappop(self.free)
+        self.lanes[slot].append(record)
+        heappush(self.busy, (record.done_s - _touching_s(record), slot))
+
+
 def lanes(records: Iterable[Record]) -> tuple[Lane, ...]:
     """Lay *records* of one run on as few lanes a thread as keep them apart."""
-    threads: dict[tuple[str, str], list[list[Record]]] = {}
+    threads: dict[tuple[str, str], _Slots] = {}
     for record in sorted(records, key=lambda record: record.asked_s):
-        slots = threads.setdefault((record.worker, record.thread), [])
-        for slot in slots:
-            if slot[-1].done_s - record.asked_s <= _touching_s(slot[-1]):
-                slot.append(record)
-                break
-        else:
-            slots.append([record])
+        threads.setdefault((record.worker, record.thread), _Slots()).take(record)
     return tuple(
         Lane(
-            name=f"{worker} · {thread}" + (f" #{n}" if len(slots) > 1 else ""),
-            records=tuple(slot),
+            name=f"{worker} · {thread}" + (f" #{n}" if len(slots.lanes) > 1 else ""),
+            records=tuple(lane),
         )
         for (worker, thread), slots in sorted(threads.items(), key=_natural)
-        for n, slot in enumerate(slots, 1)
+        for n, lane in enumerate(slots.lanes, 1)
     )
 
 

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from concurcrawl.compare.analyse import Outcome
     from concurcrawl.compare.figures import ModeFigures
     from concurcrawl.compare.options import Experiment
+    from concurcrawl.compare.phases import Phases
     from concurcrawl.compare.runs import Run
 
 DASH = "\N{EN DASH}"
@@ -165,21 +166,40 @@ def _cost(value_s: float, low_s: float | None, high_s: float | None) -> str:
     return f"{said} ({low_s * 1000:.1f} to {high_s * 1000:.1f})"
 
 
+#: The phases of a request, in their order: head and how long it takes.
+PHASES: tuple[tuple[str, Callable[[Phases], float | None]], ...] = (
+    ("queue", lambda found: found.queue_s),
+    ("connect", lambda found: found.connect_s),
+    ("first byte", lambda found: found.first_byte_s),
+    ("body", lambda found: found.body_s),
+    ("callback", lambda found: found.work_s),
+    ("callback CPU", lambda found: found.callback_cpu_s),
+    ("pipelines", lambda found: found.pipeline_s),
+    ("pipelines CPU", lambda found: found.pipeline_cpu_s),
+)
+
+
+def phase(value_s: float | None) -> str:
+    """Return milliseconds, with a decimal where a whole number would hide it."""
+    if value_s is None:
+        return DASH
+    return f"{value_s * 1000:.1f}" if 0 < value_s < 0.01 else milliseconds(value_s)
+
+
 def phases_table(outcome: Outcome) -> Table:
     """Return where the time of a request goes, in milliseconds."""
     heads = (
-        *("mode", "queue", "connect, first byte", "body", "callback, pipelines"),
-        *("of it callback CPU", "latency p50", "p95", "p99", "max"),
-        *("in flight (mean)", "stragglers s"),
+        *("mode", *(head for head, _ in PHASES)),
+        *("latency p50", "p95", "p99", "max", "in flight (mean)", "stragglers s"),
     )
     return heads, [
         (
             mode,
+            *(phase(of(found)) for _, of in PHASES),
             *map(
                 milliseconds,
                 (
-                    *(found.queue_s, found.first_byte_s, found.body_s, found.work_s),
-                    *(found.callback_cpu_s, found.latency_p50_s, found.latency_p95_s),
+                    *(found.latency_p50_s, found.latency_p95_s),
                     *(found.latency_p99_s, found.latency_max_s),
                 ),
             ),
@@ -188,6 +208,21 @@ def phases_table(outcome: Outcome) -> Table:
         )
         for mode, found in outcome.phases.items()
     ]
+
+
+def phases_told(outcome: Outcome) -> str:
+    """Return what the columns of the phases mean, and what nobody told apart."""
+    found = outcome.phases.values()
+    text = (
+        "Queue: known, but not asked for yet. First byte: from asking, or from having "
+        "a connection, to the headers. Callback: from the body to the end of the "
+        "callback, waiting for the CPU included."
+    )
+    if any(one.connect_s is None for one in found):
+        text += f" Connect {DASH}: not told apart from waiting for the first byte."
+    if any(one.pipeline_s is None for one in found):
+        text += f" Pipelines {DASH}: not told apart from the rest."
+    return text
 
 
 def sweep_table(outcome: Outcome) -> Table:

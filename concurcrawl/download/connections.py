@@ -152,6 +152,14 @@ class CurlClient:
         return int(self._curl.getinfo(pycurl.NUM_CONNECTS))
 
     @property
+    def connect_s(self) -> float:
+        """How long the last request waited for a new connection; 0 for one kept."""
+        if not self.connects:
+            return 0.0
+        tls_s = float(self._curl.getinfo(pycurl.APPCONNECT_TIME))
+        return tls_s or float(self._curl.getinfo(pycurl.CONNECT_TIME))
+
+    @property
     def ip_address(self) -> str:
         """Address of the peer, the proxy if there is one; empty if never connected."""
         return str(self._curl.getinfo(pycurl.PRIMARY_IP))

@@ -63,6 +63,7 @@ class Transfer:
 
     Attributes:
         connects: Connections that it opened.
+        connect_s: How long that took.
         notes: What is to be logged; kept for the loop's thread, because logging
             counts in Scrapy's stats.
     """
@@ -88,6 +89,7 @@ class Transfer:
         self._listener = listener
         self._on_sent = on_sent
         self.connects = 0
+        self.connect_s = 0.0
         self.notes: list[tuple[int, str]] = []
         self._lock = Lock()
         self._client: CurlClient | None = None
@@ -173,6 +175,7 @@ class Transfer:
             return error
         finally:
             self.connects += client.connects
+            self.connect_s += client.connect_s
         return None
 
     def _exchange(self, client: CurlClient) -> pycurl.error | None:
@@ -190,6 +193,7 @@ class Transfer:
             return error
         finally:
             self.connects += client.connects
+            self.connect_s += client.connect_s
         return None
 
     def _time_option(self) -> curl.Option:

@@ -27,7 +27,7 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.utils.defer import deferred_from_coro
 from twisted.python.failure import Failure
 
-from concurcrawl import stats
+from concurcrawl import stats, timeline
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, PoisonError
 from concurcrawl.feeds import item_at_hand
@@ -87,6 +87,7 @@ class WorkersDownloader(UngovernedDownloader):
         config = Config.from_settings(crawler.settings)
         self._failures = config.failures
         self._has_failed = False
+        self._clocks_pipelines = timeline.clocks_pipelines(crawler.settings)
         self._tallies: defaultdict[str, Tally] | None = None
         self.pool = WorkerPool(
             [int(share) for share in crawler.settings.getlist("CONCURCRAWL_SLOTS")],
@@ -312,10 +313,16 @@ class WorkersDownloader(UngovernedDownloader):
         journal = scheduler.journal
         kept = [journal.entry(item.payload, head) for item in items if journal.is_kept]
         numbers = scheduler.complete(lease, made, kept)
-        scheduler.write(outcome.record)
         page = None if outcome.page is None else responses[outcome.page]
-        await self._process([item.payload for item in items], page, numbers)
-        journal.processed(numbers)
+        spent = timeline.clock_pipelines() if self._clocks_pipelines else None
+        try:
+            await self._process([item.payload for item in items], page, numbers)
+            journal.processed(numbers)
+        finally:
+            record = outcome.record
+            if record is not None and spent is not None:
+                record = timeline.with_pipelines(record, spent)
+            scheduler.write(record)
 
     def _replay(
         self, event: Event, request: Request | None, responses: list[Response]

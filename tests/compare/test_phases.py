@@ -91,3 +91,41 @@ def test_throughput_counts_every_page_once() -> None:
     assert len(phases.throughput(records)) == len(records) // 5 + 1
     assert len(phases.throughput(records * 10)) == 40 + 1
     assert len(phases.throughput(records[:2])) == 1 + 1
+
+
+def test_connecting_is_part_of_the_wait_where_it_is_not_told_apart() -> None:
+    told = replace(RECORD, connect_s=0.05)
+    found = phases.phases_of([[told, replace(told, connect_s=0.0)]])
+    assert found is not None
+    assert found.connect_s == pytest.approx(0.025)
+    assert found.first_byte_s == pytest.approx(0.175)
+    mixed = phases.phases_of([[told, RECORD]])
+    assert mixed is not None
+    assert mixed.connect_s is None
+    assert mixed.first_byte_s == pytest.approx(0.2)
+    never_answered = replace(RECORD, status=None)
+    answered = phases.phases_of([[told, never_answered]])
+    assert answered is not None
+    assert answered.connect_s == pytest.approx(0.025)
+
+
+@pytest.mark.parametrize(("worker", "work_s"), [("main", 0.3), ("worker-1", 0.5)])
+def test_pipelines_are_told_apart_from_the_callback(worker: str, work_s: float) -> None:
+    timed = replace(RECORD, worker=worker, pipeline_s=0.2, pipeline_cpu_s=0.1)
+    found = phases.phases_of([[timed]])
+    assert found is not None
+    assert (found.pipeline_s, found.pipeline_cpu_s) == (0.2, 0.1)
+    assert found.work_s == pytest.approx(work_s)
+    mixed = phases.phases_of([[timed, RECORD]])
+    assert mixed is not None
+    assert (mixed.pipeline_s, mixed.pipeline_cpu_s) == (None, None)
+
+
+def test_percentiles_of_very_many_requests_are_sketched() -> None:
+    slow = replace(RECORD, downloaded_s=1011.0, done_s=1011.0)
+    found = phases.phases_of([[RECORD] * 60_000, [RECORD] * 39_000 + [slow] * 2_000])
+    assert found is not None
+    assert found.requests == 101_000
+    assert found.latency_p50_s == pytest.approx(0.5, rel=0.006)
+    assert found.latency_p99_s == pytest.approx(10.0, rel=0.006)
+    assert found.latency_max_s == 10.0

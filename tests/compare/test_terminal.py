@@ -10,6 +10,7 @@ from concurcrawl.compare.analyse import conclude
 from concurcrawl.compare.options import WAITING
 from concurcrawl.compare.report.terminal import show
 from concurcrawl.compare.setup import Setup
+from tests.compare.crawls_made_up import crawl
 from tests.compare.made_up import SLOTS, failed, run
 
 if TYPE_CHECKING:
@@ -63,6 +64,15 @@ parallel      200    80 MB       0.80          1/2       0     same
 """  # noqa: RUF001 - as it is printed
 
 
+PHASES = """
+ms a                           first                     callback
+request      queue   connect    byte   body   callback        CPU   pipelines
+─────────────────────────────────────────────────────────────────────────────
+serial        6384         –     180     20         20         20           –
+concurrent     469         –     180     20        131         20           –
+"""  # noqa: RUF001 - as it is printed
+
+
 def shown(runs: list[Run], slots: dict[str, int], width: int) -> str:
     console = Console(file=StringIO(), width=width)
     show(conclude(replace(WAITING, pages=10), runs, Setup(slots=slots)), console)
@@ -82,3 +92,25 @@ def test_80_columns_have_two_tables() -> None:
     text = shown(runs + again, slots, 80)
     assert text.startswith(NARROW)
     assert max(len(line) for line in text.splitlines()) <= 80
+
+
+def test_where_the_time_goes_fits_into_80_columns() -> None:
+    made = [
+        crawl(mode, waiting_s=0.2, cpu_s=0.02, slots=slots)
+        for mode, slots in (("serial", 1), ("concurrent", 16))
+    ]
+    console = Console(file=StringIO(), width=80)
+    outcome = conclude(
+        replace(WAITING, pages=60),
+        [run for run, _ in made],
+        Setup(slots={"serial": 1, "concurrent": 16}),
+        {run.folder: records for run, records in made},
+    )
+    show(outcome, console)
+    assert isinstance(console.file, StringIO)
+    lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
+    assert max(map(len, lines)) <= 80
+    begin = next(n for n, line in enumerate(lines) if line.startswith("ms a"))
+    assert lines[begin : begin + 5] == PHASES.strip().splitlines()
+    text = " ".join(lines)
+    assert "Connect –: not told apart" in text  # noqa: RUF001 - as it is printed

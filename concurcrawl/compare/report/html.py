@@ -236,9 +236,10 @@ def _explained(outcome: Outcome) -> list[str]:
         parts += [
             "<h3>Where the time of a request goes</h3>",
             _table(
-                "Milliseconds a request, mean of all runs; percentiles of raw values",
+                "Milliseconds a request, mean of all runs; percentiles of all requests",
                 words.phases_table(outcome),
             ),
+            f'<p class="quiet">{escape(words.phases_told(outcome))}</p>',
         ]
     return parts
 

@@ -49,9 +49,10 @@ def _experiment(outcome: Outcome) -> list[str]:
     told = words.page_cost(outcome)
     parts += _section("### Predicted and measured", words.model_table(outcome))
     parts += [_text(told)] if told else []
-    parts += _section(
-        "### Where the time of a request goes (ms)", words.phases_table(outcome)
-    )
+    if outcome.phases:
+        head = "### Where the time of a request goes (ms)"
+        parts += _section(head, words.phases_table(outcome))
+        parts.append(_text(words.phases_told(outcome)))
     return parts + _section("### Sweep", words.sweep_table(outcome))
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 #: Narrower than this, the table is broken into two.
 _WIDE_COLUMNS = 134
 _BAR_CELLS = 10
+#: As many of the phases of a request find room in 80 columns.
+_PHASES = 7
 
 
 def show(outcome: Outcome, console: Console) -> None:
@@ -32,6 +34,7 @@ def show(outcome: Outcome, console: Console) -> None:
     parts: list[RenderableType] = [
         Text(words.title(outcome.experiment), "bold"),
         *(Group("", _table(outcome.rows, columns)) for columns in layout),
+        *_phases(outcome),
         "",
         *(
             Text(f"✗ {row.mode} failed: {row.reason}", "red")
@@ -41,6 +44,7 @@ def show(outcome: Outcome, console: Console) -> None:
         Text(" ".join(outcome.verdict)),
         *(Text(f"! {sentence}", "yellow") for sentence in outcome.warnings),
         Text(_caption(outcome), "dim"),
+        *([Text(words.phases_told(outcome), "dim")] if outcome.phases else []),
     ]
     console.print("", *parts, "", sep="\n", highlight=False)
 
@@ -119,6 +123,22 @@ def _table(rows: Sequence[ModeFigures], columns: Sequence[_Column]) -> Table:
             style="bold green" if row.wall_s == fastest_s else "",
         )
     return table
+
+
+def _phases(outcome: Outcome) -> list[RenderableType]:
+    """Return where the time of a request goes, if that is known."""
+    if not outcome.phases:
+        return []
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+    table.add_column("ms a\nrequest", vertical="bottom", no_wrap=True)
+    shown = words.PHASES[:_PHASES]
+    for head, _ in shown:
+        table.add_column(
+            head.replace(" ", "\n"), justify="right", vertical="bottom", no_wrap=True
+        )
+    for mode, found in outcome.phases.items():
+        table.add_row(mode, *(words.phase(of(found)) for _, of in shown))
+    return ["", table]
 
 
 def _caption(outcome: Outcome) -> str:
