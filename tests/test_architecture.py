@@ -104,6 +104,7 @@ LAYERS = (
     "compare.environment",
     "compare.failure",
     "compare.intervals",
+    "compare.kept",
     "compare.model",
     "compare.options",
     "compare.process_tree",

@@ -285,6 +285,4 @@ def test_records_tell_connections_and_pipelines_apart(
         assert record.first_byte_s is not None
         assert 0 <= record.connect_s <= record.first_byte_s - record.asked_s + 0.05
         assert record.pipeline_cpu_s is not None
-    # Pages come one after the other, on a connection that stays open.
-    assert max(record.connect_s or 0 for record in found) == found[0].connect_s
     assert sum(record.pipeline_s or 0 for record in found) > 0

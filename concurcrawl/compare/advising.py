@@ -10,7 +10,8 @@ from rich.console import Console
 from concurcrawl.compare import command, options
 from concurcrawl.compare.advice import Advice, SiteLimits, advise
 from concurcrawl.compare.ending import ended
-from concurcrawl.compare.publish import read, records_of
+from concurcrawl.compare.kept import KeptRecords
+from concurcrawl.compare.publish import read
 from concurcrawl.compare.report.live import progress_for
 from concurcrawl.compare.run import Comparison
 from concurcrawl.compare.target import find, politeness_of
@@ -103,7 +104,11 @@ def _outcomes(args: argparse.Namespace, wanted: Options) -> tuple[Outcome, ...]:
 
 def _limits(wanted: Options, outcome: Outcome, folder: Path) -> SiteLimits:
     """Return what the site allows that most of the records are of."""
-    records = [r for some in records_of(folder, outcome.runs).values() for r in some]
+    records = [
+        r
+        for some in KeptRecords(folder, (run.folder for run in outcome.runs)).values()
+        for r in some
+    ]
     politeness = politeness_of(wanted)
     groups = [politeness.group_of(record.url, None) for record in records]
     limits = politeness.limits_of(max(set(groups), key=groups.count))

@@ -41,6 +41,8 @@ PHASES = (
     ("body", "first", "transferred", "#0072b2"),
     ("work: callback, pipelines", "transferred", "done", "#e69f00"),
 )
+#: Requests of a mode that its timeline shows: those that began first.
+MOST_BARS = 2000
 _LANE_PIXELS = 11
 _CLICKS = "pan,box_zoom,reset"
 
@@ -123,7 +125,7 @@ def timeline(
     borders: list[float] = []
     top = 0
     for mode, started_s, found in shown:
-        lanes = phases.lanes(found)
+        lanes = phases.lanes(phases.beginning(found, MOST_BARS))
         for n, lane in enumerate(lanes):
             _add(columns, lane, mode, started_s, -(top + n))
         centres.append((-(top + (len(lanes) - 1) / 2), mode))

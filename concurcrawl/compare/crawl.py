@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Self
 
 from concurcrawl.compare import process_tree
 from concurcrawl.compare.failure import held_back, why_failed
+from concurcrawl.compare.kept import RECORDS, compress_if_large
 from concurcrawl.compare.options import is_loopback
 from concurcrawl.compare.process_tree import Measurement
 from concurcrawl.compare.progress import Counted
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from concurcrawl.mirror.process import MirrorProcess
     from concurcrawl.records import Record
 
-RECORDS = "records.jsonl"
 ITEMS = "items.jsonl"
 PAGES = "pages.json"
 LOG = "log.txt"
@@ -124,7 +124,7 @@ def run_crawl(
         ConfigError: If it asked for a page of another machine and may not.
     """
     crawl.path.mkdir(parents=True, exist_ok=True)
-    for name in (RECORDS, ITEMS, PAGES, LOG):
+    for name in (RECORDS, f"{RECORDS}.gz", ITEMS, PAGES, LOG):
         (crawl.path / name).unlink(missing_ok=True)
     if mirror is not None:
         mirror.reset()
@@ -132,6 +132,7 @@ def run_crawl(
         for news in watched.news():
             advanced(news)
     run = _collected(crawl, watched, mirror)
+    compress_if_large(crawl.path, run.requests)
     pages = json.dumps(dict(run.pages), indent=0, ensure_ascii=False)
     write_whole(crawl.path, PAGES, pages.encode())
     return run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from heapq import heappop, heappush
+from heapq import heappop, heappush, nsmallest
 from statistics import fmean
 from typing import TYPE_CHECKING
 
@@ -19,6 +19,10 @@ _TOUCH_SHARE = 0.2
 #: A rate of fewer pages than this is more noise than rate.
 _PAGES_A_BIN = 5
 _MOST_BINS = 40
+
+
+#: A line of more steps is finer than any screen.
+_MOST_STEPS = 4000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +233,26 @@ def in_flight(records: Iterable[Record]) -> list[tuple[float, int]]:
         if steps and steps[-1][0] == when_s:
             steps.pop()
         steps.append((when_s, count))
-    return steps
+    return steps if len(steps) <= _MOST_STEPS else _coarser(steps)
+
+
+def _coarser(steps: Sequence[tuple[float, int]]) -> list[tuple[float, int]]:
+    """Return fewer of *steps*: in each span of time the last of the highest."""
+    begin_s, end_s = steps[0][0], steps[-1][0]
+    width_s = (end_s - begin_s) / (_MOST_STEPS - 2) or 1.0
+    highest: dict[int, tuple[float, int]] = {}
+    for when_s, count in steps[:-1]:
+        place = int((when_s - begin_s) / width_s)
+        if place not in highest or count >= highest[place][1]:
+            highest[place] = (when_s, count)
+    return [*highest.values(), steps[-1]]
+
+
+def beginning(records: Sequence[Record], most: int) -> Sequence[Record]:
+    """Return the *most* records that were asked for first; all if there are no more."""
+    if len(records) <= most:
+        return records
+    return nsmallest(most, records, key=lambda record: record.asked_s)
 
 
 def throughput(

@@ -7,6 +7,7 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from concurcrawl.compare.analyse import Outcome, conclude
+from concurcrawl.compare.kept import KeptRecords
 from concurcrawl.compare.options import Experiment
 from concurcrawl.compare.report.document import document
 from concurcrawl.compare.report.markdown import markdown
@@ -15,42 +16,16 @@ from concurcrawl.compare.runs import Run
 from concurcrawl.compare.setup import Setup
 from concurcrawl.errors import ConfigError
 from concurcrawl.files import write_whole
-from concurcrawl.records import from_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from concurcrawl.records import Record
 
 DOCUMENT = "compare.json"
 PAGE = "report.html"
 TEXT = "report.md"
 TRACE = "trace.json"
-
-
-def records_of(folder: Path, runs: Iterable[Run]) -> dict[str, list[Record]]:
-    """Return the records of *runs*, by their folders; none where a file is missing.
-
-    Args:
-        folder: Of the comparison.
-        runs: Whose records.
-
-    Raises:
-        ConfigError: If a file holds something else than records.
-    """
-    found = {}
-    for run in runs:
-        path = folder / run.folder / "records.jsonl"
-        try:
-            lines = path.read_text(encoding="utf-8").splitlines()
-        except FileNotFoundError:
-            continue
-        try:
-            found[run.folder] = list(from_lines(lines))
-        except ValueError as error:
-            raise ConfigError("DIR", str(folder), f"whole: {path}: {error}") from None
-    return found
 
 
 def write_document(
@@ -92,11 +67,9 @@ def publish(
     from concurcrawl.compare.report.html import page
 
     write_document(folder, environment, outcomes, complete=complete)
-    records = {
-        name: found
-        for outcome in outcomes
-        for name, found in records_of(folder, outcome.runs).items()
-    }
+    records = KeptRecords(
+        folder, (run.folder for outcome in outcomes for run in outcome.runs)
+    )
     for name, text in (
         (PAGE, page(environment, outcomes, records)),
         (TEXT, markdown(environment, outcomes)),
@@ -151,7 +124,7 @@ def _outcome(folder: Path, values: Mapping[str, Any]) -> Outcome:
         Experiment(**_known(Experiment, values)),
         runs,
         Setup(**_known(Setup, setup)),
-        records_of(folder, runs),
+        KeptRecords(folder, (run.folder for run in runs)),
     )
 
 

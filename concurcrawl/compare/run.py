@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from concurcrawl.compare.analyse import conclude
 from concurcrawl.compare.crawl import Crawl, run_crawl
 from concurcrawl.compare.environment import environment
+from concurcrawl.compare.kept import KeptRecords
 from concurcrawl.compare.progress import ExperimentStarted, RunEnded, RunStarted
-from concurcrawl.compare.publish import publish, records_of, write_document
+from concurcrawl.compare.publish import publish, write_document
 from concurcrawl.compare.sweep import KNOBS
 from concurcrawl.modes import Mode
 
@@ -73,7 +74,7 @@ class Comparison:
                 experiment,
                 runs,
                 self._target.setup,
-                records_of(self._options.out, runs),
+                KeptRecords(self._options.out, (run.folder for run in runs)),
             )
             for experiment, runs in self._runs.items()
         )

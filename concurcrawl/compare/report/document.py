@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from concurcrawl.compare.kept import file_name
+
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
@@ -74,5 +76,5 @@ def _run(run: Run) -> dict[str, Any]:
     return {
         **asdict(run),
         "pages": len(run.pages),  # their names and digests lie in the folder
-        "records": f"{run.folder}/records.jsonl",
+        "records": f"{run.folder}/{file_name(run.requests)}",
     }

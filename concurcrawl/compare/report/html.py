@@ -194,7 +194,8 @@ def _over_time(
             "Timeline",
             f"What each thread and process did with {count} requests, a lane each, in "
             "the run of each mode that took the median time. Drag over a span to zoom "
-            "(or Ctrl and wheel, or the buttons); point at a bar to read what it was.",
+            "(or Ctrl and wheel, or the buttons); point at a bar to read what it was."
+            + _cut(outcome),
             is_timeline=True,
         ),
         drawn.put(
@@ -210,6 +211,12 @@ def _over_time(
             "Pages a second, each run in up to forty parts of the same length.",
         ),
     ]
+
+
+def _cut(outcome: Outcome) -> str:
+    if all(run.requests <= charts.MOST_BARS for run in outcome.runs):
+        return ""
+    return f" Of each run no more than its first {charts.MOST_BARS} requests are drawn."
 
 
 def _explained(outcome: Outcome) -> list[str]:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from concurcrawl.compare.phases import end_of_transfer, in_flight, lanes
+from concurcrawl.compare.phases import beginning, end_of_transfer, in_flight, lanes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -21,27 +21,37 @@ if TYPE_CHECKING:
     from concurcrawl.compare.runs import Run
     from concurcrawl.records import Record
 
+#: Of all runs together: what is more is more than a browser opens.
+MOST_REQUESTS = 60_000
+
 
 def trace(outcomes: Sequence[Outcome], records: Mapping[str, Sequence[Record]]) -> str:
     """Return all runs side by side: one process a run, one thread a lane.
+
+    Of very long runs it has the begin, and says so in the name of their process.
 
     Args:
         outcomes: One for each experiment.
         records: Of each run, by its folder.
     """
     runs = [run for outcome in outcomes for run in outcome.runs]
+    most = MOST_REQUESTS // max(1, len(runs))
     events = [
         event
         for number, run in enumerate(runs, 1)
-        for event in _run(number, run, records.get(run.folder, ()))
+        for event in _run(number, run, records.get(run.folder, ()), most)
     ]
     values = {"displayTimeUnit": "ms", "traceEvents": events}
     return json.dumps(values, separators=(",", ":"), allow_nan=False)
 
 
-def _run(number: int, run: Run, records: Sequence[Record]) -> Iterator[dict[str, Any]]:
-    yield _name("process_name", number, 0, run.folder)
-    for thread, lane in enumerate(lanes(records), 1):
+def _run(
+    number: int, run: Run, records: Sequence[Record], most: int
+) -> Iterator[dict[str, Any]]:
+    shown = beginning(records, most)
+    cut = "" if shown is records else f" (the first {most} of {len(records)} requests)"
+    yield _name("process_name", number, 0, run.folder + cut)
+    for thread, lane in enumerate(lanes(shown), 1):
         yield _name("thread_name", number, thread, lane.name)
         following = [record.asked_s for record in lane.records[1:]]
         for record, end_s in zip(lane.records, [*following, inf], strict=True):
