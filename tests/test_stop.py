@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
@@ -110,9 +111,16 @@ def test_a_second_signal_ends_it_now(mode: str, site: str, tmp_path: Path) -> No
 def test_a_request_that_kills_its_workers_is_set_aside(
     mode: str, site: str, tmp_path: Path
 ) -> None:
-    poison = ("-a", "pages=8", "-a", "poison=1")
+    failures = tmp_path / "failures.jsonl"
+    poison = ["-a", "pages=8", "-a", "poison=1"]
+    poison += ["-s", f"CONCURCRAWL_FAILURES={failures}"]
     with crawling("slow", site, tmp_path, *options(mode), *poison) as crawl:
         found = crawl.finish()
+    reason = "3 workers died while they did this request"
+    assert json.loads(failures.read_text(encoding="utf-8")) == {
+        "url": f"{site}/status/200?poison",
+        "reason": reason,
+    }
     assert found.items == {f'{{"page": "{n}"}}': 1 for n in range(8)}
     assert found.stats["finish_reason"] == "finished"
     assert found.stats["concurcrawl/poisoned"] == 1
