@@ -41,6 +41,7 @@ class MirrorProcess:
         pages: How many countries the site has.
         seed: Which of the possible sites.
         hosts: Addresses to listen on, all on one port.
+        port: Which; 0 for any that is free.
         robots: What ``/robots.txt`` says; None for that all may be crawled.
         fault: Shares of the requests to answer badly, as ``--fault`` takes them, such
             as ``"429:0.1,cut:0.05"``.
@@ -61,6 +62,7 @@ class MirrorProcess:
         pages: int = COUNTRY_COUNT,
         seed: int = 0,
         hosts: Sequence[str] = ("127.0.0.1",),
+        port: int = 0,
         robots: str | None = None,
         fault: str = "",
         fault_times: int = 2,
@@ -72,6 +74,7 @@ class MirrorProcess:
         if bandwidth is not None:
             self._options.append(f"--bandwidth={bandwidth}")
         self._options += [f"--host={host}" for host in hosts]
+        self._options.append(f"--port={port}")
         self._options += [f"--fault={fault}", f"--fault-times={fault_times}"]
         self._options.append(f"--retry-after={retry_after}")
         if robots is not None:

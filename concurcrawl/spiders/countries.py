@@ -40,6 +40,8 @@ if TYPE_CHECKING:
 WIKIPEDIA = (
     "https://en.wikipedia.org/wiki/List_of_countries_by_population_(United_Nations)"
 )
+#: The file of a ``JOBDIR`` with the port of the crawl's mirror.
+_PORT = "mirror.port"
 #: Above the command line's (40): these are the site's rules, not the user's wishes.
 _SITE_RULE = 50
 
@@ -75,6 +77,7 @@ class CountriesSpider(Spider):
         self.work = _checked_work(work)
         self.limit = _checked_pages(pages)
         self.folder = Path()
+        self._list_url = ""  # of our mirror, once it runs
 
     @classmethod
     def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
@@ -88,18 +91,27 @@ class CountriesSpider(Spider):
             spider = super().from_crawler(crawler, *args, **kwargs)
             spider.folder = _prepared_folder(crawler.settings, spider.job)
             _obey(spider.site, crawler.settings)
+            if spider.site == "mirror" and _kept_port(crawler.settings["JOBDIR"]):
+                # Where start() had yielded all, it is not asked again.
+                crawler.signals.connect(spider._start_mirror, signals.spider_opened)
         except ConfigError as error:
             raise refusal(error, crawler.settings) from None
         return spider
 
     async def start(self) -> AsyncIterator[Any]:
         """Ask for the list page; start the mirror first if that is the site."""
-        url = self._started_mirror() if self.site == "mirror" else self.site
+        if self.site == "mirror" and not self._list_url:
+            self._start_mirror()
+        url = self._list_url or self.site
         yield Request(url, self.parse_list, errback=self.list_failed)
 
-    def _started_mirror(self) -> str:
-        """Start a mirror that stops with the spider; return its list page."""
-        mirror = MirrorProcess()
+    def _start_mirror(self) -> None:
+        """Start a mirror that stops with the spider.
+
+        A crawl that resumes has requests for the port that its mirror had.
+        """
+        jobdir = self.crawler.settings["JOBDIR"]
+        mirror = MirrorProcess(port=_kept_port(jobdir))
 
         def stop() -> None:
             mirror.stop()
@@ -107,7 +119,10 @@ class CountriesSpider(Spider):
         # Held weakly, as receivers are by default, it would be gone at once. Connected
         # first: the crawl may be told to stop while the mirror still starts.
         self.crawler.signals.connect(stop, signals.spider_closed, weak=False)
-        return mirror.start().list_url
+        self._list_url = mirror.start().list_url
+        if jobdir:
+            port = urlsplit(self._list_url).port
+            write_whole(Path(jobdir), _PORT, str(port).encode())
 
     def parse_list(self, response: Response) -> Iterator[Request]:
         """Yield a request for each country of the list."""
@@ -183,6 +198,16 @@ class CountriesSpider(Spider):
 
     def _count(self, what: str, count: int = 1) -> None:
         self.crawler.stats.inc_value(f"countries/{what}", count)
+
+
+def _kept_port(jobdir: str | None) -> int:
+    """Return the port of the mirror that a crawl with *jobdir* had, or 0."""
+    if not jobdir:
+        return 0
+    try:
+        return int((Path(jobdir) / _PORT).read_text(encoding="ascii"))
+    except (OSError, ValueError):
+        return 0
 
 
 def _checked_site(site: str) -> str:

@@ -110,6 +110,23 @@ def test_the_mirror_ends_with_the_crawl(tmp_path: Path) -> None:
         urlopen(done.items[0]["url"], timeout=10)
 
 
+def test_a_crawl_that_resumes_finds_its_mirror_where_it_was(tmp_path: Path) -> None:
+    job = ("-s", f"JOBDIR={tmp_path / 'job'}", "-s", "MODE=serial", "-a", "pages=6")
+    crawl(tmp_path, *job, "-s", "CLOSESPIDER_ITEMCOUNT=1")
+    again = crawl(tmp_path, *job)
+    assert again.finish_reason == "finished", again.said
+    assert "No page of" not in again.said
+    assert len(again.files) == 6
+
+
+def test_each_job_of_a_scrapyd_has_its_own_folder(tmp_path: Path) -> None:
+    done = crawl(tmp_path, "-a", "pages=1", "-a", "_job=monday")
+    assert [path.name for path in (done.folder / "monday").iterdir()] == ["China.html"]
+    refused = crawl(tmp_path, "-a", "_job=../monday")
+    assert refused.code == 1
+    assert "_job='../monday': must be an id that can be" in refused.said
+
+
 def test_pages_limits_the_crawl_to_the_top_of_the_list(tmp_path: Path) -> None:
     done = crawl(tmp_path, "-a", "pages=3")
     assert {item["country"] for item in done.items} == {
