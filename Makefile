@@ -34,6 +34,7 @@ model: setup ## lay what serial runs predict beside all modes (ten minutes, quie
 	$(BIN)/python -m tests.compare.grid build/model
 
 test: lint ## check format, types and all tests; options: ARGS="-k frontier"
+	@command -v redis-server >/dev/null || $(call debian,redis-server)
 	@command -v chromium >/dev/null || $(call debian,chromium)
 	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || $(call debian,nginx)
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)

@@ -89,7 +89,9 @@ class Addon:
             planned = _plan(settings)
             if planned is None:
                 return
-            if settings["JOBDIR"]:
+            if Config.from_settings(settings).frontier_url:
+                _share(settings, self._crawler)
+            elif settings["JOBDIR"]:
                 _make_durable(settings, self._crawler)
         except ConcurcrawlError as error:
             raise refusal(error, settings) from None
@@ -109,6 +111,27 @@ def _make_durable(settings: BaseSettings, crawler: Crawler) -> None:
 
     jobdir.claim(crawler, settings["JOBDIR"])
     feeds.enable(settings, _RANK)
+
+
+def _share(settings: BaseSettings, crawler: Crawler) -> None:
+    """See that the crawl can be shared, and have feeds that hold lines back.
+
+    Raises:
+        ConfigError: If there is a ``JOBDIR`` too.
+        FrontierError: If it cannot be shared.
+    """
+    from concurcrawl import feeds, held_feeds  # most crawls have none
+    from concurcrawl.frontier import redis_target
+
+    if settings["JOBDIR"]:
+        expected = "empty with CONCURCRAWL_FRONTIER_URL: Redis keeps what is left to do"
+        raise ConfigError("JOBDIR", settings["JOBDIR"], expected)
+    redis_target.claim(crawler, settings, _RANK)
+    feeds.enable(settings, _RANK, held_feeds.HeldCsv)
+    extensions = settings.getdict("EXTENSIONS")
+    extensions["scrapy.extensions.closespider.CloseSpider"] = None
+    extensions["concurcrawl.workers.shared_limits.SharedCloseSpider"] = 0
+    settings.set("EXTENSIONS", extensions, _RANK)
 
 
 def _apply(settings: BaseSettings, planned: Plan) -> None:

@@ -26,8 +26,15 @@ PREFIX = "CONCURCRAWL_"
 _CGROUP = Path("/sys/fs/cgroup")
 
 
-def _option(default: Any, doc: str, *, unit: str, at_least: float = 0) -> Any:
-    metadata = {"doc": doc, "unit": unit, "at_least": at_least}
+def _option(
+    default: Any,
+    doc: str,
+    *,
+    unit: str,
+    at_least: float = 0,
+    choices: tuple[str, ...] = (),
+) -> Any:
+    metadata = {"doc": doc, "unit": unit, "at_least": at_least, "choices": choices}
     if isinstance(default, dict):
         return field(default_factory=default.copy, metadata=metadata)
     return field(default=default, metadata=metadata)
@@ -118,6 +125,51 @@ class Config:
         unit="0 or 1",
     )
 
+    frontier_url: str = _option(
+        "",
+        "The Redis that several machines share one crawl by: `redis://host:6379/0`, "
+        "`rediss://…`, `unix:///…`; empty means this machine alone. Its password is "
+        "better put into the environment as `CONCURCRAWL_FRONTIER_PASSWORD`.",
+        unit="URL",
+    )
+    frontier_job: str = _option(
+        "", "Name of the shared crawl; empty means the spider's name.", unit="name"
+    )
+    frontier_start: str = _option(
+        "auto",
+        "`auto` joins the job if it runs, resumes it if it was left unfinished, and "
+        "begins anew if it has ended; `new` begins anew; `resume` never does.",
+        unit="word",
+        choices=("auto", "new", "resume"),
+    )
+    frontier_node: str = _option(
+        "",
+        "Name of this machine's part; empty means one made of host and process. With "
+        "a name of its own a node that was killed comes back as itself.",
+        unit="name",
+    )
+    frontier_lease_s: float = _option(
+        60.0,
+        "Silence of a node after which others do what it held.",
+        unit="seconds",
+        at_least=1,
+    )
+    frontier_wait_s: float = _option(
+        300.0,
+        "How long nodes wait for a Redis that does not answer, before they end.",
+        unit="seconds",
+    )
+    frontier_items: str = _option(
+        "feeds",
+        "`feeds`: each item goes into the feeds of one node; `stream`: all go into one "
+        "stream in Redis.",
+        unit="word",
+        choices=("feeds", "stream"),
+    )
+    frontier_prefix: str = _option(
+        "concurcrawl", "What the keys in Redis begin with.", unit="name"
+    )
+
     @classmethod
     def from_settings(cls, settings: BaseSettings) -> Self:
         """Read every option.
@@ -144,7 +196,7 @@ def _read(settings: BaseSettings, option: Field[Any]) -> Any:
         case bool():
             return _yes_or_no(name, value)
         case str():
-            return str(value)
+            return _word(name, value, option.metadata["choices"])
         case dict():
             return _groups(name, value)
         case tuple():
@@ -168,6 +220,12 @@ def _yes_or_no(name: str, value: Any) -> bool:
     if answer is None:
         raise ConfigError(name, value, "0 or 1")
     return answer
+
+
+def _word(name: str, value: Any, choices: tuple[str, ...]) -> str:
+    if choices and value not in choices:
+        raise ConfigError(name, value, f"one of {', '.join(choices)}")
+    return str(value)
 
 
 def _default(option: Field[Any]) -> Any:

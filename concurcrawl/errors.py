@@ -199,3 +199,56 @@ class NodeUnreachableError(NodeError):
 
 class EggError(ConcurcrawlError):
     """The egg of the project at hand cannot be built."""
+
+
+class LeaseLostError(ConcurcrawlError, KeyError):
+    """A request is not lent to who says so, or no longer: others may have it.
+
+    Attributes:
+        ticket: Its ticket.
+    """
+
+    def __init__(self, ticket: int) -> None:
+        super().__init__(ticket)
+        self.ticket = ticket
+
+    def __str__(self) -> str:
+        return f"lease {self.ticket} has ended; what came of it is not taken"
+
+
+class FrontierError(ConcurcrawlError):
+    """A frontier on another machine cannot be used.
+
+    Attributes:
+        reason: The ``finish_reason`` of a crawl that ends for it.
+        what: What is wrong and what to do, in words.
+    """
+
+    def __init__(self, reason: str, what: str) -> None:
+        super().__init__(reason, what)
+        self.reason = reason
+        self.what = what
+
+    def __str__(self) -> str:
+        return self.what
+
+
+class NotJsonError(ConcurcrawlError):
+    """A request or an item holds something that does not travel as JSON.
+
+    Attributes:
+        what: It, in words.
+        reason: What it holds.
+    """
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(what, reason)
+        self.what = what
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what} cannot be sent to another machine: {self.reason}. "
+            "Requests and items travel as JSON, callbacks as names of the spider's "
+            "methods."
+        )

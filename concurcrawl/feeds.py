@@ -90,6 +90,10 @@ class Ledger:
         self._files[key] = file
         return file
 
+    def open_feed(self, path: Path, mode: str, feed_format: str) -> IO[bytes]:
+        """Open a feed of a format, or of no known one if it is empty."""
+        return self.open(path, mode)
+
     def is_continued(self, file: IO[bytes]) -> bool:
         """Tell whether *file* is a feed that an earlier crawl has begun."""
         lengths = self._lengths
@@ -142,14 +146,22 @@ class _FeedFile(io.BufferedWriter):
         return written
 
 
-def enable(settings: BaseSettings, rank: str) -> None:
-    """Have feeds in files kept by a ledger."""
+def enable(
+    settings: BaseSettings, rank: str, csv_exporter: type[CsvItemExporter] | None = None
+) -> None:
+    """Have feeds in files kept by a ledger.
+
+    Args:
+        settings: Of the crawl.
+        rank: The priority to set them with.
+        csv_exporter: What writes CSV; by default what continues a file.
+    """
     storages = settings.getdict("FEED_STORAGES")
     for scheme in ("", "file"):
         storages.setdefault(scheme, LedgerStorage)
     settings.set("FEED_STORAGES", storages, rank)
     exporters = settings.getdict("FEED_EXPORTERS")
-    exporters.setdefault("csv", ContinuedCsv)
+    exporters.setdefault("csv", csv_exporter or ContinuedCsv)
     settings.set("FEED_EXPORTERS", exporters, rank)
 
 
@@ -165,6 +177,12 @@ class LedgerStorage(FileFeedStorage):
     ) -> None:
         super().__init__(uri, feed_options=feed_options)
         self._ledger = ledger
+        options = feed_options or {}
+        # What is compressed or cut into batches is no file of lines.
+        is_plain = not (
+            options.get("postprocessing") or options.get("batch_item_count")
+        )
+        self._format = str(options.get("format", "")) if is_plain else ""
 
     @classmethod
     def from_crawler(
@@ -179,7 +197,7 @@ class LedgerStorage(FileFeedStorage):
             return super().open(spider)
         path = Path(self.path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        return self._ledger.open(path, self.write_mode)
+        return self._ledger.open_feed(path, self.write_mode, self._format)
 
 
 class ContinuedCsv(CsvItemExporter):

@@ -24,7 +24,7 @@ from twisted.internet.defer import Deferred
 
 from concurcrawl import departures, retry_after, timeline
 from concurcrawl.config import Config
-from concurcrawl.errors import PausedTooLongError
+from concurcrawl.errors import LeaseLostError, PausedTooLongError
 from concurcrawl.frontier.limits import Visit
 from concurcrawl.politeness import host_of
 
@@ -299,7 +299,7 @@ class Turnstile:
                 wait_s = self._frontier.admit(
                     group, place.ticket, is_errand=place.is_errand
                 )
-            except PausedTooLongError as error:
+            except (LeaseLostError, PausedTooLongError) as error:
                 queue.popleft()
                 place.admitted.errback(error)
                 continue

@@ -71,8 +71,8 @@ def plan(
 ) -> Plan:
     """Work out what *mode* means.
 
-    A durable crawl has a supervisor in every mode: what came of a request reaches it
-    in one message, which is what can be applied whole or not at all.
+    A durable crawl, or a shared one, has a supervisor in every mode: what came of a
+    request reaches it in one message, which is what can be applied whole or not at all.
 
     Args:
         mode: The mode asked for.
@@ -80,7 +80,8 @@ def plan(
         concurrent_requests: The crawl's ``CONCURRENT_REQUESTS``; 0 means no limit.
         is_durable: Whether there is a ``JOBDIR``.
     """
-    is_supervised = mode.has_workers or is_durable
+    is_shared = bool(config.frontier_url)
+    is_supervised = mode.has_workers or is_durable or is_shared
     slots = _slots(mode, config, concurrent_requests)
     settings: dict[str, Any] = {
         "CONCURRENT_REQUESTS": 0 if 0 in slots else sum(slots),
@@ -95,6 +96,8 @@ def plan(
     if is_supervised:
         settings["DOWNLOADER"] = "concurcrawl.workers.downloader.WorkersDownloader"
         settings["SCHEDULER"] = "concurcrawl.workers.scheduler.SupervisorScheduler"
+    if is_shared:
+        settings["SCHEDULER"] = "concurcrawl.workers.shared_scheduler.SharedScheduler"
     return Plan(mode=mode, slots=slots, is_supervised=is_supervised, settings=settings)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 from itertools import count
 from pathlib import Path
@@ -16,7 +18,8 @@ from scrapy.utils.misc import build_from_crawler, load_object
 from concurcrawl import records, timeline
 from concurcrawl.callbacks import KeptCallbacks
 from concurcrawl.config import Config
-from concurcrawl.frontier.base import Entry
+from concurcrawl.errors import ConcurcrawlError
+from concurcrawl.frontier.base import Done, Entry, at_once
 from concurcrawl.frontier.sqlite import SqliteFrontier
 from concurcrawl.gate import (
     Turnstile,
@@ -28,12 +31,13 @@ from concurcrawl.gate import (
 from concurcrawl.politeness import Politeness, delay_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable
     from typing import TextIO
 
     from scrapy import Request, Spider
     from scrapy.crawler import Crawler
     from scrapy.robotstxt import RobotParser
+    from scrapy.settings import BaseSettings
     from scrapy.utils.asyncio import CallLaterResult
     from twisted.internet.defer import Deferred
 
@@ -55,13 +59,7 @@ class FrontierScheduler(BaseScheduler):
         self._crawler = crawler
         self._stats = crawler.stats
         self.politeness = Politeness.from_settings(crawler.settings)
-        self._frontier: Frontier = SqliteFrontier(
-            self.politeness.limits_of,
-            path=self._frontier_path(),
-            asks=self._asks(),
-            total=crawler.settings.getint("CONCURRENT_REQUESTS"),
-            newest_first="Fifo" not in str(crawler.settings["SCHEDULER_MEMORY_QUEUE"]),
-        )
+        self._frontier = self._make_frontier()
         self.turnstile = Turnstile(self._frontier, lambda: wake(crawler))
         self.gate = LocalGate(self)
         self._slowed: set[str] = set()  # groups whose sites have asked for a delay
@@ -123,9 +121,28 @@ class FrontierScheduler(BaseScheduler):
         entry = self._entry(request, self._pack(request), self._key(request))
         if entry is None:
             return False
-        (added,) = self._frontier.push([entry], self._notes_with(request))
+        pushed: Awaitable[list[bool]]
+        pushed = self._frontier.push([entry], self._notes_with(request))
+        if not isinstance(pushed, Done):
+            # The engine wants to know now; whether it was new is heard of later.
+            asyncio.ensure_future(self._note_later(request, pushed))  # noqa: RUF006 - the engine outlives it
+            return True
+        (added,) = at_once(pushed)
         self._note_pushed(request, added=added)
         return added
+
+    async def _note_later(
+        self, request: Request, pushed: Awaitable[list[bool]]
+    ) -> None:
+        with contextlib.suppress(ConcurcrawlError):  # said where it is found
+            (added,) = await pushed
+            self._note_pushed(request, added=added)
+            if not added:
+                self._crawler.signals.send_catch_log(
+                    signals.request_dropped,
+                    request=request,
+                    spider=self._crawler.spider,
+                )
 
     def next_request(self) -> Request | None:
         """See :class:`BaseScheduler`."""
@@ -140,6 +157,16 @@ class FrontierScheduler(BaseScheduler):
         return request
 
     # What the supervisor's scheduler does otherwise -----------------------------
+
+    def _make_frontier(self) -> Frontier:
+        settings = self._crawler.settings
+        return SqliteFrontier(
+            self.politeness.limits_of,
+            path=self._frontier_path(),
+            asks=self._asks(),
+            total=settings.getint("CONCURRENT_REQUESTS"),
+            newest_first=newest_first(settings),
+        )
 
     def _asks(self) -> Callable[[str], bool] | None:
         """Return how to tell whose requests come to the gate here; None: all do."""
@@ -293,6 +320,11 @@ class LocalGate:
         scheduler.turnstile.leave(
             scheduler.group_of(request), scheduler.ticket_of(request), visit
         )
+
+
+def newest_first(settings: BaseSettings) -> bool:
+    """Tell whether the newest request of a priority leaves first, as by default."""
+    return "Fifo" not in str(settings["SCHEDULER_MEMORY_QUEUE"])
 
 
 def wake(crawler: Crawler) -> None:

@@ -10,9 +10,12 @@ from hypothesis import settings
 from tldextract import TLDExtract
 
 from tests.servers.process import serving
+from tests.servers.redis import redis_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.servers.redis import RedisServer
 
 # Other processes of the tests, or of the machine, may be busy meanwhile.
 settings.register_profile("patient", deadline=None)
@@ -34,6 +37,19 @@ def site(_known_suffixes: None) -> Iterator[str]:
     """The URL of the site that the test project's spiders crawl."""
     with serving("tests.site.server") as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def _one_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    with redis_server(tmp_path_factory.mktemp("redis")) as server:
+        yield server
+
+
+@pytest.fixture
+def redis_frontiers(_one_redis: RedisServer) -> RedisServer:
+    """A redis-server with nothing in it."""
+    _one_redis.client.flushall()
+    return _one_redis
 
 
 @pytest.hookimpl(trylast=True)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Awaitable, Generator, Mapping, Sequence
 
     from concurcrawl.frontier.limits import Visit
+
+T_co = TypeVar("T_co", covariant=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +64,34 @@ class Completed:
     items: list[int]
 
 
+@dataclass(frozen=True, slots=True)
+class Done(Generic[T_co]):
+    """An answer that is there already: awaiting it suspends nobody."""
+
+    value: T_co
+
+    def __await__(self) -> Generator[None, None, T_co]:
+        yield from ()
+        return self.value
+
+
+def at_once(answer: Awaitable[T_co]) -> T_co:
+    """Return an answer that must be there already."""
+    assert isinstance(answer, Done)
+    value: T_co = answer.value
+    return value
+
+
 class Frontier(ABC):
     """What is left to crawl, and what is lent.
 
     A request is *waiting*, then *lent*, then *done*. Nothing else moves it, except
-    that one given back is waiting again, at its old place.
+    that one given back is waiting again, at its old place. Where several processes
+    share a frontier, so is one whose holder was not heard of for too long.
 
-    All calls come from one thread, the one of the event loop, and none blocks it.
+    All calls come from one thread, the one of the event loop, and none blocks it:
+    what may have to be fetched is awaited. A call takes effect in its turn also if
+    its answer is not awaited.
     Each call is atomic: it happens whole or not at all, also if the process is killed
     during it. What a frontier with a file was told before that, it knows afterwards;
     what was lent waits again.
@@ -77,7 +100,7 @@ class Frontier(ABC):
     @abstractmethod
     def push(
         self, entries: Sequence[Entry], notes: Mapping[str, str] | None = None
-    ) -> list[bool]:
+    ) -> Awaitable[list[bool]]:
         """Add each request unless its key was ever pushed before, and take notes.
 
         Returns:
@@ -96,19 +119,21 @@ class Frontier(ABC):
     @abstractmethod
     def complete(
         self, ticket: int, entries: Sequence[Entry] = (), items: Sequence[bytes] = ()
-    ) -> Completed:
+    ) -> Awaitable[Completed]:
         """End a lease, push the requests and keep the items that came of it.
 
         Raises:
-            KeyError: If the ticket is not lent; nothing was done.
+            LeaseLostError: If the ticket is not lent, or no longer; nothing was done.
         """
 
     @abstractmethod
-    def items(self) -> list[tuple[int, bytes]]:
-        """Return number and payload of each item that is kept, oldest first."""
+    def items(self) -> Awaitable[list[tuple[int, bytes]]]:
+        """Return number and payload of each item that is kept here, oldest first."""
 
     @abstractmethod
-    def deliver(self, items: Sequence[int], notes: Mapping[str, str]) -> None:
+    def deliver(
+        self, items: Sequence[int], notes: Mapping[str, str]
+    ) -> Awaitable[None]:
         """Let go of *items*, which are safe elsewhere, and take notes, in one step.
 
         When this returns, a frontier with a file has all that it was told on the disk:
@@ -120,7 +145,9 @@ class Frontier(ABC):
         """
 
     @abstractmethod
-    def keep(self, items: Sequence[bytes], notes: Mapping[str, str]) -> list[int]:
+    def keep(
+        self, items: Sequence[bytes], notes: Mapping[str, str]
+    ) -> Awaitable[list[int]]:
         """Keep items that came of no lease and take notes, in one step.
 
         Returns:
@@ -128,7 +155,7 @@ class Frontier(ABC):
         """
 
     @abstractmethod
-    def notes(self) -> dict[str, str]:
+    def notes(self) -> Awaitable[dict[str, str]]:
         """Return all notes."""
 
     @abstractmethod
@@ -158,6 +185,7 @@ class Frontier(ABC):
 
         Raises:
             PausedTooLongError: If the site wants a pause longer than is waited for.
+            LeaseLostError: If the ticket was lost meanwhile.
         """
 
     @abstractmethod

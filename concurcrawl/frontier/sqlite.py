@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from itertools import compress, count
 from typing import TYPE_CHECKING
 
-from concurcrawl.errors import PausedTooLongError
-from concurcrawl.frontier.base import Completed, Entry, Frontier, Lease
+from concurcrawl.errors import LeaseLostError, PausedTooLongError
+from concurcrawl.frontier.base import Completed, Done, Entry, Frontier, Lease
 from concurcrawl.frontier.limits import Gates, Limits
 
 if TYPE_CHECKING:
@@ -96,13 +96,13 @@ class SqliteFrontier(Frontier):
 
     def push(
         self, entries: Sequence[Entry], notes: Mapping[str, str] | None = None
-    ) -> list[bool]:
+    ) -> Done[list[bool]]:
         """See :meth:`Frontier.push`."""
         with self._whole():
             self._take_notes(notes or {})
             added = [self._insert(entry) for entry in entries]
         self._count(entries, added)
-        return added
+        return Done(added)
 
     def take(self) -> Lease | None:
         """See :meth:`Frontier.take`.
@@ -127,10 +127,10 @@ class SqliteFrontier(Frontier):
 
     def complete(
         self, ticket: int, entries: Sequence[Entry] = (), items: Sequence[bytes] = ()
-    ) -> Completed:
+    ) -> Done[Completed]:
         """See :meth:`Frontier.complete`."""
         if ticket not in self._lent:
-            raise KeyError(ticket)
+            raise LeaseLostError(ticket)
         with self._whole():
             self._db.execute("DELETE FROM request WHERE ticket = ?", (ticket,))
             added = [self._insert(entry) for entry in entries]
@@ -138,13 +138,13 @@ class SqliteFrontier(Frontier):
         self._count(entries, added)
         del self._lent[ticket]
         self._gates.forget(ticket, self._clock())
-        return Completed(added, numbers)
+        return Done(Completed(added, numbers))
 
-    def items(self) -> list[tuple[int, bytes]]:
+    def items(self) -> Done[list[tuple[int, bytes]]]:
         """See :meth:`Frontier.items`."""
-        return self._db.execute("SELECT * FROM item ORDER BY number").fetchall()
+        return Done(self._db.execute("SELECT * FROM item ORDER BY number").fetchall())
 
-    def deliver(self, items: Sequence[int], notes: Mapping[str, str]) -> None:
+    def deliver(self, items: Sequence[int], notes: Mapping[str, str]) -> Done[None]:
         """See :meth:`Frontier.deliver`."""
         self._db.execute("PRAGMA synchronous = FULL")  # all of the log, up to here
         try:
@@ -155,16 +155,18 @@ class SqliteFrontier(Frontier):
                 self._take_notes(notes)
         finally:
             self._db.execute("PRAGMA synchronous = NORMAL")
+        return Done(None)
 
-    def keep(self, items: Sequence[bytes], notes: Mapping[str, str]) -> list[int]:
+    def keep(self, items: Sequence[bytes], notes: Mapping[str, str]) -> Done[list[int]]:
         """See :meth:`Frontier.keep`."""
         with self._whole():
             self._take_notes(notes)
-            return self._keep(items)
+            numbers = self._keep(items)
+        return Done(numbers)
 
-    def notes(self) -> dict[str, str]:
+    def notes(self) -> Done[dict[str, str]]:
         """See :meth:`Frontier.notes`."""
-        return dict(self._db.execute("SELECT * FROM note"))
+        return Done(dict(self._db.execute("SELECT * FROM note")))
 
     def give_back(self, ticket: int) -> None:
         """See :meth:`Frontier.give_back`."""

@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 
 from concurcrawl import stats, timeline
 from concurcrawl.config import Config
-from concurcrawl.errors import ConcurcrawlError, PoisonError
+from concurcrawl.errors import ConcurcrawlError, LeaseLostError, PoisonError
 from concurcrawl.feeds import item_at_hand
 from concurcrawl.frontier.limits import Visit
 from concurcrawl.gate import AHEAD, UngovernedDownloader
@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from concurcrawl.frontier.base import Lease
+    from concurcrawl.workers.cookies import CookieChange
     from concurcrawl.workers.messages import Event, Head, ToWorker
 
 logger = logging.getLogger(__name__)
@@ -104,7 +105,7 @@ class WorkersDownloader(UngovernedDownloader):
         self.pool.greeting = self._greeting
         self.pool.on_loss = self._lose
         self.pool.on_room = lambda: wake(crawler)
-        self.pool.on_give_up = lambda: self._close_spider("workers_failed")
+        self.pool.on_give_up = lambda: self.close_spider("workers_failed")
 
     @property
     def _scheduler(self) -> SupervisorScheduler:
@@ -172,7 +173,9 @@ class WorkersDownloader(UngovernedDownloader):
             await self._apply(outcome, request)
             scheduler.forget(request)
         except PoisonError as error:
-            self._set_aside(request, lease, error)
+            await self._set_aside(request, lease, error)
+        except LeaseLostError:
+            self._refuse(request)
         except (OSError, sqlite3.Error) as error:
             # Nothing of it was applied: it is done again when the crawl is resumed.
             self.fail(error)
@@ -182,14 +185,29 @@ class WorkersDownloader(UngovernedDownloader):
             self.active.discard(request)
         raise IgnoreRequest
 
-    def _set_aside(self, request: Request, lease: Lease, error: PoisonError) -> None:
+    async def _set_aside(
+        self, request: Request, lease: Lease, error: PoisonError
+    ) -> None:
         logger.error("%s is set aside: %s", request, error)
         self.crawler.stats.inc_value("concurcrawl/poisoned")
         if self._failures:
-            line = json.dumps({"url": request.url, "reason": str(error)})
-            with Path(self._failures).open("a", encoding="utf-8") as file:
-                file.write(line + "\n")
-        self._scheduler.complete(lease, ())
+            self._record_failure(request.url, str(error))
+        self._scheduler.set_aside(lease, request.url, error.deaths)
+        await self._scheduler.complete(lease, ())
+        self._scheduler.forget(request)
+
+    def _record_failure(self, url: str, reason: str) -> None:
+        with Path(self._failures).open("a", encoding="utf-8") as file:
+            file.write(json.dumps({"url": url, "reason": reason}) + "\n")
+
+    def _refuse(self, request: Request) -> None:
+        """Drop what came of a request that others have been lent meanwhile."""
+        logger.warning(
+            "%s took so long that another node was given it; what came of it here is "
+            "dropped.",
+            request,
+        )
+        self.crawler.stats.inc_value("concurcrawl/refused")
         self._scheduler.forget(request)
 
     def fail(self, error: Exception) -> None:
@@ -201,7 +219,12 @@ class WorkersDownloader(UngovernedDownloader):
                 "mend the disk, then run the same command again.",
                 error,
             )
-            self._close_spider("storage_failed")
+            self.close_spider("storage_failed")
+
+    def give_up(self, reason: str) -> None:
+        """Start nothing more, and end for *reason*, which was said."""
+        self._has_failed = True
+        self.close_spider(reason)
 
     # What workers say -----------------------------------------------------------
 
@@ -219,7 +242,7 @@ class WorkersDownloader(UngovernedDownloader):
             case Left():
                 self._hear_left(worker, message)
             case SlowDown():
-                self._trouble(message.group)
+                self.trouble(message.group)
                 self._scheduler.slow_down(message.group, message.delay_s)
 
     async def _answer(self, worker: Worker, ask: Ask) -> None:
@@ -245,13 +268,19 @@ class WorkersDownloader(UngovernedDownloader):
 
     def _hear_left(self, worker: Worker, left: Left) -> None:
         if left.visit.status in (429, 503):
-            self._trouble(left.group)
+            self.trouble(left.group)
         ticket = left.ticket
         if ticket is None:
             worker.guests[left.group] -= 1
         self._scheduler.turnstile.leave(left.group, ticket, left.visit)
 
-    def _trouble(self, group: str) -> None:
+    def take_cookies(self, changes: Sequence[CookieChange]) -> None:
+        """Take over cookies that another machine got."""
+        if self._cookies is not None:
+            self._cookies.apply(changes)
+            self.pool.tell_all(SetCookies(tuple(changes)))
+
+    def trouble(self, group: str) -> None:
         """Have all workers ask before each request to *group* from now on."""
         if group not in self._troubled:
             self._troubled.add(group)
@@ -284,6 +313,7 @@ class WorkersDownloader(UngovernedDownloader):
         if outcome.cookies and self._cookies is not None:
             self._cookies.apply(outcome.cookies)
             self.pool.tell_all(SetCookies(tuple(outcome.cookies)), but=worker)
+            self._scheduler.share_cookies(outcome.cookies)
         if self._tallies is not None:
             self._tallies[worker.name] += _tally_of(outcome)
         if outcome.ticket is None:
@@ -300,7 +330,7 @@ class WorkersDownloader(UngovernedDownloader):
         scheduler = self._scheduler
         if outcome.close_reason is not None:
             # First, so that none of the new requests is lent. The engine waits for us.
-            self._close_spider(outcome.close_reason)
+            self.close_spider(outcome.close_reason)
             await asyncio.sleep(0)
         stats.apply(outcome.stats, self.crawler.stats)
         responses = [_response(head, request) for head in outcome.heads]
@@ -311,18 +341,30 @@ class WorkersDownloader(UngovernedDownloader):
         lease = None if request is None else scheduler.lease_of(request)
         head = None if outcome.page is None else outcome.heads[outcome.page]
         journal = scheduler.journal
-        kept = [journal.entry(item.payload, head) for item in items if journal.is_kept]
-        numbers = scheduler.complete(lease, made, kept)
+        payloads, kept = self._keepable([item.payload for item in items], head)
+        numbers = await scheduler.complete(lease, made, kept)
         page = None if outcome.page is None else responses[outcome.page]
         spent = timeline.clock_pipelines() if self._clocks_pipelines else None
         try:
-            await self._process([item.payload for item in items], page, numbers)
+            await self._process(payloads, page, numbers)
             journal.processed(numbers)
         finally:
             record = outcome.record
             if record is not None and spent is not None:
                 record = timeline.with_pipelines(record, spent)
             scheduler.write(record)
+
+    def _keepable(
+        self, payloads: list[bytes], head: Head | None
+    ) -> tuple[list[bytes], list[bytes]]:
+        """Return the items that go on, and how the journal keeps them, if it does."""
+        journal = self._scheduler.journal
+        if not journal.is_kept:
+            return payloads, []
+        entries = [(payload, journal.entry(payload, head)) for payload in payloads]
+        # What cannot be kept has been said to be dropped.
+        good = [(payload, entry) for payload, entry in entries if entry is not None]
+        return [payload for payload, _ in good], [entry for _, entry in good]
 
     def _replay(
         self, event: Event, request: Request | None, responses: list[Response]
@@ -369,7 +411,8 @@ class WorkersDownloader(UngovernedDownloader):
         response = None if head is None else _response(head, None)
         await self._process([payload], response, [number])
 
-    def _close_spider(self, reason: str) -> None:
+    def close_spider(self, reason: str) -> None:
+        """End the crawl here, after what is in flight."""
         asyncio.ensure_future(  # noqa: RUF006 - the engine outlives it
             self.crawler.engine.close_spider_async(reason=reason)
         )

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from scrapy import Request, signals
 
 from concurcrawl.feeds import Ledger
+from concurcrawl.frontier.base import at_once
 from concurcrawl.jobdir import SPIDER
 
 if TYPE_CHECKING:
@@ -77,29 +78,29 @@ class Journal:
             return
         self._ledger = Ledger(crawler, self._take_notes)
         if self._is_resumed:
-            self._ledger.resume(frontier.notes())
+            self._ledger.resume(at_once(frontier.notes()))
 
-    def open(self) -> None:
+    async def open(self) -> None:
         """Begin to make feeds safe, and to replay the items that are not."""
         if not self.is_kept:
             return
         assert self._crawler.spider is not None
-        left = self._frontier.items()
+        left = await self._frontier.items()
         if self._is_resumed:
             logger.info(
                 "Resuming the crawl: %d requests wait, %d items are in no feed yet",
                 self._frontier.waiting(),
                 len(left),
             )
-        self._frontier.keep([], {SPIDER: self._crawler.spider.name})
+        await self._frontier.keep([], {SPIDER: self._crawler.spider.name})
         self._timer = asyncio.ensure_future(self._make_safe_now_and_then())
         if left:
             self.is_replaying = True
             # Not earlier: only then are pipelines and feeds open.
             self._crawler.signals.connect(self._replay_soon, signals.engine_started)
 
-    def entry(self, payload: bytes, head: Head | None) -> bytes:
-        """Return an item as it is kept."""
+    def entry(self, payload: bytes, head: Head | None) -> bytes | None:
+        """Return an item as it is kept, or None if it cannot be."""
         return pickle.dumps((payload, head)) if self.is_kept else b""
 
     def processed(self, numbers: Sequence[int]) -> None:
@@ -117,7 +118,7 @@ class Journal:
         if not self.is_kept:
             return
         try:
-            self._make_safe()
+            await self._make_safe()
         except (OSError, sqlite3.Error) as error:
             self.on_failure(error)
         self._is_closed = True
@@ -126,19 +127,19 @@ class Journal:
         while True:
             await asyncio.sleep(_INTERVAL_S)
             try:
-                self._make_safe()
+                await self._make_safe()
             except (OSError, sqlite3.Error) as error:
                 self.on_failure(error)
                 return
 
-    def _make_safe(self) -> None:
+    async def _make_safe(self) -> None:
         # Also those on whose account others are still busy: they are in the feeds.
         done = self._processed | self._ledger.written
         # In this order: a note must not promise what the disk does not have.
         notes = self._ledger.make_safe()
         if not done:
             return
-        self._frontier.deliver(sorted(done), notes)
+        await self._frontier.deliver(sorted(done), notes)
         self._processed.clear()
         self._ledger.written.clear()
 
@@ -152,7 +153,7 @@ class Journal:
         asyncio.ensure_future(self._replay())  # noqa: RUF006 - the engine outlives it
 
     async def _replay(self) -> None:
-        for number, kept in self._frontier.items():
+        for number, kept in await self._frontier.items():
             payload, head = pickle.loads(kept)  # noqa: S301 - our own file
             await self.process(payload, head, number)
             self._processed.add(number)
@@ -170,7 +171,7 @@ class Journal:
 
     async def _go_on_starting(self) -> AsyncIterator[Any]:
         """Yield what the spider's own start() yields, without what was taken before."""
-        note = self._frontier.notes().get(_START, "0")
+        note = (await self._frontier.notes()).get(_START, "0")
         if note == _ALL:
             return
         taken = int(note)
@@ -181,21 +182,24 @@ class Journal:
             if isinstance(output, Request):
                 yield output
                 # It may have come to nothing: a duplicate, or dropped on its way.
-                if self._keep((), self.start_notes()) is None:
+                if await self._keep((), self.start_notes()) is None:
                     return
             else:
                 payload = self.encode(output)
-                kept = self._keep([self.entry(payload, None)], self.start_notes())
+                entry = self.entry(payload, None) or b""
+                kept = await self._keep([entry], self.start_notes())
                 if kept is None:
                     return
                 await self.process(payload, None, *kept)
                 self.processed(kept)
-        self._keep((), {_START: _ALL})
+        await self._keep((), {_START: _ALL})
 
-    def _keep(self, items: Sequence[bytes], notes: dict[str, str]) -> list[int] | None:
+    async def _keep(
+        self, items: Sequence[bytes], notes: dict[str, str]
+    ) -> list[int] | None:
         """Keep *items* and return their numbers; None if that ended the crawl."""
         try:
-            return self._frontier.keep(items, notes)
+            return await self._frontier.keep(items, notes)
         except sqlite3.Error as error:
             self.on_failure(error)
             return None

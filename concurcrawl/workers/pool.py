@@ -206,6 +206,12 @@ class WorkerPool:
             return False
         return any(self._room(worker, waiting) > 0 for worker in self.workers)
 
+    def room(self) -> int:
+        """Return how many more requests the workers could do at once."""
+        if self._state.suspects or self._state.gave_up or self._state.is_stopping:
+            return 0
+        return sum(max(0, self._room(worker, 0)) for worker in self.workers)
+
     def lend(self, lease: Lease) -> asyncio.Future[Outcome]:
         """Lend *lease* to the worker with the most room.
 

@@ -11,7 +11,7 @@ from scrapy import signals
 from scrapy.utils.defer import deferred_from_coro
 
 from concurcrawl import jobdir
-from concurcrawl.errors import NotShippableError
+from concurcrawl.errors import NotJsonError, NotShippableError
 from concurcrawl.scheduler import FrontierScheduler
 from concurcrawl.workers.codec import Codec, residents
 from concurcrawl.workers.journal import Journal, is_start
@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from concurcrawl.frontier.base import Entry, Lease
+    from concurcrawl.workers.cookies import CookieChange
     from concurcrawl.workers.downloader import WorkersDownloader
     from concurcrawl.workers.messages import Product
+    from concurcrawl.workers.shared_journal import SharedJournal
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ class SupervisorScheduler(FrontierScheduler):
     def __init__(self, crawler: Crawler) -> None:
         self._jobdir = jobdir.claimed_by(crawler)
         super().__init__(crawler)
-        self.journal = Journal(crawler, self._frontier, self._jobdir)
+        self.journal: Journal | SharedJournal = self._make_journal()
         self._codec = Codec(residents(crawler))
         self._arriving: tuple[Request, Product] | None = None
         self._batch: _Batch | None = None
@@ -64,7 +66,7 @@ class SupervisorScheduler(FrontierScheduler):
         opened = super().open(spider)
         if opened is not None:
             await opened
-        self.journal.open()
+        await self.journal.open()
         await self._downloader.connect()
 
     def close(self, reason: str) -> Deferred[None] | None:
@@ -72,8 +74,14 @@ class SupervisorScheduler(FrontierScheduler):
         return deferred_from_coro(self._close(reason))
 
     async def _close(self, reason: str) -> None:
+        await self._close_workers()
+        await self._close_the_rest(reason)
+
+    async def _close_workers(self) -> None:
         await self._downloader.pool.close()
         await self.journal.close()
+
+    async def _close_the_rest(self, reason: str) -> None:
         closed = super().close(reason)
         if closed is not None:
             await closed
@@ -90,16 +98,18 @@ class SupervisorScheduler(FrontierScheduler):
         try:
             if self._arriving is None or self._arriving[0] is not request:
                 return super().enqueue_request(request)
-        except NotShippableError as error:
+            return self._enqueue_arriving(request, self._arriving[1])
+        except (NotShippableError, NotJsonError) as error:
             logger.error("%s", error)  # noqa: TRY400 - its sentence says it all
             self._stats.inc_value("concurcrawl/not_shippable")
             return False
         except sqlite3.Error as error:
             self._downloader.fail(error)
             return False
-        product = self._arriving[1]
+
+    def _enqueue_arriving(self, request: Request, product: Product) -> bool:
         key = None if self._own_filter is not None else product.key or None
-        entry = self._entry(request, product.payload, key)
+        entry = self._entry(request, self._payload_of(request, product), key)
         if entry is None:
             return False
         assert self._batch is not None
@@ -119,7 +129,7 @@ class SupervisorScheduler(FrontierScheduler):
         """See :class:`BaseScheduler`."""
         return super().has_pending_requests() or self.journal.is_replaying
 
-    def complete(
+    async def complete(
         self,
         lease: Lease | None,
         products: Iterable[Product],
@@ -134,6 +144,9 @@ class SupervisorScheduler(FrontierScheduler):
 
         Returns:
             The numbers of the items.
+
+        Raises:
+            LeaseLostError: If others were lent it meanwhile; nothing was done.
         """
         self._batch = batch = _Batch([], [])
         for product in products:
@@ -142,10 +155,12 @@ class SupervisorScheduler(FrontierScheduler):
             self._crawler.engine.crawl(request)
         self._arriving = self._batch = None
         if lease is None:
-            added = self._frontier.push(batch.entries)
-            numbers = self._frontier.keep(items, {}) if items else []
+            added = await self._frontier.push(batch.entries)
+            numbers = await self._frontier.keep(items, {}) if items else []
         else:
-            completed = self._frontier.complete(lease.ticket, batch.entries, items)
+            completed = await self._frontier.complete(
+                lease.ticket, batch.entries, items
+            )
             added, numbers = completed.added, completed.items
         self.turnstile.pump_all()
         for request, was_added in zip(batch.requests, added, strict=True):
@@ -176,6 +191,19 @@ class SupervisorScheduler(FrontierScheduler):
 
     def _asks(self) -> Callable[[str], bool] | None:
         return self.politeness.needs_asking
+
+    def _payload_of(self, request: Request, product: Product) -> bytes:
+        """Return a request that a worker made as the frontier keeps it."""
+        return product.payload
+
+    def share_cookies(self, changes: Sequence[CookieChange]) -> None:
+        """Tell other machines, if there are any, of cookies that a worker got."""
+
+    def set_aside(self, lease: Lease, reason: str, deaths: int) -> None:
+        """Note where others see it that a request was given up."""
+
+    def _make_journal(self) -> Journal | SharedJournal:
+        return Journal(self._crawler, self._frontier, self._jobdir)
 
     def _frontier_path(self) -> str:
         if self._jobdir is None:

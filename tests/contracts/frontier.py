@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from concurcrawl.errors import PausedTooLongError
-from concurcrawl.frontier.base import Completed, Entry, Frontier, Lease
+from concurcrawl.errors import LeaseLostError, PausedTooLongError
+from concurcrawl.frontier.base import Completed, Entry, Lease
 from concurcrawl.frontier.limits import LONGEST_WAY_S, Limits, Visit
 from tests.contracts.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from tests.contracts.told import Told
 
 UNKNOWN_TICKET = 1 << 40
 
@@ -37,14 +39,14 @@ def entry(
     )
 
 
-def taken(frontier: Frontier) -> Lease:
+def taken(frontier: Told) -> Lease:
     """Take one that must be there."""
     lease = frontier.take()
     assert lease is not None
     return lease
 
 
-def drained(frontier: Frontier) -> list[str]:
+def drained(frontier: Told) -> list[str]:
     """Take and complete until nothing more may start; return the payloads."""
     payloads = []
     while (lease := frontier.take()) is not None:
@@ -53,7 +55,7 @@ def drained(frontier: Frontier) -> list[str]:
     return payloads
 
 
-def started(frontier: Frontier, group: str) -> float:
+def started(frontier: Told, group: str) -> float:
     """Have a request admitted and sent; return how long that must wait."""
     wait_s = frontier.admit(group, None)
     if wait_s == 0:
@@ -73,7 +75,7 @@ class FrontierContract(ABC):
         *,
         total: int = 0,
         newest_first: bool = True,
-    ) -> Frontier:
+    ) -> Told:
         """Return an empty one in which each group has *limits*."""
 
     @pytest.fixture
@@ -81,20 +83,20 @@ class FrontierContract(ABC):
         return Clock()
 
     @pytest.fixture
-    def frontier(self, clock: Clock) -> Iterator[Frontier]:
+    def frontier(self, clock: Clock) -> Iterator[Told]:
         frontier = self.make(None, clock)
         yield frontier
         frontier.close()
 
     @pytest.fixture
-    def limited(self, clock: Clock) -> Iterator[Frontier]:
+    def limited(self, clock: Clock) -> Iterator[Told]:
         """At most two in flight in each group."""
         frontier = self.make(Limits(in_flight=2), clock)
         yield frontier
         frontier.close()
 
     @pytest.fixture
-    def delayed(self, clock: Clock) -> Iterator[Frontier]:
+    def delayed(self, clock: Clock) -> Iterator[Told]:
         """Ten seconds between two starts in each group."""
         frontier = self.make(Limits(delay_s=10), clock)
         yield frontier
@@ -102,7 +104,7 @@ class FrontierContract(ABC):
 
     # Duplicates -----------------------------------------------------------------
 
-    def test_a_key_is_accepted_once(self, frontier: Frontier) -> None:
+    def test_a_key_is_accepted_once(self, frontier: Told) -> None:
         assert frontier.push([entry("x", key="k")]) == [True]
         assert frontier.push([entry("y", key="k"), entry("z", key="l")]) == [
             False,
@@ -110,14 +112,14 @@ class FrontierContract(ABC):
         ]
         assert drained(frontier) == ["z", "x"]
 
-    def test_a_key_is_accepted_once_within_one_push(self, frontier: Frontier) -> None:
+    def test_a_key_is_accepted_once_within_one_push(self, frontier: Told) -> None:
         twice = [entry("x", key="k"), entry("y", key="k")]
         assert frontier.push(twice) == [True, False]
         assert frontier.waiting() == 1
 
     @pytest.mark.parametrize("done", [False, True])
     def test_a_key_is_a_duplicate_also_when_its_request_has_left(
-        self, frontier: Frontier, done: bool
+        self, frontier: Told, done: bool
     ) -> None:
         frontier.push([entry("x", key="k")])
         lease = taken(frontier)
@@ -126,18 +128,16 @@ class FrontierContract(ABC):
         assert frontier.push([entry("x", key="k")]) == [False]
         assert frontier.waiting() == 0
 
-    def test_a_request_without_a_key_is_never_a_duplicate(
-        self, frontier: Frontier
-    ) -> None:
+    def test_a_request_without_a_key_is_never_a_duplicate(self, frontier: Told) -> None:
         assert frontier.push([entry("x"), entry("x")]) == [True, True]
         assert drained(frontier) == ["x", "x"]
 
-    def test_an_empty_key_is_a_key(self, frontier: Frontier) -> None:
+    def test_an_empty_key_is_a_key(self, frontier: Told) -> None:
         assert frontier.push([entry("x", key=""), entry("y", key="")]) == [True, False]
 
     # Order ----------------------------------------------------------------------
 
-    def test_the_newest_leaves_first(self, frontier: Frontier) -> None:
+    def test_the_newest_leaves_first(self, frontier: Told) -> None:
         frontier.push([entry("1"), entry("2")])
         frontier.push([entry("3")])
         assert drained(frontier) == ["3", "2", "1"]
@@ -149,13 +149,13 @@ class FrontierContract(ABC):
         assert drained(frontier) == ["1", "2", "3"]
         frontier.close()
 
-    def test_the_highest_priority_leaves_first(self, frontier: Frontier) -> None:
+    def test_the_highest_priority_leaves_first(self, frontier: Told) -> None:
         frontier.push([entry("low", priority=-1), entry("high", priority=7)])
         frontier.push([entry("middle")])
         assert drained(frontier) == ["high", "middle", "low"]
 
     def test_start_requests_leave_after_the_others_of_their_priority_oldest_first(
-        self, frontier: Frontier
+        self, frontier: Told
     ) -> None:
         frontier.push([entry("start 1", is_start=True), entry("found 1")])
         frontier.push([entry("start 2", is_start=True), entry("found 2")])
@@ -169,14 +169,14 @@ class FrontierContract(ABC):
         ]
 
     def test_the_highest_priority_of_all_groups_leaves_first(
-        self, frontier: Frontier
+        self, frontier: Told
     ) -> None:
         frontier.push([entry("a"), entry("b", group="b.example", priority=1)])
         frontier.push([entry("c", group="c.example", priority=-1)])
         assert drained(frontier) == ["b", "a", "c"]
 
     def test_the_group_with_the_fewest_in_flight_is_served(
-        self, frontier: Frontier
+        self, frontier: Told
     ) -> None:
         frontier.push([entry("a") for _ in range(3)])
         first = [taken(frontier).group for _ in range(2)]
@@ -186,7 +186,7 @@ class FrontierContract(ABC):
         assert then[:2] == ["b.example"] * 2
 
     def test_groups_take_turns_when_one_request_is_in_flight_at_a_time(
-        self, frontier: Frontier
+        self, frontier: Told
     ) -> None:
         for group in ("a", "b", "c"):
             frontier.push([entry(group, group=group) for _ in range(3)])
@@ -196,7 +196,7 @@ class FrontierContract(ABC):
 
     # Leases ---------------------------------------------------------------------
 
-    def test_a_lease_says_what_was_pushed_and_when(self, frontier: Frontier) -> None:
+    def test_a_lease_says_what_was_pushed_and_when(self, frontier: Told) -> None:
         before_s = time.time()
         frontier.push([entry("x\0\n", group="b.example")])
         after_s = time.time()
@@ -204,11 +204,11 @@ class FrontierContract(ABC):
         assert (lease.group, lease.payload) == ("b.example", b"x\0\n")
         assert before_s <= lease.queued_s <= after_s
 
-    def test_an_empty_frontier_lends_nothing(self, frontier: Frontier) -> None:
+    def test_an_empty_frontier_lends_nothing(self, frontier: Told) -> None:
         assert frontier.take() is None
         assert (frontier.waiting(), frontier.lent()) == (0, 0)
 
-    def test_a_ticket_is_unique(self, frontier: Frontier) -> None:
+    def test_a_ticket_is_unique(self, frontier: Told) -> None:
         tickets = []
         for _ in range(10):
             frontier.push([entry("x")])
@@ -218,7 +218,7 @@ class FrontierContract(ABC):
         assert len(set(tickets)) == 10
 
     def test_waiting_and_lent_count_what_waits_and_is_lent(
-        self, frontier: Frontier
+        self, frontier: Told
     ) -> None:
         counts = []
 
@@ -237,9 +237,7 @@ class FrontierContract(ABC):
         count()
         assert counts == [(2, 0), (1, 1), (0, 2), (1, 1), (2, 0)]
 
-    def test_a_completion_pushes_what_came_of_the_request(
-        self, frontier: Frontier
-    ) -> None:
+    def test_a_completion_pushes_what_came_of_the_request(self, frontier: Told) -> None:
         frontier.push([entry("x", key="k")])
         lease = taken(frontier)
         came = [entry("y", key="l"), entry("x", key="k"), entry("y", key="l")]
@@ -247,37 +245,35 @@ class FrontierContract(ABC):
         assert done == Completed([True, False, False], [])
         assert drained(frontier) == ["y"]
 
-    def test_a_completion_of_nothing_returns_nothing(self, frontier: Frontier) -> None:
+    def test_a_completion_of_nothing_returns_nothing(self, frontier: Told) -> None:
         frontier.push([entry("x")])
         assert frontier.complete(taken(frontier).ticket) == Completed([], [])
 
     def test_a_ticket_that_was_never_lent_completes_nothing(
-        self, frontier: Frontier
+        self, frontier: Told
     ) -> None:
-        with pytest.raises(KeyError):
+        with pytest.raises(LeaseLostError):
             frontier.complete(UNKNOWN_TICKET, [entry("y", key="l")], [b"item"])
         assert (frontier.waiting(), frontier.items()) == (0, [])
         assert frontier.push([entry("y", key="l")]) == [True]
 
-    def test_a_lease_is_completed_once(self, frontier: Frontier) -> None:
+    def test_a_lease_is_completed_once(self, frontier: Told) -> None:
         frontier.push([entry("x")])
         lease = taken(frontier)
         frontier.complete(lease.ticket)
-        with pytest.raises(KeyError):
+        with pytest.raises(LeaseLostError):
             frontier.complete(lease.ticket, [entry("y")])
         assert frontier.waiting() == 0
 
-    def test_a_lease_that_was_given_back_is_not_completed(
-        self, frontier: Frontier
-    ) -> None:
+    def test_a_lease_that_was_given_back_is_not_completed(self, frontier: Told) -> None:
         frontier.push([entry("x")])
         lease = taken(frontier)
         frontier.give_back(lease.ticket)
-        with pytest.raises(KeyError):
+        with pytest.raises(LeaseLostError):
             frontier.complete(lease.ticket, [entry("y")])
         assert drained(frontier) == ["x"]
 
-    def test_a_push_happens_whole_or_not_at_all(self, frontier: Frontier) -> None:
+    def test_a_push_happens_whole_or_not_at_all(self, frontier: Told) -> None:
         with pytest.raises(self.storage_error):
             frontier.push([entry("x", key="k"), self._unstorable()], {"a": "1"})
         assert (frontier.waiting(), frontier.notes()) == (0, {})
@@ -285,7 +281,7 @@ class FrontierContract(ABC):
         assert frontier.push([entry("x", key="k")]) == [True]
         assert drained(frontier) == ["x"]
 
-    def test_a_completion_happens_whole_or_not_at_all(self, frontier: Frontier) -> None:
+    def test_a_completion_happens_whole_or_not_at_all(self, frontier: Told) -> None:
         frontier.push([entry("x")])
         lease = taken(frontier)
         with pytest.raises(self.storage_error):
@@ -300,7 +296,7 @@ class FrontierContract(ABC):
 
     # Items and notes ------------------------------------------------------------
 
-    def test_items_of_a_completion_are_kept_in_order(self, frontier: Frontier) -> None:
+    def test_items_of_a_completion_are_kept_in_order(self, frontier: Told) -> None:
         frontier.push([entry("x"), entry("y")])
         leases = taken(frontier), taken(frontier)
         first = frontier.complete(leases[1].ticket, items=[b"1", b"2"]).items
@@ -308,22 +304,20 @@ class FrontierContract(ABC):
         payloads = [b"1", b"2", b"3"]
         assert frontier.items() == list(zip(first + second, payloads, strict=True))
 
-    def test_items_that_came_of_no_request_are_kept_too(
-        self, frontier: Frontier
-    ) -> None:
+    def test_items_that_came_of_no_request_are_kept_too(self, frontier: Told) -> None:
         numbers = frontier.keep([b"1", b"1"], {"a": "x"})
         assert frontier.items() == [(numbers[0], b"1"), (numbers[1], b"1")]
         assert len(set(numbers)) == 2
         assert frontier.notes() == {"a": "x"}
 
-    def test_delivered_items_are_kept_no_longer(self, frontier: Frontier) -> None:
+    def test_delivered_items_are_kept_no_longer(self, frontier: Told) -> None:
         first, second, third = frontier.keep([b"1", b"2", b"3"], {})
         frontier.deliver([third, first], {"a": "x"})
         frontier.deliver([first, 1 << 40], {})
         assert frontier.items() == [(second, b"2")]
         assert frontier.notes() == {"a": "x"}
 
-    def test_a_note_replaces_the_one_of_its_name(self, frontier: Frontier) -> None:
+    def test_a_note_replaces_the_one_of_its_name(self, frontier: Told) -> None:
         frontier.push([], {"a": "1", "b": "1"})
         frontier.keep([], {"b": "2", "c": "2"})
         frontier.deliver([], {"c": "3"})
@@ -333,7 +327,7 @@ class FrontierContract(ABC):
     # Giving back ----------------------------------------------------------------
 
     def test_a_request_that_is_given_back_has_its_old_place(
-        self, frontier: Frontier
+        self, frontier: Told
     ) -> None:
         frontier.push([entry("1"), entry("2"), entry("3")])
         third, second = taken(frontier), taken(frontier)
@@ -343,7 +337,7 @@ class FrontierContract(ABC):
         assert drained(frontier) == ["4", "3", "2", "1"]
 
     def test_a_start_request_that_is_given_back_has_its_old_place(
-        self, frontier: Frontier
+        self, frontier: Told
     ) -> None:
         frontier.push([entry(n, is_start=True) for n in ("1", "2")])
         first = taken(frontier)
@@ -351,7 +345,7 @@ class FrontierContract(ABC):
         assert drained(frontier) == ["1", "2"]
 
     def test_a_request_that_is_given_back_has_its_old_priority(
-        self, frontier: Frontier
+        self, frontier: Told
     ) -> None:
         frontier.push([entry("low"), entry("high", priority=1)])
         frontier.push([entry("other", group="b.example")])
@@ -360,9 +354,7 @@ class FrontierContract(ABC):
         again = taken(frontier)
         assert (again.payload, again.queued_s) == (high.payload, high.queued_s)
 
-    def test_giving_back_what_is_not_lent_does_nothing(
-        self, frontier: Frontier
-    ) -> None:
+    def test_giving_back_what_is_not_lent_does_nothing(self, frontier: Told) -> None:
         frontier.push([entry("x"), entry("y")])
         lease = taken(frontier)
         frontier.give_back(lease.ticket)
@@ -377,7 +369,7 @@ class FrontierContract(ABC):
     # Limits ---------------------------------------------------------------------
 
     def test_what_is_lent_and_admitted_is_no_more_than_the_limit(
-        self, limited: Frontier
+        self, limited: Told
     ) -> None:
         limited.push([entry(str(n)) for n in range(3)])
         first = taken(limited)
@@ -385,13 +377,13 @@ class FrontierContract(ABC):
         assert taken(limited).payload == b"1"
         assert limited.take() is None
 
-    def test_a_group_at_its_limit_stops_no_other(self, limited: Frontier) -> None:
+    def test_a_group_at_its_limit_stops_no_other(self, limited: Told) -> None:
         limited.push([entry("a", priority=9) for _ in range(3)])
         limited.push([entry("b", group="b.example")])
         groups = [lease and lease.group for lease in self._take(limited, 4)]
         assert groups == ["a.example", "a.example", "b.example", None]
 
-    def test_what_is_full_admits_when_something_leaves(self, limited: Frontier) -> None:
+    def test_what_is_full_admits_when_something_leaves(self, limited: Told) -> None:
         group = "a.example"
         assert [limited.admit(group, None) for _ in range(3)] == [0, 0, math.inf]
         limited.leave(group, None, Visit())
@@ -399,7 +391,7 @@ class FrontierContract(ABC):
 
     @pytest.mark.parametrize("how", ["complete", "give_back", "leave"])
     def test_what_is_gone_from_the_site_makes_room_for_one(
-        self, limited: Frontier, how: str
+        self, limited: Told, how: str
     ) -> None:
         limited.push([entry(str(n)) for n in range(4)])
         first = taken(limited)
@@ -414,7 +406,7 @@ class FrontierContract(ABC):
                 limited.leave(first.group, first.ticket, Visit(status=200))
         assert [lease is None for lease in self._take(limited, 2)] == [False, True]
 
-    def test_what_left_twice_makes_room_once(self, limited: Frontier) -> None:
+    def test_what_left_twice_makes_room_once(self, limited: Told) -> None:
         limited.push([entry(str(n)) for n in range(4)])
         first = taken(limited)
         limited.admit(first.group, first.ticket)
@@ -424,9 +416,7 @@ class FrontierContract(ABC):
         limited.complete(first.ticket)
         assert [lease is None for lease in self._take(limited, 2)] == [False, True]
 
-    def test_what_left_without_being_admitted_makes_room(
-        self, limited: Frontier
-    ) -> None:
+    def test_what_left_without_being_admitted_makes_room(self, limited: Told) -> None:
         limited.push([entry(str(n)) for n in range(4)])
         first, _, none = self._take(limited, 3)
         assert first is not None
@@ -435,7 +425,7 @@ class FrontierContract(ABC):
             limited.leave(first.group, first.ticket, Visit())
         assert [lease is None for lease in self._take(limited, 2)] == [False, True]
 
-    def test_what_left_the_site_is_still_lent(self, limited: Frontier) -> None:
+    def test_what_left_the_site_is_still_lent(self, limited: Told) -> None:
         limited.push([entry("x")])
         lease = taken(limited)
         limited.admit(lease.group, lease.ticket)
@@ -459,7 +449,7 @@ class FrontierContract(ABC):
         frontier.close()
 
     def test_nothing_is_lent_while_a_request_without_a_ticket_waits(
-        self, frontier: Frontier
+        self, frontier: Told
     ) -> None:
         frontier.push([entry("x")])
         frontier.expect(1)
@@ -494,7 +484,7 @@ class FrontierContract(ABC):
     # Time -----------------------------------------------------------------------
 
     def test_two_starts_in_a_group_are_a_delay_apart(
-        self, delayed: Frontier, clock: Clock
+        self, delayed: Told, clock: Clock
     ) -> None:
         waits_s = [started(delayed, "a.example")]
         clock.now_s += 4
@@ -504,7 +494,7 @@ class FrontierContract(ABC):
         assert waits_s == [0, 6, 0]
 
     def test_a_delay_counts_from_when_a_request_was_sent(
-        self, delayed: Frontier, clock: Clock
+        self, delayed: Told, clock: Clock
     ) -> None:
         assert delayed.admit("a.example", None) == 0
         clock.now_s += 5
@@ -512,7 +502,7 @@ class FrontierContract(ABC):
         assert delayed.admit("a.example", None) == 8
 
     def test_until_a_request_was_sent_the_next_in_its_group_waits(
-        self, delayed: Frontier, clock: Clock
+        self, delayed: Told, clock: Clock
     ) -> None:
         delayed.push([entry("1")])
         lease = taken(delayed)
@@ -525,7 +515,7 @@ class FrontierContract(ABC):
 
     @pytest.mark.parametrize("how", ["complete", "give_back", "leave", "start_over"])
     def test_what_has_ended_was_sent_by_then(
-        self, how: str, delayed: Frontier, clock: Clock
+        self, how: str, delayed: Told, clock: Clock
     ) -> None:
         delayed.push([entry("1")])
         lease = taken(delayed)
@@ -538,7 +528,7 @@ class FrontierContract(ABC):
         assert delayed.admit(lease.group, None) == 10
 
     def test_what_is_sent_once_more_counts_once_more(
-        self, delayed: Frontier, clock: Clock
+        self, delayed: Told, clock: Clock
     ) -> None:
         assert started(delayed, "a.example") == 0
         clock.now_s += 8
@@ -569,28 +559,26 @@ class FrontierContract(ABC):
         frontier.close()
 
     def test_a_delay_that_a_site_asks_for_counts_for_who_is_on_its_way(
-        self, delayed: Frontier
+        self, delayed: Told
     ) -> None:
         assert delayed.admit("a.example", None) == 0
         delayed.slow_down("a.example", 25)
         delayed.sent("a.example", None, 0)
         assert delayed.admit("a.example", None) == 25
 
-    def test_a_delay_of_a_group_stops_no_other(self, delayed: Frontier) -> None:
+    def test_a_delay_of_a_group_stops_no_other(self, delayed: Told) -> None:
         assert started(delayed, "a.example") == 0
         assert delayed.admit("a.example", None) == 10
         assert delayed.admit("b.example", None) == 0
 
-    def test_a_group_can_be_slowed_down_and_not_sped_up(
-        self, delayed: Frontier
-    ) -> None:
+    def test_a_group_can_be_slowed_down_and_not_sped_up(self, delayed: Told) -> None:
         for group, asked_s, kept_s in (("a", 25, 25), ("b", 1, 10)):
             delayed.slow_down(group, asked_s)
             assert started(delayed, group) == 0
             assert delayed.admit(group, None) == kept_s
 
     def test_in_a_group_with_a_delay_one_request_is_on_its_way_at_a_time(
-        self, delayed: Frontier
+        self, delayed: Told
     ) -> None:
         delayed.push([entry("1"), entry("2")])
         lease = taken(delayed)
@@ -599,7 +587,7 @@ class FrontierContract(ABC):
         assert taken(delayed).payload == b"1"
 
     def test_a_site_that_says_how_long_to_wait_is_left_alone_for_that_long(
-        self, frontier: Frontier, clock: Clock
+        self, frontier: Told, clock: Clock
     ) -> None:
         frontier.push([entry("1"), entry("2"), entry("3", group="b.example")])
         lease = taken(frontier)
@@ -626,18 +614,18 @@ class FrontierContract(ABC):
 
     # When to ask again ----------------------------------------------------------
 
-    def test_time_helps_nothing_if_nothing_waits(self, delayed: Frontier) -> None:
+    def test_time_helps_nothing_if_nothing_waits(self, delayed: Told) -> None:
         assert delayed.ready_in_s() is None
         delayed.push([entry("1")])
         taken(delayed)
         assert delayed.ready_in_s() is None
 
-    def test_time_does_not_help_a_group_at_its_limit(self, limited: Frontier) -> None:
+    def test_time_does_not_help_a_group_at_its_limit(self, limited: Told) -> None:
         limited.push([entry(str(n)) for n in range(3)])
         self._take(limited, 2)
         assert limited.ready_in_s() is None
 
-    def test_what_may_start_now_is_ready_in_no_time(self, frontier: Frontier) -> None:
+    def test_what_may_start_now_is_ready_in_no_time(self, frontier: Told) -> None:
         frontier.push([entry("1")])
         assert frontier.ready_in_s() == 0
 
@@ -651,7 +639,7 @@ class FrontierContract(ABC):
         with pytest.raises(self.storage_error):
             frontier.push([entry("3")])
 
-    def _take(self, frontier: Frontier, count: int) -> list[Lease | None]:
+    def _take(self, frontier: Told, count: int) -> list[Lease | None]:
         return [frontier.take() for _ in range(count)]
 
     def _unstorable(self) -> Entry:

@@ -19,7 +19,7 @@ from hypothesis.stateful import (
     rule,
 )
 
-from concurcrawl.frontier.base import Entry, Frontier, Lease
+from concurcrawl.frontier.base import Entry, Lease
 from concurcrawl.frontier.limits import LONGEST_WAY_S, Limits, Visit
 from tests.contracts.clock import Clock
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hypothesis.stateful import MultipleResults
+
+    from tests.contracts.told import Told
 
 #: One group that may have two in flight, one whose requests are three seconds apart.
 LIMITS = {"pair": Limits(in_flight=2), "paced": Limits(delay_s=3)}
@@ -171,7 +173,7 @@ class FrontierMachine(RuleBasedStateMachine):
     )
 
     @abstractmethod
-    def make(self, limits_of: Callable[[str], Limits], clock: Clock) -> Frontier: ...
+    def make(self, limits_of: Callable[[str], Limits], clock: Clock) -> Told: ...
 
     def __init__(self) -> None:
         super().__init__()

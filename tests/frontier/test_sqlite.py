@@ -12,6 +12,7 @@ from concurcrawl.frontier.limits import Limits
 from concurcrawl.frontier.sqlite import SqliteFrontier
 from tests.contracts.frontier import FrontierContract, drained, entry, taken
 from tests.contracts.frontier_machine import FrontierMachine
+from tests.contracts.told import Told
 from tests.crawls import DEADLINE_S, environment
 
 if TYPE_CHECKING:
@@ -32,13 +33,15 @@ class TestSqliteFrontier(FrontierContract):
         *,
         total: int = 0,
         newest_first: bool = True,
-    ) -> SqliteFrontier:
-        return SqliteFrontier(
-            lambda _: limits or Limits(),
-            path=self.path,
-            total=total,
-            newest_first=newest_first,
-            clock=clock,
+    ) -> Told:
+        return Told(
+            SqliteFrontier(
+                lambda _: limits or Limits(),
+                path=self.path,
+                total=total,
+                newest_first=newest_first,
+                clock=clock,
+            )
         )
 
 
@@ -48,16 +51,20 @@ class TestSqliteFrontierInAFile(TestSqliteFrontier):
         self.path = str(tmp_path / "frontier.db")
 
 
-def reopened(frontier: SqliteFrontier, path: Path) -> SqliteFrontier:
+def opened(path: Path) -> Told:
+    return Told(SqliteFrontier(path=str(path)))
+
+
+def reopened(frontier: Told, path: Path) -> Told:
     frontier.close()
-    return SqliteFrontier(path=str(path))
+    return opened(path)
 
 
 def test_a_file_knows_what_waited_and_lends_what_was_lent_again(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "frontier.db"
-    frontier = SqliteFrontier(path=str(path))
+    frontier = opened(path)
     frontier.push([entry(n, key=n) for n in ("1", "2", "3", "4")], {"note": "text"})
     lent, done = taken(frontier), taken(frontier)
     frontier.complete(done.ticket, [entry("5", key="5")], [b"item"])
@@ -76,7 +83,7 @@ def test_a_file_keeps_priorities_and_start_requests_in_their_order(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "frontier.db"
-    frontier = SqliteFrontier(path=str(path))
+    frontier = opened(path)
     frontier.push([entry(n, is_start=True) for n in ("start 1", "start 2")])
     frontier.push([entry("found"), entry("urgent", priority=3)])
     frontier.push([entry("elsewhere", group="b.example", priority=5)])
@@ -115,15 +122,15 @@ def test_a_file_survives_a_process_that_is_killed(tmp_path: Path) -> None:
         timeout=DEADLINE_S,
         check=False,
     )
-    frontier = SqliteFrontier(path=str(path))
+    frontier = opened(path)
     assert [payload for _, payload in frontier.items()] == [b"i"]
     assert drained(frontier) == ["new", "1", "0"]
     frontier.close()
 
 
 class SqliteMachine(FrontierMachine):
-    def make(self, limits_of: Callable[[str], Limits], clock: Clock) -> SqliteFrontier:
-        return SqliteFrontier(limits_of, clock=clock)
+    def make(self, limits_of: Callable[[str], Limits], clock: Clock) -> Told:
+        return Told(SqliteFrontier(limits_of, clock=clock))
 
 
 TestSqliteInRandomOrders = SqliteMachine.TestCase
@@ -139,7 +146,7 @@ def test_after_a_write_that_found_no_room_nothing_is_written(tmp_path: Path) -> 
     with pytest.raises(sqlite3.OperationalError):
         frontier.keep([], {"start": "1"})
     frontier.close()
-    again = SqliteFrontier(path=str(path))
+    again = opened(path)
     assert (again.notes(), again.waiting()) == ({}, 0)
     again.close()
 

@@ -1,0 +1,259 @@
+"""What stands in Redis about a crawl, for people who look at it from outside.
+
+Everything here blocks. Only :func:`purge` and :func:`drain` change anything.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from concurcrawl.frontier.redis_link import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from concurcrawl.frontier.redis_link import Target
+
+#: Keys or entries that are asked for at a time.
+_PAGE = 500
+
+
+@dataclass(frozen=True, slots=True)
+class NodeStatus:
+    """One node.
+
+    Attributes:
+        name: Its name.
+        is_live: Whether it was heard of lately.
+        is_leader: Whether it makes the start requests and decides the end.
+        is_dead: Whether it was taken for dead, and has not come back.
+        joined_s: When, in seconds since the epoch.
+        left_s: When it left or was taken for dead; None while it lives.
+        silent_s: Seconds since it was heard of; None if it is not live.
+        done: Requests that it has completed.
+        lent: Requests that it has.
+        about: What it says of itself: host, pid, mode, workers.
+    """
+
+    name: str
+    is_live: bool
+    is_leader: bool
+    is_dead: bool
+    joined_s: float
+    left_s: float | None
+    silent_s: float | None
+    done: int
+    lent: int
+    about: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class GroupStatus:
+    """A group of hosts that has requests in flight or waiting, or is paused.
+
+    Attributes:
+        name: Its name.
+        waiting: Requests that wait.
+        in_flight: Requests at its site.
+        delay_s: Seconds between two starts.
+        paused_s: How much longer it is paused; 0 if it is not.
+    """
+
+    name: str
+    waiting: int
+    in_flight: int
+    delay_s: float
+    paused_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A crawl at one moment.
+
+    Attributes:
+        job: Its name.
+        spider: Its spider.
+        state: ``live`` or ``ended``.
+        reason: Why it ended, or empty.
+        at_s: The moment, in seconds since the epoch, as Redis counts.
+        began_s: When it began.
+        ended_s: When it ended, or None.
+        waiting: Requests that wait.
+        lent: Requests that nodes have.
+        done: Requests that are complete.
+        undelivered: Items that are in no feed yet.
+        unsettled: Items that were being written to a file when their node died.
+        streamed: Items in the stream.
+        nodes: All that ever joined, live ones first.
+        groups: Those with something to tell, paused ones first.
+        failures: Requests set aside: when, how many nodes died, group, request.
+        stats: One dict for all nodes, each key merged as it was written.
+    """
+
+    job: str
+    spider: str
+    state: str
+    reason: str
+    at_s: float
+    began_s: float
+    ended_s: float | None
+    waiting: int
+    lent: int
+    done: int
+    undelivered: int
+    unsettled: int
+    streamed: int
+    nodes: tuple[NodeStatus, ...]
+    groups: tuple[GroupStatus, ...]
+    failures: tuple[Mapping[str, Any], ...]
+    stats: Mapping[str, Any]
+
+
+def jobs(target: Target) -> list[str]:
+    """Return the names of all jobs below the prefix of *target*."""
+    start = "{" + target.prefix + ":"
+    with connect(target) as client:
+        keys = client.scan_iter(match=f"{start}*}}:job", count=_PAGE)
+        return sorted(key.decode()[len(start) : -len("}:job")] for key in keys)
+
+
+def snapshot(target: Target) -> Snapshot | None:
+    """Return how the job of *target* is; None if there is none."""
+    base = target.base
+    with connect(target) as client:
+        job = _text(client.hgetall(f"{base}job"))
+        if not job:
+            return None
+        seconds, micros = client.time()
+        now_s = seconds + micros / 1e6
+        batches = client.hkeys(f"{base}unsettled")
+        return Snapshot(
+            job=target.job,
+            spider=job.get("spider", ""),
+            state=job["state"],
+            reason=job["reason"],
+            at_s=now_s,
+            began_s=float(job["began_s"]),
+            ended_s=_time(job.get("ended_s")) if job["state"] == "ended" else None,
+            waiting=int(float(job["waiting"])),
+            lent=int(float(job["lent"])),
+            done=int(float(job["done"])),
+            undelivered=int(float(job["kept"])),
+            unsettled=sum(
+                client.hlen(f"{base}batch:{batch.decode()}") for batch in batches
+            ),
+            streamed=client.xlen(f"{base}stream"),
+            nodes=_nodes(client, base, job["leader"], now_s),
+            groups=_groups(client, base, now_s),
+            failures=tuple(
+                _failure(one) for one in client.lrange(f"{base}failures", 0, -1)
+            ),
+            stats=_stats(_text(client.hgetall(f"{base}stats"))),
+        )
+
+
+def drain(target: Target, *, keep: bool = False) -> Iterator[bytes]:
+    """Yield the items of the stream, each as one line of JSON without its end.
+
+    Args:
+        target: The job.
+        keep: Leave them in Redis. Else each is deleted when the next is asked for.
+    """
+    key = f"{target.base}stream"
+    with connect(target) as client:
+        last = b"-"
+        while page := client.xrange(key, min=last, count=_PAGE):
+            for number, fields in page:
+                yield fields[b"item"]
+                if not keep:
+                    client.xdel(key, number)
+            last = b"(" + page[-1][0]
+
+
+def purge(target: Target) -> int:
+    """Delete the job of *target*, and nothing else; return how many keys it had."""
+    pattern = _literally(target.base) + "*"
+    deleted = 0
+    with connect(target) as client:
+        for key in client.scan_iter(match=pattern, count=_PAGE):
+            deleted += client.unlink(key)
+    return deleted
+
+
+def _literally(text: str) -> str:
+    """Return a pattern that only *text* itself matches."""
+    return "".join("\\" + c if c in "*?[]^\\-" else c for c in text)
+
+
+def _nodes(client: Any, base: str, leader: str, now_s: float) -> tuple[NodeStatus, ...]:
+    live = dict(client.zrange(f"{base}nodes", 0, -1, withscores=True))
+    found = []
+    for raw in client.smembers(f"{base}everyone"):
+        name = raw.decode()
+        fields = _text(client.hgetall(f"{base}node:{name}"), but=b"reply")
+        heard_s = _time(fields.get("heard_s"))
+        found.append(
+            NodeStatus(
+                name=name,
+                is_live=raw in live,
+                is_leader=raw in live and name == leader,
+                is_dead=fields.get("is_dead") == "1",
+                joined_s=float(fields.get("joined_s", 0)),
+                left_s=_time(fields.get("left_s")),
+                silent_s=None
+                if heard_s is None or raw not in live
+                else now_s - heard_s,
+                done=int(fields.get("done", 0)),
+                lent=client.hlen(f"{base}lent:{name}"),
+                about=json.loads(fields.get("about", "{}")),
+            )
+        )
+    return tuple(sorted(found, key=lambda node: (not node.is_live, node.name)))
+
+
+def _groups(client: Any, base: str, now_s: float) -> tuple[GroupStatus, ...]:
+    found = []
+    for raw in client.sscan_iter(f"{base}groups", count=_PAGE):
+        name = raw.decode()
+        gate = f"{base}gate:{name}"
+        flight, delay, paused = client.hmget(gate, "in_flight", "delay", "paused_until")
+        group = GroupStatus(
+            name=name,
+            waiting=client.zcard(f"{base}wait:{name}"),
+            in_flight=int(float(flight or 0)),
+            delay_s=float(delay or 0),
+            paused_s=max(0.0, float(paused or 0) - now_s),
+        )
+        if group.waiting or group.in_flight or group.paused_s:
+            found.append(group)
+    return tuple(sorted(found, key=lambda g: (-g.paused_s, -g.waiting, g.name)))
+
+
+def _failure(line: bytes) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(line)
+    return found
+
+
+def _stats(written: Mapping[str, str]) -> dict[str, Any]:
+    stats: dict[str, Any] = {}
+    for place, text in sorted(written.items()):
+        how, _, name = place.partition(":")
+        stats[name] = text if how == "set" else _number(text)
+    return stats
+
+
+def _number(text: str) -> float:
+    number = float(text)
+    return int(number) if number.is_integer() else number
+
+
+def _text(fields: Mapping[bytes, bytes], but: bytes = b"") -> dict[str, str]:
+    return {
+        name.decode(): value.decode() for name, value in fields.items() if name != but
+    }
+
+
+def _time(text: str | None) -> float | None:
+    return float(text) if text else None

@@ -1,0 +1,296 @@
+"""What makes each item of a crawl on several machines be in one feed, once.
+
+- An item is kept in Redis, for the node that completed its request, until it is in that
+  node's feeds. Those of a node that died are taken over by others.
+- A node that wants to write says so first. Once it may, the items are its own for
+  ever: it writes them and says that it has. A node that dies in between leaves a batch
+  that is not *settled*: whoever finds its files, which is the node itself when it comes
+  back, sees by their length whether they were written, and nobody else doubles them.
+- How far ``Spider.start()`` has come is noted with what it has yielded, so that
+  another node can go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import pickle
+import secrets
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from scrapy import Request
+
+from concurcrawl.errors import ConcurcrawlError, LeaseLostError, NotJsonError
+from concurcrawl.held_feeds import HeldLedger
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from scrapy.crawler import Crawler
+
+    from concurcrawl.frontier.redis import RedisFrontier
+    from concurcrawl.frontier.redis_link import RedisLink
+    from concurcrawl.workers.messages import Head
+    from concurcrawl.workers.portable import Portable
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two times that the feeds are made safe.
+_INTERVAL_S = 1.0
+
+_START = "start"
+_ALL = "all"
+_FEED = "feed:"
+
+
+class SharedJournal:
+    """A node's items, and how far the start has come.
+
+    Invariant: an item is in Redis, or in the feeds of one node, or in a batch that is
+    not settled; or, if a pipeline dropped it, nowhere.
+    """
+
+    is_kept = True
+
+    def __init__(
+        self,
+        crawler: Crawler,
+        frontier: RedisFrontier,
+        link: RedisLink,
+        portable: Portable,
+        home: str,
+    ) -> None:
+        """Keep the journal of *crawler*, whose spider is about to start.
+
+        Args:
+            crawler: It.
+            frontier: The node's part of the frontier.
+            link: The way to Redis.
+            portable: Writes and reads items.
+            home: Whose feeds those of this node are, also when it is started again.
+        """
+        self._crawler = crawler
+        self._frontier = frontier
+        self._link = link
+        self._portable = portable
+        self._home = home
+        self._ours: set[int] = set()
+        self._processed: set[int] = set()
+        self._ledger: HeldLedger | None = None
+        self._started = 0
+        self._timer: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
+        self._replaying = 0
+        self.process: Callable[[bytes, Head | None, int], Awaitable[None]] = _too_early
+        self.encode: Callable[[object], bytes] = pickle.dumps
+        self.decode: Callable[[bytes], Any] = pickle.loads
+        self.on_failure: Callable[[Exception], None] = lambda _: None
+        self.lead: Callable[[], Awaitable[bool]] = _never
+        assert crawler.spider is not None
+        self._start = crawler.spider.start
+        crawler.spider.start = self._start_once  # type: ignore[method-assign]
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether items of dead nodes are being processed."""
+        return self._replaying > 0
+
+    async def open(self) -> None:
+        """Find out what an earlier life of this node has left, and begin."""
+        notes = await self._frontier.notes()
+        self._ledger = HeldLedger(self._crawler, self._lengths(notes))
+        await self._settle_old()
+        self._timer = asyncio.ensure_future(self._make_safe_now_and_then())
+
+    def entry(self, payload: bytes, head: Head | None) -> bytes | None:
+        """Return an item as it is kept, or None if it cannot be."""
+        page = None if head is None else (head.url, head.status)
+        try:
+            return self._portable.write_item(self.decode(payload), page)
+        except NotJsonError as error:
+            logger.error("%s", error)  # noqa: TRY400 - its sentence says it all
+            self._crawler.stats.inc_value("concurcrawl/not_shippable")
+            return None
+
+    def took(self, numbers: Sequence[int]) -> None:
+        """Note that these items are ours to process."""
+        self._ours.update(numbers)
+
+    def processed(self, numbers: Sequence[int]) -> None:
+        """Note that pipelines and feeds have had these items."""
+        self._processed.update(numbers)
+
+    def start_notes(self) -> dict[str, str]:
+        """Return what to remember with a start request."""
+        return {_START: str(self._started)}
+
+    def adopt(self, items: list[tuple[int, bytes]]) -> None:
+        """Process items of dead nodes, or of an earlier life."""
+        self.took([number for number, _ in items])
+        self._replaying += 1
+        asyncio.ensure_future(self._replay(items))  # noqa: RUF006 - the engine outlives it
+
+    def disown(self) -> None:
+        """Forget all items: others have them now."""
+        self._ours.clear()
+        self._processed.clear()
+        asyncio.ensure_future(self._cut_back())  # noqa: RUF006 - the engine outlives it
+
+    async def close(self) -> None:
+        """Make the feeds safe for the last time."""
+        if self._timer is not None:
+            self._timer.cancel()
+        try:
+            await self.make_safe()
+        except (OSError, ConcurcrawlError) as error:
+            self.on_failure(error)
+
+    async def make_safe(self) -> None:
+        """Write what is held into the feeds, if that is agreed to.
+
+        Raises:
+            OSError: If a file cannot be written.
+            FrontierError: If Redis is out of reach.
+        """
+        async with self._writing:
+            ledger = self._ledger
+            if ledger is None:
+                return
+            ledger.drop(self._ours.__contains__)
+            done = sorted((self._processed | ledger.written) & self._ours)
+            self._processed.clear()
+            ledger.written.clear()
+            if not done:
+                return
+            try:
+                await self._hand_over(ledger, done)
+            except LeaseLostError:
+                ledger.drop(self._ours.__contains__)
+            else:
+                self._ours.difference_update(done)
+
+    async def _hand_over(self, ledger: HeldLedger, done: list[int]) -> None:
+        ledger.make_safe()  # files that are no lines
+        extents = ledger.extents()
+        if not extents:
+            await self._frontier.deliver(done, {})
+            return
+        batch = secrets.token_hex(8)
+        about = {"home": self._home, "node": self._frontier.node, "files": extents}
+        lines = ledger.freeze()
+        await self._frontier.offer(batch, json.dumps(about), done)
+        ledger.let_go(lines)
+        notes = {self._note(path): str(end) for path, (_, end) in extents.items()}
+        await self._frontier.settle(batch, notes, was_written=True)
+
+    async def _make_safe_now_and_then(self) -> None:
+        while True:
+            # Nobody waits for us as long as there is something to do.
+            interval_s = 0.05 if self._frontier.is_quiet else _INTERVAL_S
+            await asyncio.sleep(interval_s)
+            try:
+                await self.make_safe()
+            except (OSError, ConcurcrawlError) as error:
+                self.on_failure(error)
+                return
+
+    async def _replay(self, items: list[tuple[int, bytes]]) -> None:
+        try:
+            for number, kept in items:
+                try:
+                    item, _page = self._portable.read_item(kept)
+                except NotJsonError as error:
+                    logger.error("%s", error)  # noqa: TRY400 - its sentence says it all
+                else:
+                    await self.process(self.encode(item), None, number)
+                self._processed.add(number)
+        finally:
+            self._replaying -= 1
+
+    # What an earlier life has left -----------------------------------------------
+
+    def _note(self, path: str) -> str:
+        return f"{_FEED}{self._home}:{path}"
+
+    def _lengths(self, notes: dict[str, str]) -> dict[str, int]:
+        start = self._note("")
+        return {
+            name.removeprefix(start): int(text)
+            for name, text in notes.items()
+            if name.startswith(start)
+        }
+
+    async def _settle_old(self) -> None:
+        """See whether batches of this home, whose node has died, were written."""
+        live = await self._link.nodes()
+        for batch, text in (await self._link.unsettled()).items():
+            about = json.loads(text)
+            if about["home"] != self._home or about["node"] in live - {
+                self._frontier.node
+            }:
+                continue
+            assert self._ledger is not None
+            files = {path: tuple(extent) for path, extent in about["files"].items()}
+            was_written = all(
+                self._sizes(path) >= end for path, (_, end) in files.items()
+            )
+            lengths = {p: end if was_written else at for p, (at, end) in files.items()}
+            self._ledger.cut(lengths)
+            notes = {self._note(path): str(length) for path, length in lengths.items()}
+            await self._frontier.settle(batch, notes, was_written=was_written)
+
+    def _sizes(self, path: str) -> int:
+        file = Path(path)
+        return file.stat().st_size if file.exists() else -1
+
+    async def _cut_back(self) -> None:
+        """Have no more in the feeds than Redis knows of, if it has lost something."""
+        try:
+            lengths = self._lengths(await self._frontier.notes())
+            async with self._writing:
+                if self._ledger is not None:
+                    self._ledger.cut_back(lengths)
+        except (OSError, ConcurcrawlError) as error:
+            self.on_failure(error)
+
+    # The start ----------------------------------------------------------------------
+
+    async def _start_once(self) -> AsyncIterator[Any]:
+        """Yield what start() yields, if this node leads, and as far as nobody has."""
+        if not await self.lead():
+            return
+        note = (await self._frontier.notes()).get(_START, "0")
+        if note == _ALL:
+            return
+        taken = int(note)
+        async for output in self._start():
+            self._started += 1
+            if self._started <= taken:
+                continue
+            if isinstance(output, Request):
+                yield output
+                # It may have come to nothing: a duplicate, or dropped on its way.
+                self._frontier.keep((), self.start_notes())
+            else:
+                await self._process_start(output)
+            await asyncio.sleep(0)
+        await self._frontier.keep((), {_START: _ALL})
+
+    async def _process_start(self, item: Any) -> None:
+        payload = self.encode(item)
+        entry = self.entry(payload, None)
+        if entry is not None:
+            kept = await self._frontier.keep([entry], self.start_notes())
+            self.took(kept)
+            await self.process(payload, None, *kept)
+            self.processed(kept)
+
+
+async def _too_early(_payload: bytes, _head: Head | None, _number: int) -> None:
+    raise RuntimeError("the journal was opened before the pipelines")
+
+
+async def _never() -> bool:
+    return False

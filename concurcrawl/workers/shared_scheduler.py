@@ -1,0 +1,286 @@
+"""The scheduler of a supervisor that shares its crawl with other machines."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import psutil
+from scrapy import signals
+
+from concurcrawl import stats
+from concurcrawl.config import Config
+from concurcrawl.errors import (
+    ConcurcrawlError,
+    FrontierError,
+    NotJsonError,
+)
+from concurcrawl.frontier import redis_target
+from concurcrawl.frontier.redis import Member, RedisFrontier
+from concurcrawl.frontier.redis_link import RedisLink
+from concurcrawl.scheduler import newest_first, wake
+from concurcrawl.workers import portable_cookies
+from concurcrawl.workers.portable import Portable
+from concurcrawl.workers.scheduler import SupervisorScheduler
+from concurcrawl.workers.shared_journal import SharedJournal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scrapy import Request, Spider
+    from scrapy.crawler import Crawler
+
+    from concurcrawl.frontier.base import Lease
+    from concurcrawl.workers.cookies import CookieChange
+    from concurcrawl.workers.messages import Product
+
+logger = logging.getLogger(__name__)
+
+#: Seconds between two times that stats are sent.
+_STATS_S = 1.0
+
+#: Reasons to end that are this node's own: the others go on.
+_OWN_REASONS = {"shutdown", "workers_failed", "storage_failed"}
+
+
+class SharedScheduler(SupervisorScheduler):
+    """One node's: what it gives the engine is lent by Redis, and to a worker."""
+
+    _frontier: RedisFrontier
+    journal: SharedJournal
+
+    def __init__(self, crawler: Crawler) -> None:
+        assert crawler.spider is not None
+        self._portable = Portable(crawler.spider)
+        super().__init__(crawler)
+        self._payloads: dict[int, bytes] = {}
+        self._written: dict[stats.StatKey, Any] = {}
+        self._sender: asyncio.Task[None] | None = None
+        self._leads = asyncio.Event()
+        self._is_begun = False
+        self._last_seen: tuple[Any, ...] = ()
+        crawler.stats.written = lambda *change: stats.note(self._written, *change)  # type: ignore[attr-defined]
+
+    @property
+    def frontier(self) -> RedisFrontier:
+        """This node's part of the frontier."""
+        return self._frontier
+
+    async def _open(self, spider: Spider) -> None:
+        frontier = self._frontier
+        frontier.on_news = self._hear_news
+        frontier.on_ended = self._end
+        frontier.on_lost = self._lose
+        frontier.on_failure = self._fail
+        frontier.on_cookies = self._hear_cookies
+        frontier.on_troubled = self._hear_trouble
+        frontier.room = self._downloader.pool.room
+        self.journal.lead = self._lead
+        try:
+            await frontier.join()
+        except FrontierError as error:
+            self._fail(error)
+            await self._downloader.connect()
+            return
+        frontier.start()
+        logger.info("This node is %s of the job %s", frontier.node, self._target.job)
+        self._sender = asyncio.ensure_future(self._send_stats())
+        await super()._open(spider)
+        self.journal.decode = self._codec.decode
+        # Not earlier: only then are pipelines and feeds open.
+        self._crawler.signals.connect(self._begin, signals.engine_started)
+
+    async def _close(self, reason: str) -> None:
+        frontier = self._frontier
+        is_own = reason in _OWN_REASONS or reason.startswith("frontier_")
+        self._leads.set()
+        if not (is_own or reason == "finished"):
+            self.finish(reason)
+        with contextlib.suppress(ConcurcrawlError):
+            await super()._close_workers()
+            if reason == "finished" and not await frontier.finish(reason):
+                logger.info("Something came up at other nodes, which go on")
+        if self._sender is not None:
+            self._sender.cancel()
+        self._flush_stats()
+        if not frontier.failure:
+            await frontier.quit()
+        await super()._close_the_rest(reason)
+
+    def has_pending_requests(self) -> bool:
+        """See :class:`BaseScheduler`. Only the leader ever finds that it is over."""
+        frontier = self._frontier
+        is_over = (
+            frontier.is_leader
+            and frontier.is_quiet
+            and not frontier.kept
+            and not self.journal.is_replaying
+        )
+        return not is_over
+
+    def next_request(self) -> Request | None:
+        """See :class:`BaseScheduler`."""
+        try:
+            request = super().next_request()
+        except NotJsonError as error:
+            logger.error("%s", error)  # noqa: TRY400 - its sentence says it all
+            self._stats.inc_value("concurcrawl/not_shippable")
+            return self.next_request()
+        if request is not None:
+            lease = self._leases[request]
+            payload = self._payloads.pop(lease.ticket)
+            self._leases[request] = replace(lease, payload=payload)
+        return request
+
+    async def complete(
+        self,
+        lease: Lease | None,
+        products: Any,
+        items: Sequence[bytes] = (),
+    ) -> list[int]:
+        """See :meth:`SupervisorScheduler.complete`."""
+        numbers = await super().complete(lease, products, items)
+        self.journal.took(numbers)
+        return numbers
+
+    def finish(self, reason: str) -> None:
+        """End the crawl everywhere."""
+        with contextlib.suppress(ConcurcrawlError):
+            self._frontier.finish(reason)
+
+    def share_cookies(self, changes: Sequence[CookieChange]) -> None:
+        """Tell other nodes of cookies that a worker of this one got."""
+        payload = portable_cookies.write(changes)
+        if payload:
+            self._frontier.share_cookies(payload)
+
+    def set_aside(self, lease: Lease, reason: str, deaths: int) -> None:
+        """Note for all that a request was given up."""
+        self._frontier.record_failure(deaths, lease.group, reason.encode())
+
+    # ---------------------------------------------------------------------------------
+
+    def _make_frontier(self) -> RedisFrontier:
+        crawler = self._crawler
+        config = Config.from_settings(crawler.settings)
+        target = redis_target.claimed_by(crawler)
+        assert target is not None
+        self._target = target
+        self._link = RedisLink(target)
+        self._home = redis_target.home(config.frontier_node)
+        age_s = time.time() - psutil.Process().create_time()
+        member = Member(
+            node=redis_target.node_name(config.frontier_node),
+            spider=crawler.spidercls.name,
+            how=config.frontier_start,
+            lease_s=config.frontier_lease_s,
+            max_attempts=config.max_attempts,
+            streams=config.frontier_items == "stream",
+            about={
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "mode": str(crawler.settings["MODE"]),
+                "workers": len(crawler.settings.getlist("CONCURCRAWL_SLOTS")),
+            },
+            started_s=time.monotonic() - age_s,
+        )
+        frontier = RedisFrontier(
+            self._link,
+            member,
+            self.politeness.limits_of,
+            total=crawler.settings.getint("CONCURRENT_REQUESTS"),
+            asks=self._asks(),
+            newest_first=newest_first(crawler.settings),
+        )
+        slots = sum(int(s) for s in crawler.settings.getlist("CONCURCRAWL_SLOTS"))
+        frontier.spare = max(1, slots // 4)
+        return frontier
+
+    def _make_journal(self) -> SharedJournal:
+        return SharedJournal(
+            self._crawler, self._frontier, self._link, self._portable, self._home
+        )
+
+    def _pack(self, request: Request) -> bytes:
+        return self._portable.write_request(request)
+
+    def _payload_of(self, request: Request, product: Product) -> bytes:
+        return self._portable.write_request(request)
+
+    def _unpack(self, lease: Lease) -> Request:
+        try:
+            request = self._portable.read_request(lease.payload)
+        except NotJsonError:
+            self._frontier.complete(lease.ticket)
+            self._frontier.record_failure(0, lease.group, lease.payload)
+            raise
+        self._payloads[lease.ticket] = self._codec.encode(request)
+        request.errback = None  # it is the worker's to call
+        return request
+
+    # What the frontier says ------------------------------------------------------
+
+    def _hear_news(self) -> None:
+        frontier = self._frontier
+        if frontier.is_leader:
+            self._leads.set()
+        self.turnstile.pump_all()
+        seen = (frontier.waiting(), frontier.lent(), frontier.kept, frontier.is_leader)
+        if self._is_begun and (seen != self._last_seen or frontier.is_quiet):
+            self._last_seen = seen
+            wake(self._crawler)
+
+    def _begin(self) -> None:
+        self._is_begun = True
+        self._frontier.on_adopted = self.journal.adopt
+
+    def _end(self, reason: str) -> None:
+        self._leads.set()
+        self._downloader.close_spider(reason)
+
+    def _lose(self) -> None:
+        logger.warning(
+            "This node was silent for longer than CONCURCRAWL_FRONTIER_LEASE_S, and "
+            "others do what it held; it goes on with other requests."
+        )
+        self._stats.inc_value("concurcrawl/leases_lost")
+        self.turnstile.withdraw({lease.ticket for lease in self._leases.values()})
+        self.journal.disown()
+
+    def _fail(self, error: Exception) -> None:
+        self._leads.set()
+        logger.error("%s", error)
+        self._downloader.give_up(getattr(error, "reason", "frontier_failed"))
+
+    def _hear_cookies(self, changes: list[bytes]) -> None:
+        for payload in changes:
+            self._downloader.take_cookies(portable_cookies.read(payload))
+
+    def _hear_trouble(self, groups: list[str]) -> None:
+        for group in groups:
+            self._downloader.trouble(group)
+
+    async def _lead(self) -> bool:
+        """Return whether this node is to make the start requests, when it is."""
+        await self._leads.wait()
+        return self._frontier.is_leader and self._frontier.ended is None
+
+    async def _send_stats(self) -> None:
+        while True:
+            await asyncio.sleep(_STATS_S)
+            self._flush_stats()
+
+    def _flush_stats(self) -> None:
+        written, self._written = self._written, {}
+        for (how, name), value in written.items():
+            if how == "set":
+                self._frontier.note_stat(how, name, json.dumps(value, default=str))
+            elif isinstance(value, int | float):
+                self._frontier.note_stat(how, name, value)

@@ -1,0 +1,104 @@
+"""A frontier for tests: each call is answered before it returns."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from concurcrawl.frontier.base import at_once
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Mapping, Sequence
+    from typing import TypeVar
+
+    from concurcrawl.frontier.base import Completed, Entry, Frontier, Lease
+    from concurcrawl.frontier.limits import Visit
+
+    T = TypeVar("T")
+
+
+class Told:
+    """A frontier whose answers are there at once."""
+
+    def __init__(self, frontier: Frontier) -> None:
+        self.frontier = frontier
+
+    # What a frontier that has to ask somebody does otherwise -------------------------
+
+    def wait(self, answer: Awaitable[T]) -> T:
+        return at_once(answer)
+
+    def catch_up(self, want: int = 0) -> None:
+        """Have everything that was said take effect, and fetch *want* requests."""
+
+    # As Frontier has them ------------------------------------------------------------
+
+    def push(
+        self, entries: Sequence[Entry], notes: Mapping[str, str] | None = None
+    ) -> list[bool]:
+        return self.wait(self.frontier.push(entries, notes))
+
+    def take(self) -> Lease | None:
+        self.catch_up(1)
+        return self.frontier.take()
+
+    def complete(
+        self, ticket: int, entries: Sequence[Entry] = (), items: Sequence[bytes] = ()
+    ) -> Completed:
+        return self.wait(self.frontier.complete(ticket, entries, items))
+
+    def items(self) -> list[tuple[int, bytes]]:
+        self.catch_up()
+        return self.wait(self.frontier.items())
+
+    def deliver(self, items: Sequence[int], notes: Mapping[str, str]) -> None:
+        self.wait(self.frontier.deliver(items, notes))
+
+    def keep(self, items: Sequence[bytes], notes: Mapping[str, str]) -> list[int]:
+        return self.wait(self.frontier.keep(items, notes))
+
+    def notes(self) -> dict[str, str]:
+        self.catch_up()
+        return self.wait(self.frontier.notes())
+
+    def give_back(self, ticket: int) -> None:
+        self.frontier.give_back(ticket)
+        self.catch_up()
+
+    def admit(
+        self, group: str, ticket: int | None, *, is_errand: bool = False
+    ) -> float:
+        return self.frontier.admit(group, ticket, is_errand=is_errand)
+
+    def sent(self, group: str, ticket: int | None, ago_s: float) -> None:
+        self.frontier.sent(group, ticket, ago_s)
+        self.catch_up()
+
+    def leave(self, group: str, ticket: int | None, visit: Visit) -> None:
+        self.frontier.leave(group, ticket, visit)
+        self.catch_up()
+
+    def expect(self, change: int) -> None:
+        self.frontier.expect(change)
+
+    def slow_down(self, group: str, delay_s: float) -> None:
+        self.frontier.slow_down(group, delay_s)
+        self.catch_up()
+
+    def start_over(self, ticket: int) -> None:
+        self.frontier.start_over(ticket)
+        self.catch_up()
+
+    def waiting(self) -> int:
+        self.catch_up()
+        return self.frontier.waiting()
+
+    def lent(self) -> int:
+        self.catch_up()
+        return self.frontier.lent()
+
+    def ready_in_s(self) -> float | None:
+        self.catch_up()
+        return self.frontier.ready_in_s()
+
+    def close(self) -> None:
+        self.frontier.close()

@@ -1,0 +1,151 @@
+"""The frontier in Redis: the contract, against a real redis-server."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from itertools import count
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from concurcrawl.errors import ConcurcrawlError, FrontierError
+from concurcrawl.frontier import redis_link
+from concurcrawl.frontier.limits import Limits
+from concurcrawl.frontier.redis import Member, RedisFrontier
+from tests.contracts.frontier import FrontierContract
+from tests.contracts.frontier_machine import FrontierMachine
+from tests.contracts.told import Told
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+    from typing import TypeVar
+
+    from tests.contracts.clock import Clock
+    from tests.servers.redis import RedisServer
+
+    T = TypeVar("T")
+
+_jobs = count()
+
+
+class ToldByRedis(Told):
+    """A frontier in Redis that makes an exchange whenever it is asked something."""
+
+    frontier: RedisFrontier
+
+    def __init__(
+        self,
+        server: RedisServer,
+        limits_of: Callable[[str], Limits],
+        clock: Clock | None,
+        job: str | None = None,
+        member: Member | None = None,
+        *,
+        total: int = 0,
+        newest_first: bool = True,
+    ) -> None:
+        self.loop = asyncio.new_event_loop()
+        target = redis_link.parse(server.url, "test", job or f"job {next(_jobs)}", 5.0)
+        self.want = 0
+
+        async def make() -> RedisFrontier:
+            frontier = RedisFrontier(
+                redis_link.RedisLink(target),
+                member or Member(node="node", spider="spider"),
+                limits_of,
+                total=total,
+                newest_first=newest_first,
+                clock=clock,
+            )
+            await frontier.join()
+            return frontier
+
+        super().__init__(self.loop.run_until_complete(make()))
+        self.frontier.room = lambda: self.want
+
+    def wait(self, answer: Awaitable[T]) -> T:
+        async def both() -> T:
+            if asyncio.isfuture(answer):
+                while not answer.done():
+                    await self.frontier.exchange()
+            return await answer
+
+        return self.loop.run_until_complete(both())
+
+    def catch_up(self, want: int = 0) -> None:
+        self.want = want
+        self.loop.run_until_complete(self.frontier.exchange())
+        self.want = 0
+
+    def admit(
+        self, group: str, ticket: int | None, *, is_errand: bool = False
+    ) -> float:
+        answer = self.frontier.admit(group, ticket, is_errand=is_errand)
+        if math.isfinite(answer):
+            return answer
+        found: list[float | ConcurcrawlError] = []
+
+        def ask_again() -> None:
+            try:
+                found.append(self.frontier.admit(group, ticket, is_errand=is_errand))
+            except ConcurcrawlError as error:
+                found.append(error)
+
+        self.frontier.on_news = ask_again
+        self.catch_up()
+        self.frontier.on_news = lambda: None
+        self.frontier.ask_no_longer(group, ticket)
+        if isinstance(found[-1], ConcurcrawlError):
+            raise found[-1]
+        return found[-1]
+
+    def close(self) -> None:
+        if self.loop.is_closed():
+            return
+        self.loop.run_until_complete(self.frontier.quit())
+        self.loop.close()
+
+
+class TestRedisFrontier(FrontierContract):
+    storage_error = FrontierError
+
+    @pytest.fixture(autouse=True)
+    def _server(self, redis_frontiers: RedisServer) -> None:
+        self.server = redis_frontiers
+
+    def make(
+        self,
+        limits: Limits | None,
+        clock: Clock,
+        *,
+        total: int = 0,
+        newest_first: bool = True,
+    ) -> Told:
+        return ToldByRedis(
+            self.server,
+            lambda _: limits or Limits(),
+            clock,
+            total=total,
+            newest_first=newest_first,
+        )
+
+
+def test_requests_in_random_orders(redis_frontiers: RedisServer) -> None:
+    """As for SQLite, with a server for all orders."""
+
+    class RedisMachine(FrontierMachine):
+        def make(self, limits_of: Callable[[str], Limits], clock: Clock) -> Told:
+            return ToldByRedis(redis_frontiers, limits_of, clock)
+
+    run_state_machine_as_test(
+        RedisMachine,
+        settings=settings(
+            max_examples=15,
+            stateful_step_count=25,
+            deadline=None,
+            phases=(Phase.generate,),
+        ),
+    )

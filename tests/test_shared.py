@@ -1,0 +1,240 @@
+"""One crawl on several nodes: each page and each item once, whatever dies."""
+
+from __future__ import annotations
+
+import json
+import signal
+import time
+from collections import Counter
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+import pytest
+
+from concurcrawl.mirror.process import MirrorProcess
+from tests.chaos import EXTRAS, PAGES, Item, expected
+from tests.crawls import DEADLINE_S, Crawl, Result, crawl, crawling
+from tests.servers.redis import RedisServer, redis_server
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+#: Of all pages: the list, the extras, and each page twice.
+REQUESTS = 1 + EXTRAS + 2 * PAGES
+
+
+@pytest.fixture(scope="module")
+def mirror() -> Iterator[MirrorProcess]:
+    """A site whose pages take a moment, so that there is time to kill."""
+    with MirrorProcess(pages=PAGES, latency_s=0.2, log=True) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
+    folder = tmp_path_factory.mktemp("redis")
+    with redis_server(folder, "--appendonly", "yes") as server:
+        yield server
+
+
+@pytest.fixture
+def server(_server: RedisServer, mirror: MirrorProcess) -> RedisServer:
+    _server.client.flushall()
+    mirror.reset()
+    return _server
+
+
+def options(server: RedisServer, mode: str, *others: str) -> list[str]:
+    return [
+        *("-s", f"MODE={mode}", "-s", "CONCURCRAWL_WORKERS=1"),
+        *("-s", "CONCURRENT_REQUESTS=2", "-s", "CONCURCRAWL_THREADS=2"),
+        *("-s", f"CONCURCRAWL_FRONTIER_URL={server.url}"),
+        *("-s", "CONCURCRAWL_FRONTIER_LEASE_S=2", "-a", f"extras={EXTRAS}"),
+        *others,
+    ]
+
+
+@contextmanager
+def nodes(
+    count: int, server: RedisServer, url: str, folder: Path, *others: str
+) -> Iterator[list[Crawl]]:
+    modes = ("async", "hybrid", "serial")
+    with ExitStack() as stack:
+        yield [
+            stack.enter_context(
+                crawling(
+                    "whole",
+                    url,
+                    folder / f"node{number}",
+                    *options(server, modes[number], *others),
+                )
+            )
+            for number in range(count)
+        ]
+
+
+def wait_until(is_so: Callable[[], bool], crawls: list[Crawl]) -> None:
+    deadline_s = time.monotonic() + DEADLINE_S
+    while not is_so():
+        assert time.monotonic() < deadline_s, [one.log for one in crawls]
+        time.sleep(0.01)
+
+
+def done(server: RedisServer, job: str = "whole") -> int:
+    return int(server.job(job).get("done", 0))
+
+
+def leader_of(server: RedisServer, crawls: list[Crawl]) -> Crawl:
+    leader = server.job("whole")["leader"]
+    (found,) = [one for one in crawls if f"This node is {leader} " in one.log]
+    return found
+
+
+def items(results: list[Result]) -> Counter[Item]:
+    lines = sum((result.items for result in results), Counter[str]())
+    return Counter({Item(**json.loads(line)): n for line, n in lines.items()})
+
+
+def of(counts: Counter[Item]) -> Counter[Item]:
+    return Counter(dict(counts))
+
+
+def test_two_nodes_do_each_page_once_and_have_each_item_once(
+    server: RedisServer, mirror: MirrorProcess, tmp_path: Path
+) -> None:
+    with nodes(2, server, mirror.list_url, tmp_path) as running:
+        results = [one.finish() for one in running]
+    assert [result.exit_code for result in results] == [0, 0]
+    assert {r.stats["finish_reason"] for r in results} == {"finished"}
+    assert items(results) == expected()
+    asked = Counter(entry.path for entry in mirror.log())
+    assert (len(asked), asked.total()) == (REQUESTS, REQUESTS)
+    assert all(result.items for result in results), "one node did everything"
+    assert not any("ERROR" in result.log for result in results)
+
+
+def test_a_node_that_is_killed_loses_and_doubles_nothing(
+    server: RedisServer, mirror: MirrorProcess, tmp_path: Path
+) -> None:
+    with nodes(2, server, mirror.list_url, tmp_path) as running:
+        wait_until(lambda: done(server) >= 14, running)
+        victim = leader_of(server, running)
+        victim.send(signal.SIGKILL)
+        results = [one.finish() for one in running]
+    assert sorted(result.exit_code for result in results) == [-9, 0]
+    assert items(results) == expected()
+    assert server.job("whole")["reason"] == "finished"
+
+
+def test_a_node_that_was_only_slow_finds_what_it_did_refused(
+    server: RedisServer, mirror: MirrorProcess, tmp_path: Path
+) -> None:
+    with nodes(2, server, mirror.list_url, tmp_path) as running:
+        wait_until(lambda: done(server) >= 10, running)
+        slow = running[0]
+        held = f"{{concurcrawl:whole}}:lent:{name_of(slow)}"
+        wait_until(lambda: server.client.hlen(held) > 0, running)
+        slow.send(signal.SIGSTOP)
+        nodes_key = "{concurcrawl:whole}:nodes"
+        wait_until(lambda: server.client.zcard(nodes_key) == 1, running)
+        slow.send(signal.SIGCONT)
+        results = [one.finish() for one in running]
+    assert results[0].stats["concurcrawl/leases_lost"] == 1
+    assert items(results) == expected()
+    assert {r.stats["finish_reason"] for r in results} == {"finished"}
+
+
+def name_of(crawl: Crawl) -> str:
+    return crawl.log.partition("This node is ")[2].partition(" ")[0]
+
+
+def test_a_redis_that_is_restarted_is_waited_for(
+    server: RedisServer, mirror: MirrorProcess, tmp_path: Path
+) -> None:
+    with nodes(2, server, mirror.list_url, tmp_path) as running:
+        wait_until(lambda: done(server) >= 10, running)
+        server.stop()
+        server.start()
+        results = [one.finish() for one in running]
+    assert items(results) == expected()
+    for result in results:
+        assert result.log.count("Redis does not answer") == 1
+        assert result.log.count("Redis is back") == 1
+    asked = Counter(entry.path for entry in mirror.log())
+    assert (len(asked), asked.total()) == (REQUESTS, REQUESTS)
+
+
+def test_a_node_that_is_told_to_stop_leaves_the_rest_to_others(
+    server: RedisServer, mirror: MirrorProcess, tmp_path: Path
+) -> None:
+    with nodes(2, server, mirror.list_url, tmp_path) as running:
+        wait_until(lambda: done(server) >= 10, running)
+        running[0].send(signal.SIGTERM)
+        results = [one.finish() for one in running]
+    reasons = [result.stats["finish_reason"] for result in results]
+    assert reasons == ["shutdown", "finished"]
+    assert items(results) == expected()
+
+
+def test_a_limit_by_count_ends_all_nodes(
+    server: RedisServer, mirror: MirrorProcess, tmp_path: Path
+) -> None:
+    limit = ("-s", "CLOSESPIDER_ITEMCOUNT=30")
+    with nodes(2, server, mirror.list_url, tmp_path, *limit) as running:
+        results = [one.finish() for one in running]
+    reasons = {result.stats["finish_reason"] for result in results}
+    assert reasons == {"closespider_itemcount"}
+    assert 30 <= items(results).total() < expected().total()
+
+
+@pytest.mark.parametrize("spider", ["closes", "idle", "login", "rules", "drops"])
+def test_other_spiders_do_as_alone(
+    spider: str, server: RedisServer, site: str, tmp_path: Path
+) -> None:
+    alone = crawl(spider, site, tmp_path / "alone", "-s", "MODE=async")
+    shared = options(server, "async")
+    shared = shared[: shared.index("-a")]
+    found = crawl(spider, site, tmp_path / "shared", *shared)
+    assert found.items == alone.items
+    assert found.stats["finish_reason"] == alone.stats["finish_reason"]
+
+
+@pytest.mark.parametrize(
+    ("url", "sentence"),
+    [
+        ("redis://127.0.0.1:1/0", "no Redis answers at redis://127.0.0.1:1/0"),
+        ("http://localhost", "CONCURCRAWL_FRONTIER_URL: must be like redis://"),
+        ("redis://me:hunter2@127.0.0.1:1/x", "CONCURCRAWL_FRONTIER_URL: must be like"),
+        ("{server}?password=hunter2", "CONCURCRAWL_FRONTIER_URL: must be like"),
+    ],
+)
+def test_a_redis_that_cannot_be_used_is_one_sentence(
+    url: str, sentence: str, server: RedisServer, tmp_path: Path
+) -> None:
+    url = url.replace("{server}", server.url)
+    found = crawl(
+        "whole",
+        "http://127.0.0.1:1",
+        tmp_path,
+        *("-s", "MODE=async", "-s", f"CONCURCRAWL_FRONTIER_URL={url}"),
+    )
+    assert found.exit_code == 1
+    assert sentence in found.log.strip().splitlines()[-1]
+    assert "Traceback" not in found.log
+    assert "hunter2" not in found.log
+
+
+def test_a_password_is_needed_and_nowhere_shown(tmp_path: Path, site: str) -> None:
+    with redis_server(tmp_path, "--requirepass", "hunter2") as locked:
+        wrong = f"unix://:hunter3@{locked.socket}"
+        right = f"unix://:hunter2@{locked.socket}"
+        urls = [("-s", f"CONCURCRAWL_FRONTIER_URL={url}") for url in (wrong, right)]
+        mode = ("-s", "MODE=async", "-s", "LOG_LEVEL=DEBUG")
+        refused = crawl("pagination", site, tmp_path / "1", *mode, *urls[0])
+        found = crawl("pagination", site, tmp_path / "2", *mode, *urls[1])
+    assert refused.exit_code == 1
+    assert "refuses this user and password" in refused.log
+    assert "Traceback" not in refused.log
+    assert found.stats["finish_reason"] == "finished"
+    assert "hunter" not in refused.log + found.log
