@@ -127,7 +127,7 @@ class FrontierScheduler(BaseScheduler):
             # The engine wants to know now; whether it was new is heard of later.
             asyncio.ensure_future(self._note_later(request, pushed))  # noqa: RUF006 - the engine outlives it
             return True
-        (added,) = at_once(pushed)
+        added: bool = at_once(pushed)[0]
         self._note_pushed(request, added=added)
         return added
 

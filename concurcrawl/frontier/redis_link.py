@@ -109,6 +109,7 @@ def parse(url: str, prefix: str, job: str, patience_s: float = 300.0) -> Target:
         parts.scheme not in SCHEMES
         or not (parts.scheme == "unix" or parts.hostname)
         or not (path_is_right or parts.path in ("", "/"))
+        or "password" in parts.query  # it would be shown
     ):
         raise _bad_url()
     password = os.environ.get(PASSWORD) or None

@@ -47,7 +47,7 @@ class SharedCloseSpider(CloseSpider):
 
     @property
     def _frontier(self) -> Any:
-        scheduler: Any = self.crawler.engine.scheduler  # type: ignore[union-attr]
+        scheduler: Any = self.crawler.engine.scheduler
         return scheduler.frontier
 
     def _count(self, name: str) -> None:
@@ -76,6 +76,6 @@ class SharedCloseSpider(CloseSpider):
         self._items_before = items
 
     def _end(self, reason: str) -> None:
-        scheduler: Any = self.crawler.engine.scheduler  # type: ignore[union-attr]
+        scheduler: Any = self.crawler.engine.scheduler
         if scheduler.frontier.ended is None:
             scheduler.finish(reason)
