@@ -50,6 +50,8 @@ NAMES: dict[str, tuple[str, Any]] = {
         {"shop": ("a.example", "b.example")},
     ),
     "profiles": ("wikimedia, mine.Profile", ("wikimedia", "mine.Profile")),
+    "frontier_start": ("resume", "resume"),
+    "frontier_items": ("stream", "stream"),
 }
 
 
@@ -218,3 +220,8 @@ def test_there_are_some_ways_to_say_yes(value: object) -> None:
 def test_what_is_neither_yes_nor_no_is_refused(value: object) -> None:
     with pytest.raises(ConfigError, match="must be 0 or 1"):
         read(CONCURCRAWL_PROGRESS=value)
+
+
+def test_a_word_that_is_none_of_the_choices_is_refused() -> None:
+    with pytest.raises(ConfigError, match="must be one of auto, new, resume"):
+        read(CONCURCRAWL_FRONTIER_START="later")
