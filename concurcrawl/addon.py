@@ -10,6 +10,7 @@ from scrapy.utils.deprecate import method_is_overridden
 
 from concurcrawl import (
     gate,
+    http_compression,
     lifeline,
     meta_refresh,
     profile_middleware,
@@ -144,6 +145,7 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
     settings.set("CONCURCRAWL_SLOTS", list(planned.slots), _RANK)
     settings.set(gate.AHEAD, planned.ahead, _RANK)
     meta_refresh.enable(settings, _RANK)
+    http_compression.enable(settings, _RANK)
     if not settings.getpriority("CONCURRENT_ITEMS"):
         settings.set("CONCURRENT_ITEMS", _CONCURRENT_ITEMS, _RANK)
     profile_middleware.enable(settings, _RANK)

@@ -20,7 +20,7 @@ from scrapy.utils.defer import maybe_deferred_to_future
 from twisted.internet.defer import DeferredSemaphore
 from twisted.python.failure import Failure
 
-from concurcrawl import departures, timeline
+from concurcrawl import departures, http_compression, timeline
 from concurcrawl.config import Config
 from concurcrawl.download import curl
 from concurcrawl.download.connections import ClientPool, renew_key_log
@@ -116,6 +116,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
                 heard=self._heard(),
                 wraps_certificate=self._has_reactor,
                 tells_tls=self._tells_tls,
+                inflates=http_compression.is_wanted(request),
             )
             response, connect_s = await self._run(plan)
             timeline.connected(request, looked_up_s + connect_s)
@@ -158,7 +159,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         transfer = Transfer(plan, self._clients, listen, on_sent)
         self._transfers.add(transfer)
         try:
-            return await threads.run(transfer.run), transfer.connect_s
+            response = await threads.run(transfer.run)
         except ResponseDataLossError:
             self._warn_of_loss(plan.request)
             raise
@@ -167,6 +168,9 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
             transfer.abort()
             self._transfers.discard(transfer)
             self._count(transfer)
+        if transfer.inflated is not None:
+            http_compression.hand_over(response, transfer.inflated)
+        return response, transfer.connect_s
 
     def _started_threads(self) -> Threads:
         if self._threads is None:

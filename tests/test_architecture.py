@@ -35,6 +35,7 @@ LAYERS = (
     "live",
     "lifeline",
     "files",
+    "inflate",
     "countries.page_files",
     "countries",
     # where requests wait, and what sites allow
@@ -50,6 +51,7 @@ LAYERS = (
     "wikimedia",
     "profile_middleware",
     "meta_refresh",
+    "http_compression",
     "jobdir",
     "feeds",
     "held_feeds",

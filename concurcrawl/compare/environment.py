@@ -25,6 +25,8 @@ def environment() -> dict[str, str | int | float | None]:
         "twisted": _version("twisted"),
         "concurcrawl": _version("concurcrawl"),
         "pycurl": _version("pycurl"),
+        "isal": _version("isal"),
+        "uvloop": _version("uvloop"),
     }
 
 

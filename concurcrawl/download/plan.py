@@ -61,6 +61,7 @@ class Plan:
         heard: Signals that somebody receives.
         wraps_certificate: Is the certificate Twisted's object, or DER?
         tells_tls: Is protocol, cipher and certificate of a new connection logged?
+        inflates: Is the body of a page that came as gzip wanted inflated, too?
     """
 
     request: Request
@@ -73,3 +74,4 @@ class Plan:
     heard: frozenset[object]
     wraps_certificate: bool
     tells_tls: bool
+    inflates: bool

@@ -24,6 +24,7 @@ from scrapy.responsetypes import responsetypes
 from concurcrawl.download import curl
 from concurcrawl.download.head import Head, content_length, headers_of
 from concurcrawl.download.lenient import ResponseReader
+from concurcrawl.inflate import gunzip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -64,6 +65,7 @@ class Transfer:
     Attributes:
         connects: Connections that it opened.
         connect_s: How long that took.
+        inflated: The response's body, inflated, if it was gzip and that was wanted.
         notes: What is to be logged; kept for the loop's thread, because logging
             counts in Scrapy's stats.
     """
@@ -90,6 +92,7 @@ class Transfer:
         self._on_sent = on_sent
         self.connects = 0
         self.connect_s = 0.0
+        self.inflated: bytes | None = None
         self.notes: list[tuple[int, str]] = []
         self._lock = Lock()
         self._client: CurlClient | None = None
@@ -249,6 +252,10 @@ class Transfer:
         der = client.certificate() if self._plan.target.scheme == "https" else None
         if der and self._tls:
             self._note_tls(der)
+        codings = self._headers.getlist("Content-Encoding")
+        if self._plan.inflates and codings == [b"gzip"]:
+            # Here, in a thread, because it needs no GIL.
+            self.inflated = gunzip(body, self._plan.limits.max_bytes)
         kind = responsetypes.from_args(headers=self._headers, url=url, body=body)
         return kind(
             url=url,
