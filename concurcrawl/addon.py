@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 from scrapy.spiders import Spider
 from scrapy.utils.deprecate import method_is_overridden
+from scrapy.utils.reactor import is_reactor_installed
 
 from concurcrawl import (
+    event_loop,
     gate,
     http_compression,
     lifeline,
@@ -72,6 +74,7 @@ class Addon:
         except ConfigError as error:
             raise refusal(error, settings) from None
         _size_pool(settings, planned)
+        _choose_loop(settings)
         end_cleanly_with_terminal()
         if planned.is_supervised:
             from concurcrawl.workers import launch  # pulls in multiprocess
@@ -226,6 +229,17 @@ def _size_pool(settings: BaseSettings, planned: Plan) -> None:
     )
     if threads > settings.getint(name):
         settings.set(name, threads, _RANK)
+
+
+def _choose_loop(settings: BaseSettings) -> None:
+    """Have Scrapy's commands use the quickest loop, unless somebody chose one.
+
+    A script may install a reactor of its own later, and Scrapy refuses a crawl whose
+    setting is not the loop that runs.
+    """
+    name = "ASYNCIO_EVENT_LOOP"
+    if scrapy_command() and not settings[name] and not is_reactor_installed():
+        settings.set(name, event_loop.quickest(), "addon")
 
 
 def _keep_politeness(

@@ -36,6 +36,7 @@ LAYERS = (
     "lifeline",
     "files",
     "inflate",
+    "event_loop",
     "countries.page_files",
     "countries",
     # where requests wait, and what sites allow
