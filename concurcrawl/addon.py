@@ -39,6 +39,8 @@ _RANK = "cmdline"
 
 #: In the place of Scrapy's default, 100: it starts so many tasks for each response.
 _CONCURRENT_ITEMS = 16
+#: Where no pipeline may have to wait, so that several at a time gain nothing.
+_ITEMS_WITHOUT_PIPELINES = 1
 
 #: Commands that look at one response, here and now, whatever MODE a project has set.
 _LOOKING = {"bench", "check", "fetch", "parse", "shell", "view"}
@@ -150,7 +152,9 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
     meta_refresh.enable(settings, _RANK)
     http_compression.enable(settings, _RANK)
     if not settings.getpriority("CONCURRENT_ITEMS"):
-        settings.set("CONCURRENT_ITEMS", _CONCURRENT_ITEMS, _RANK)
+        can_wait = planned.is_supervised or settings.getdict("ITEM_PIPELINES")
+        items = _CONCURRENT_ITEMS if can_wait else _ITEMS_WITHOUT_PIPELINES
+        settings.set("CONCURRENT_ITEMS", items, _RANK)
     profile_middleware.enable(settings, _RANK)
     gate.put_before_handlers(settings, _RANK)
     # Its rule is the gate's, which hears of the answers that all workers get.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+from scrapy.exceptions import ScrapyDeprecationWarning
 from scrapy.statscollectors import MemoryStatsCollector
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 #: How a stat was written and which: ``("inc", "item_scraped_count")``.
 StatKey = tuple[str, str]
 
+#: Stands for an argument that was not given.
+_UNSAID = object()
 
 _SCALARS = (type(None), bool, int, float, complex, str, bytes, date, timedelta, Decimal)
 
@@ -78,28 +82,58 @@ class MergingStatsCollector(MemoryStatsCollector):
 
     written: Callable[[str, str, Any], None] | None = None
 
-    def set_value(self, key: str, value: Any, spider: Any = None) -> None:
+    # Scrapy's looks twice for each attribute, to warn of one argument: that was a
+    # twentieth of what a small page costs. Here the methods look for it themselves.
+    __getattribute__ = object.__getattribute__
+
+    def get_value(self, key: str, default: Any = None, spider: Any = _UNSAID) -> Any:
+        """See :meth:`StatsCollector.get_value`."""
+        if spider is not _UNSAID:
+            _warn_of_spider("get_value")
+        return self._stats.get(key, default)
+
+    def set_value(self, key: str, value: Any, spider: Any = _UNSAID) -> None:
         """See :meth:`StatsCollector.set_value`."""
-        super().set_value(key, value)
-        self._tell("set", key, value)
+        if spider is not _UNSAID:
+            _warn_of_spider("set_value")
+        self._stats[key] = value
+        if self.written is not None:
+            self.written("set", key, value)
 
     def inc_value(
-        self, key: str, count: int = 1, start: int = 0, spider: Any = None
+        self, key: str, count: int = 1, start: int = 0, spider: Any = _UNSAID
     ) -> None:
         """See :meth:`StatsCollector.inc_value`."""
-        super().inc_value(key, count, start)
-        self._tell("inc", key, count)
-
-    def max_value(self, key: str, value: Any, spider: Any = None) -> None:
-        """See :meth:`StatsCollector.max_value`."""
-        super().max_value(key, value)
-        self._tell("max", key, value)
-
-    def min_value(self, key: str, value: Any, spider: Any = None) -> None:
-        """See :meth:`StatsCollector.min_value`."""
-        super().min_value(key, value)
-        self._tell("min", key, value)
-
-    def _tell(self, how: str, key: str, value: Any) -> None:
+        if spider is not _UNSAID:
+            _warn_of_spider("inc_value")
+        found = self._stats
+        found[key] = found.get(key, start) + count
         if self.written is not None:
-            self.written(how, key, value)
+            self.written("inc", key, count)
+
+    def max_value(self, key: str, value: Any, spider: Any = _UNSAID) -> None:
+        """See :meth:`StatsCollector.max_value`."""
+        if spider is not _UNSAID:
+            _warn_of_spider("max_value")
+        found = self._stats
+        found[key] = max(found.get(key, value), value)
+        if self.written is not None:
+            self.written("max", key, value)
+
+    def min_value(self, key: str, value: Any, spider: Any = _UNSAID) -> None:
+        """See :meth:`StatsCollector.min_value`."""
+        if spider is not _UNSAID:
+            _warn_of_spider("min_value")
+        found = self._stats
+        found[key] = min(found.get(key, value), value)
+        if self.written is not None:
+            self.written("min", key, value)
+
+
+def _warn_of_spider(method: str) -> None:
+    warnings.warn(
+        f"Passing a 'spider' argument to StatsCollector.{method}() is deprecated and "
+        "the argument will be removed in a future Scrapy version.",
+        category=ScrapyDeprecationWarning,
+        stacklevel=3,
+    )
