@@ -11,6 +11,7 @@ from concurcrawl.compare.options import SPIDER, is_loopback
 from concurcrawl.compare.setup import Setup
 from concurcrawl.config import Config, usable_cpus
 from concurcrawl.errors import ConfigError
+from concurcrawl.event_loop import quickest
 from concurcrawl.modes import plan
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _facts(settings: BaseSettings) -> dict[str, str]:
     ]
     return {
         "reactor": str(settings["TWISTED_REACTOR"]).rpartition(".")[2],
-        "event_loop": settings["ASYNCIO_EVENT_LOOP"] or "asyncio's own",
+        "event_loop": settings["ASYNCIO_EVENT_LOOP"] or quickest() or "asyncio's own",
         "settings": ", ".join(told) or "as Scrapy's",
     }
 
