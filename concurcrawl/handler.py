@@ -118,8 +118,13 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
                 tells_tls=self._tells_tls,
                 inflates=http_compression.is_wanted(request),
             )
-            response, connect_s = await self._run(plan)
-            timeline.connected(request, looked_up_s + connect_s)
+            transfer, response = await self._run(plan)
+            timeline.downloaded(
+                request,
+                thread=transfer.thread,
+                ended_s=transfer.ended_s,
+                connect_s=looked_up_s + transfer.connect_s,
+            )
             return response
         finally:
             slots.release()
@@ -145,7 +150,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
             raise
         return slots
 
-    async def _run(self, plan: Plan) -> tuple[Response, float]:
+    async def _run(self, plan: Plan) -> tuple[Transfer, Response]:
         def listen(
             verdict: Future[StopDownload | None], signal: object, **told: Any
         ) -> None:
@@ -170,7 +175,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
             self._count(transfer)
         if transfer.inflated is not None:
             http_compression.hand_over(response, transfer.inflated)
-        return response, transfer.connect_s
+        return transfer, response
 
     def _started_threads(self) -> Threads:
         if self._threads is None:

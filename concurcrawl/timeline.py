@@ -32,9 +32,6 @@ if TYPE_CHECKING:
     from scrapy.http import Request, Response
     from scrapy.settings import BaseSettings
 
-#: The meta key under which a handler may leave the name of the thread that it used.
-THREAD_META = "download_thread"
-
 _timelines: WeakKeyDictionary[Request, Timeline] = WeakKeyDictionary()
 
 
@@ -93,10 +90,22 @@ def begin(request: Request, queued_s: float, *, has_pipelines: bool = False) -> 
     _pipelines.set(line.pipelines)
 
 
-def connected(request: Request, connect_s: float) -> None:
-    """Note how long it took to have a connection for *request*, if it is watched."""
+def downloaded(
+    request: Request, *, thread: str, ended_s: float, connect_s: float
+) -> None:
+    """Note what a thread that has downloaded *request* knows, if it is watched.
+
+    Args:
+        request: It.
+        thread: The thread's name.
+        ended_s: When it had everything, in seconds since the epoch. The event loop
+            hears of it later.
+        connect_s: How long it took to have a connection.
+    """
     line = _timelines.get(request)
     if line is not None:
+        line.thread = thread
+        line.downloaded_s = ended_s
         line.connect_s = connect_s
 
 
@@ -117,6 +126,7 @@ def start(request: Request) -> None:
     line = _timelines.get(request)
     if line is not None:
         line.asked_s = time.time()
+        line.downloaded_s = None  # it may have been tried before
     _at_hand.set(line)
 
 
@@ -207,10 +217,10 @@ class DownloadClock:
         """Note what came."""
         line = _timelines.get(request)
         if line is not None:
-            line.downloaded_s = time.time()
+            if line.downloaded_s is None:
+                line.downloaded_s = time.time()
             line.status = response.status
             line.size_bytes = len(response.body)
-            line.thread = request.meta.get(THREAD_META, line.thread)
             latency_s = request.meta.get("download_latency")
             if line.asked_s is not None and latency_s is not None:
                 line.first_byte_s = min(line.asked_s + latency_s, line.downloaded_s)

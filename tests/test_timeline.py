@@ -114,9 +114,12 @@ def test_without_a_latency_there_is_no_first_byte(request_: Request) -> None:
 
 
 def test_the_thread_is_the_one_that_the_handler_names(request_: Request) -> None:
-    request_.meta[timeline.THREAD_META] = "download_7"
-    DownloadClock().process_response(request_, answered(request_))
-    assert ended(request_).thread == "download_7"
+    clock = DownloadClock()
+    clock.process_request(request_)
+    timeline.downloaded(request_, thread="download_7", ended_s=1e9, connect_s=0.0)
+    clock.process_response(request_, answered(request_))
+    record = ended(request_)
+    assert (record.thread, record.downloaded_s) == ("download_7", 1e9)
 
 
 def test_the_thread_is_the_reactors_if_no_handler_names_one(
@@ -285,4 +288,5 @@ def test_records_tell_connections_and_pipelines_apart(
         assert record.first_byte_s is not None
         assert 0 <= record.connect_s <= record.first_byte_s - record.asked_s + 0.05
         assert record.pipeline_cpu_s is not None
+        assert (record.thread == "reactor") == (mode == "async")
     assert sum(record.pipeline_s or 0 for record in found) > 0

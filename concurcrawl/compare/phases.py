@@ -190,7 +190,7 @@ def lanes(records: Iterable[Record]) -> tuple[Lane, ...]:
     """Lay *records* of one run on as few lanes a thread as keep them apart."""
     threads: dict[tuple[str, str], _Slots] = {}
     for record in sorted(records, key=lambda record: record.asked_s):
-        threads.setdefault((record.worker, record.thread), _Slots()).take(record)
+        threads.setdefault((record.worker, _kind(record)), _Slots()).take(record)
     return tuple(
         Lane(
             name=f"{worker} · {thread}" + (f" #{n}" if len(slots.lanes) > 1 else ""),
@@ -199,6 +199,14 @@ def lanes(records: Iterable[Record]) -> tuple[Lane, ...]:
         for (worker, thread), slots in sorted(threads.items(), key=_natural)
         for n, lane in enumerate(slots.lanes, 1)
     )
+
+
+def _kind(record: Record) -> str:
+    """Return whose lane it is: the reactor's or that of one of its pool's threads.
+
+    Not which thread's: a thread is free before the callback of what it fetched is done.
+    """
+    return "reactor" if record.thread == "reactor" else "thread"
 
 
 def _touching_s(record: Record) -> float:

@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from functools import lru_cache
 from ipaddress import ip_address
-from threading import Lock
+from threading import Lock, current_thread
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import urldefrag
 
@@ -65,6 +65,8 @@ class Transfer:
     Attributes:
         connects: Connections that it opened.
         connect_s: How long that took.
+        thread: Name of the thread that it ran in.
+        ended_s: When it ended, in seconds since the epoch.
         inflated: The response's body, inflated, if it was gzip and that was wanted.
         notes: What is to be logged; kept for the loop's thread, because logging
             counts in Scrapy's stats.
@@ -92,6 +94,8 @@ class Transfer:
         self._on_sent = on_sent
         self.connects = 0
         self.connect_s = 0.0
+        self.thread = ""
+        self.ended_s = 0.0
         self.inflated: bytes | None = None
         self.notes: list[tuple[int, str]] = []
         self._lock = Lock()
@@ -126,6 +130,13 @@ class Transfer:
         Raises:
             Exception: One of Scrapy's download errors, or ``StopDownload``.
         """
+        self.thread = current_thread().name
+        try:
+            return self._run()
+        finally:
+            self.ended_s = time.time()
+
+    def _run(self) -> Response:
         self._started_s = time.monotonic()
         misread, origin = self._clients.misread, self._plan.target.origin
         if origin not in misread:
