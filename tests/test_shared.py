@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from concurcrawl.frontier import redis_status
+from concurcrawl.frontier.redis_link import parse
 from concurcrawl.mirror.process import MirrorProcess
 from tests.chaos import EXTRAS, PAGES, Item, expected
 from tests.crawls import DEADLINE_S, Crawl, Result, crawl, crawling
@@ -177,6 +179,42 @@ def test_a_node_that_is_told_to_stop_leaves_the_rest_to_others(
     reasons = [result.stats["finish_reason"] for result in results]
     assert reasons == ["shutdown", "finished"]
     assert items(results) == expected()
+
+
+def test_a_stream_has_all_items_once(
+    server: RedisServer, mirror: MirrorProcess, tmp_path: Path
+) -> None:
+    stream = ("-s", "CONCURCRAWL_FRONTIER_ITEMS=stream")
+    with nodes(2, server, mirror.list_url, tmp_path, *stream) as running:
+        wait_for_both(server, running, 10)
+        running[1].send(signal.SIGKILL)
+        results = [one.finish() for one in running]
+    assert results[0].stats["finish_reason"] == "finished"
+    target = parse(server.url, "concurcrawl", "whole")
+    lines = list(redis_status.drain(target, keep=True))
+    assert Counter(Item(**json.loads(line)) for line in lines) == expected()
+    found = redis_status.snapshot(target)
+    assert found is not None
+    assert (found.state, found.reason, found.waiting) == ("ended", "finished", 0)
+    assert (found.streamed, found.done) == (len(lines), REQUESTS)
+    assert [node.is_dead for node in found.nodes].count(True) == 1
+    assert list(redis_status.drain(target)) == lines
+    assert list(redis_status.drain(target)) == []
+    assert redis_status.jobs(target) == ["whole"]
+    other = parse(server.url, "concurcrawl", "whole2")
+    server.client.set(f"{other.base}job", "another's")
+    assert redis_status.purge(target) > 0
+    assert server.keys() == [f"{other.base}job"]
+
+
+def test_limits_hold_over_all_nodes(
+    server: RedisServer, mirror: MirrorProcess, tmp_path: Path
+) -> None:
+    limit = ("-s", "CONCURRENT_REQUESTS_PER_DOMAIN=2")
+    with nodes(3, server, mirror.list_url, tmp_path, *limit) as running:
+        results = [one.finish() for one in running]
+    assert items(results) == expected()
+    assert mirror.counts().peak_in_flight <= 2
 
 
 def test_a_limit_by_count_ends_all_nodes(

@@ -85,6 +85,8 @@ local NUMBERS = {
   'limit', 'least_delay', 'jitter', 'rate', 'burst', 'min_pause', 'max_pause',
   'target', 'start_delay', 'max_delay', 'asked_delay',
 }
+local GATE_FIELDS = { unpack(NUMBERS) }
+GATE_FIELDS[#GATE_FIELDS + 1] = 'on_way'
 local LONGEST_WAY_S = 10
 local gates = {}
 
@@ -93,14 +95,16 @@ local function gate_of(group)
   if gate then
     return gate
   end
-  gate = { dirty = false }
-  local values = redis.call('HMGET', key('gate:' .. group), unpack(NUMBERS))
+  gate = { dirty = false, old = {} }
+  local values = redis.call('HMGET', key('gate:' .. group), unpack(GATE_FIELDS))
   for i, name in ipairs(NUMBERS) do
     gate[name] = tonumber(values[i]) or 0
+    gate.old[name] = gate[name]
   end
   -- Requests that were admitted and not sent yet: {who, since when, delay}
-  gate.on_way = cjson.decode(redis.call('HGET', key('gate:' .. group), 'on_way') or '[]')
-  if not values[8] then -- nobody has said its limits
+  gate.old_on_way = values[#GATE_FIELDS] or '[]'
+  gate.on_way = gate.old_on_way == '[]' and {} or cjson.decode(gate.old_on_way)
+  if not values[12] then -- nobody has said its limits
     gate.burst, gate.min_pause, gate.max_pause = 1, 1, 600
   end
   gates[group] = gate
@@ -111,12 +115,20 @@ local function write_gates()
   for group, gate in pairs(gates) do
     if gate.dirty then
       local values = {}
-      for i, name in ipairs(NUMBERS) do
-        values[2 * i - 1] = name
-        values[2 * i] = text(gate[name])
+      for _, name in ipairs(NUMBERS) do
+        if gate[name] ~= gate.old[name] then
+          values[#values + 1] = name
+          values[#values + 1] = text(gate[name])
+        end
       end
-      redis.call('HSET', key('gate:' .. group),
-        'on_way', #gate.on_way > 0 and cjson.encode(gate.on_way) or '[]', unpack(values))
+      local on_way = #gate.on_way > 0 and cjson.encode(gate.on_way) or '[]'
+      if on_way ~= gate.old_on_way then
+        values[#values + 1] = 'on_way'
+        values[#values + 1] = on_way
+      end
+      if #values > 0 then
+        redis.call('HSET', key('gate:' .. group), unpack(values))
+      end
     end
   end
 end
@@ -569,6 +581,8 @@ redis.call('ZADD', key('nodes'), text(now + lease_s), node)
 -- Operations --------------------------------------------------------------------------
 
 local OPS = {}
+local done_here = 0
+local has_attempts = redis.call('EXISTS', key('attempts')) == 1
 
 function OPS.push()
   take_notes()
@@ -585,11 +599,11 @@ function OPS.complete()
   end
   end_lease(lease, found)
   redis.call('HDEL', key('requests'), found.number)
-  if redis.call('EXISTS', key('attempts')) == 1 then
+  if has_attempts then
     redis.call('HDEL', key('attempts'), found.number)
   end
   job.done = job.done + 1
-  redis.call('HINCRBY', node_key, 'done', 1)
+  done_here = done_here + 1
   local added = insert_all()
   return { added, keep_items(owner) }
 end
@@ -860,17 +874,37 @@ local function lend(group)
   return { lease, group, payload, text(queued) }
 end
 
--- Is the first pair of group and head to be served before the second?
-local function precedes(gate, head, best_gate, best)
-  if head[1] ~= best[1] then
-    return head[1] > best[1]
+-- Groups that may be lent to, as a heap: the one that is served next is the first.
+
+local open = {}
+
+-- Is the group at one place of the heap to be served before the one at another?
+local function precedes(i, j)
+  local one, other = heads[open[i]], heads[open[j]]
+  if one[1] ~= other[1] then
+    return one[1] > other[1]
   end
+  local gate, other_gate = gates[open[i]], gates[open[j]]
   local load = gate.in_flight + gate.coming
-  local best_load = best_gate.in_flight + best_gate.coming
-  if load ~= best_load then
-    return load < best_load
+  local other_load = other_gate.in_flight + other_gate.coming
+  if load ~= other_load then
+    return load < other_load
   end
-  return head[2] < best[2]
+  return one[2] < other[2]
+end
+
+local function sink(i)
+  while 2 * i <= #open do
+    local child = 2 * i
+    if child < #open and precedes(child + 1, child) then
+      child = child + 1
+    end
+    if not precedes(child, i) then
+      return
+    end
+    open[i], open[child] = open[child], open[i]
+    i = child
+  end
 end
 
 local leases = {}
@@ -880,29 +914,25 @@ if job.state == 'live' and not leaves and (want > 0 or want == -1) then
     want = want - spare -- others have use for them now
   end
   read_heads()
-  local open, soonest = {}, nil
+  local soonest = nil
   for group, head in pairs(heads) do
-    if head then
-      local when = lend_at(gate_of(group))
-      if when and when <= now then
-        open[group] = head
-      end
+    local when = head and lend_at(gate_of(group))
+    if when and when <= now then
+      open[#open + 1] = group
     end
   end
-  while #leases < want do
-    local best, best_head, best_gate
-    for group, head in pairs(open) do
-      local gate = gates[group]
-      if not best or precedes(gate, head, best_gate, best_head) then
-        best, best_head, best_gate = group, head, gate
-      end
+  for i = math.floor(#open / 2), 1, -1 do
+    sink(i)
+  end
+  while #leases < want and #open > 0 do
+    local group = open[1]
+    leases[#leases + 1] = lend(group)
+    local when = heads[group] and lend_at(gates[group])
+    if not when or when > now then
+      open[1] = open[#open]
+      open[#open] = nil
     end
-    if not best then
-      break
-    end
-    leases[#leases + 1] = lend(best)
-    local when = heads[best] and lend_at(best_gate)
-    open[best] = when and when <= now and heads[best] or nil
+    sink(1)
   end
   for group, head in pairs(heads) do
     if head then
@@ -929,6 +959,9 @@ end
 
 if job.leader == '' and not leaves then
   job.leader = node
+end
+if done_here > 0 then
+  redis.call('HINCRBY', node_key, 'done', done_here)
 end
 write_gates()
 write_job()

@@ -54,6 +54,7 @@ from concurcrawl.workers.messages import (
 )
 from concurcrawl.workers.pool import Tolerance, Worker, WorkerPool
 from concurcrawl.workers.scheduler import SupervisorScheduler
+from concurcrawl.workers.shared_journal import SharedJournal
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -341,9 +342,14 @@ class WorkersDownloader(UngovernedDownloader):
         lease = None if request is None else scheduler.lease_of(request)
         head = None if outcome.page is None else outcome.heads[outcome.page]
         journal = scheduler.journal
-        payloads, kept = self._keepable([item.payload for item in items], head)
-        numbers = await scheduler.complete(lease, made, kept)
         page = None if outcome.page is None else responses[outcome.page]
+        payloads = [item.payload for item in items]
+        if isinstance(journal, SharedJournal) and journal.streams:
+            raw, payloads = payloads, []
+            kept = await journal.through_pipelines(lambda: self._process(raw, page, []))
+        else:
+            payloads, kept = self._keepable(payloads, head)
+        numbers = await scheduler.complete(lease, made, kept)
         spent = timeline.clock_pipelines() if self._clocks_pipelines else None
         try:
             await self._process(payloads, page, numbers)

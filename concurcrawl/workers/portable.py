@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from itemadapter import ItemAdapter
 from scrapy import Item, Request
+from scrapy.utils.serialize import ScrapyJSONEncoder
 
 from concurcrawl.errors import NotJsonError
 
@@ -77,6 +78,7 @@ class Portable:
     def __init__(self, spider: Spider) -> None:
         """Make one for *spider*, whose methods callbacks are."""
         self._spider = spider
+        self._encoder = ScrapyJSONEncoder(ensure_ascii=False)
         self._roots = {"scrapy", type(spider).__module__.partition(".")[0]}
 
     def write_request(self, request: Request) -> bytes:
@@ -134,6 +136,17 @@ class Portable:
             shown = repr(item)
             shown = shown if len(shown) <= 200 else shown[:200] + "…"
             raise NotJsonError(f"the item {shown}", str(error)) from None
+
+    def write_line(self, item: Any) -> bytes:
+        """Return *item* as a feed of JSON lines has it, without the end of the line.
+
+        Raises:
+            NotJsonError: If it holds something that such a feed cannot have.
+        """
+        try:
+            return self._encoder.encode(item).encode()
+        except (TypeError, ValueError) as error:
+            raise NotJsonError(f"the item {item!r:.200}", str(error)) from None
 
     def read_item(self, payload: bytes) -> tuple[Any, tuple[str, int] | None]:
         """Return what :meth:`write_item` was given.

@@ -17,10 +17,11 @@ import json
 import logging
 import pickle
 import secrets
+from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scrapy import Request
+from scrapy import Request, signals
 
 from concurcrawl.errors import ConcurcrawlError, LeaseLostError, NotJsonError
 from concurcrawl.held_feeds import HeldLedger
@@ -39,6 +40,9 @@ logger = logging.getLogger(__name__)
 
 #: Seconds between two times that the feeds are made safe.
 _INTERVAL_S = 1.0
+
+#: Where the lines of the items go that pass the pipelines in this context.
+_lines: ContextVar[list[bytes] | None] = ContextVar("lines", default=None)
 
 _START = "start"
 _ALL = "all"
@@ -61,6 +65,8 @@ class SharedJournal:
         link: RedisLink,
         portable: Portable,
         home: str,
+        *,
+        streams: bool,
     ) -> None:
         """Keep the journal of *crawler*, whose spider is about to start.
 
@@ -70,12 +76,16 @@ class SharedJournal:
             link: The way to Redis.
             portable: Writes and reads items.
             home: Whose feeds those of this node are, also when it is started again.
+            streams: Whether items go into one stream instead.
         """
         self._crawler = crawler
         self._frontier = frontier
         self._link = link
         self._portable = portable
         self._home = home
+        self.streams = streams
+        if streams:
+            crawler.signals.connect(self._scraped, signals.item_scraped)
         self._ours: set[int] = set()
         self._processed: set[int] = set()
         self._ledger: HeldLedger | None = None
@@ -113,6 +123,34 @@ class SharedJournal:
             logger.error("%s", error)  # noqa: TRY400 - its sentence says it all
             self._crawler.stats.inc_value("concurcrawl/not_shippable")
             return None
+
+    async def through_pipelines(
+        self, process: Callable[[], Awaitable[None]]
+    ) -> list[bytes]:
+        """Return the lines of what pipelines make of items, before they are kept.
+
+        In a stream an item cannot be changed any more.
+
+        Args:
+            process: Sends them through the pipelines.
+        """
+        lines: list[bytes] = []
+        token = _lines.set(lines)
+        try:
+            await process()
+        finally:
+            _lines.reset(token)
+        return lines
+
+    def _scraped(self, item: Any) -> None:
+        lines = _lines.get()
+        if lines is None:
+            return
+        try:
+            lines.append(self._portable.write_line(item))
+        except NotJsonError as error:
+            logger.error("%s", error)  # noqa: TRY400 - its sentence says it all
+            self._crawler.stats.inc_value("concurcrawl/not_shippable")
 
     def took(self, numbers: Sequence[int]) -> None:
         """Note that these items are ours to process."""
@@ -280,6 +318,10 @@ class SharedJournal:
 
     async def _process_start(self, item: Any) -> None:
         payload = self.encode(item)
+        if self.streams:
+            lines = await self.through_pipelines(lambda: self.process(payload, None, 0))
+            await self._frontier.keep(lines, self.start_notes())
+            return
         entry = self.entry(payload, None)
         if entry is not None:
             kept = await self._frontier.keep([entry], self.start_notes())

@@ -147,7 +147,8 @@ class SharedScheduler(SupervisorScheduler):
     ) -> list[int]:
         """See :meth:`SupervisorScheduler.complete`."""
         numbers = await super().complete(lease, products, items)
-        self.journal.took(numbers)
+        if not self._streams:
+            self.journal.took(numbers)
         return numbers
 
     def finish(self, reason: str) -> None:
@@ -174,6 +175,7 @@ class SharedScheduler(SupervisorScheduler):
         assert target is not None
         self._target = target
         self._link = RedisLink(target)
+        self._streams = config.frontier_items == "stream"
         self._home = redis_target.home(config.frontier_node)
         age_s = time.time() - psutil.Process().create_time()
         member = Member(
@@ -182,7 +184,7 @@ class SharedScheduler(SupervisorScheduler):
             how=config.frontier_start,
             lease_s=config.frontier_lease_s,
             max_attempts=config.max_attempts,
-            streams=config.frontier_items == "stream",
+            streams=self._streams,
             about={
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
@@ -205,7 +207,12 @@ class SharedScheduler(SupervisorScheduler):
 
     def _make_journal(self) -> SharedJournal:
         return SharedJournal(
-            self._crawler, self._frontier, self._link, self._portable, self._home
+            self._crawler,
+            self._frontier,
+            self._link,
+            self._portable,
+            self._home,
+            streams=self._streams,
         )
 
     def _pack(self, request: Request) -> bytes:
