@@ -1,4 +1,4 @@
-"""Drive a frontier alone, with many requests: how fast, how much memory, how often asked.
+"""Drive a frontier alone, with many requests: how fast, how large, how often asked.
 
 ``python -m tests.scale --requests 1000000`` starts a redis-server of its own;
 ``--embedded`` drives the one in memory instead.

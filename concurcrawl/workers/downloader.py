@@ -338,12 +338,11 @@ class WorkersDownloader(UngovernedDownloader):
         for event in outcome.events:
             self._replay(event, request, responses)
         made = [product for product in outcome.products if not product.is_item]
-        items = [product for product in outcome.products if product.is_item]
+        payloads = [product.payload for product in outcome.products if product.is_item]
         lease = None if request is None else scheduler.lease_of(request)
         head = None if outcome.page is None else outcome.heads[outcome.page]
         journal = scheduler.journal
         page = None if outcome.page is None else responses[outcome.page]
-        payloads = [item.payload for item in items]
         if isinstance(journal, SharedJournal) and journal.streams:
             raw, payloads = payloads, []
             kept = await journal.through_pipelines(lambda: self._process(raw, page, []))
