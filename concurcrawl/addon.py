@@ -70,6 +70,7 @@ class Addon:
         """
         try:
             _shows_progress(settings)  # says what is wrong with it
+            _leave_to_frontier(settings)
             planned = _plan(settings)
             if planned is None:
                 return
@@ -92,6 +93,7 @@ class Addon:
         try:
             if _shows_progress(settings):
                 watch.enable(settings, _RANK)
+            _leave_to_frontier(settings)
             planned = _plan(settings)
             if planned is None:
                 return
@@ -117,6 +119,15 @@ def _make_durable(settings: BaseSettings, crawler: Crawler) -> None:
 
     jobdir.claim(crawler, settings["JOBDIR"])
     feeds.enable(settings, _RANK)
+
+
+def _leave_to_frontier(settings: BaseSettings) -> None:
+    """Drop the ``JOBDIR`` that Scrapyd gives to each job, if nodes share the crawl.
+
+    Nobody asked for it with this job: it is ``jobs_dir`` of the server.
+    """
+    if lifeline.is_job() and settings.get("CONCURCRAWL_FRONTIER_URL"):
+        settings.set("JOBDIR", None, _RANK)
 
 
 def _share(settings: BaseSettings, crawler: Crawler) -> None:

@@ -252,3 +252,18 @@ class NotJsonError(ConcurcrawlError):
             "Requests and items travel as JSON, callbacks as names of the spider's "
             "methods."
         )
+
+
+class ItemsError(ConcurcrawlError):
+    """Items cannot be written to the standard output.
+
+    Attributes:
+        reason: Why.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the items cannot be written: {self.reason}"

@@ -27,13 +27,17 @@ logger = logging.getLogger(__name__)
 _INTERVAL_S = 1.0
 
 
-def enable(settings: BaseSettings, rank: str) -> None:
-    """Have a :class:`Lifeline` if this process is a job of Scrapyd's."""
+def is_job() -> bool:
+    """Tell whether this process is a job of Scrapyd's."""
     # Its runner has imported it. The variable alone is also set by who has several
     # projects in one scrapy.cfg.
-    if "scrapyd" not in sys.modules or not os.environ.get("SCRAPY_PROJECT"):
-        return
-    if hasattr(select, "poll"):  # elsewhere a process does not hear of its parent
+    return "scrapyd" in sys.modules and bool(os.environ.get("SCRAPY_PROJECT"))
+
+
+def enable(settings: BaseSettings, rank: str) -> None:
+    """Have a :class:`Lifeline` if this process is a job of Scrapyd's."""
+    # Without poll() a process does not hear of its parent.
+    if is_job() and hasattr(select, "poll"):
         extensions = settings.getdict("EXTENSIONS")
         extensions[f"{__name__}.{Lifeline.__name__}"] = 0
         settings.set("EXTENSIONS", extensions, rank)

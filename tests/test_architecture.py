@@ -162,6 +162,13 @@ LAYERS = (
     "bench.frontier",
     "bench.run",
     "bench.command",
+    # crawls that machines share
+    "shared.place",
+    "shared.picture",
+    "shared.ending",
+    "shared.status",
+    "shared.items",
+    "shared.purge",
     # jobs on servers
     "deploy.options",
     "deploy.job_log",

@@ -49,6 +49,17 @@ SAMPLES = {
     errors.EggError("scrapyd-client built no egg: boom"): (
         "scrapyd-client built no egg: boom"
     ),
+    errors.LeaseLostError(7): "lease 7 has ended; what came of it is not taken",
+    errors.FrontierError("frontier_unreachable", "no Redis answers at redis://a"): (
+        "no Redis answers at redis://a"
+    ),
+    errors.NotJsonError("the item {1: 2}", "it holds a lock"): (
+        "the item {1: 2} cannot be sent to another machine: it holds a lock. Requests "
+        "and items travel as JSON, callbacks as names of the spider's methods."
+    ),
+    errors.ItemsError("No space left on device"): (
+        "the items cannot be written: No space left on device"
+    ),
 }
 
 

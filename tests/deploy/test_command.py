@@ -15,6 +15,7 @@ import pytest
 
 from concurcrawl.deploy.options import AUTH_VARIABLE
 from tests.crawls import PROJECT, ROOT, environment
+from tests.servers.redis import redis_server
 from tests.servers.scrapyd import PATIENCE_S, Scrapyd, scrapyd, until
 
 if TYPE_CHECKING:
@@ -103,6 +104,24 @@ def test_it_runs_on_all_nodes_and_says_which_failed_why(
         assert found[name(node.url)]["items"] == len(node_items(tmp_path, node)) > 3
     states = [one["state"] for one in map(json.loads, out.splitlines())]
     assert set(states) >= {"uploading", "running", "collecting", "finished", "failed"}
+
+
+def test_nodes_with_a_frontier_share_one_crawl(
+    project: Path, nodes: tuple[Scrapyd, ...], site: str, tmp_path: Path
+) -> None:
+    locked = nodes[1].url.replace("http://", f"http://me:{PASSWORD}@")
+    with redis_server(tmp_path) as redis:
+        words = ["--nodes", f"{nodes[0].url},{locked}", "--frontier", redis.url]
+        words += ["--spider", "slow", "-a", f"site={site}", "-a", "pages=80"]
+        words += ["--mode", "hybrid", "-s", "CONCURRENT_REQUESTS=2"]
+        words += ["--out", str(tmp_path / "out"), "--job", "shared"]
+        code, out, errors = deploy(project, *words)
+        assert code == 0, out + errors
+        assert redis.job("shared")["reason"] == "finished"
+    feeds = [node_items(tmp_path, node) for node in nodes]
+    assert all(feeds)
+    found = sorted(json.loads(line)["page"] for feed in feeds for line in feed)
+    assert found == sorted(str(number) for number in range(80))
 
 
 def node_items(tmp_path: Path, node: Scrapyd) -> list[str]:

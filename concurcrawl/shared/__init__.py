@@ -1,0 +1,1 @@
+"""Crawls that several machines share, seen from outside."""

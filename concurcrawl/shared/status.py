@@ -1,0 +1,118 @@
+"""The command ``status``: the shared crawls of a Redis, once or as they go."""
+
+from __future__ import annotations
+
+import json
+import time
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.live import Live
+
+from concurcrawl.errors import ConfigError
+from concurcrawl.frontier import redis_status
+from concurcrawl.shared import picture, place
+from concurcrawl.shared.ending import ended
+
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Iterator
+
+    from rich.console import RenderableType
+
+    from concurcrawl.frontier.redis_link import Target
+    from concurcrawl.frontier.redis_status import Snapshot
+
+_NOT_A_TERMINAL_COLUMNS = 140
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of ``concurcrawl status`` to *parser*."""
+    place.configure(parser)
+    add = parser.add_argument
+    add("--watch", action="store_true", help="go on until the job has ended, or Ctrl-C")
+    add("--interval", metavar="S", default="1", help="seconds between two looks")
+    add("--json", action="store_true", help="print JSON, a line a look")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Show what there is.
+
+    Returns:
+        The exit code: 0; 1 if Redis cannot be used; 2 if an option is wrong; 130 after
+        Ctrl-C.
+    """
+    return ended("status", lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    target = place.target_of(args)
+    if target.job:
+        target = place.only_job(target)
+    looks = _looks(target, _interval(args.interval) if args.watch else None)
+    if args.json:
+        for now, before in looks:
+            print(json.dumps(_values(target, now, before)), flush=True)  # noqa: T201 - its purpose
+        return 0
+    console = Console()
+    if not console.is_terminal:
+        console.width = _NOT_A_TERMINAL_COLUMNS
+    if not (args.watch and console.is_terminal):
+        for now, before in looks:
+            console.print(_picture(target, now, before))
+        return 0
+    with Live(console=console, auto_refresh=False) as live:
+        for now, before in looks:
+            live.update(_picture(target, now, before), refresh=True)
+    return 0
+
+
+def _looks(
+    target: Target, interval_s: float | None
+) -> Iterator[tuple[tuple[Snapshot, ...], tuple[Snapshot, ...]]]:
+    """Yield what is there, and what was there at the look before."""
+    before: tuple[Snapshot, ...] = ()
+    while True:
+        now = _look(target)
+        yield now, before
+        if interval_s is None or (target.job and _is_over(now)):
+            return
+        before = now
+        time.sleep(interval_s)
+
+
+def _look(target: Target) -> tuple[Snapshot, ...]:
+    names = [target.job] if target.job else redis_status.jobs(target)
+    found = (redis_status.snapshot(replace(target, job=name)) for name in names)
+    return tuple(snapshot for snapshot in found if snapshot is not None)
+
+
+def _is_over(now: tuple[Snapshot, ...]) -> bool:
+    return not now or now[0].state == "ended"
+
+
+def _picture(
+    target: Target, now: tuple[Snapshot, ...], before: tuple[Snapshot, ...]
+) -> RenderableType:
+    if target.job and now:
+        return picture.job_picture(now[0], before[0] if before else None)
+    return picture.jobs_table(now)
+
+
+def _values(
+    target: Target, now: tuple[Snapshot, ...], before: tuple[Snapshot, ...]
+) -> object:
+    earlier = {one.job: one for one in before}
+    found = [picture.values(one, earlier.get(one.job)) for one in now]
+    return found[0] if target.job and found else found
+
+
+def _interval(text: str) -> float:
+    try:
+        interval_s = float(text)
+    except ValueError:
+        interval_s = 0.0
+    if not 0.1 <= interval_s <= 3600:
+        raise ConfigError("--interval", text, "a number from 0.1 to 3600 (seconds)")
+    return interval_s
