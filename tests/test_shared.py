@@ -181,6 +181,51 @@ def test_a_node_that_is_told_to_stop_leaves_the_rest_to_others(
     assert items(results) == expected()
 
 
+def test_a_crawl_whose_nodes_were_all_killed_goes_on_in_the_same_feeds(
+    server: RedisServer, mirror: MirrorProcess, tmp_path: Path
+) -> None:
+    with nodes(2, server, mirror.list_url, tmp_path) as running:
+        wait_for_both(server, running, 20)
+        for one in running:
+            one.send(signal.SIGKILL)
+        first = [one.finish() for one in running]
+    assert 0 < items(first).total() < expected().total()
+    with nodes(2, server, mirror.list_url, tmp_path) as running:
+        results = [one.finish() for one in running]
+    assert {r.stats["finish_reason"] for r in results} == {"finished"}
+    assert items(results) == expected()
+    assert not server.client.exists("{concurcrawl:whole}:unsettled")
+
+
+def test_a_redis_that_stays_away_ends_the_node_with_a_sentence(
+    server: RedisServer, mirror: MirrorProcess, tmp_path: Path
+) -> None:
+    patience = ("-s", "CONCURCRAWL_FRONTIER_WAIT_S=1")
+    with nodes(1, server, mirror.list_url, tmp_path, *patience) as running:
+        wait_until(lambda: done(server) >= 5, running)
+        server.stop()
+        (result,) = [one.finish() for one in running]
+        server.start()
+    assert result.stats["finish_reason"] == "frontier_unreachable"
+    assert result.log.count("Redis has not answered") == 1
+    assert "Traceback" not in result.log
+    with nodes(1, server, mirror.list_url, tmp_path) as running:
+        (again,) = [one.finish() for one in running]
+    assert again.stats["finish_reason"] == "finished"
+    assert items([again]) == expected()
+
+
+def test_a_callback_that_is_no_method_is_refused_by_name(
+    server: RedisServer, site: str, tmp_path: Path
+) -> None:
+    shared = options(server, "async")
+    found = crawl("closures", site, tmp_path, *shared[: shared.index("-a")])
+    assert found.stats["finish_reason"] == "finished"
+    assert found.stats["concurcrawl/not_shippable"] > 0
+    assert "is no method of the spider" in found.log
+    assert "Traceback" not in found.log
+
+
 def test_a_stream_has_all_items_once(
     server: RedisServer, mirror: MirrorProcess, tmp_path: Path
 ) -> None:

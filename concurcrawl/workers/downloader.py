@@ -29,7 +29,12 @@ from twisted.python.failure import Failure
 
 from concurcrawl import stats, timeline
 from concurcrawl.config import Config
-from concurcrawl.errors import ConcurcrawlError, LeaseLostError, PoisonError
+from concurcrawl.errors import (
+    ConcurcrawlError,
+    FrontierError,
+    LeaseLostError,
+    PoisonError,
+)
 from concurcrawl.feeds import item_at_hand
 from concurcrawl.frontier.limits import Visit
 from concurcrawl.gate import AHEAD, UngovernedDownloader
@@ -177,7 +182,7 @@ class WorkersDownloader(UngovernedDownloader):
             await self._set_aside(request, lease, error)
         except LeaseLostError:
             self._refuse(request)
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, FrontierError) as error:
             # Nothing of it was applied: it is done again when the crawl is resumed.
             self.fail(error)
         except ConcurcrawlError:
@@ -213,19 +218,19 @@ class WorkersDownloader(UngovernedDownloader):
 
     def fail(self, error: Exception) -> None:
         """End the crawl: what came of a request could not be kept."""
-        if not self._has_failed:
-            self._has_failed = True
+        if self._has_failed:
+            return
+        self._has_failed = True
+        if isinstance(error, FrontierError):
+            logger.error("%s", error)
+            self.close_spider(error.reason)
+        else:
             logger.error(
                 "The crawl ends: it cannot write what it has done (%s). Make room or "
                 "mend the disk, then run the same command again.",
                 error,
             )
             self.close_spider("storage_failed")
-
-    def give_up(self, reason: str) -> None:
-        """Start nothing more, and end for *reason*, which was said."""
-        self._has_failed = True
-        self.close_spider(reason)
 
     # What workers say -----------------------------------------------------------
 
@@ -323,7 +328,7 @@ class WorkersDownloader(UngovernedDownloader):
     async def _apply_leaseless(self, outcome: Outcome) -> None:
         try:
             await self._apply(outcome, None)
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, sqlite3.Error, FrontierError) as error:
             self.fail(error)
 
     async def _apply(self, outcome: Outcome, request: Request | None) -> None:

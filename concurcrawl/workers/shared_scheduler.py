@@ -263,8 +263,7 @@ class SharedScheduler(SupervisorScheduler):
 
     def _fail(self, error: Exception) -> None:
         self._leads.set()
-        logger.error("%s", error)
-        self._downloader.give_up(getattr(error, "reason", "frontier_failed"))
+        self._downloader.fail(error)
 
     def _hear_cookies(self, changes: list[bytes]) -> None:
         for payload in changes:
