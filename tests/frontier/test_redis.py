@@ -18,6 +18,7 @@ from concurcrawl.frontier.redis import Member, RedisFrontier
 from tests.contracts.frontier import FrontierContract
 from tests.contracts.frontier_machine import FrontierMachine
 from tests.contracts.told import Told
+from tests.scale import over_redis
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -136,16 +137,30 @@ class TestRedisFrontier(FrontierContract):
 def test_requests_in_random_orders(redis_frontiers: RedisServer) -> None:
     """As for SQLite, with a server for all orders."""
 
+    made = []
+
     class RedisMachine(FrontierMachine):
         def make(self, limits_of: Callable[[str], Limits], clock: Clock) -> Told:
-            return ToldByRedis(redis_frontiers, limits_of, clock)
+            made.append(ToldByRedis(redis_frontiers, limits_of, clock))
+            return made[-1]
 
-    run_state_machine_as_test(
-        RedisMachine,
-        settings=settings(
-            max_examples=15,
-            stateful_step_count=25,
-            deadline=None,
-            phases=(Phase.generate,),
-        ),
-    )
+    try:
+        run_state_machine_as_test(
+            RedisMachine,
+            settings=settings(
+                max_examples=15,
+                stateful_step_count=25,
+                deadline=None,
+                phases=(Phase.generate,),
+            ),
+        )
+    finally:
+        for frontier in made:  # one is made that is never driven
+            frontier.close()
+
+
+def test_a_busy_node_asks_far_less_than_once_a_request(
+    redis_frontiers: RedisServer,
+) -> None:
+    found = asyncio.run(over_redis(redis_frontiers, 1000, groups=100, workers=64))
+    assert found.round_trips < 0.2
