@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any, Self
 
+from scrapy import signals
 from scrapy.spiders import Spider
 from scrapy.utils.deprecate import method_is_overridden
 from scrapy.utils.reactor import is_reactor_installed
 
 from concurcrawl import (
     event_loop,
+    garbage,
     gate,
     http_compression,
     lifeline,
@@ -78,6 +80,8 @@ class Addon:
             raise refusal(error, settings) from None
         _size_pool(settings, planned)
         _choose_loop(settings)
+        if scrapy_command():  # else the process is not ours alone
+            garbage.look_less_often()
         end_cleanly_with_terminal()
         if planned.is_supervised:
             from concurcrawl.workers import launch  # pulls in multiprocess
@@ -103,6 +107,10 @@ class Addon:
                 _make_durable(settings, self._crawler)
         except ConcurcrawlError as error:
             raise refusal(error, settings) from None
+        if scrapy_command():
+            self._crawler.signals.connect(
+                garbage.leave_out_what_is_here, signals.engine_started
+            )
         _warn_if_without_start(self._crawler.spidercls)
         _keep_politeness(settings, planned, self._crawler.spidercls)
         _size_pool(settings, planned)

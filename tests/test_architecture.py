@@ -37,6 +37,7 @@ LAYERS = (
     "files",
     "inflate",
     "event_loop",
+    "garbage",
     "countries.page_files",
     "countries",
     # where requests wait, and what sites allow

@@ -26,6 +26,7 @@ from scrapy.settings import Settings
 from scrapy.utils.misc import load_object
 from scrapy.utils.reactor import is_reactor_installed
 
+from concurcrawl import garbage
 from concurcrawl.workers.interrupts import leave_signals_to_supervisor
 
 if TYPE_CHECKING:
@@ -190,7 +191,7 @@ def _preload() -> None:
         load_object(path)
     # What is here stays for good: collections need not look at it, nor copy its pages.
     gc.collect()
-    gc.freeze()
+    garbage.leave_out_what_is_here()
 
 
 def _nursed(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import logging
 import os
 import struct
@@ -16,6 +15,7 @@ from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.settings import Settings
 from scrapy.utils.misc import build_from_crawler, load_object
 
+from concurcrawl import garbage
 from concurcrawl.config import Config
 from concurcrawl.workers.codec import Codec
 from concurcrawl.workers.crawler import WorkerCrawler
@@ -28,11 +28,6 @@ if TYPE_CHECKING:
     import socket
 
 
-#: A page's tree is many thousand objects: Python's own thresholds look at each of them
-#: again and again while it is built.
-_GC_THRESHOLDS = (20_000, 20, 50)
-
-
 def serve(sock: socket.socket) -> None:
     """Be a worker until the supervisor says stop or is gone.
 
@@ -40,7 +35,7 @@ def serve(sock: socket.socket) -> None:
         sock: Connected to the supervisor, which sends a :class:`Job` first.
     """
     leave_signals_to_supervisor()
-    gc.set_threshold(*_GC_THRESHOLDS)
+    garbage.look_less_often()
     threading.Thread(target=_die_with_parent, daemon=True, name="lifeline").start()
     job = _first_message(sock)
     if job is None:

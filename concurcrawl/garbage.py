@@ -1,0 +1,19 @@
+"""How often Python looks for garbage, in a process that does nothing but crawl."""
+
+from __future__ import annotations
+
+import gc
+
+#: A page's tree is many thousand objects: Python's own thresholds look at each of them
+#: again and again while it is built.
+_THRESHOLDS = (20_000, 20, 50)
+
+
+def look_less_often() -> None:
+    """Look for garbage when much more is new than Python would wait for."""
+    gc.set_threshold(*_THRESHOLDS)
+
+
+def leave_out_what_is_here() -> None:
+    """Take what was imported and set up for good: no look at it finds any garbage."""
+    gc.freeze()
