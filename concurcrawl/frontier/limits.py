@@ -363,6 +363,8 @@ class Gates:
             self._unlent += 1
         else:
             self._arrive(ticket)
+            if ticket in self._there:
+                gate.finish()  # asked twice: it is there once
             self._there[ticket] = group
         return 0.0
 

@@ -41,8 +41,9 @@ _FIRST_ANSWER_S = 5.0
 _FIRST_PAUSE_S = 0.05
 _LAST_PAUSE_S = 2.0
 
-_SCRIPT = (files(__package__) / "redis_exchange.lua").read_bytes()
-_SHA = hashlib.sha1(_SCRIPT, usedforsecurity=False).hexdigest()
+#: What Redis runs in each exchange.
+SCRIPT = (files(__package__) / "redis_exchange.lua").read_bytes()
+_SHA = hashlib.sha1(SCRIPT, usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,7 +264,7 @@ class RedisLink:
         try:
             return await run("EVALSHA", _SHA, 1, key, *args)
         except self._redis.exceptions.NoScriptError:
-            return await run("EVAL", _SCRIPT, 1, key, *args)
+            return await run("EVAL", SCRIPT, 1, key, *args)
 
     async def _patiently(self, do: Any, *args: Any) -> Any:
         """Do it, again and again until Redis answers.

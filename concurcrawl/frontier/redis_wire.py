@@ -34,7 +34,7 @@ class Header:
         want: Requests it has room for.
         spare: How many of those it would only keep ready.
         max_attempts: Deaths of nodes that one request may cause.
-        seed: For the random numbers of delays.
+        seed: For the random numbers of delays, from 1 to 2**31 - 2.
         cookies_from: How many changes of cookies it knows.
         troubled_from: How many troubled groups it knows.
         adopts: Items of dead nodes that it has room for.
