@@ -204,6 +204,7 @@ class RedisFrontier(Frontier):
         self._due = asyncio.Event()
         self._look_s = _FIRST_LOOK_S
         self._task: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     # Joining and the exchange ----------------------------------------------------
 
@@ -220,6 +221,7 @@ class RedisFrontier(Frontier):
             raise
 
     async def _join(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._incarnation, self._seq = secrets.token_hex(8), 0
         first_wait_s = None
         while True:
@@ -300,7 +302,7 @@ class RedisFrontier(Frontier):
             want=want,
             spare=spare,
             max_attempts=member.max_attempts,
-            seed=random.getrandbits(31),
+            seed=random.randrange(1, 2**31 - 1),  # noqa: S311 - no secret
             cookies_from=self._cookies_from,
             troubled_from=self._troubled_from,
             adopts=_ADOPTS if self.on_adopted is not None else 0,
@@ -430,7 +432,7 @@ class RedisFrontier(Frontier):
         """Say something and return the future of its answer."""
         if self._is_closed:
             raise FrontierError("frontier_closed", "the frontier is closed")
-        answer: asyncio.Future[Any] = _Answer()
+        answer: asyncio.Future[Any] = _Answer(loop=self._loop)
 
         def hear(raw: Any) -> None:
             if answer.done():
@@ -734,15 +736,17 @@ class RedisFrontier(Frontier):
 
     async def quit(self) -> None:
         """Leave the job: what this node holds waits again."""
-        if self._failure is None and self._joined_job:
-            self._is_leaving = True
-            left = self._ask(["quit"], lambda _: None)
-            if self._task is None:
-                await self.exchange()
-            with contextlib.suppress(ConcurcrawlError):  # it is out already
-                await left
-        self.close()
-        await self._link.close()
+        try:
+            if self._failure is None and self._joined_job:
+                self._is_leaving = True
+                left = self._ask(["quit"], lambda _: None)
+                if self._task is None:
+                    await self.exchange()
+                with contextlib.suppress(ConcurcrawlError):  # it is out already
+                    await left
+        finally:
+            self.close()
+            await self._link.close()
 
     def _owner(self) -> str:
         return "" if self._member.streams else self._member.node

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from contextlib import ExitStack, closing
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -18,10 +19,11 @@ from concurcrawl.frontier.redis import Member, RedisFrontier
 from tests.contracts.frontier import FrontierContract
 from tests.contracts.frontier_machine import FrontierMachine
 from tests.contracts.told import Told
+from tests.crawls import DEADLINE_S
 from tests.scale import over_redis
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
     from typing import TypeVar
 
     from tests.contracts.clock import Clock
@@ -49,7 +51,9 @@ class ToldByRedis(Told):
         newest_first: bool = True,
     ) -> None:
         self.loop = asyncio.new_event_loop()
-        target = redis_link.parse(server.url, "test", job or f"job {next(_jobs)}", 5.0)
+        target = redis_link.parse(
+            server.url, "test", job or f"job {next(_jobs)}", DEADLINE_S
+        )
         self.want = 0
 
         async def make() -> RedisFrontier:
@@ -64,7 +68,11 @@ class ToldByRedis(Told):
             await frontier.join()
             return frontier
 
-        super().__init__(self.loop.run_until_complete(make()))
+        try:
+            super().__init__(self.loop.run_until_complete(make()))
+        except BaseException:
+            self.loop.close()
+            raise
         self.frontier.room = lambda: self.want
 
     def wait(self, answer: Awaitable[T]) -> T:
@@ -106,16 +114,20 @@ class ToldByRedis(Told):
     def close(self) -> None:
         if self.loop.is_closed():
             return
-        self.loop.run_until_complete(self.frontier.quit())
-        self.loop.close()
+        try:
+            self.loop.run_until_complete(self.frontier.quit())
+        finally:
+            self.loop.close()
 
 
 class TestRedisFrontier(FrontierContract):
     storage_error = FrontierError
 
     @pytest.fixture(autouse=True)
-    def _server(self, redis_frontiers: RedisServer) -> None:
+    def _server(self, redis_frontiers: RedisServer) -> Iterator[None]:
         self.server = redis_frontiers
+        with ExitStack() as self.made:
+            yield
 
     def make(
         self,
@@ -125,26 +137,26 @@ class TestRedisFrontier(FrontierContract):
         total: int = 0,
         newest_first: bool = True,
     ) -> Told:
-        return ToldByRedis(
+        frontier = ToldByRedis(
             self.server,
             lambda _: limits or Limits(),
             clock,
             total=total,
             newest_first=newest_first,
         )
+        return self.made.enter_context(closing(frontier))
 
 
 def test_requests_in_random_orders(redis_frontiers: RedisServer) -> None:
     """As for SQLite, with a server for all orders."""
 
-    made = []
+    with ExitStack() as made:  # one is made that is never driven
 
-    class RedisMachine(FrontierMachine):
-        def make(self, limits_of: Callable[[str], Limits], clock: Clock) -> Told:
-            made.append(ToldByRedis(redis_frontiers, limits_of, clock))
-            return made[-1]
+        class RedisMachine(FrontierMachine):
+            def make(self, limits_of: Callable[[str], Limits], clock: Clock) -> Told:
+                frontier = ToldByRedis(redis_frontiers, limits_of, clock)
+                return made.enter_context(closing(frontier))
 
-    try:
         run_state_machine_as_test(
             RedisMachine,
             settings=settings(
@@ -154,9 +166,6 @@ def test_requests_in_random_orders(redis_frontiers: RedisServer) -> None:
                 phases=(Phase.generate,),
             ),
         )
-    finally:
-        for frontier in made:  # one is made that is never driven
-            frontier.close()
 
 
 def test_a_busy_node_asks_far_less_than_once_a_request(

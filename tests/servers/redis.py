@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 import subprocess
 import time
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import redis
@@ -26,6 +26,10 @@ class RedisServer:
     folder: Path
     options: tuple[str, ...]
     process: subprocess.Popen[bytes] | None = None
+    client: Any = field(init=False, repr=False)  # waits for answers
+
+    def __post_init__(self) -> None:
+        self.client = redis.Redis(unix_socket_path=str(self.socket))
 
     @property
     def socket(self) -> Path:
@@ -34,11 +38,6 @@ class RedisServer:
     @property
     def url(self) -> str:
         return f"unix://{self.socket}"
-
-    @property
-    def client(self) -> Any:
-        """Return a client that waits for answers."""
-        return redis.Redis(unix_socket_path=str(self.socket))
 
     def start(self) -> None:
         self.process = subprocess.Popen(
@@ -89,11 +88,12 @@ class RedisServer:
 def redis_server(folder: Path, *options: str) -> Iterator[RedisServer]:
     """Run one; it ends with the block."""
     server = RedisServer(folder, options)
-    server.start()
-    try:
-        yield server
-    finally:
-        server.stop()
+    with closing(server.client):
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
 
 
 def version() -> tuple[int, ...]:
