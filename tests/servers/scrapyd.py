@@ -31,6 +31,7 @@ _OPTIONS = {
     "jobs_dir": "jobs",
     "max_proc": "8",
     "poll_interval": "0.1",
+    "runner": "egg_runner",
 }
 
 
@@ -108,7 +109,8 @@ class Scrapyd:
 def scrapyd(folder: Path, **options: str) -> Iterator[Scrapyd]:
     """Run a Scrapyd in *folder*; what is left of it at the end is killed."""
     folder.mkdir(parents=True, exist_ok=True)
-    shutil.copy(Path(__file__).with_name("any_port.py"), folder)
+    for name in ("any_port.py", "egg_runner.py"):
+        shutil.copy(Path(__file__).with_name(name), folder)
     lines = [f"{name} = {value}" for name, value in (_OPTIONS | options).items()]
     conf = folder / "scrapyd.conf"
     conf.write_text("\n".join(["[scrapyd]", *lines, ""]), encoding="ascii")
