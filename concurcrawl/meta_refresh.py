@@ -6,6 +6,7 @@ most of what a large page costs that is only saved.
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from scrapy.downloadermiddlewares.redirect import MetaRefreshMiddleware
@@ -19,6 +20,16 @@ if TYPE_CHECKING:
 
 #: Bytes that hold 4096 characters in any encoding.
 _HEAD = 4 * 4096
+
+#: A declared encoding in which ASCII is ASCII.
+_PLAIN = re.compile(
+    rb"charset=[\"']?(utf-?8|us-ascii|iso-8859-\d+|windows-125\d)\b", re.IGNORECASE
+)
+
+#: A reference to a letter of "refresh".
+_LETTER = re.compile(
+    rb"&#(?:0*(?:69|70|72|82|83|101|102|104|114|115)|x0*[4-7][2-8])\b", re.IGNORECASE
+)
 
 _SCRAPYS = "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware"
 
@@ -49,8 +60,17 @@ class HeadMetaRefreshMiddleware(MetaRefreshMiddleware):
 
         Only if the encoding is declared: else it is found out from the whole page.
         """
-        declared = b"charset=" in (response.headers.get("Content-Type") or b"").lower()
-        if len(response.body) <= _HEAD or not declared:
+        declared = response.headers.get("Content-Type") or b""
+        if len(response.body) <= _HEAD or b"charset=" not in declared.lower():
             return False
-        head = response.replace(body=response.body[:_HEAD])
+        start = response.body[:_HEAD]
+        if _PLAIN.search(declared) and not _may_say_refresh(start):
+            return True
+        head = response.replace(body=start)
         return not get_meta_refresh(head, ignore_tags=self._ignore_tags)[1]
+
+
+def _may_say_refresh(start: bytes) -> bool:
+    """Tell whether the word may be in *start*, by what is quick to see."""
+    # A zero: it is UTF-16 after all.
+    return bool(b"refresh" in start.lower() or b"\0" in start or _LETTER.search(start))

@@ -48,6 +48,23 @@ def test_the_answer_is_that_of_scrapy(text: str, declared: str) -> None:
     assert answer(HeadMetaRefreshMiddleware, response) == expected
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        (REFRESH + LARGE).encode("utf-16"),  # its mark beats what is declared
+        (REFRESH + LARGE).upper().encode(),
+        (REFRESH.replace("ref", "&#114;ef") + LARGE).encode(),
+    ],
+    ids=["another encoding", "upper case", "a reference"],
+)
+def test_a_refresh_is_seen_however_it_is_written(body: bytes) -> None:
+    response = HtmlResponse(
+        REQUEST.url, headers={"Content-Type": "text/html; charset=utf-8"}, body=body
+    )
+    expected = answer(MetaRefreshMiddleware, response)
+    assert answer(HeadMetaRefreshMiddleware, response) == expected
+
+
 def test_the_whole_page_is_not_decoded() -> None:
     response = HtmlResponse(
         REQUEST.url,
