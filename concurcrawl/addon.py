@@ -11,21 +11,20 @@ from scrapy.utils.deprecate import method_is_overridden
 from scrapy.utils.reactor import is_reactor_installed
 
 from concurcrawl import (
+    components,
     event_loop,
     garbage,
     gate,
-    http_compression,
     lifeline,
-    meta_refresh,
-    profile_middleware,
     timeline,
-    watch,
 )
 from concurcrawl.callers import scrapy_command
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, ConfigError
+from concurcrawl.middlewares import http_compression, meta_refresh, profile
 from concurcrawl.modes import Mode, Plan, hindrance, plan, pool_threads
 from concurcrawl.politeness import PER_GROUP, Politeness
+from concurcrawl.progress import watch
 from concurcrawl.refusal import refusal
 from concurcrawl.workers.interrupts import end_cleanly_with_terminal
 
@@ -153,19 +152,20 @@ def _share(settings: BaseSettings, crawler: Crawler) -> None:
         raise ConfigError("JOBDIR", settings["JOBDIR"], expected)
     redis_target.claim(crawler, settings, _RANK)
     feeds.enable(settings, _RANK, held_feeds.HeldCsv)
-    extensions = settings.getdict("EXTENSIONS")
-    extensions["scrapy.extensions.closespider.CloseSpider"] = None
-    extensions["concurcrawl.workers.shared_limits.SharedCloseSpider"] = 0
-    settings.set("EXTENSIONS", extensions, _RANK)
+    closing = {
+        "scrapy.extensions.closespider.CloseSpider": None,
+        "concurcrawl.workers.shared_limits.SharedCloseSpider": 0,
+    }
+    components.add(settings, "EXTENSIONS", closing, _RANK)
 
 
 def _apply(settings: BaseSettings, planned: Plan) -> None:
     """Write what *planned* means into *settings*."""
     for name, value in planned.settings.items():
-        # Handlers of other schemes stay what they are.
-        is_dict = isinstance(value, dict)
-        merged = {**settings.getdict(name), **value} if is_dict else value
-        settings.set(name, merged, _RANK)
+        if isinstance(value, dict):  # handlers of other schemes stay what they are
+            components.add(settings, name, value, _RANK)
+        else:
+            settings.set(name, value, _RANK)
     settings.set("CONCURCRAWL_SLOTS", list(planned.slots), _RANK)
     settings.set(gate.AHEAD, planned.ahead, _RANK)
     meta_refresh.enable(settings, _RANK)
@@ -174,12 +174,11 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
         can_wait = planned.is_supervised or settings.getdict("ITEM_PIPELINES")
         items = _CONCURRENT_ITEMS if can_wait else _ITEMS_WITHOUT_PIPELINES
         settings.set("CONCURRENT_ITEMS", items, _RANK)
-    profile_middleware.enable(settings, _RANK)
+    profile.enable(settings, _RANK)
     gate.put_before_handlers(settings, _RANK)
     # Its rule is the gate's, which hears of the answers that all workers get.
-    extensions = settings.getdict("EXTENSIONS")
-    extensions["scrapy.extensions.throttle.AutoThrottle"] = None
-    settings.set("EXTENSIONS", extensions, _RANK)
+    throttle = {"scrapy.extensions.throttle.AutoThrottle": None}
+    components.add(settings, "EXTENSIONS", throttle, _RANK)
     lifeline.enable(settings, _RANK)
     if Config.from_settings(settings).records:
         timeline.enable(settings, _RANK)

@@ -9,18 +9,17 @@ from __future__ import annotations
 
 import time
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from scrapy.utils.asyncio import call_later
+
+from concurcrawl import connection_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scrapy import Request
-    from twisted.internet.defer import Deferred
-
-T = TypeVar("T")
 
 _expected: WeakKeyDictionary[Request, Callable[[float], None]] = WeakKeyDictionary()
 
@@ -66,38 +65,22 @@ def listen(handler: object) -> bool:
     Returns:
         Whether it does.
     """
-    # Not by its class: that would import Twisted's client where nobody uses it.
-    pool = getattr(handler, "_pool", None)
-    if hasattr(pool, "getConnection"):
-        _listen_to_pool(pool)
-        return True
-    return bool(getattr(handler, "tells_when_sent", False))
+    return connection_pool.listen(handler, _whom_to_tell) or bool(
+        getattr(handler, "tells_when_sent", False)
+    )
 
 
-def _listen_to_pool(pool: Any) -> None:
-    """Take note when *pool* hands out a connection: at once the request is written."""
-    hand_out: Callable[..., Deferred[Any]] = pool.getConnection
+def _whom_to_tell() -> Callable[[Any], None] | None:
+    """Return what takes note of a connection: at once the request is written on it."""
+    request = _at_hand.get()
+    if request is None or not is_expected(request):
+        return None
 
-    def hand_out_and_tell(*args: Any) -> Deferred[Any]:
-        request = _at_hand.get()
-        got = hand_out(*args)
-        if request is None or not is_expected(request):
-            return got
-        return got.addCallback(_on_connection, request)
+    def on_connection(connection: Any) -> None:
+        connection_pool.on_renewal(connection, on_connection)
+        _sent_soon(request, _TURNS)
 
-    pool.getConnection = hand_out_and_tell
-
-
-def _on_connection(connection: T, request: Request) -> T:
-    renew: Callable[[], Deferred[T]] | None
-    renew = getattr(connection, "_newConnection", None)
-    if renew is not None:
-        # It was kept open. Should the site have closed it, Twisted takes a new one.
-        connection._newConnection = lambda: renew().addCallback(  # type: ignore[attr-defined]
-            _on_connection, request
-        )
-    _sent_soon(request, _TURNS)
-    return connection
+    return on_connection
 
 
 def _sent_soon(request: Request, turns: int) -> None:

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
+from concurcrawl.errors import ConfigError
+
 if TYPE_CHECKING:
+    from io import FileIO
     from pathlib import Path
 
 
@@ -22,13 +25,22 @@ def write_whole(folder: Path, name: str, body: bytes) -> None:
     part = folder / f".{os.getpid()}-{os.urandom(8).hex()}.part"
     try:
         with part.open("xb", buffering=0) as file:
-            rest = memoryview(body)
-            while rest:  # unbuffered, a write may stop short of the end
-                rest = rest[file.write(rest) :]
+            write_all(file, body)
         part.replace(folder / name)
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def write_all(file: FileIO, body: bytes) -> None:
+    """Write *body* to *file*, all of it: unbuffered, a write may stop short of the end.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    rest = memoryview(body)
+    while rest:
+        rest = rest[file.write(rest) :]
 
 
 def prepare_folder(folder: Path) -> None:
@@ -42,6 +54,19 @@ def prepare_folder(folder: Path) -> None:
     probe = f".{os.getpid()}-{os.urandom(8).hex()}.probe"
     write_whole(folder, probe, b"")
     (folder / probe).unlink()
+
+
+def prepare_out(folder: Path) -> None:
+    """Make the folder of the option ``--out``.
+
+    Raises:
+        ConfigError: If nothing can be written there.
+    """
+    try:
+        prepare_folder(folder)
+    except OSError as error:
+        expected = f"a folder for results ({error.strerror or error})"
+        raise ConfigError("--out", str(folder), expected) from None
 
 
 def make_name_safe(path: Path) -> None:

@@ -20,13 +20,14 @@ from scrapy.utils.defer import maybe_deferred_to_future
 from twisted.internet.defer import DeferredSemaphore
 from twisted.python.failure import Failure
 
-from concurcrawl import departures, http_compression, timeline
+from concurcrawl import departures, timeline
 from concurcrawl.config import Config
 from concurcrawl.download import curl
 from concurcrawl.download.connections import ClientPool, renew_key_log
 from concurcrawl.download.plan import Limits, Plan
 from concurcrawl.download.threads import LoopThreads, ReactorThreads, Threads
 from concurcrawl.download.transfer import Transfer
+from concurcrawl.middlewares import http_compression
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

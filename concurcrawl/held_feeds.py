@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
 
 from concurcrawl.feeds import ContinuedCsv, Ledger, item_at_hand
+from concurcrawl.files import write_all
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -142,9 +143,7 @@ class _HeldFile(io.BufferedIOBase):
         if self.closed or not count:
             return
         written = b"".join(line for _, line in self.lines[:count])
-        rest = memoryview(written)
-        while rest:
-            rest = rest[self._raw.write(rest) :]
+        write_all(self._raw, written)
         os.fsync(self._raw.fileno())
         del self.lines[:count]
         self.length += len(written)

@@ -17,6 +17,8 @@ from scrapy import signals
 from scrapy.utils.asyncio import create_looping_call
 from scrapy.utils.defer import deferred_from_coro
 
+from concurcrawl import components
+
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.settings import BaseSettings
@@ -38,9 +40,9 @@ def enable(settings: BaseSettings, rank: str) -> None:
     """Have a :class:`Lifeline` if this process is a job of Scrapyd's."""
     # Without poll() a process does not hear of its parent.
     if is_job() and hasattr(select, "poll"):
-        extensions = settings.getdict("EXTENSIONS")
-        extensions[f"{__name__}.{Lifeline.__name__}"] = 0
-        settings.set("EXTENSIONS", extensions, rank)
+        components.add(
+            settings, "EXTENSIONS", {f"{__name__}.{Lifeline.__name__}": 0}, rank
+        )
 
 
 class Lifeline:

@@ -16,6 +16,7 @@ from weakref import WeakKeyDictionary
 
 from scrapy.pipelines import ItemPipelineManager
 
+from concurcrawl import components, connection_pool
 from concurcrawl.records import Record
 
 if TYPE_CHECKING:
@@ -163,7 +164,7 @@ def enable(settings: BaseSettings, rank: str) -> None:
         ("DOWNLOADER_MIDDLEWARES", DownloadClock, 10_000),  # next to the downloader
         ("SPIDER_MIDDLEWARES", CallbackClock, 10_000),  # next to the spider
     ):
-        settings.set(name, {**settings.getdict(name), middleware: position}, rank)
+        components.add(settings, name, {middleware: position}, rank)
     reactor = str(settings["TWISTED_REACTOR"])
     has_tasks = reactor.endswith("AsyncioSelectorReactor")
     # A context of its own is what a task of asyncio has. Another item processor than
@@ -184,24 +185,18 @@ def clock_connections(handler: BaseDownloadHandler) -> None:
 
     Not for https: Twisted says that it is connected before the handshake.
     """
-    # Scrapy has no public name for it; where there is none, nothing is noted.
-    pool: Any = getattr(handler, "_pool", None)
-    if not hasattr(pool, "getConnection"):
-        return
-    get = pool.getConnection
+    connection_pool.listen(handler, _clock_connection)
 
-    def noted(key: Any, endpoint: Any) -> Any:
-        line, began_s = _at_hand.get(), time.monotonic()
-        connecting = get(key, endpoint)
-        return (
-            connecting if line is None else connecting.addCallback(note, line, began_s)
-        )
 
-    def note(connection: Any, line: Timeline, began_s: float) -> Any:
+def _clock_connection() -> Callable[[Any], None] | None:
+    line, began_s = _at_hand.get(), time.monotonic()
+    if line is None:
+        return None
+
+    def note(_connection: Any) -> None:
         line.connect_s = time.monotonic() - began_s
-        return connection
 
-    pool.getConnection = noted
+    return note
 
 
 class DownloadClock:

@@ -15,7 +15,7 @@ import pytest
 from scrapy.settings import Settings
 
 from concurcrawl.errors import ConfigError
-from concurcrawl.profile_middleware import enable
+from concurcrawl.middlewares.profile import enable
 from tests.crawls import DEADLINE_S, MODES, ROOT
 
 if TYPE_CHECKING:
@@ -261,7 +261,7 @@ def test_compressed_pages_are_read_where_the_crawl_does_not_want_any(
 
 
 def test_enabling_twice_is_enabling_once_and_a_place_of_the_users_stays() -> None:
-    path = "concurcrawl.profile_middleware.ProfileMiddleware"
+    path = "concurcrawl.middlewares.profile.ProfileMiddleware"
     settings = Settings({"DOWNLOADER_MIDDLEWARES": {path: 7, "mine": 1}})
     enable(settings, "addon")
     enable(settings, "cmdline")

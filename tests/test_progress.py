@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from concurcrawl.progress import (
+from concurcrawl.progress.pace import (
     DASH,
     Pace,
     Row,

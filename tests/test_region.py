@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from concurcrawl.region import Above, Clearing, Region, is_terminal
+from concurcrawl.terminal.region import Above, Clearing, Region, is_terminal
 from tests.terminal import Screen
 
 ROWS = ["title", "worker-1  3", "worker-2  4"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -12,8 +11,9 @@ from concurcrawl.bench.options import configure
 from concurcrawl.bench.results import Results
 from concurcrawl.bench.run import Bench
 from concurcrawl.bench.tables import from_json, into_readme, markdown, to_json
-from concurcrawl.errors import ConcurcrawlError, ConfigError
-from concurcrawl.files import prepare_folder, write_whole
+from concurcrawl.errors import ConfigError
+from concurcrawl.files import prepare_out, write_whole
+from concurcrawl.terminal.ending import FAILED, WRONG, ended
 
 if TYPE_CHECKING:
     import argparse
@@ -40,27 +40,23 @@ def run(args: argparse.Namespace) -> int:
             f"programs it runs are no part of the package ({contenders.FOLDER} is not "
             "there)\n"
         )
-        return 2
-    # As Ctrl-C does, so that nothing is left running or lying about.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        wanted = options.read(args)
-        earlier = _earlier(wanted)
-        _check_readme(wanted)
-        prepare_folder(wanted.out)
-        bench = Bench(wanted, _say)
-        bench.run(lambda found: _write(wanted, _merged(earlier, found)))
-        results = _merged(earlier, bench.results)
-        _write(wanted, results)
-    except ConfigError as error:
-        sys.stderr.write(f"{error}\n")
-        return 2
-    except (ConcurcrawlError, OSError) as error:
-        sys.stderr.write(f"concurcrawl bench: {error}\n")
-        return 1
-    except KeyboardInterrupt:
-        sys.stderr.write(f"stopped; what was measured is in {wanted.out}\n")
-        return 130
+        return WRONG
+    return ended(
+        "bench",
+        lambda: _measure(args),
+        f"stopped; what was measured is in {args.out}",
+    )
+
+
+def _measure(args: argparse.Namespace) -> int:
+    wanted = options.read(args)
+    earlier = _earlier(wanted)
+    _check_readme(wanted)
+    prepare_out(wanted.out)
+    bench = Bench(wanted, _say)
+    bench.run(lambda found: _write(wanted, _merged(earlier, found)))
+    results = _merged(earlier, bench.results)
+    _write(wanted, results)
     sys.stdout.write(markdown(results))
     if wanted.readme is not None:
         text = wanted.readme.read_text(encoding="utf-8")
@@ -69,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
             wanted.readme.name,
             into_readme(text, results).encode(),
         )
-    return int(_has_failed(results))
+    return FAILED if _has_failed(results) else 0
 
 
 def _say(line: str) -> None:

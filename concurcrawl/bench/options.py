@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from concurcrawl.bench import contenders, workloads
 from concurcrawl.errors import ConfigError
+from concurcrawl.terminal.arguments import names, whole
 
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Iterable
 
     from concurcrawl.bench.workloads import Workload
 
@@ -88,26 +90,32 @@ def read(args: argparse.Namespace) -> Options:
     """
     if args.server not in _SERVERS:
         raise ConfigError("--server", args.server, ", ".join(_SERVERS))
-    names = _chosen("--workloads", args.workloads, [*workloads.BY_NAME, *_OTHERS])
-    if names is None:
-        names = [w.name for w in workloads.WORKLOADS if not w.is_long] + [*_OTHERS]
-    people = _chosen("--contenders", args.contenders, list(contenders.BY_NAME))
+    wanted = _workloads(args.workloads)
+    people = _chosen("--contenders", args.contenders, contenders.BY_NAME)
     rounds = _whole("--rounds", args.rounds, 1000)
     pages = _whole("--pages", args.pages, 1_000_000)
     return Options(
         workloads=tuple(
             _changed(workload, people, rounds, pages)
             for workload in workloads.WORKLOADS
-            if workload.name in names
+            if workload.name in wanted
         ),
-        frontier=workloads.FRONTIER in names,
-        imports=workloads.IMPORTS in names,
+        frontier=workloads.FRONTIER in wanted,
+        imports=workloads.IMPORTS in wanted,
         server=args.server,
         out=Path(args.out),
         keep=args.keep,
         readme=Path(args.readme) if args.readme else None,
         scratch=Path(args.scratch) if args.scratch else None,
     )
+
+
+def _workloads(text: str | None) -> list[str]:
+    if text == "none":
+        return []
+    known = [*workloads.BY_NAME, *_OTHERS]
+    short = [w.name for w in workloads.WORKLOADS if not w.is_long]
+    return _chosen("--workloads", text, known) or [*short, *_OTHERS]
 
 
 def _changed(
@@ -129,20 +137,9 @@ def _changed(
     return changed
 
 
-def _chosen(option: str, value: str | None, known: list[str]) -> list[str] | None:
-    if value is None:
-        return None
-    names = [name.strip() for name in value.split(",")]
-    if names == ["none"] and option == "--workloads":
-        return []
-    if not set(names) <= set(known):
-        raise ConfigError(option, value, f"a list of {', '.join(known)}")
-    return list(dict.fromkeys(names))
+def _chosen(option: str, text: str | None, known: Iterable[str]) -> list[str] | None:
+    return None if text is None else list(names(option, text, known))
 
 
-def _whole(option: str, value: str | None, most: int) -> int | None:
-    if value is None:
-        return None
-    if not (value.isdecimal() and 1 <= int(value) <= most):
-        raise ConfigError(option, value, f"a whole number from 1 to {most}")
-    return int(value)
+def _whole(option: str, text: str | None, most: int) -> int | None:
+    return None if text is None else whole(option, text, 1, most)

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from concurcrawl.compare import command, options
+from concurcrawl.compare import options
 from concurcrawl.compare.advice import Advice, SiteLimits, advise
-from concurcrawl.compare.ending import ended
 from concurcrawl.compare.kept import KeptRecords
 from concurcrawl.compare.publish import read
 from concurcrawl.compare.report.live import progress_for
@@ -17,6 +16,9 @@ from concurcrawl.compare.run import Comparison
 from concurcrawl.compare.target import find, politeness_of
 from concurcrawl.config import usable_cpus
 from concurcrawl.errors import NoSerialRunError
+from concurcrawl.files import prepare_out
+from concurcrawl.terminal.console import line_console
+from concurcrawl.terminal.ending import ended
 
 if TYPE_CHECKING:
     import argparse
@@ -60,7 +62,7 @@ def _advise(args: argparse.Namespace) -> int:
     known = [outcome for outcome in outcomes if outcome.cost is not None]
     if not known:
         raise NoSerialRunError(_why_unknown(outcomes))
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = line_console()
     for outcome in known:
         assert outcome.cost is not None
         limits = _limits(wanted, outcome, Path(args.record or wanted.out))
@@ -96,7 +98,7 @@ def _outcomes(args: argparse.Namespace, wanted: Options) -> tuple[Outcome, ...]:
     if args.record is not None:
         return read(Path(args.record))[1]
     target = find(wanted)
-    command.prepare_out(wanted.out)
+    prepare_out(wanted.out)
     comparison = Comparison(wanted, target, progress_for(Console(stderr=True)))
     comparison.run(lambda _: None)
     return comparison.explained

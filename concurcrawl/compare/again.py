@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
-from concurcrawl.compare.ending import ended
 from concurcrawl.compare.publish import PAGE, publish, read
 from concurcrawl.compare.report.terminal import show
+from concurcrawl.terminal.console import table_console
+from concurcrawl.terminal.ending import ended
 
 if TYPE_CHECKING:
     import argparse
@@ -37,7 +36,7 @@ def run(args: argparse.Namespace) -> int:
 def _report(folder: Path) -> int:
     environment, outcomes, complete = read(folder)
     publish(folder, environment, outcomes, complete=complete)
-    console = Console()
+    console = table_console()
     for outcome in outcomes:
         show(outcome, console)
     console.print(

@@ -5,24 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from concurcrawl.compare import options
-from concurcrawl.compare.ending import ended
 from concurcrawl.compare.publish import DOCUMENT, PAGE
 from concurcrawl.compare.report.live import progress_for
 from concurcrawl.compare.report.terminal import show
 from concurcrawl.compare.run import Comparison
 from concurcrawl.compare.target import find
-from concurcrawl.errors import ConfigError
-from concurcrawl.files import prepare_folder
+from concurcrawl.files import prepare_out
+from concurcrawl.terminal.console import table_console
+from concurcrawl.terminal.ending import ended
 
 if TYPE_CHECKING:
     import argparse
 
     from concurcrawl.compare.analyse import Outcome
-
-_NOT_A_TERMINAL_COLUMNS = 140
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -49,9 +45,7 @@ def _compare(args: argparse.Namespace) -> int:
     wanted = options.read(args)
     target = find(wanted)
     prepare_out(wanted.out)
-    console = Console()
-    if not console.is_terminal:
-        console.width = _NOT_A_TERMINAL_COLUMNS
+    console = table_console()
     comparison = Comparison(wanted, target, progress_for(console))
     comparison.run(lambda outcome: show(outcome, console))
     console.print(
@@ -61,19 +55,6 @@ def _compare(args: argparse.Namespace) -> int:
         soft_wrap=True,
     )
     return int(any(_has_failed(outcome) for outcome in comparison.outcomes))
-
-
-def prepare_out(folder: Path) -> None:
-    """Make the folder of ``--out``.
-
-    Raises:
-        ConfigError: If nothing can be written there.
-    """
-    try:
-        prepare_folder(folder)
-    except OSError as error:
-        expected = f"a folder for results ({error.strerror or error})"
-        raise ConfigError("--out", str(folder), expected) from None
 
 
 def _has_failed(outcome: Outcome) -> bool:

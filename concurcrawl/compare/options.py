@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
@@ -11,6 +10,14 @@ from urllib.parse import urlsplit
 
 from concurcrawl.errors import ConfigError
 from concurcrawl.modes import Mode
+from concurcrawl.terminal.arguments import (
+    UNBOUNDED,
+    add_pairs,
+    check_pairs,
+    names,
+    seconds,
+    whole,
+)
 
 if TYPE_CHECKING:
     import argparse
@@ -123,14 +130,7 @@ def configure_crawl(parser: argparse.ArgumentParser) -> None:
     )
     add("--site", metavar="URL", help="a list page to crawl instead of the mirror's")
     add("--spider", metavar="NAME", help="a spider of the project in this folder")
-    add(
-        "-a",
-        dest="spargs",
-        metavar="NAME=VALUE",
-        action="append",
-        default=[],
-        help="an argument for the spider (may be repeated)",
-    )
+    add_pairs(parser, "-a", dest="spargs", about="an argument for the spider")
     add("--timeout", metavar="S", default="900", help="longest crawl (default: 900)")
     add(
         "--yes-live",
@@ -141,14 +141,7 @@ def configure_crawl(parser: argparse.ArgumentParser) -> None:
 
 def configure_settings(parser: argparse.ArgumentParser) -> None:
     """Add ``-s`` to *parser*, which Scrapy's own commands have already."""
-    parser.add_argument(
-        "-s",
-        "--set",
-        metavar="NAME=VALUE",
-        action="append",
-        default=[],
-        help="a setting of every crawl (may be repeated)",
-    )
+    add_pairs(parser, "-s", "--set", dest="set", about="a setting of every crawl")
 
 
 def read(args: argparse.Namespace) -> Options:
@@ -161,15 +154,13 @@ def read(args: argparse.Namespace) -> Options:
     Raises:
         ConfigError: If a value cannot be worked with.
     """
-    for name, pairs in (("-a", args.spargs), ("-s", args.set)):
-        for pair in pairs:
-            if "=" not in pair:
-                raise ConfigError(name, pair, "NAME=VALUE")
+    check_pairs("-a", args.spargs)
+    check_pairs("-s", args.set)
     if args.site is not None:
         _check_site(args.site, may_be_live=args.yes_live)
     return Options(
         modes=_modes(args.modes),
-        rounds=_whole("--rounds", args.rounds, 1, 1000),
+        rounds=whole("--rounds", args.rounds, 1, 1000),
         out=Path(args.out),
         experiments=_experiments(args),
         site=args.site,
@@ -177,7 +168,7 @@ def read(args: argparse.Namespace) -> Options:
         arguments=tuple(args.spargs),
         settings=tuple(args.set),
         may_be_live=args.yes_live,
-        timeout_s=_seconds("--timeout", args.timeout, above=0),
+        timeout_s=seconds("--timeout", args.timeout, above=0),
         sweep=_levels(args.sweep),
     )
 
@@ -217,22 +208,19 @@ def _check_site(site: str, *, may_be_live: bool) -> None:
 def _modes(value: str | None) -> tuple[Mode, ...]:
     if value is None:
         return tuple(Mode)
-    names = [name.strip() for name in value.split(",")]
-    if not set(names) <= set(Mode):
-        raise ConfigError("--modes", value, f"a list of {', '.join(Mode)}")
-    return tuple(dict.fromkeys(Mode(name) for name in names))
+    return tuple(map(Mode, names("--modes", value, Mode)))
 
 
 def _levels(value: str | None) -> tuple[int, ...]:
     if value is None:
         return ()
-    names = [name.strip() for name in value.split(",")]
+    levels = [level.strip() for level in value.split(",")]
     if not all(
-        name.isdecimal() and 1 <= int(name) <= _MOST_AT_A_TIME for name in names
+        level.isdecimal() and 1 <= int(level) <= _MOST_AT_A_TIME for level in levels
     ):
         limit = f"whole numbers from 1 to {_MOST_AT_A_TIME}, as 1,2,4,8"
         raise ConfigError("--sweep", value, limit)
-    return tuple(sorted({int(name) for name in names}))
+    return tuple(sorted({int(level) for level in levels}))
 
 
 def _experiments(args: argparse.Namespace) -> tuple[Experiment, ...]:
@@ -241,9 +229,9 @@ def _experiments(args: argparse.Namespace) -> tuple[Experiment, ...]:
         raise ConfigError("--work", args.work, "save, parse or both")
     if args.latency is not None and not mirror:
         raise ConfigError("--latency", args.latency, "left out with --site or --spider")
-    most = MIRROR_PAGES if mirror else 10**9
-    pages = None if args.pages is None else _whole("--pages", args.pages, 1, most)
-    latency_s = None if args.latency is None else _seconds("--latency", args.latency)
+    most = MIRROR_PAGES if mirror else UNBOUNDED
+    pages = None if args.pages is None else whole("--pages", args.pages, 1, most)
+    latency_s = None if args.latency is None else seconds("--latency", args.latency)
     if not mirror:
         return _elsewhere(args, pages)
     if args.work == "both" or (args.work is None and latency_s is None):
@@ -289,25 +277,3 @@ def _elsewhere(args: argparse.Namespace, pages: int | None) -> tuple[Experiment,
         )
         for work in works
     )
-
-
-def _whole(name: str, value: str, low: int, high: int) -> int:
-    try:
-        number = int(value)
-    except ValueError:
-        number = low - 1
-    if not low <= number <= high:
-        limit = f"from {low} to {high}" if high < 10**9 else f">= {low}"
-        raise ConfigError(name, value, f"a whole number {limit}")
-    return number
-
-
-def _seconds(name: str, value: str, *, above: float | None = None) -> float:
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number) or number < 0 or number == above:
-        limit = "a number >= 0" if above is None else f"a number > {above:g}"
-        raise ConfigError(name, value, f"{limit} (seconds)")
-    return number

@@ -88,6 +88,11 @@ def _winner(ranked: Sequence[tuple[float, ModeFigures]], runs: Sequence[Run]) ->
             f"No clear winner: {best.mode} is the fastest at {best_s:.1f} s, "
             f"but serial took only {serial.wall_s:.1f} s"
         )
+    elif best.speedup is None:
+        sentence = (
+            f"Fastest: {best.mode} at {best_s:.1f} s, against {serial.wall_s:.1f} s of "
+            "serial, but no round has both to compare"
+        )
     else:
         sentence = (
             f"Fastest: {best.mode}, {_gain(best)} times as fast as serial "

@@ -10,25 +10,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import aiohttp
-from rich.console import Console
 
 from concurcrawl.config import Config
 from concurcrawl.deploy import egg, options
 from concurcrawl.deploy.client import ScrapydClient
 from concurcrawl.deploy.following import ENDED, NodeRun
 from concurcrawl.deploy.view import view_for
-from concurcrawl.errors import ConcurcrawlError, ConfigError
-from concurcrawl.files import prepare_folder
+from concurcrawl.errors import ConfigError
+from concurcrawl.files import prepare_out
+from concurcrawl.terminal.arguments import has_password
+from concurcrawl.terminal.console import line_console, table_console
+from concurcrawl.terminal.ending import FAILED, INTERRUPTED, ended
 
 if TYPE_CHECKING:
     import argparse
 
+    from rich.console import Console
+
     from concurcrawl.deploy.options import Deployment
     from concurcrawl.deploy.view import View
-
-_WRONG = 2
-_INTERRUPTED = 128 + signal.SIGINT
-_NOT_A_TERMINAL_COLUMNS = 140
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -46,36 +46,29 @@ def run(args: argparse.Namespace) -> int:
         The exit code: 0; 1 if a node failed; 2 if an option is wrong; 130 if it was
         interrupted.
     """
-    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
-    try:
-        now = time.strftime("%Y%m%d-%H%M%S")
-        project = args.project or _project()
-        deployment = options.read(args, os.environ, project=project, now=now)
-        _check_settings(deployment)
-        if deployment.out is not None:
-            prepare_folder(deployment.out)
-        built = egg.build() if deployment.is_new else b""
-    except ConfigError as error:
-        errors.print(f"concurcrawl deploy: {error}")
-        return _WRONG
-    except OSError as error:
-        errors.print(f"concurcrawl deploy: --out={str(args.out)!r}: {error}")
-        return _WRONG
-    except ConcurcrawlError as error:
-        errors.print(f"concurcrawl deploy: {error}")
-        return 1
-    if any(options.has_password(pair) for pair in deployment.job.settings):
+    return ended("deploy", lambda: _deploy(args))
+
+
+def _deploy(args: argparse.Namespace) -> int:
+    now = time.strftime("%Y%m%d-%H%M%S")
+    project = args.project or _project()
+    deployment = options.read(args, os.environ, project=project, now=now)
+    _check_settings(deployment)
+    if deployment.out is not None:
+        prepare_out(deployment.out)
+    built = egg.build() if deployment.is_new else b""
+    errors = line_console(stderr=True)
+    if any(has_password(pair) for pair in deployment.job.settings):
         errors.print(
             "The password in the settings will be in Scrapyd's log and in the list of "
             "processes of every node: Scrapyd hands settings to a job as arguments. "
             "Better leave it out, and set CONCURCRAWL_FRONTIER_PASSWORD in the "
             "environment of each node's Scrapyd."
         )
-    console = Console()
-    if not console.is_terminal:
-        console.width = _NOT_A_TERMINAL_COLUMNS
     view = view_for(
-        console, [node.name for node in deployment.nodes], as_json=deployment.as_json
+        table_console(),
+        [node.name for node in deployment.nodes],
+        as_json=deployment.as_json,
     )
     return asyncio.run(_Followers(deployment, view, errors).run(built))
 
@@ -110,9 +103,9 @@ class _Followers:
                 task.result()
         if any(task.cancelled() for task in self._tasks):
             self._say_how_to_go_on()
-            return _INTERRUPTED
+            return INTERRUPTED
         failed = sum(one.progress.state == "failed" for one in self._runs)
-        return 1 if failed else 0
+        return FAILED if failed else 0
 
     def _interrupt(self) -> None:
         self._interrupts += 1

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from concurcrawl.errors import ConfigError
+from concurcrawl.frontier.redis_link import SCHEMES
 from concurcrawl.modes import Mode
+from concurcrawl.terminal.arguments import add_pairs, check_pairs, masked, seconds
 
 if TYPE_CHECKING:
     import argparse
@@ -96,18 +98,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--mode", metavar="MODE", help=", ".join(Mode))
     add("--frontier", metavar="URL", help="redis://…, where the nodes share one crawl")
     add("--independent", action="store_true", help="every node crawls all by itself")
-    for option, name, about in (
-        ("-s", "set", "a setting of the job (may be repeated)"),
-        ("-a", "spargs", "an argument for the spider (may be repeated)"),
-    ):
-        add(
-            option,
-            dest=name,
-            metavar="NAME=VALUE",
-            action="append",
-            default=[],
-            help=about,
-        )
+    add_pairs(parser, "-s", dest="set", about="a setting of the job")
+    add_pairs(parser, "-a", dest="spargs", about="an argument for the spider")
     add("--project", metavar="NAME", help="its name on the nodes")
     add("--job", metavar="ID", help="the job's name (default: spider and time)")
     add(
@@ -147,11 +139,8 @@ def read(
     """
     auth = args.auth or environment.get(AUTH_VARIABLE, "")
     nodes = _nodes(args.nodes, _auth(auth))
-    pairs = {"-s": args.set, "-a": args.spargs}
-    for name, values in pairs.items():
-        for value in values:
-            if not value.partition("=")[0] or "=" not in value:
-                raise ConfigError(name, masked(value), "NAME=VALUE")
+    check_pairs("-s", args.set)
+    check_pairs("-a", args.spargs)
     if args.spider is None and args.follow is None:
         raise ConfigError("--spider", "", "the name of a spider of this project")
     name = args.follow or args.job or f"{args.spider}-{now}"
@@ -175,18 +164,8 @@ def read(
         out=Path(args.out) if args.out else None,
         as_json=args.json,
         cancels=args.cancel_on_interrupt,
-        patience_s=_seconds("--patience", args.patience),
+        patience_s=seconds("--patience", args.patience),
     )
-
-
-def masked(text: str) -> str:
-    """Return *text* without the users and passwords of the URLs in it."""
-    return re.sub(r"//[^/\s]*@", "//…@", text)
-
-
-def has_password(url: str) -> bool:
-    """Tell whether *url* has a password in it."""
-    return re.search(r"//[^/\s]*:[^/\s]+@", url) is not None
 
 
 def _settings(args: argparse.Namespace, job: str) -> tuple[str, ...]:
@@ -196,7 +175,7 @@ def _settings(args: argparse.Namespace, job: str) -> tuple[str, ...]:
             raise ConfigError("--mode", args.mode, f"one of {', '.join(Mode)}")
         settings.append(f"MODE={args.mode}")
     if args.frontier:
-        known = ("redis://", "rediss://", "unix://")
+        known = tuple(f"{scheme}://" for scheme in SCHEMES)
         if not args.frontier.startswith(known):
             raise ConfigError(
                 "--frontier", masked(args.frontier), "redis://…, rediss://… or unix://…"
@@ -266,9 +245,3 @@ def _auth(value: str) -> tuple[str, str]:
     if not user or not colon:
         raise ConfigError("--auth", "…", "USER:PASSWORD")
     return user, password
-
-
-def _seconds(name: str, value: str) -> float:
-    if not re.fullmatch(r"\d+(\.\d*)?", value):
-        raise ConfigError(name, value, "a number >= 0 (seconds)")
-    return float(value)

@@ -6,17 +6,17 @@ import json
 from dataclasses import asdict, replace
 from typing import TYPE_CHECKING, Protocol
 
-from rich.box import SIMPLE_HEAD
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from concurcrawl.deploy.following import Progress
+from concurcrawl.terminal.console import plain_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from rich.console import Console
+    from rich.table import Table
 
 _STYLES = {"finished": "green", "failed": "bold red", "running": "cyan"}
 
@@ -42,7 +42,7 @@ def view_for(console: Console, nodes: Sequence[str], *, as_json: bool) -> View:
 
 def table(progresses: Iterable[Progress]) -> Table:
     """Return a row for each node."""
-    found = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+    found = plain_table()
     for name in ("node", "state"):
         found.add_column(name, no_wrap=True)
     for name in ("pages", "items", "seconds"):

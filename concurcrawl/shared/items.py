@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from concurcrawl.errors import ItemsError
 from concurcrawl.frontier import redis_status
 from concurcrawl.shared import place
-from concurcrawl.shared.ending import ended
+from concurcrawl.terminal.ending import ended
 
 if TYPE_CHECKING:
     import argparse

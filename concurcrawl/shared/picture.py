@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
+
+from concurcrawl.terminal.console import plain_table
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rich.console import RenderableType
+    from rich.table import Table
 
     from concurcrawl.frontier.redis_status import NodeStatus, Snapshot
 
@@ -160,7 +161,7 @@ def _state(now: Snapshot) -> str:
 
 
 def _table(*texts: str, numbers: Sequence[str]) -> Table:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+    table = plain_table()
     for name in texts:
         table.add_column(name, no_wrap=True)
     for name in numbers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from concurcrawl.config import Config
 from concurcrawl.errors import ConfigError
 from concurcrawl.frontier import redis_link, redis_status
 
@@ -14,8 +15,8 @@ if TYPE_CHECKING:
 
     from concurcrawl.frontier.redis_link import Target
 
-#: What :data:`concurcrawl.config` has for ``CONCURCRAWL_FRONTIER_PREFIX``.
-PREFIX = "concurcrawl"
+#: What keys begin with unless ``CONCURCRAWL_FRONTIER_PREFIX`` says otherwise.
+_PREFIX = Config().frontier_prefix
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -29,8 +30,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prefix",
         metavar="WORD",
-        default=PREFIX,
-        help=f"what all keys begin with (default: {PREFIX})",
+        default=_PREFIX,
+        help=f"what all keys begin with (default: {_PREFIX})",
     )
 
 

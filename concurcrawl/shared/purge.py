@@ -6,12 +6,11 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from concurcrawl.errors import ConfigError
 from concurcrawl.frontier import redis_status
 from concurcrawl.shared import place
-from concurcrawl.shared.ending import ended
+from concurcrawl.terminal.console import line_console
+from concurcrawl.terminal.ending import ended
 
 if TYPE_CHECKING:
     import argparse
@@ -53,7 +52,7 @@ def summary(job: Snapshot) -> str:
 
 
 def _run(args: argparse.Namespace) -> int:
-    console = Console(soft_wrap=True, highlight=False, markup=False)
+    console = line_console()
     target = place.target_of(args)
     if args.all and args.job:
         raise ConfigError("--job", args.job, "left out with --all")

@@ -7,13 +7,13 @@ import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.live import Live
 
-from concurcrawl.errors import ConfigError
 from concurcrawl.frontier import redis_status
 from concurcrawl.shared import picture, place
-from concurcrawl.shared.ending import ended
+from concurcrawl.terminal.arguments import seconds
+from concurcrawl.terminal.console import table_console
+from concurcrawl.terminal.ending import ended
 
 if TYPE_CHECKING:
     import argparse
@@ -24,7 +24,9 @@ if TYPE_CHECKING:
     from concurcrawl.frontier.redis_link import Target
     from concurcrawl.frontier.redis_status import Snapshot
 
-_NOT_A_TERMINAL_COLUMNS = 140
+
+#: The shortest and the longest time between two looks.
+_INTERVALS_S = (0.1, 3600.0)
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -50,14 +52,15 @@ def _run(args: argparse.Namespace) -> int:
     target = place.target_of(args)
     if target.job:
         target = place.only_job(target)
-    looks = _looks(target, _interval(args.interval) if args.watch else None)
+    looks = _looks(
+        target,
+        seconds("--interval", args.interval, span=_INTERVALS_S) if args.watch else None,
+    )
     if args.json:
         for now, before in looks:
             print(json.dumps(_values(target, now, before)), flush=True)  # noqa: T201 - its purpose
         return 0
-    console = Console()
-    if not console.is_terminal:
-        console.width = _NOT_A_TERMINAL_COLUMNS
+    console = table_console()
     if not (args.watch and console.is_terminal):
         for now, before in looks:
             console.print(_picture(target, now, before))
@@ -106,13 +109,3 @@ def _values(
     earlier = {one.job: one for one in before}
     found = [picture.values(one, earlier.get(one.job)) for one in now]
     return found[0] if target.job and found else found
-
-
-def _interval(text: str) -> float:
-    try:
-        interval_s = float(text)
-    except ValueError:
-        interval_s = 0.0
-    if not 0.1 <= interval_s <= 3600:
-        raise ConfigError("--interval", text, "a number from 0.1 to 3600 (seconds)")
-    return interval_s

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from concurcrawl import stats, timeline
 from concurcrawl.callbacks import KeptCallbacks
 from concurcrawl.config import Config
-from concurcrawl.region import Clearing, is_terminal
+from concurcrawl.terminal.region import Clearing, is_terminal
 from concurcrawl.workers import wire
 from concurcrawl.workers.codec import Codec, residents
 from concurcrawl.workers.cookies import SharedCookies

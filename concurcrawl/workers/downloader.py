@@ -38,7 +38,7 @@ from concurcrawl.errors import (
 from concurcrawl.feeds import item_at_hand
 from concurcrawl.frontier.limits import Visit
 from concurcrawl.gate import AHEAD, UngovernedDownloader
-from concurcrawl.progress import Row, Tally, unanswered
+from concurcrawl.progress.pace import Row, Tally, unanswered
 from concurcrawl.scheduler import wake
 from concurcrawl.workers.codec import Codec, residents
 from concurcrawl.workers.cookies import SharedCookies
@@ -152,11 +152,11 @@ class WorkersDownloader(UngovernedDownloader):
         self.pool.stop()
 
     def begin_tallies(self) -> None:
-        """See :class:`~concurcrawl.progress.Crew`."""
+        """See :class:`~concurcrawl.progress.pace.Crew`."""
         self._tallies = defaultdict(Tally)
 
     def rows(self) -> tuple[tuple[Row, ...], Tally]:
-        """See :class:`~concurcrawl.progress.Crew`."""
+        """See :class:`~concurcrawl.progress.pace.Crew`."""
         assert self._tallies is not None
         tallies = self._tallies
         rows = tuple(

@@ -37,8 +37,8 @@ logger = logging.getLogger(__name__)
 _INTERVAL_S = 1.0
 
 #: The note with how much of start() was taken: a number, or that it was all.
-_START = "start"
-_ALL = "all"
+START = "start"
+ALL = "all"
 
 
 def is_start(request: Request) -> bool:
@@ -66,9 +66,7 @@ class Journal:
         self._started = 0  # outputs of start() that were taken, this one included
         self._timer: asyncio.Task[None] | None = None
         self.is_replaying = False
-        self.process: Callable[[bytes, Head | None, int], Awaitable[None]] = (
-            _cannot_process
-        )
+        self.process: Callable[[bytes, Head | None, int], Awaitable[None]] = not_open
         self.encode: Callable[[object], bytes] = pickle.dumps
         self.on_failure: Callable[[Exception], None] = _raise
         assert crawler.spider is not None
@@ -109,7 +107,7 @@ class Journal:
 
     def start_notes(self) -> dict[str, str]:
         """Return what to remember with a start request."""
-        return {_START: str(self._started)} if self.is_kept else {}
+        return {START: str(self._started)} if self.is_kept else {}
 
     async def close(self) -> None:
         """Make the feeds safe for the last time."""
@@ -171,8 +169,8 @@ class Journal:
 
     async def _go_on_starting(self) -> AsyncIterator[Any]:
         """Yield what the spider's own start() yields, without what was taken before."""
-        note = (await self._frontier.notes()).get(_START, "0")
-        if note == _ALL:
+        note = (await self._frontier.notes()).get(START, "0")
+        if note == ALL:
             return
         taken = int(note)
         async for output in self._start():
@@ -192,7 +190,7 @@ class Journal:
                     return
                 await self.process(payload, None, *kept)
                 self.processed(kept)
-        await self._keep((), {_START: _ALL})
+        await self._keep((), {START: ALL})
 
     async def _keep(
         self, items: Sequence[bytes], notes: dict[str, str]
@@ -205,7 +203,8 @@ class Journal:
             return None
 
 
-async def _cannot_process(_payload: bytes, _head: Head | None, _number: int) -> None:
+async def not_open(_payload: bytes, _head: Head | None, _number: int) -> None:
+    """Stand for what processes an item, until there is something that does."""
     raise RuntimeError("the journal was opened before the pipelines")
 
 

@@ -185,7 +185,7 @@ def _preload() -> None:
         *(defaults[name] for name in _COMPONENTS),
         defaults.getdict("DOWNLOAD_HANDLERS_BASE")["https"],
         "concurcrawl.handler.ThreadedDownloadHandler",
-        "concurcrawl.profile_middleware.enable",
+        "concurcrawl.middlewares.profile.enable",
     ]
     for path in paths:
         load_object(path)

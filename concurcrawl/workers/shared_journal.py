@@ -25,6 +25,7 @@ from scrapy import Request, signals
 
 from concurcrawl.errors import ConcurcrawlError, LeaseLostError, NotJsonError
 from concurcrawl.held_feeds import HeldLedger
+from concurcrawl.workers.journal import ALL, START, not_open
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -44,8 +45,6 @@ _INTERVAL_S = 1.0
 #: Where the lines of the items go that pass the pipelines in this context.
 _lines: ContextVar[list[bytes] | None] = ContextVar("lines", default=None)
 
-_START = "start"
-_ALL = "all"
 _FEED = "feed:"
 
 
@@ -93,7 +92,7 @@ class SharedJournal:
         self._timer: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
         self._replaying = 0
-        self.process: Callable[[bytes, Head | None, int], Awaitable[None]] = _too_early
+        self.process: Callable[[bytes, Head | None, int], Awaitable[None]] = not_open
         self.encode: Callable[[object], bytes] = pickle.dumps
         self.decode: Callable[[bytes], Any] = pickle.loads
         self.on_failure: Callable[[Exception], None] = lambda _: None
@@ -162,7 +161,7 @@ class SharedJournal:
 
     def start_notes(self) -> dict[str, str]:
         """Return what to remember with a start request."""
-        return {_START: str(self._started)}
+        return {START: str(self._started)}
 
     def adopt(self, items: list[tuple[int, bytes]]) -> None:
         """Process items of dead nodes, or of an earlier life."""
@@ -299,8 +298,8 @@ class SharedJournal:
         """Yield what start() yields, if this node leads, and as far as nobody has."""
         if not await self.lead():
             return
-        note = (await self._frontier.notes()).get(_START, "0")
-        if note == _ALL:
+        note = (await self._frontier.notes()).get(START, "0")
+        if note == ALL:
             return
         taken = int(note)
         async for output in self._start():
@@ -314,7 +313,7 @@ class SharedJournal:
             else:
                 await self._process_start(output)
             await asyncio.sleep(0)
-        await self._frontier.keep((), {_START: _ALL})
+        await self._frontier.keep((), {START: ALL})
 
     async def _process_start(self, item: Any) -> None:
         payload = self.encode(item)
@@ -328,10 +327,6 @@ class SharedJournal:
             self.took(kept)
             await self.process(payload, None, *kept)
             self.processed(kept)
-
-
-async def _too_early(_payload: bytes, _head: Head | None, _number: int) -> None:
-    raise RuntimeError("the journal was opened before the pipelines")
 
 
 async def _never() -> bool:

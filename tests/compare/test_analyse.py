@@ -224,6 +224,14 @@ def test_where_pages_cost_cpu_parallelism_wins() -> None:
                 "2.0 s."
             ),
         ),
+        (
+            # In round 1 async failed, in round 2 serial.
+            [replace(run("serial", 4.0), round=1), replace(run("async", 2.0), round=2)],
+            (
+                "Fastest: async at 2.0 s, against 4.0 s of serial, but no round has "
+                "both to compare."
+            ),
+        ),
     ],
 )
 def test_verdicts_of_few_runs(runs: list[Run], sentence: str) -> None:

@@ -8,6 +8,7 @@ import pytest
 from concurcrawl.deploy import options
 from concurcrawl.deploy.options import AUTH_VARIABLE
 from concurcrawl.errors import ConfigError
+from concurcrawl.terminal.arguments import has_password
 
 if TYPE_CHECKING:
     from concurcrawl.deploy.options import Deployment
@@ -98,6 +99,6 @@ def test_a_refusal_tells_no_password(words: str) -> None:
 
 
 def test_a_password_in_a_setting_is_seen() -> None:
-    assert options.has_password("CONCURCRAWL_FRONTIER_URL=redis://:secret@c/0")
-    assert options.has_password("X=redis://u:secret@c/0")
-    assert not options.has_password("X=redis://c:6379/0")
+    assert has_password("CONCURCRAWL_FRONTIER_URL=redis://:secret@c/0")
+    assert has_password("X=redis://u:secret@c/0")
+    assert not has_password("X=redis://c:6379/0")

@@ -21,7 +21,7 @@ from concurcrawl.compare.progress import (
     RunEnded,
     RunStarted,
 )
-from concurcrawl.progress import duration
+from concurcrawl.progress.pace import duration
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

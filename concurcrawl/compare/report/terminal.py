@@ -5,17 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Group
-from rich.table import Table
 from rich.text import Text
 
 from concurcrawl.compare import words
+from concurcrawl.terminal.console import plain_table
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from rich.console import Console, JustifyMethod, RenderableType
+    from rich.table import Table
 
     from concurcrawl.compare.analyse import Outcome
     from concurcrawl.compare.figures import ModeFigures
@@ -106,7 +106,7 @@ _COST = (
 
 
 def _table(rows: Sequence[ModeFigures], columns: Sequence[_Column]) -> Table:
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+    table = plain_table()
     table.add_column("mode", vertical="bottom")
     for column in columns:
         table.add_column(
@@ -129,7 +129,7 @@ def _phases(outcome: Outcome) -> list[RenderableType]:
     """Return where the time of a request goes, if that is known."""
     if not outcome.phases:
         return []
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)
+    table = plain_table()
     table.add_column("ms a\nrequest", vertical="bottom", no_wrap=True)
     shown = words.PHASES[:_PHASES]
     for head, _ in shown:

@@ -7,6 +7,7 @@ from weakref import WeakKeyDictionary, WeakSet
 
 from scrapy.downloadermiddlewares.httpcompression import HttpCompressionMiddleware
 
+from concurcrawl import components
 from concurcrawl.inflate import gunzip
 
 if TYPE_CHECKING:
@@ -15,21 +16,15 @@ if TYPE_CHECKING:
     from scrapy.http import Response
     from scrapy.settings import BaseSettings
 
-_SCRAPYS = "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware"
-
 _wanted: WeakSet[Request] = WeakSet()
 _inflated: WeakKeyDictionary[Response, bytes] = WeakKeyDictionary()
 
 
 def enable(settings: BaseSettings, rank: str) -> None:
     """Put ours in the place of Scrapy's, unless the project has moved that."""
-    middlewares = settings.getdict("DOWNLOADER_MIDDLEWARES")
-    place = settings.getdict("DOWNLOADER_MIDDLEWARES_BASE").get(_SCRAPYS)
-    moved = {_SCRAPYS, HttpCompressionMiddleware} & middlewares.keys()
-    if place is None or moved:
-        return
-    middlewares |= {_SCRAPYS: None, QuickCompressionMiddleware: place}
-    settings.set("DOWNLOADER_MIDDLEWARES", middlewares, rank)
+    components.replace(
+        settings, HttpCompressionMiddleware, QuickCompressionMiddleware, rank
+    )
 
 
 def is_wanted(request: Request) -> bool:

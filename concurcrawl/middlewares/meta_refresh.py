@@ -13,6 +13,8 @@ from scrapy.downloadermiddlewares.redirect import MetaRefreshMiddleware
 from scrapy.http import HtmlResponse
 from scrapy.utils.response import get_meta_refresh
 
+from concurcrawl import components
+
 if TYPE_CHECKING:
     from scrapy import Request, Spider
     from scrapy.http import Response
@@ -31,17 +33,10 @@ _LETTER = re.compile(
     rb"&#(?:0*(?:69|70|72|82|83|101|102|104|114|115)|x0*[4-7][2-8])\b", re.IGNORECASE
 )
 
-_SCRAPYS = "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware"
-
 
 def enable(settings: BaseSettings, rank: str) -> None:
     """Put ours in the place of Scrapy's, unless the project has moved that."""
-    middlewares = settings.getdict("DOWNLOADER_MIDDLEWARES")
-    place = settings.getdict("DOWNLOADER_MIDDLEWARES_BASE").get(_SCRAPYS)
-    if place is None or _SCRAPYS in middlewares or MetaRefreshMiddleware in middlewares:
-        return
-    middlewares |= {_SCRAPYS: None, HeadMetaRefreshMiddleware: place}
-    settings.set("DOWNLOADER_MIDDLEWARES", middlewares, rank)
+    components.replace(settings, MetaRefreshMiddleware, HeadMetaRefreshMiddleware, rank)
 
 
 class HeadMetaRefreshMiddleware(MetaRefreshMiddleware):

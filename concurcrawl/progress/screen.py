@@ -11,17 +11,17 @@ import contextlib
 import logging
 import os
 import sys
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from concurcrawl.progress import DASH, Row, Tally, duration, rate
-from concurcrawl.region import Above, Region, is_terminal
+from concurcrawl.progress.pace import DASH, Row, Tally, duration, rate
+from concurcrawl.terminal.region import Above, Region, is_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TextIO
 
-    from concurcrawl.progress import Pace, Sight
+    from concurcrawl.progress.pace import Pace, Sight
 
 _HEADS = ("pages", "pages/s", "in flight", "errors", "retries", "waiting", "left")
 #: Lines around the rows: the empty one, title, heads, total and one to breathe.
@@ -30,15 +30,11 @@ _AROUND = 6
 _BOLD, _DIM = "1", "2"
 _ALARMS = {"errors": "31", "retries": "33"}
 
-_screen: Screen | None = None
 
-
+@cache
 def screen() -> Screen:
     """Return the screen of this process, which its crawls share."""
-    global _screen  # noqa: PLW0603 - one a process, as there is one terminal
-    if _screen is None:
-        _screen = Screen(sys.stderr)
-    return _screen
+    return Screen(sys.stderr)
 
 
 class Screen:

@@ -11,10 +11,19 @@ from typing import TYPE_CHECKING, Self
 from scrapy import signals
 from scrapy.utils.asyncio import create_looping_call
 
-from concurcrawl import live
-from concurcrawl.progress import Crew, Pace, Row, Sight, Tally, plain_line, unanswered
-from concurcrawl.region import is_terminal
+from concurcrawl import components
+from concurcrawl.progress import screen
+from concurcrawl.progress.pace import (
+    Crew,
+    Pace,
+    Row,
+    Sight,
+    Tally,
+    plain_line,
+    unanswered,
+)
 from concurcrawl.scheduler import FrontierScheduler
+from concurcrawl.terminal.region import is_terminal
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -23,7 +32,7 @@ if TYPE_CHECKING:
     from scrapy.utils.asyncio import AsyncioLoopingCall
     from twisted.internet.task import LoopingCall
 
-    from concurcrawl.live import Screen
+    from concurcrawl.progress.screen import Screen
 
 #: How often rows are drawn, and how often a line is written where they cannot be.
 _DRAW_INTERVAL_S = 0.25
@@ -34,8 +43,7 @@ _PLAIN = {"", "dumb", "unknown"}
 
 def enable(settings: BaseSettings, rank: str) -> None:
     """Add the extension to *settings*."""
-    extensions = settings.getdict("EXTENSIONS")
-    settings.set("EXTENSIONS", {**extensions, Watch: 0}, rank)
+    components.add(settings, "EXTENSIONS", {Watch: 0}, rank)
 
 
 class Watch:
@@ -71,7 +79,7 @@ class Watch:
         self._started_s = time.monotonic()
         is_drawn = _has_terminal(self._crawler.settings)
         if is_drawn:
-            self._screen = live.screen()
+            self._screen = screen.screen()
             self._look()
             self._screen.show(self, self._board)
         self._loop = create_looping_call(self._tell)
@@ -107,7 +115,7 @@ class Watch:
     def _board(self, lines: int) -> list[str]:
         assert self._last is not None
         mode = f"  MODE={self._mode}" if self._mode else ""
-        return live.board(
+        return screen.board(
             f"{self._name}{mode}",
             self._last,
             self._pace,

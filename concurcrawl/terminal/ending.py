@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import sys
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-
 from concurcrawl.errors import ConcurcrawlError, ConfigError
+from concurcrawl.terminal.console import line_console
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,10 +27,10 @@ def ended(command: str, work: Callable[[], int], interrupted: str = "") -> int:
         interrupted: What to say when it was interrupted, if anything.
 
     Returns:
-        What *work* returned; 1 if it failed; 2 if an option or a file is wrong; 130 if
-        it was interrupted.
+        What *work* returned; 1 if it failed or nobody reads its output any more; 2 if
+        an option or a file is wrong; 130 if it was interrupted.
     """
-    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    errors = line_console(stderr=True)
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
         return work()
@@ -37,6 +38,10 @@ def ended(command: str, work: Callable[[], int], interrupted: str = "") -> int:
         if interrupted:
             errors.print(interrupted)
         return INTERRUPTED
+    except BrokenPipeError:
+        # Or the interpreter would complain of it once more when it flushes.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except (ConfigError, OSError) as error:
         errors.print(f"concurcrawl {command}: {error}")
         return WRONG

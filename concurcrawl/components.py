@@ -1,0 +1,36 @@
+"""How Scrapy's components (extensions, middlewares, …) get into a crawl's settings."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from scrapy.settings import BaseSettings
+
+
+def add(
+    settings: BaseSettings, name: str, components: Mapping[Any, Any], rank: str
+) -> None:
+    """Add *components* to those of the setting *name*, in the place of their likes.
+
+    Args:
+        settings: Of the crawl.
+        name: A setting that is a dict.
+        components: Places by class or import path; None switches one off.
+        rank: The priority to set them with.
+    """
+    settings.set(name, {**settings.getdict(name), **components}, rank)
+
+
+def replace(settings: BaseSettings, scrapys: type, ours: type, rank: str) -> None:
+    """Put *ours* in the place of a downloader middleware of Scrapy's own.
+
+    Not if the project has moved that or switched it off.
+    """
+    name = "DOWNLOADER_MIDDLEWARES"
+    path = f"{scrapys.__module__}.{scrapys.__name__}"
+    place = settings.getdict(f"{name}_BASE").get(path)
+    if place is not None and not {path, scrapys} & settings.getdict(name).keys():
+        add(settings, name, {path: None, ours: place}, rank)

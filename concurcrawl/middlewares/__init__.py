@@ -1,0 +1,1 @@
+"""Downloader middlewares, in the place of Scrapy's or before them."""

@@ -1,0 +1,1 @@
+"""How far a crawl is, shown while it runs."""

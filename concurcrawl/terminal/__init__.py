@@ -1,0 +1,1 @@
+"""What commands and a crawl that is watched do with a terminal."""
