@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from concurcrawl.bench import contenders, workloads
 from concurcrawl.errors import ConfigError
+from concurcrawl.mirror.countries import COUNTRY_COUNT
 from concurcrawl.terminal.arguments import names, whole
 
 if TYPE_CHECKING:
@@ -130,7 +131,7 @@ def _changed(
     if rounds is not None:
         changed = replace(changed, rounds=rounds, slow=())
     if pages is not None:
-        most = workloads.COUNTRIES if workload.kind == "country" else pages
+        most = COUNTRY_COUNT if workload.kind == "country" else pages
         if pages > most:
             raise ConfigError("--pages", pages, f"from 1 to {most} in {workload.name}")
         changed = replace(changed, pages=pages)

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 from concurcrawl.bench.contenders import CONTENDERS, MODES
+from concurcrawl.mirror.countries import COUNTRY_COUNT
 
 _ALL = tuple(c.name for c in CONTENDERS)
 _AT_64 = ("aiohttp-64", "scrapy-64", "concurrent-64", "async-64", "hybrid-64")
 
-#: Pages of the mirror's site.
-COUNTRIES = 233
 #: Different small pages; more of them are the same ones under other addresses.
 SMALL = 10_000
 
@@ -40,7 +39,7 @@ class Workload:
     about: str
     contenders: tuple[str, ...]
     rounds: int
-    pages: int = COUNTRIES
+    pages: int = COUNTRY_COUNT
     kind: Literal["country", "small"] = "country"
     work: Literal["save", "parse"] = "save"
     latency_s: float = 0.0

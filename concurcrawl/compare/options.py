@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from concurcrawl.errors import ConfigError
+from concurcrawl.mirror.countries import COUNTRY_COUNT
 from concurcrawl.modes import Mode
 from concurcrawl.terminal.arguments import (
     UNBOUNDED,
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 #: The spider that is compared when nobody names another.
 SPIDER = "countries"
-#: Country pages that the mirror has.
-MIRROR_PAGES = 233
 #: More threads or processes than this are a typing error.
 _MOST_AT_A_TIME = 1024
 
@@ -229,7 +228,7 @@ def _experiments(args: argparse.Namespace) -> tuple[Experiment, ...]:
         raise ConfigError("--work", args.work, "save, parse or both")
     if args.latency is not None and not mirror:
         raise ConfigError("--latency", args.latency, "left out with --site or --spider")
-    most = MIRROR_PAGES if mirror else UNBOUNDED
+    most = COUNTRY_COUNT if mirror else UNBOUNDED
     pages = None if args.pages is None else whole("--pages", args.pages, 1, most)
     latency_s = None if args.latency is None else seconds("--latency", args.latency)
     if not mirror:
@@ -255,7 +254,7 @@ def _experiments(args: argparse.Namespace) -> tuple[Experiment, ...]:
             title=title,
             work=work,
             latency_s=latency_s,
-            pages=pages or MIRROR_PAGES,
+            pages=pages or COUNTRY_COUNT,
         ),
     )
 

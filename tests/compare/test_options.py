@@ -8,7 +8,6 @@ import pytest
 
 from concurcrawl.compare import command, options
 from concurcrawl.errors import ConfigError
-from concurcrawl.mirror.countries import COUNTRY_COUNT
 from concurcrawl.modes import Mode
 
 if TYPE_CHECKING:
@@ -19,10 +18,6 @@ def read(*words: str) -> Options:
     parser = argparse.ArgumentParser()
     command.configure(parser)
     return options.read(parser.parse_args(words))
-
-
-def test_the_mirror_has_as_many_pages_as_we_think() -> None:
-    assert options.MIRROR_PAGES == COUNTRY_COUNT
 
 
 def test_without_options_both_lessons_are_shown_in_all_modes() -> None:
