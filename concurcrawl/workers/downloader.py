@@ -84,18 +84,8 @@ class WorkersDownloader(UngovernedDownloader):
     """
 
     def __init__(self, crawler: Crawler) -> None:
-        super().__init__(crawler)
-        self._items_at_work = 0
-        self._max_items = crawler.settings.getint("CONCURRENT_ITEMS")
-        self._cookies: SharedCookies | None = None
-        self._troubled: set[str] = set()
-        self._robots: dict[str, asyncio.Future[Response]] = {}
-        self._codec = Codec()
         config = Config.from_settings(crawler.settings)
-        self._failures = config.failures
-        self._has_failed = False
-        self._clocks_pipelines = timeline.clocks_pipelines(crawler.settings)
-        self._tallies: defaultdict[str, Tally] | None = None
+        # First of all: workers start while our own handlers and middlewares load.
         self.pool = WorkerPool(
             [int(share) for share in crawler.settings.getlist("CONCURCRAWL_SLOTS")],
             max(1, crawler.settings.getint(AHEAD)),
@@ -108,6 +98,17 @@ class WorkersDownloader(UngovernedDownloader):
             ),
             self._hear,
         )
+        super().__init__(crawler)
+        self._items_at_work = 0
+        self._max_items = crawler.settings.getint("CONCURRENT_ITEMS")
+        self._cookies: SharedCookies | None = None
+        self._troubled: set[str] = set()
+        self._robots: dict[str, asyncio.Future[Response]] = {}
+        self._codec = Codec()
+        self._failures = config.failures
+        self._has_failed = False
+        self._clocks_pipelines = timeline.clocks_pipelines(crawler.settings)
+        self._tallies: defaultdict[str, Tally] | None = None
         self.pool.greeting = self._greeting
         self.pool.on_loss = self._lose
         self.pool.on_room = lambda: wake(crawler)
