@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
+import socket
+import subprocess
 import time
 from collections import Counter
 from contextlib import ExitStack, contextmanager
@@ -12,7 +15,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from concurcrawl.frontier import redis_status
-from concurcrawl.frontier.redis_link import parse
+from concurcrawl.frontier.redis import Member, RedisFrontier
+from concurcrawl.frontier.redis_link import RedisLink, parse
 from concurcrawl.mirror.process import MirrorProcess
 from tests.chaos import EXTRAS, PAGES, Item, expected
 from tests.crawls import DEADLINE_S, Crawl, Result, crawl, crawling
@@ -197,6 +201,43 @@ def test_a_crawl_whose_nodes_were_all_killed_goes_on_in_the_same_feeds(
     assert not server.client.exists("{concurcrawl:whole}:unsettled")
 
 
+def test_what_a_dead_node_was_writing_is_settled_here_and_told_of_elsewhere(
+    server: RedisServer, site: str, tmp_path: Path
+) -> None:
+    feed, line = tmp_path / "items.jsonl", b'{"page": "of the dead"}\n'
+    feed.write_bytes(line)
+    dead = subprocess.Popen(["true"])
+    dead.wait(DEADLINE_S)
+    about = {"node": "ghost", "pid": dead.pid, "born_s": 0.0}
+    host = socket.gethostname()
+    here = {"host": host, "home": host, "files": {str(feed): (0, len(line))}}
+    elsewhere = {"host": "far", "home": "far", "files": {}}
+
+    async def die_writing() -> None:
+        link = RedisLink(parse(server.url, "concurcrawl", "idle"))
+        ghost = RedisFrontier(link, Member(node="ghost", spider="idle", lease_s=3))
+        await ghost.join()
+        kept = ghost.keep([b"one", b"two", b"three"], {})
+        await ghost.exchange()
+        one, two, three = await kept
+        ghost.offer("here", json.dumps(about | here), [one])
+        ghost.offer("elsewhere", json.dumps(about | elsewhere), [two, three])
+        await ghost.exchange()
+        await link.close()
+
+    asyncio.run(die_writing())
+    shared = options(server, "async")
+    found = crawl("idle", site, tmp_path, *shared[: shared.index("-a")])
+    assert found.stats["finish_reason"] == "finished"
+    assert found.stats["concurcrawl/items_unsettled"] == 2
+    assert "ERROR: 2 items were being written when their node died" in found.log
+    assert found.items.total() == 1 + 10
+    assert found.items[line.decode().strip()] == 1
+    snapshot = redis_status.snapshot(parse(server.url, "concurcrawl", "idle"))
+    assert snapshot is not None
+    assert (snapshot.unsettled, snapshot.undelivered) == (2, 0)
+
+
 def test_a_redis_that_stays_away_ends_the_node_with_a_sentence(
     server: RedisServer, mirror: MirrorProcess, tmp_path: Path
 ) -> None:
@@ -273,7 +314,7 @@ def test_a_limit_by_count_ends_all_nodes(
     assert 30 <= items(results).total() < expected().total()
 
 
-@pytest.mark.parametrize("spider", ["closes", "idle", "login", "rules", "drops"])
+@pytest.mark.parametrize("spider", ["closes", "rules", "drops"])
 def test_other_spiders_do_as_alone(
     spider: str, server: RedisServer, site: str, tmp_path: Path
 ) -> None:

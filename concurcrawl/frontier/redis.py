@@ -689,6 +689,11 @@ class RedisFrontier(Frontier):
         """How many items are in no feed yet, at all nodes."""
         return 0 if self._reply is None else self._reply.kept
 
+    @property
+    def stranded(self) -> int:
+        """How many items were being written when their nodes died."""
+        return 0 if self._reply is None else self._reply.stranded
+
     def note_stat(self, how: str, name: str, value: str | float) -> None:
         """Write a stat for all nodes: ``inc``, ``max``, ``min`` or ``set``."""
         self._say(["stat", how, name, value])

@@ -55,6 +55,7 @@ end
 
 local FIELDS = {
   'waiting', 'lent', 'kept', 'requests', 'leases', 'items', 'done', 'turns', 'last_s',
+  'stranded',
 }
 local job = {}
 
@@ -437,6 +438,20 @@ local function move_items(from, to)
   redis.call('DEL', from)
 end
 
+-- What a node that has gone was writing: only its next life can tell whether it is in
+-- the files, and nobody waits for that.
+local function strand(name)
+  local unsettled = redis.call('HGETALL', key('unsettled'))
+  for i = 1, #unsettled, 2 do
+    if cjson.decode(unsettled[i + 1]).node == name
+        and redis.call('SADD', key('stranded'), unsettled[i]) == 1 then
+      local count = redis.call('HLEN', key('batch:' .. unsettled[i]))
+      job.kept = job.kept - count
+      job.stranded = job.stranded + count
+    end
+  end
+end
+
 -- Take a node from the job: what it held is everybody's again.
 local function drop(name, counts)
   local lent = redis.call('HGETALL', key('lent:' .. name))
@@ -465,6 +480,7 @@ local function drop(name, counts)
     end
   end
   move_items(key('items:' .. name), key('orphans'))
+  strand(name)
   redis.call('DEL', key('lent:' .. name), key('guests:' .. name))
   redis.call('ZREM', key('nodes'), name)
   redis.call('HSET', key('node:' .. name), 'incarnation', '', 'left_s', text(now),
@@ -506,7 +522,7 @@ local function wipe()
   redis.call('UNLINK', key('job'), key('seen'), key('requests'), key('heads'),
     key('attempts'), key('nodes'), key('groups'), key('everyone'), key('orphans'),
     key('unsettled'), key('notes'), key('stats'), key('cookies'), key('troubled'),
-    key('failures'), key('stream'))
+    key('failures'), key('stream'), key('stranded'))
 end
 
 -- Returns how that went: 'joined', or why not.
@@ -524,7 +540,7 @@ local function join()
   if how == 'new' and job.state ~= '' and began < started then
     is_new = true
   elseif job.state == 'ended' then
-    local left = job.waiting + job.lent + job.kept
+    local left = job.waiting + job.lent + job.kept + job.stranded
     if how == 'resume' or left > 0 then
       job.state, job.reason = 'live', ''
     else
@@ -760,8 +776,13 @@ function OPS.settle()
   local id, was_written = arg(), arg() == '1'
   local batch = key('batch:' .. id)
   if redis.call('HDEL', key('unsettled'), id) == 1 then
+    local count = redis.call('HLEN', batch)
+    if redis.call('SREM', key('stranded'), id) == 1 then
+      job.stranded = job.stranded - count
+      job.kept = job.kept + count
+    end
     if was_written then
-      job.kept = job.kept - redis.call('HLEN', batch)
+      job.kept = job.kept - count
       redis.call('DEL', batch)
     else
       move_items(batch, key('orphans'))
@@ -971,7 +992,7 @@ local cookies = redis.call('LRANGE', key('cookies'), cookies_from, -1)
 local troubled = redis.call('LRANGE', key('troubled'), troubled_from, -1)
 local reply = {
   'ok', job.id, job.state, job.reason, job.leader, text(job.waiting), text(job.lent),
-  text(job.kept), text(redis.call('ZCARD', key('nodes'))), ready, leases, adopted,
+  text(job.kept), text(job.stranded), text(redis.call('ZCARD', key('nodes'))), ready, leases, adopted,
   cookies, troubled, answers,
 }
 redis.call('HSET', node_key, 'seq', text(seq), 'reply', cmsgpack.pack(reply),

@@ -128,7 +128,6 @@ def snapshot(target: Target) -> Snapshot | None:
             return None
         seconds, micros = client.time()
         now_s = seconds + micros / 1e6
-        batches = client.hkeys(f"{base}unsettled")
         return Snapshot(
             job=target.job,
             spider=job.get("spider", ""),
@@ -141,9 +140,7 @@ def snapshot(target: Target) -> Snapshot | None:
             lent=int(float(job["lent"])),
             done=int(float(job["done"])),
             undelivered=int(float(job["kept"])),
-            unsettled=sum(
-                client.hlen(f"{base}batch:{batch.decode()}") for batch in batches
-            ),
+            unsettled=int(float(job.get("stranded", 0))),
             streamed=client.xlen(f"{base}stream"),
             nodes=_nodes(client, base, job["leader"], now_s),
             groups=_groups(client, base, now_s),

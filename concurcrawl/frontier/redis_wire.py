@@ -101,6 +101,7 @@ class Reply:
         waiting: Requests that wait.
         lent: Requests that nodes have.
         kept: Items that are in no feed yet.
+        stranded: Items that were being written when their node died.
         nodes: How many there are.
         ready_in_s: When time lets a request be lent; None: only an end can.
         leases: What is lent to this node now.
@@ -117,6 +118,7 @@ class Reply:
     waiting: int
     lent: int
     kept: int
+    stranded: int
     nodes: int
     ready_in_s: float | None
     leases: list[Lease]
@@ -131,7 +133,7 @@ def read(raw: Sequence[Any]) -> Reply | Refusal:
     if raw[0] != b"ok":
         return Refusal(raw[0].decode(), raw[1].decode())
     job_id, state, reason, leader = (part.decode() for part in raw[1:5])
-    waiting, lent, kept, nodes = (int(part) for part in raw[5:9])
+    waiting, lent, kept, stranded, nodes = (int(part) for part in raw[5:10])
     return Reply(
         job_id=job_id,
         state=state,
@@ -140,16 +142,17 @@ def read(raw: Sequence[Any]) -> Reply | Refusal:
         waiting=waiting,
         lent=lent,
         kept=kept,
+        stranded=stranded,
         nodes=nodes,
-        ready_in_s=float(raw[9]) if raw[9] else None,
+        ready_in_s=float(raw[10]) if raw[10] else None,
         leases=[
             Lease(int(ticket), group.decode(), payload, float(queued_s))
-            for ticket, group, payload, queued_s in raw[10]
+            for ticket, group, payload, queued_s in raw[11]
         ],
-        adopted=[(int(number), payload) for number, payload in raw[11]],
-        cookies=[_from_node(change) for change in raw[12]],
-        troubled=[group.decode() for group in raw[13]],
-        answers=list(raw[14]),
+        adopted=[(int(number), payload) for number, payload in raw[12]],
+        cookies=[_from_node(change) for change in raw[13]],
+        troubled=[group.decode() for group in raw[14]],
+        answers=list(raw[15]),
     )
 
 

@@ -15,12 +15,15 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import os
 import pickle
 import secrets
+import socket
 from contextvars import ContextVar
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from scrapy import Request, signals
 
 from concurcrawl.errors import ConcurcrawlError, LeaseLostError, NotJsonError
@@ -215,7 +218,14 @@ class SharedJournal:
             await self._frontier.deliver(done, {})
             return
         batch = secrets.token_hex(8)
-        about = {"home": self._home, "node": self._frontier.node, "files": extents}
+        about = {
+            "home": self._home,
+            "node": self._frontier.node,
+            "files": extents,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "born_s": psutil.Process().create_time(),
+        }
         lines = ledger.freeze()
         await self._frontier.offer(batch, json.dumps(about), done)
         ledger.let_go(lines)
@@ -264,9 +274,10 @@ class SharedJournal:
         live = await self._link.nodes()
         for batch, text in (await self._link.unsettled()).items():
             about = json.loads(text)
-            if about["home"] != self._home or about["node"] in live - {
-                self._frontier.node
-            }:
+            if about["home"] != self._home:
+                continue
+            is_other = about["node"] in live - {self._frontier.node}
+            if is_other and not _is_gone(about):
                 continue
             assert self._ledger is not None
             files = {path: tuple(extent) for path, extent in about["files"].items()}
@@ -327,6 +338,18 @@ class SharedJournal:
             self.took(kept)
             await self.process(payload, None, *kept)
             self.processed(kept)
+
+
+def _is_gone(about: dict[str, Any]) -> bool:
+    """Tell whether a node's process is known to be dead, though its lease may run."""
+    if about["host"] != socket.gethostname():
+        return False
+    try:
+        process = psutil.Process(about["pid"])
+        is_same = abs(process.create_time() - about["born_s"]) < 1
+        return not is_same or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
 
 
 async def _never() -> bool:

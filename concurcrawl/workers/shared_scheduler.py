@@ -112,7 +112,20 @@ class SharedScheduler(SupervisorScheduler):
         self._flush_stats()
         if not frontier.failure:
             await frontier.quit()
+        if not is_own:
+            self._tell_of_stranded()
         await super()._close_the_rest(reason)
+
+    def _tell_of_stranded(self) -> None:
+        count = self._frontier.stranded
+        if count:
+            self._stats.set_value("concurcrawl/items_unsettled", count)
+            logger.error(
+                "%d items were being written when their node died, and only that node "
+                "can tell whether they are in its feeds: start it again there, with "
+                "the same feeds. CONCURCRAWL_FRONTIER_START=new gives them up.",
+                count,
+            )
 
     def has_pending_requests(self) -> bool:
         """See :class:`BaseScheduler`. Only the leader ever finds that it is over."""

@@ -16,6 +16,7 @@ from concurcrawl.errors import ConcurcrawlError, FrontierError
 from concurcrawl.frontier import redis_link
 from concurcrawl.frontier.limits import Limits
 from concurcrawl.frontier.redis import Member, RedisFrontier
+from tests.contracts.clock import Clock
 from tests.contracts.frontier import FrontierContract
 from tests.contracts.frontier_machine import FrontierMachine
 from tests.contracts.told import Told
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterator
     from typing import TypeVar
 
-    from tests.contracts.clock import Clock
     from tests.servers.redis import RedisServer
 
     T = TypeVar("T")
@@ -173,3 +173,33 @@ def test_a_busy_node_asks_far_less_than_once_a_request(
 ) -> None:
     found = asyncio.run(over_redis(redis_frontiers, 1000, groups=100, workers=64))
     assert found.round_trips < 0.2
+
+
+@pytest.mark.parametrize("was_written", [True, False])
+def test_what_a_dead_node_was_writing_is_left_to_its_next_life(
+    was_written: bool, redis_frontiers: RedisServer
+) -> None:
+    clock = Clock()
+
+    def node(name: str) -> ToldByRedis:
+        member = Member(node=name, spider="spider", lease_s=60)
+        return ToldByRedis(redis_frontiers, lambda _: Limits(), clock, "job", member)
+
+    def counts(told: ToldByRedis) -> tuple[int, int]:
+        told.catch_up()
+        return told.frontier.kept, told.frontier.stranded
+
+    with closing(node("other")) as other:
+        with closing(node("writer")) as writer:
+            numbers = writer.keep([b"one", b"two", b"three"], {})
+            about = '{"node": "writer"}'
+            writer.wait(writer.frontier.offer("batch", about, numbers[:2]))
+            assert counts(other) == (3, 0)
+            for _ in range(3):  # it is silent, and the other is not
+                clock.now_s += 25
+                other.catch_up()
+            assert counts(other) == (1, 2)
+        with closing(node("writer")) as again:
+            settled = again.frontier.settle("batch", {}, was_written=was_written)
+            again.wait(settled)
+            assert counts(other) == (1 if was_written else 3, 0)
