@@ -122,7 +122,8 @@ class WorkersDownloader(UngovernedDownloader):
 
     async def connect(self) -> None:
         """Begin to talk to the workers; the spider opens."""
-        self._cookies = SharedCookies(self.crawler)
+        if self._cookies is None:
+            self._cookies = SharedCookies(self.crawler)
         self._codec = Codec(residents(self.crawler))
         journal = self._scheduler.journal
         journal.process = self._process_kept
@@ -283,9 +284,10 @@ class WorkersDownloader(UngovernedDownloader):
 
     def take_cookies(self, changes: Sequence[CookieChange]) -> None:
         """Take over cookies that another machine got."""
-        if self._cookies is not None:
-            self._cookies.apply(changes)
-            self.pool.tell_all(SetCookies(tuple(changes)))
+        if self._cookies is None:  # it joins, and has no workers yet
+            self._cookies = SharedCookies(self.crawler)
+        self._cookies.apply(changes)
+        self.pool.tell_all(SetCookies(tuple(changes)))
 
     def trouble(self, group: str) -> None:
         """Have all workers ask before each request to *group* from now on."""
