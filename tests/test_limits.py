@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import statistics
+import time
 from collections import defaultdict
 from dataclasses import dataclass
 from itertools import pairwise
@@ -12,13 +14,15 @@ from urllib.request import urlopen
 
 import pytest
 
-from tests.crawls import MODES, Result, crawl
+from tests.crawls import DEADLINE_S, MODES, Crawl, Result, crawl, crawling
 from tests.servers.process import serving
-from tests.servers.stopwatch import CRAWL_DELAY_S
+from tests.servers.stopwatch import CRAWL_DELAY_S, PAUSE_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
+
+    from tests.servers.redis import RedisServer
 
 HOSTS = ("127.0.0.1", "127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5")
 
@@ -339,6 +343,52 @@ def test_a_pause_that_is_too_long_fails_what_waits_for_it(
     assert "127.0.0.1 asks for a pause of 36" in found.log
     assert "more than CONCURCRAWL_MAX_PAUSE_S=2" in found.log
     assert all(v.status == 429 for v in by_host(seen(limited))["127.0.0.1"])
+
+
+# Over two machines ---------------------------------------------------------------
+
+
+def test_limits_delays_and_pauses_hold_over_two_nodes(
+    timed: str, redis_frontiers: RedisServer, tmp_path: Path
+) -> None:
+    pages = 4
+    chosen = settings(
+        "async",
+        CONCURRENT_REQUESTS=2,
+        CONCURCRAWL_FRONTIER_URL=redis_frontiers.url,
+        DOWNLOAD_SLOTS=json.dumps(
+            {HOSTS[0]: {"delay": DELAY_S}, HOSTS[1]: {"concurrency": 1}}
+        ),
+    )
+    # Either node alone could not ask the first host that often.
+    path = "/?s=1.2 /?refuse=1&s=0.05"
+    given = arguments(hosts=" ".join(HOSTS[:2]), pages=pages, path=path)
+    with crawling("limited", timed, tmp_path / "1", *chosen, *given) as first:
+        joined(first)
+        first.send(signal.SIGSTOP)  # until there are two
+        with crawling("limited", timed, tmp_path / "2", *chosen, *given) as second:
+            joined(second)
+            first.send(signal.SIGCONT)
+            found = [first.finish(), second.finish()]
+    assert {one.stats["finish_reason"] for one in found} == {"finished"}
+    assert sum(one.items.total() for one in found) == 2 * pages
+    assert all(one.stats["downloader/request_count"] for one in found)
+    delayed, paused = (by_host(seen(timed))[host] for host in HOSTS[:2])
+    assert len(delayed) == pages
+    assert peak(delayed) > 1
+    assert shortfall_s(delayed, DELAY_S) < CLOCK_S
+    assert len(paused) == 2 * pages
+    assert peak(paused) == 1
+    for refusal, following in pairwise(paused):
+        if refusal.status == 429:
+            assert following.came_s - refusal.went_s > PAUSE_S - CLOCK_S
+
+
+def joined(node: Crawl) -> None:
+    deadline_s = time.monotonic() + DEADLINE_S
+    while "This node is" not in node.log:
+        assert time.monotonic() < deadline_s, node.log
+        time.sleep(0.01)
 
 
 # AutoThrottle --------------------------------------------------------------------

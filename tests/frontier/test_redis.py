@@ -203,3 +203,10 @@ def test_what_a_dead_node_was_writing_is_left_to_its_next_life(
             settled = again.frontier.settle("batch", {}, was_written=was_written)
             again.wait(settled)
             assert counts(other) == (1 if was_written else 3, 0)
+
+
+@pytest.mark.parametrize("url", ["http://localhost", "redis://me:hunter2@host:1/x"])
+def test_what_is_no_redis_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(FrontierError, match="must be like redis://") as caught:
+        redis_link.parse(url, "test", "job")
+    assert "hunter2" not in str(caught.value)

@@ -23,6 +23,9 @@ _TIME = struct.Struct("@qq")
 
 CRAWL_DELAY_S = 0.2
 
+#: What it asks for when it refuses a path with "refuse", which it does once.
+PAUSE_S = 1
+
 
 class Site:
     def __init__(self) -> None:
@@ -51,26 +54,31 @@ class Site:
                         return
                     head, came_s = head + data, came_s or _time_of(notes)
                 path = head.split(b" ", 2)[1].decode()
-                body = self.answer(host, path, came_s or time.time())
+                status, body = self.answer(host, path, came_s or time.time())
+                pause = b"Retry-After: %d\r\n" % PAUSE_S if status == 429 else b""
                 connection.sendall(
-                    b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"
-                    b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+                    b"HTTP/1.1 %d Said\r\nContent-Type: text/plain\r\n%s"
+                    b"Content-Length: %d\r\n\r\n%s" % (status, pause, len(body), body)
                 )
 
-    def answer(self, host: str, path: str, came_s: float) -> bytes:
+    def answer(self, host: str, path: str, came_s: float) -> tuple[int, bytes]:
         if path == "/log":
-            return json.dumps(sorted(self.visits, key=_coming)).encode()
+            return 200, json.dumps(sorted(self.visits, key=_coming)).encode()
         if path == "/forget":
             self.visits.clear()
-            return b"forgotten"
-        visit = {"host": host, "path": path, "came_s": came_s, "status": 200}
+            return 200, b"forgotten"
+        is_refused = "refuse" in path and all(v["path"] != path for v in self.visits)
+        status = 429 if is_refused else 200
+        visit = {"host": host, "path": path, "came_s": came_s, "status": status}
         self.visits.append(visit)
         time.sleep(float((re.findall(r"[?&]s=([\d.]+)", path) or "0")[0]))
         visit["went_s"] = time.time()
         if path != "/robots.txt":
-            return b"here"
+            return status, b"here"
         is_slow = host == "127.0.0.3"
-        return b"User-agent: *\nDisallow:\nCrawl-delay: %g" % (CRAWL_DELAY_S * is_slow)
+        return 200, b"User-agent: *\nDisallow:\nCrawl-delay: %g" % (
+            CRAWL_DELAY_S * is_slow
+        )
 
 
 def _coming(visit: dict[str, Any]) -> float:

@@ -1,5 +1,7 @@
 """A spider whose every page and item can be told from every other."""
 
+import asyncio
+from pathlib import Path
 from urllib.parse import unquote
 
 import scrapy
@@ -72,3 +74,29 @@ class Hangs(scrapy.Spider):
     def loop(self, response):
         while True:
             pass
+
+
+class Begins(scrapy.Spider):
+    """Half way its start waits for a file; its pages tell by a cookie who asks."""
+
+    name = "begins"
+
+    def __init__(self, site=None, gate=None, **kwargs):
+        super().__init__(**kwargs)
+        self.site, self.gate = site, Path(gate)
+
+    async def start(self):
+        yield scrapy.Request(f"{self.site}/session/ann", self.opened)
+        for number in range(10):
+            while number == 5 and not self.gate.exists():  # noqa: ASYNC110 - a file
+                await asyncio.sleep(0.02)
+            yield {"start": number}
+            yield scrapy.Request(
+                f"{self.site}/whoami?{number}", cb_kwargs={"number": number}
+            )
+
+    def opened(self, response):
+        pass
+
+    def parse(self, response, number):
+        yield {"page": number, "who": response.css("body::text").get()}
