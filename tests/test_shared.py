@@ -127,6 +127,20 @@ def test_a_node_that_is_killed_loses_and_doubles_nothing(
     assert items(results) == expected()
 
 
+def test_a_node_that_comes_when_all_is_over_ends_too(
+    server: RedisServer, mirror: MirrorProcess, tmp_path: Path
+) -> None:
+    with nodes(1, server, mirror.list_url, tmp_path / "late") as (late,):
+        late.send(signal.SIGSTOP)
+        with nodes(1, server, mirror.list_url, tmp_path / "first") as (first,):
+            found = first.finish()
+        late.send(signal.SIGCONT)
+        came = late.finish()
+    assert items([found]) == expected()
+    assert (came.exit_code, came.stats["finish_reason"]) == (0, "finished")
+    assert not came.items
+
+
 def test_a_node_that_was_only_slow_finds_what_it_did_refused(
     server: RedisServer, mirror: MirrorProcess, tmp_path: Path
 ) -> None:

@@ -666,6 +666,11 @@ class RedisFrontier(Frontier):
         return self._reply is not None and self._reply.leader == self._member.node
 
     @property
+    def has_joined(self) -> bool:
+        """Whether this node is or was one of the job: not if that was over before."""
+        return bool(self._joined_job)
+
+    @property
     def ended(self) -> str | None:
         """Why the crawl has ended everywhere; None while it runs."""
         return self._ended

@@ -113,6 +113,8 @@ class SharedJournal:
         """Find out what an earlier life of this node has left, and begin."""
         notes = await self._frontier.notes()
         self._ledger = HeldLedger(self._crawler, self._lengths(notes))
+        if not self._frontier.has_joined:
+            return  # the crawl was over; the feeds are left as they are
         await self._settle_old()
         self._timer = asyncio.ensure_future(self._make_safe_now_and_then())
 
@@ -181,7 +183,8 @@ class SharedJournal:
     async def close(self) -> None:
         """Make the feeds safe for the last time."""
         if self._timer is not None:
-            self._timer.cancel()
+            async with self._writing:  # what was offered must be written, too
+                self._timer.cancel()
         try:
             await self.make_safe()
         except (OSError, ConcurcrawlError) as error:

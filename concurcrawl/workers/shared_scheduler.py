@@ -10,6 +10,7 @@ import os
 import socket
 import time
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import psutil
@@ -89,7 +90,8 @@ class SharedScheduler(SupervisorScheduler):
             self._fail(error)
             await self._downloader.connect()
             return
-        frontier.start()
+        if frontier.has_joined:
+            frontier.start()
         logger.info("This node is %s of the job %s", frontier.node, self._target.job)
         self._sender = asyncio.ensure_future(self._send_stats())
         await super()._open(spider)
@@ -105,7 +107,8 @@ class SharedScheduler(SupervisorScheduler):
             self.finish(reason)
         with contextlib.suppress(ConcurcrawlError):
             await super()._close_workers()
-            if reason == "finished" and not await frontier.finish(reason):
+            is_over = reason == "finished" and frontier.has_joined
+            if is_over and not await frontier.finish(reason):
                 logger.info("Something came up at other nodes, which go on")
         if self._sender is not None:
             self._sender.cancel()
@@ -190,7 +193,6 @@ class SharedScheduler(SupervisorScheduler):
         self._link = RedisLink(target)
         self._streams = config.frontier_items == "stream"
         self._home = redis_target.home(config.frontier_node)
-        age_s = time.time() - psutil.Process().create_time()
         member = Member(
             node=redis_target.node_name(config.frontier_node),
             spider=crawler.spidercls.name,
@@ -204,7 +206,7 @@ class SharedScheduler(SupervisorScheduler):
                 "mode": str(crawler.settings["MODE"]),
                 "workers": len(crawler.settings.getlist("CONCURCRAWL_SLOTS")),
             },
-            started_s=time.monotonic() - age_s,
+            started_s=time.monotonic() - _age_s(),
         )
         frontier = RedisFrontier(
             self._link,
@@ -260,10 +262,13 @@ class SharedScheduler(SupervisorScheduler):
     def _begin(self) -> None:
         self._is_begun = True
         self._frontier.on_adopted = self.journal.adopt
+        if self._frontier.ended is not None:
+            self._end(self._frontier.ended)
 
     def _end(self, reason: str) -> None:
         self._leads.set()
-        self._downloader.close_spider(reason)
+        if self._is_begun:  # else there is no spider yet that could be closed
+            self._downloader.close_spider(reason)
 
     def _lose(self) -> None:
         logger.warning(
@@ -303,3 +308,15 @@ class SharedScheduler(SupervisorScheduler):
                 self._frontier.note_stat(how, name, json.dumps(value, default=str))
             elif isinstance(value, int | float):
                 self._frontier.note_stat(how, name, value)
+
+
+def _age_s() -> float:
+    """Return for how long this process has run."""
+    try:
+        # Not by psutil where there is this: it goes by the time at which the kernel
+        # says it was booted, which is in whole seconds.
+        fields = Path("/proc/self/stat").read_text().rpartition(")")[2].split()
+        started_s = int(fields[19]) / os.sysconf("SC_CLK_TCK")
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - started_s
+    except (OSError, AttributeError):
+        return time.time() - psutil.Process().create_time()
