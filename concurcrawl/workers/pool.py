@@ -299,7 +299,10 @@ class WorkerPool:
     async def _connect(self, worker: Worker) -> None:
         for message in self.greeting():
             worker.send(message)
-        await wire.connect(worker.sock, lambda: worker)
+        try:
+            await wire.connect(worker.sock, lambda: worker)
+        except OSError:  # it was gone before we could
+            self.lost(worker)
 
     def _replace(self, worker: Worker) -> None:
         self._state.restarts += 1
