@@ -73,6 +73,9 @@ if TYPE_CHECKING:
     from concurcrawl.workers.cookies import CookieChange
     from concurcrawl.workers.messages import Event, Head, ToWorker
 
+    #: What came of a request, and the responses of which it tells.
+    _Taken = tuple[Outcome, list[Response]]
+
 logger = logging.getLogger(__name__)
 
 
@@ -146,7 +149,8 @@ class WorkersDownloader(UngovernedDownloader):
             return super().fetch(request)
         self.active.add(request)
         # Lent now, not when the coroutine runs: needs_backout() must know.
-        return deferred_from_coro(self._by_worker(request, self.pool.lend(lease)))
+        lent = self.pool.lend(lease, lambda outcome: self._take(outcome, request))
+        return deferred_from_coro(self._by_worker(request, lent))
 
     def close(self) -> None:
         """See :class:`Downloader`."""
@@ -171,14 +175,13 @@ class WorkersDownloader(UngovernedDownloader):
         return rows, sum(tallies.values(), Tally(errors=poisoned))
 
     async def _by_worker(
-        self, request: Request, lent: asyncio.Future[Outcome]
+        self, request: Request, lent: asyncio.Future[_Taken]
     ) -> Response:
         scheduler = self._scheduler
         lease = scheduler.lease_of(request)
         assert lease is not None
         try:
-            outcome = await lent
-            await self._apply(outcome, request)
+            await self._apply(await lent, request)
             scheduler.forget(request)
         except PoisonError as error:
             await self._set_aside(request, lease, error)
@@ -326,25 +329,30 @@ class WorkersDownloader(UngovernedDownloader):
         if self._tallies is not None:
             self._tallies[worker.name] += _tally_of(outcome)
         if outcome.ticket is None:
-            asyncio.ensure_future(self._apply_leaseless(outcome))  # noqa: RUF006 - the engine outlives it
+            taken = self._take(outcome, None)
+            asyncio.ensure_future(self._apply_leaseless(taken))  # noqa: RUF006 - the engine outlives it
 
-    async def _apply_leaseless(self, outcome: Outcome) -> None:
+    async def _apply_leaseless(self, taken: _Taken) -> None:
         try:
-            await self._apply(outcome, None)
+            await self._apply(taken, None)
         except (OSError, sqlite3.Error, FrontierError) as error:
             self.fail(error)
 
-    async def _apply(self, outcome: Outcome, request: Request | None) -> None:
-        """Make what a worker did true here."""
-        scheduler = self._scheduler
+    def _take(self, outcome: Outcome, request: Request | None) -> _Taken:
+        """Count what a worker did and tell who listens; it may end the crawl."""
         if outcome.close_reason is not None:
             # First, so that none of the new requests is lent. The engine waits for us.
             self.close_spider(outcome.close_reason)
-            await asyncio.sleep(0)
         stats.apply(outcome.stats, self.crawler.stats)
         responses = [_response(head, request) for head in outcome.heads]
         for event in outcome.events:
             self._replay(event, request, responses)
+        return outcome, responses
+
+    async def _apply(self, taken: _Taken, request: Request | None) -> None:
+        """Make what a worker did true here."""
+        scheduler = self._scheduler
+        outcome, responses = taken
         made = [product for product in outcome.products if not product.is_item]
         payloads = [product.payload for product in outcome.products if product.is_item]
         lease = None if request is None else scheduler.lease_of(request)

@@ -9,7 +9,7 @@ import os
 import signal
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from concurcrawl.errors import PoisonError, WorkerLostError, WorkersFailedError
 from concurcrawl.workers import wire
@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 #: How long workers may take to close their spiders before they are killed.
 _CLOSE_DEADLINE_S = 30.0
 
@@ -54,12 +56,14 @@ class Held:
 
     Attributes:
         lease: It.
-        outcome: Set to what came of it.
+        take: Told what came of it, as soon as we hear of that.
+        end: Set to what ``take`` made of it.
         deaths: Workers that have died while they held it.
     """
 
     lease: Lease
-    outcome: asyncio.Future[Outcome]
+    take: Callable[[Outcome], Any]
+    end: asyncio.Future[Any]
     deaths: int = 0
 
 
@@ -94,6 +98,7 @@ class Worker(asyncio.Protocol):
         self.held: dict[int, Held] = {}
         self.pid: int | None = None
         self.is_gone = False
+        self.ended = 0  # leases whose slots are not free yet, see WorkerPool.heard()
         self.silent_for = 0  # times in a row that it was found not to have answered
         self.guests: Counter[str] = Counter()  # requests at a site without a ticket
         self._pool = pool
@@ -212,16 +217,21 @@ class WorkerPool:
             return 0
         return sum(max(0, self._room(worker, 0)) for worker in self.workers)
 
-    def lend(self, lease: Lease) -> asyncio.Future[Outcome]:
+    def lend(self, lease: Lease, take: Callable[[Outcome], T]) -> asyncio.Future[T]:
         """Lend *lease* to the worker with the most room.
 
+        Args:
+            lease: It.
+            take: Told what came of it before its slot is free: what ends a crawl
+                because of that ends it before another request is lent.
+
         Returns:
-            What comes of it. Fails with :class:`PoisonError` or
-            :class:`WorkersFailedError` if nothing does.
+            What *take* returned. Fails with :class:`PoisonError` or
+            :class:`WorkersFailedError` if nothing comes of it.
         """
-        held = Held(lease, asyncio.get_running_loop().create_future())
+        held = Held(lease, take, asyncio.get_running_loop().create_future())
         self._send(held, max(self.workers, key=lambda worker: self._room(worker, 1)))
-        return held.outcome
+        return held.end
 
     def tell_all(self, message: ToWorker, *, but: Worker | None = None) -> None:
         """Send *message* to each worker except *but*."""
@@ -234,11 +244,12 @@ class WorkerPool:
         self._on_news(worker, message)
         if not isinstance(message, Outcome) or message.ticket is None:
             return
-        outcome, held = message, worker.held.pop(message.ticket)
-        if not held.outcome.done():
-            held.outcome.set_result(outcome)
-        self._try_suspect()
-        self.on_room()
+        held = worker.held.pop(message.ticket)
+        worker.ended += 1
+        if not held.end.done():
+            held.end.set_result(held.take(message))
+        # After whatever that has scheduled.
+        asyncio.get_running_loop().call_soon(self._free, worker)
 
     def cannot_start(self, worker: Worker, reason: str) -> None:
         """Give up: what stops one worker from starting stops the next one too."""
@@ -265,7 +276,7 @@ class WorkerPool:
         for held in worker.held.values():
             held.deaths += worker.pid is not None  # else it was not the request
             if held.deaths >= self._tolerance.deaths:
-                held.outcome.set_exception(PoisonError(held.deaths))
+                held.end.set_exception(PoisonError(held.deaths))
             else:
                 self._state.suspects.append(held)
         self._replace(worker)
@@ -288,6 +299,11 @@ class WorkerPool:
         for worker in self.workers:
             logger.error("%s does not end and is killed.", worker.name)
         self._launcher.close()
+
+    def _free(self, worker: Worker) -> None:
+        worker.ended -= 1
+        self._try_suspect()
+        self.on_room()
 
     def _launch(self, slots: int) -> Worker:
         name = f"worker-{self._state.next_number}"
@@ -373,9 +389,10 @@ class WorkerPool:
             return 0
         is_plenty = waiting > (1 + self._ahead) * len(self.workers)
         ahead = self._ahead if is_plenty else 0
-        return (worker.slots or _UNLIMITED) + ahead - len(worker.held)
+        taken = len(worker.held) + worker.ended
+        return (worker.slots or _UNLIMITED) + ahead - taken
 
     def _fail(self, held: Iterable[Held], error: Exception) -> None:
         for one in held:
-            if not one.outcome.done():
-                one.outcome.set_exception(error)
+            if not one.end.done():
+                one.end.set_exception(error)
