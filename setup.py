@@ -9,5 +9,8 @@ from setuptools import find_packages, setup
 setup(
     packages=find_packages(include=["concurcrawl", "concurcrawl.*"]),
     # Without its tables the spider's mirror has no countries.
-    package_data={"": ["*.css", "*.csv", "*.js", "*.lua", "*.toml", "py.typed"]},
+    package_data={
+        "": ["*.css", "*.csv", "*.js", "*.toml", "py.typed"],
+        "concurcrawl.frontier": ["exchange/*.lua"],
+    },
 )

@@ -48,6 +48,7 @@ LAYERS = (
     # where requests wait, and what sites allow
     "frontier.limits",
     "frontier.base",
+    "frontier.redis_script",
     "frontier.redis_wire",
     "frontier.redis_link",
     "frontier.redis_status",

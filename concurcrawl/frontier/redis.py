@@ -1,9 +1,9 @@
 """The shared frontier: one Redis for the nodes of a crawl on several machines.
 
 A node gathers what it has done and what it would like to know, and one script applies
-all of that in one exchange: see ``redis_exchange.lua``. At most one exchange is under
-way, so that a page costs at most about one round trip however far Redis is, and nothing
-here waits for it: what is asked for now is answered from memory.
+all of that in one exchange: see ``redis_script``. At most one exchange is under way, so
+that a page costs at most about one round trip however far Redis is, and nothing here
+waits for it: what is asked for now is answered from memory.
 
 Why a script of our own:
 

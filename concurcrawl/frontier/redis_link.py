@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import os
 import random
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from concurcrawl.errors import FrontierError
+from concurcrawl.frontier.redis_script import SCRIPT, SHA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -40,10 +39,6 @@ _FIRST_ANSWER_S = 5.0
 #: How long to wait before trying again, at first and at last.
 _FIRST_PAUSE_S = 0.05
 _LAST_PAUSE_S = 2.0
-
-#: What Redis runs in each exchange.
-SCRIPT = (files(__package__) / "redis_exchange.lua").read_bytes()
-_SHA = hashlib.sha1(SCRIPT, usedforsecurity=False).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,7 +257,7 @@ class RedisLink:
         run = self._run
         key = f"{self._target.base}job"
         try:
-            return await run("EVALSHA", _SHA, 1, key, *args)
+            return await run("EVALSHA", SHA, 1, key, *args)
         except self._redis.exceptions.NoScriptError:
             return await run("EVAL", SCRIPT, 1, key, *args)
 

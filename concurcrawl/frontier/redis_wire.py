@@ -1,4 +1,4 @@
-"""What a node and ``redis_exchange.lua`` say to each other, as flat lists. Pure."""
+"""What a node and the script say to each other, as flat lists. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gates of ``redis_exchange.lua`` beside those of ``limits.py``, told the same."""
+"""The gates of ``exchange/gates.lua`` beside those of ``limits.py``, told the same."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from concurcrawl.frontier import redis_link, redis_wire
+from concurcrawl.frontier import redis_link, redis_script, redis_wire
 from concurcrawl.frontier.base import Entry
 from concurcrawl.frontier.limits import Gates, Limits, Throttle, Visit
 
@@ -106,7 +106,7 @@ class Script:
             newest_first=False,
         )
         run = self.server.client.eval
-        raw = run(redis_link.SCRIPT, 1, f"{self.base}job", *header.args(), *args)
+        raw = run(redis_script.SCRIPT, 1, f"{self.base}job", *header.args(), *args)
         self.seq += 1
         reply = redis_wire.read(raw)
         assert isinstance(reply, redis_wire.Reply)
