@@ -17,7 +17,7 @@ from concurcrawl.frontier import redis_link
 from concurcrawl.frontier.limits import Limits
 from concurcrawl.frontier.redis import Member, RedisFrontier
 from tests.contracts.clock import Clock
-from tests.contracts.frontier import FrontierContract
+from tests.contracts.frontier import FrontierContract, entry, taken
 from tests.contracts.frontier_machine import FrontierMachine
 from tests.contracts.told import Told
 from tests.crawls import DEADLINE_S
@@ -203,6 +203,35 @@ def test_what_a_dead_node_was_writing_is_left_to_its_next_life(
             settled = again.frontier.settle("batch", {}, was_written=was_written)
             again.wait(settled)
             assert counts(other) == (1 if was_written else 3, 0)
+
+
+class Passing(Clock):
+    """Time that passes whenever somebody looks."""
+
+    def __call__(self) -> float:
+        self.now_s += 0.1
+        return self.now_s
+
+
+def test_a_node_whose_name_is_taken_still_takes_back_what_dead_ones_held(
+    redis_frontiers: RedisServer,
+) -> None:
+    clock = Clock()
+
+    def node(name: str, clock: Clock) -> ToldByRedis:
+        member = Member(node=name, spider="spider", lease_s=0.4)
+        return ToldByRedis(redis_frontiers, lambda _: Limits(), clock, "taken", member)
+
+    with closing(node("leader", clock)) as leader, ExitStack() as others:
+        leader.push([entry("x")])
+        assert taken(leader)
+        clock.now_s += 0.15
+        others.enter_context(closing(node("follower", clock)))
+        later = Passing()  # first the leader is dead, then the follower too
+        later.now_s = clock.now_s + 0.05
+        again = others.enter_context(closing(node("follower", later)))
+        assert (again.waiting(), again.lent()) == (1, 0)
+        assert again.frontier.is_leader
 
 
 @pytest.mark.parametrize("url", ["http://localhost", "redis://me:hunter2@host:1/x"])

@@ -35,7 +35,7 @@ local function join(is_same_life)
   local began = tonumber(redis.call('HGET', key('job'), 'began_s') or 0)
   local ended = tonumber(redis.call('HGET', key('job'), 'ended_s') or 0)
   local owner = redis.call('HGET', key('job'), 'spider')
-  local is_new = job.state == ''
+  local is_new, goes_on = job.state == '', false
   if job.state == 'ended' and ended > started then
     return 'late' -- it was started while the crawl still ran
   end
@@ -44,7 +44,7 @@ local function join(is_same_life)
   elseif job.state == 'ended' then
     local left = job.waiting + job.lent + job.kept + job.stranded
     if how == 'resume' or left > 0 then
-      job.state, job.reason = 'live', ''
+      goes_on = true
     else
       is_new = true
     end
@@ -58,10 +58,15 @@ local function join(is_same_life)
     reap()
     local deadline = redis.call('ZSCORE', key('nodes'), node)
     if deadline and tonumber(deadline) > now and not is_same_life then
+      write_gates() -- others that were dead are dropped all the same
+      write_job()
       return 'taken ' .. text(tonumber(deadline) - now)
     end
     if deadline then
       drop(node, true)
+    end
+    if goes_on then
+      job.state, job.reason = 'live', ''
     end
   end
   redis.call('SADD', key('everyone'), node)
