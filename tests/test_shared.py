@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from concurcrawl.frontier import redis_status
-from concurcrawl.frontier.redis import Member, RedisFrontier
+from concurcrawl.frontier.redis import RedisFrontier
 from concurcrawl.frontier.redis_link import RedisLink, parse
+from concurcrawl.frontier.redis_session import Member
 from concurcrawl.mirror.process import MirrorProcess
 from tests.chaos import EXTRAS, PAGES, Item, expected
 from tests.crawls import DEADLINE_S, Crawl, Result, crawl, crawling

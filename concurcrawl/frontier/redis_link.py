@@ -219,17 +219,17 @@ class RedisLink:
         self.exchanges = 0
 
     async def exchange(self, args: Sequence[Arg]) -> Any:
-        """See :class:`~concurcrawl.frontier.redis.Link`."""
+        """See :class:`~concurcrawl.frontier.redis_session.Link`."""
         self.exchanges += 1
         return await self._patiently(self._run_script, args)
 
     async def notes(self) -> dict[str, str]:
-        """See :class:`~concurcrawl.frontier.redis.Link`."""
+        """See :class:`~concurcrawl.frontier.redis_session.Link`."""
         found = await self._patiently(self._run, "HGETALL", f"{self._target.base}notes")
         return {name.decode(): text.decode() for name, text in found.items()}
 
     async def items(self, node: str) -> list[tuple[int, bytes]]:
-        """See :class:`~concurcrawl.frontier.redis.Link`."""
+        """See :class:`~concurcrawl.frontier.redis_session.Link`."""
         found = await self._patiently(
             self._run, "HGETALL", f"{self._target.base}items:{node}"
         )
@@ -250,7 +250,7 @@ class RedisLink:
         return {name.decode() for name in found}
 
     async def close(self) -> None:
-        """See :class:`~concurcrawl.frontier.redis.Link`."""
+        """See :class:`~concurcrawl.frontier.redis_session.Link`."""
         await self._client.aclose()
 
     async def _run_script(self, args: Sequence[Arg]) -> Any:

@@ -24,8 +24,9 @@ from concurcrawl.errors import (
     NotJsonError,
 )
 from concurcrawl.frontier import redis_target
-from concurcrawl.frontier.redis import Member, RedisFrontier
+from concurcrawl.frontier.redis import RedisFrontier
 from concurcrawl.frontier.redis_link import RedisLink
+from concurcrawl.frontier.redis_session import Member
 from concurcrawl.scheduler import newest_first, wake
 from concurcrawl.workers import portable_cookies
 from concurcrawl.workers.portable import Portable
