@@ -17,6 +17,7 @@ from scrapy.settings import Settings
 from concurcrawl.errors import ConfigError
 from concurcrawl.middlewares.profile import enable
 from tests.crawls import DEADLINE_S, MODES, ROOT
+from tests.servers.process import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -62,16 +63,9 @@ class Crawl:
 
 
 @pytest.fixture
-def site() -> Iterator[Site]:
-    command = [sys.executable, "-m", "tests.polite.site"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, cwd=ROOT
-    ) as process:
-        assert process.stdout is not None
-        try:
-            yield Site(process.stdout.readline().strip())  # blocks until it listens
-        finally:
-            process.kill()
+def site(_known_suffixes: None) -> Iterator[Site]:
+    with serving("tests.polite.site") as url:
+        yield Site(url)
 
 
 def crawl(site: Site, tmp_path: Path, urls: str, **settings: Any) -> Crawl:

@@ -1,16 +1,17 @@
 """A site, and a proxy, that remembers the headers of what it was asked.
 
-It serves on a port that the system chooses; its URL is the first line on stdout. What
-it was asked is at ``/asked``, one JSON object a line.
+``python -m tests.polite.site`` prints its URL. What it was asked is at ``/asked``, one
+JSON object a line.
 """
 
 from __future__ import annotations
 
 import gzip
 import json
-import sys
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import ClassVar
+
+from tests.servers.plain import serve
 
 ROBOTS = b"User-agent: *\nDisallow: /forbidden\n"
 
@@ -53,13 +54,5 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-def main() -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        host, port = server.server_address[:2]
-        sys.stdout.write(f"http://{host!s}:{port}\n")
-        sys.stdout.flush()
-        server.serve_forever()
-
-
 if __name__ == "__main__":
-    main()
+    serve(Handler)

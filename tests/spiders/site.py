@@ -1,17 +1,18 @@
 """A site with a list of countries, some of whose pages go wrong.
 
-Serves on a port that the system chooses; its URL is the first line on stdout. What it
-was asked for is at ``/asked``, one path a line.
+``python -m tests.spiders.site`` prints its URL. What it was asked for is at ``/asked``,
+one path a line.
 """
 
 from __future__ import annotations
 
 import gzip
-import sys
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import ClassVar
+
+from tests.servers.plain import serve
 
 PAGES = Path(__file__).parent.parent / "pages"
 
@@ -103,13 +104,5 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-def main() -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        host, port = server.server_address[:2]
-        sys.stdout.write(f"http://{host!s}:{port}\n")
-        sys.stdout.flush()
-        server.serve_forever()
-
-
 if __name__ == "__main__":
-    main()
+    serve(Handler)

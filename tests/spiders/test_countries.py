@@ -18,6 +18,7 @@ from scrapy.crawler import Crawler
 
 from concurcrawl.mirror.process import MirrorProcess
 from concurcrawl.spiders.countries import WIKIPEDIA, CountriesSpider
+from tests.servers.process import serving
 from tests.spiders import site as a_site
 
 if TYPE_CHECKING:
@@ -68,17 +69,8 @@ def crawl(tmp_path: Path, *options: str) -> Crawl:
 @pytest.fixture
 def site() -> Iterator[str]:
     """The URL of the site with all that can go wrong, in a process of its own."""
-    command = [sys.executable, "-m", "tests.spiders.site"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, cwd=ROOT
-    ) as process:
-        assert process.stdout is not None
-        try:
-            url = process.stdout.readline().strip()  # blocks until it listens
-            assert url, f"the site ended with code {process.wait()}"
-            yield url
-        finally:
-            process.kill()
+    with serving("tests.spiders.site") as url:
+        yield url
 
 
 def asked(site: str) -> list[str]:
