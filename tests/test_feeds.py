@@ -44,15 +44,22 @@ def test_what_an_appended_file_had_before_is_kept_whenever_the_crawl_was_killed(
     assert path.read_bytes() == b"before\n"
 
 
-def test_a_feed_is_cut_to_what_was_safe_and_continued(
-    crawler: Crawler, tmp_path: Path
-) -> None:
-    path, notes = tmp_path / "feed", dict[str, str]()
+def left_by_one_that_was_killed(crawler: Crawler, path: Path) -> dict[str, str]:
+    """Write a feed as a crawl that is killed leaves it, and return its notes."""
+    notes = dict[str, str]()
     first = ledger(crawler, notes)
     with first.open(path, "wb") as file:
         file.write(b"safe\n")
         notes.update(first.make_safe())
         file.write(b"torn")
+    return notes
+
+
+def test_a_feed_is_cut_to_what_was_safe_and_continued(
+    crawler: Crawler, tmp_path: Path
+) -> None:
+    path = tmp_path / "feed"
+    notes = left_by_one_that_was_killed(crawler, path)
     with ledger(crawler, notes).open(path, "wb") as file:
         file.write(b"next\n")
     assert path.read_bytes() == b"safe\nnext\n"
@@ -61,11 +68,8 @@ def test_a_feed_is_cut_to_what_was_safe_and_continued(
 def test_a_feed_that_somebody_removed_begins_anew(
     crawler: Crawler, tmp_path: Path
 ) -> None:
-    path, notes = tmp_path / "feed", dict[str, str]()
-    first = ledger(crawler, notes)
-    with first.open(path, "wb") as file:
-        file.write(b"safe\n")
-        notes.update(first.make_safe())
+    path = tmp_path / "feed"
+    notes = left_by_one_that_was_killed(crawler, path)
     path.unlink()
     with ledger(crawler, notes).open(path, "wb") as file:
         file.write(b"anew\n")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from concurcrawl.bench.contenders import BY_NAME, MODES
+from concurcrawl.bench.contenders import BY_NAME, MODES, REFERENCE
 from concurcrawl.compare.words import DASH, TIMES
 
 if TYPE_CHECKING:
@@ -195,13 +195,46 @@ def _kept(few: str, many: str, contender: str) -> Callable[[Results], Figure]:
 
 # --- The targets ----------------------------------------------------------------------
 
-_PEERS = (
-    ("scrapy-16", "plain Scrapy (16)", 4.0),
-    ("tutorial-pool", "the tutorial's Pool", 1.5),
-    ("aiohttp-64", "the aiohttp script (64)", 1.5),
-    ("crawlee", "Crawlee", 1.15),
-)
-_AHEAD = "as fast as plain Scrapy (16)"
+#: Peers, in words.
+_WORDS = {
+    REFERENCE: "plain Scrapy (16)",
+    "tutorial-pool": "the tutorial's Pool",
+    "aiohttp-64": "the aiohttp script (64)",
+    "crawlee": "Crawlee",
+}
+
+
+def _as_fast(
+    about: str,
+    workload: str,
+    peer: str,
+    bound: float,
+    ours: tuple[str, ...] = MODES,
+    who: str = "best mode",
+) -> Target:
+    """Return the target that the best of *ours* is *bound* times as fast as *peer*.
+
+    Args:
+        about: The workload, for the table.
+        workload: Its name.
+        peer: The other contender.
+        bound: The factor.
+        ours: Our contenders.
+        who: Ours, in words.
+    """
+    return Target(
+        workload=about,
+        what=f"{who}, as fast as {_WORDS[peer]}",
+        bound=bound,
+        unit="x",
+        figure=_times_as_fast(workload, peer, ours),
+    )
+
+
+def _one(mode: str) -> tuple[tuple[str, ...], str]:
+    """Return a single mode as a contender and in words."""
+    return (mode,), f"`{mode}`"
+
 
 TARGETS = (
     *(
@@ -215,25 +248,20 @@ TARGETS = (
         for mode in ("concurrent", "async", "hybrid")
     ),
     *(
-        Target(
-            workload="latency, 64 in flight",
-            what=f"`{mode}`, as fast as the aiohttp script (64)",
-            bound=1.0,
-            unit="x",
-            figure=_times_as_fast("latency-64", "aiohttp-64", (f"{mode}-64",)),
+        _as_fast(
+            "latency, 64 in flight",
+            "latency-64",
+            "aiohttp-64",
+            1.0,
+            ours=(f"{mode}-64",),
+            who=f"`{mode}`",
         )
         for mode in ("concurrent", "async", "hybrid")
     ),
-    *(
-        Target(
-            workload="throughput http",
-            what=f"best mode, as fast as {words}",
-            bound=bound,
-            unit="x",
-            figure=_times_as_fast("throughput", peer, MODES),
-        )
-        for peer, words, bound in _PEERS
-    ),
+    _as_fast("throughput http", "throughput", REFERENCE, 4.0),
+    _as_fast("throughput http", "throughput", "tutorial-pool", 1.5),
+    _as_fast("throughput http", "throughput", "aiohttp-64", 1.5),
+    _as_fast("throughput http", "throughput", "crawlee", 1.15),
     Target(
         workload="throughput http",
         what="best mode, of the time of the floor",
@@ -242,51 +270,20 @@ TARGETS = (
         figure=_times_the_floor,
         is_most=True,
     ),
-    Target(
-        workload="throughput http",
-        what=f"`concurrent` alone, {_AHEAD}",
-        bound=2.4,
-        unit="x",
-        figure=_times_as_fast("throughput", "scrapy-16", ("concurrent",)),
+    _as_fast(
+        "throughput http",
+        "throughput",
+        REFERENCE,
+        2.4,
+        ours=("concurrent",),
+        who="`concurrent` alone",
     ),
-    Target(
-        workload="throughput https",
-        what=f"best mode, {_AHEAD}",
-        bound=4.0,
-        unit="x",
-        figure=_times_as_fast("https", "scrapy-16", MODES),
-    ),
-    Target(
-        workload="throughput https",
-        what=f"`concurrent`, {_AHEAD}",
-        bound=2.6,
-        unit="x",
-        figure=_times_as_fast("https", "scrapy-16", ("concurrent",)),
-    ),
-    *(
-        Target(
-            workload="parse",
-            what=f"`{mode}`, {_AHEAD}",
-            bound=1.92,
-            unit="x",
-            figure=_times_as_fast("parse", "scrapy-16", (mode,)),
-        )
-        for mode in ("parallel", "hybrid")
-    ),
-    Target(
-        workload="parse",
-        what="`hybrid`, as fast as the tutorial's Pool",
-        bound=1.0,
-        unit="x",
-        figure=_times_as_fast("parse", "tutorial-pool", ("hybrid",)),
-    ),
-    Target(
-        workload="small",
-        what=f"best mode, {_AHEAD}",
-        bound=1.6,
-        unit="x",
-        figure=_times_as_fast("small", "scrapy-16", MODES),
-    ),
+    _as_fast("throughput https", "https", REFERENCE, 4.0),
+    _as_fast("throughput https", "https", REFERENCE, 2.6, *_one("concurrent")),
+    _as_fast("parse", "parse", REFERENCE, 1.92, *_one("parallel")),
+    _as_fast("parse", "parse", REFERENCE, 1.92, *_one("hybrid")),
+    _as_fast("parse", "parse", "tutorial-pool", 1.0, *_one("hybrid")),
+    _as_fast("small", "small", REFERENCE, 1.6),
     Target(
         workload="small",
         what="CPU a page above plain Scrapy (16): most of `async`, `parallel`, "

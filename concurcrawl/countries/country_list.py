@@ -140,15 +140,18 @@ class _Table:
     def width(self) -> int:
         return len(self.headings)
 
-    def column(self, index: int) -> Iterator[HtmlElement]:
-        """Yield each cell of a column once; not those that span the whole table."""
+    def column(self, index: int) -> Iterator[tuple[HtmlElement, _Row]]:
+        """Yield each cell of a column once, not those that span the whole table.
+
+        With each its row, the first of those that it spans.
+        """
         last = None
         for row in self.body:
             cell = row[index]
             if cell is None or cell is last or _is_divider(row):
                 continue
             last = cell
-            yield cell
+            yield cell, row
 
 
 def find_countries(html: str, url: str) -> tuple[Country, ...]:
@@ -189,12 +192,7 @@ def _countries(table: _Table, base: str) -> tuple[Country, ...]:
         return ()
     numbers = _population_column(table, column)
     entries = []
-    seen = None
-    for row in table.body:
-        cell = row[column]
-        if cell is None or cell is seen or _is_divider(row):
-            continue
-        seen = cell
+    for cell, row in table.column(column):
         population = None if numbers is None else _number(_text(row[numbers]))
         entry = _entry(cell, base, population)
         if entry is not None and not _is_world(entry):
@@ -275,7 +273,7 @@ def _country_column(table: _Table, base: str) -> int | None:
     """
     best, best_score = None, 0.0
     for index, heading in enumerate(table.headings):
-        cells = list(table.column(index))
+        cells = [cell for cell, _ in table.column(index)]
         flags = sum(1 for cell in cells if cell.find(".//img") is not None)
         says_so = bool(_COUNTRY_HEADING.search(heading))
         if not cells or not (says_so or flags * 2 >= len(cells)):
@@ -298,7 +296,7 @@ def _population_column(table: _Table, countries: int) -> int | None:
     for index in said or range(table.width):
         if index == countries:
             continue
-        numbers = [_number(_text(cell)) for cell in table.column(index)]
+        numbers = [_number(_text(cell)) for cell, _ in table.column(index)]
         read = [number for number in numbers if number is not None]
         if len(read) * 2 < len(numbers):
             continue

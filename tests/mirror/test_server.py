@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING
 from urllib.parse import quote, urlsplit
 
@@ -359,60 +359,53 @@ def test_a_taken_port_ends_with_one_sentence() -> None:
     assert done.stderr == f"--port={port}: must be {expected}\n"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_cleanly(number: signal.Signals) -> None:
+@contextmanager
+def listening(*options: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """Yield a process that serves one page, and the URL that it has printed."""
     with subprocess.Popen(
-        [*COMMAND, "--pages=1"],
+        [*COMMAND, "--pages=1", *options],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
+        assert process.stdout is not None
         try:
-            assert process.stdout is not None
-            assert process.stdout.readline().startswith("http://127.0.0.1:")
-            process.send_signal(number)
-            rest, errors = process.communicate(timeout=30)
+            yield process, process.stdout.readline()
         finally:
             process.kill()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_cleanly(number: signal.Signals) -> None:
+    with listening() as (process, url):
+        assert url.startswith("http://127.0.0.1:")
+        process.send_signal(number)
+        rest, errors = process.communicate(timeout=30)
 
     assert (process.returncode, rest, errors) == (0, "", "")
 
 
 def test_neither_kept_connections_nor_hung_requests_hold_it_up() -> None:
     # Its process is gone long before these requests are answered.
-    with subprocess.Popen(
-        [*COMMAND, "--pages=1", "--latency=100"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            url = process.stdout.readline()
-            with connected(url) as idle, connected(url) as hung:
-                idle.get("/_mirror/counts")
-                hung.send("/wiki/China")
-                while json.loads(idle.get("/_mirror/counts").body)["in_flight"] != 1:
-                    time.sleep(0.01)
-                process.terminate()
-                rest, errors = process.communicate(timeout=4)
-        finally:
-            process.kill()
+    with (
+        listening("--latency=100") as (process, url),
+        connected(url) as idle,
+        connected(url) as hung,
+    ):
+        idle.get("/_mirror/counts")
+        hung.send("/wiki/China")
+        while json.loads(idle.get("/_mirror/counts").body)["in_flight"] != 1:
+            time.sleep(0.01)
+        process.terminate()
+        rest, errors = process.communicate(timeout=4)
 
     assert (process.returncode, rest, errors) == (0, "", "")  # not by SIGKILL
 
 
 def test_it_ends_with_its_standard_input() -> None:
-    with subprocess.Popen(
-        [*COMMAND, "--pages=1", "--until-stdin-closes"],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-    ) as process:
-        try:
-            assert process.stdout is not None
-            assert process.stdout.readline()
-            process.communicate(timeout=30)
-        finally:
-            process.kill()
+    with listening("--until-stdin-closes") as (process, url):
+        assert url
+        process.communicate(timeout=30)
 
     assert process.returncode == 0
