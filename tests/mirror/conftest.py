@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 import pytest
+from tldextract.cache import get_cache_dir
 
 from concurcrawl.mirror.process import MirrorProcess
 from concurcrawl.mirror.site import Site
@@ -89,6 +90,8 @@ def connected(url: str) -> Iterator[Client]:
 def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the tests out of the user's cache; they share one, so it is made once."""
     with pytest.MonkeyPatch.context() as patch:
+        # Crawls of other tests find the public suffixes where they were.
+        patch.setitem(os.environ, "TLDEXTRACT_CACHE", get_cache_dir())
         patch.setitem(
             os.environ, "XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache"))
         )
