@@ -20,10 +20,10 @@ from scrapy.exceptions import (
 from concurcrawl.download import curl
 from concurcrawl.download.connections import choose
 from concurcrawl.download.lenient import ResponseReader
-from tests.contracts.handler import (
+from tests.contracts.handler.contract import HandlerContract
+from tests.contracts.handler.processes import (
     DEADLINE_S,
     Downloader,
-    HandlerContract,
     HandlerProcesses,
     body_of,
 )

@@ -17,10 +17,11 @@ from concurcrawl.frontier import redis_link
 from concurcrawl.frontier.limits import Limits
 from concurcrawl.frontier.redis import RedisFrontier
 from concurcrawl.frontier.redis_session import Member
-from tests.contracts.clock import Clock
-from tests.contracts.frontier import FrontierContract, entry, taken
-from tests.contracts.frontier_machine import FrontierMachine
-from tests.contracts.told import Told
+from tests.contracts.frontier.clock import Clock
+from tests.contracts.frontier.contract import FrontierContract
+from tests.contracts.frontier.machine import FrontierMachine
+from tests.contracts.frontier.making import entry, taken
+from tests.contracts.frontier.told import Told
 from tests.crawls import DEADLINE_S
 from tests.scale import over_redis
 

@@ -10,16 +10,17 @@ import pytest
 from concurcrawl.frontier.base import Entry
 from concurcrawl.frontier.limits import Limits
 from concurcrawl.frontier.sqlite import SqliteFrontier
-from tests.contracts.frontier import FrontierContract, drained, entry, taken
-from tests.contracts.frontier_machine import FrontierMachine
-from tests.contracts.told import Told
+from tests.contracts.frontier.contract import FrontierContract
+from tests.contracts.frontier.machine import FrontierMachine
+from tests.contracts.frontier.making import drained, entry, taken
+from tests.contracts.frontier.told import Told
 from tests.crawls import DEADLINE_S, environment
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from tests.contracts.clock import Clock
+    from tests.contracts.frontier.clock import Clock
 
 
 class TestSqliteFrontier(FrontierContract):

@@ -21,14 +21,14 @@ from hypothesis.stateful import (
 
 from concurcrawl.frontier.base import Entry, Lease
 from concurcrawl.frontier.limits import LONGEST_WAY_S, Limits, Visit
-from tests.contracts.clock import Clock
+from tests.contracts.frontier.clock import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from hypothesis.stateful import MultipleResults
 
-    from tests.contracts.told import Told
+    from tests.contracts.frontier.told import Told
 
 #: One group that may have two in flight, one whose requests are three seconds apart.
 LIMITS = {"pair": Limits(in_flight=2), "paced": Limits(delay_s=3)}

@@ -1,0 +1,1 @@
+"""What every Frontier must do, and what tests it."""

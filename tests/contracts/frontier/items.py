@@ -1,0 +1,42 @@
+"""What a frontier keeps besides requests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.contracts.frontier.making import FrontierTests, entry, taken
+
+if TYPE_CHECKING:
+    from tests.contracts.frontier.told import Told
+
+
+class ItemContract(FrontierTests):
+    """Items and notes."""
+
+    def test_items_of_a_completion_are_kept_in_order(self, frontier: Told) -> None:
+        frontier.push([entry("x"), entry("y")])
+        leases = taken(frontier), taken(frontier)
+        first = frontier.complete(leases[1].ticket, items=[b"1", b"2"]).items
+        second = frontier.complete(leases[0].ticket, items=[b"3"]).items
+        payloads = [b"1", b"2", b"3"]
+        assert frontier.items() == list(zip(first + second, payloads, strict=True))
+
+    def test_items_that_came_of_no_request_are_kept_too(self, frontier: Told) -> None:
+        numbers = frontier.keep([b"1", b"1"], {"a": "x"})
+        assert frontier.items() == [(numbers[0], b"1"), (numbers[1], b"1")]
+        assert len(set(numbers)) == 2
+        assert frontier.notes() == {"a": "x"}
+
+    def test_delivered_items_are_kept_no_longer(self, frontier: Told) -> None:
+        first, second, third = frontier.keep([b"1", b"2", b"3"], {})
+        frontier.deliver([third, first], {"a": "x"})
+        frontier.deliver([first, 1 << 40], {})
+        assert frontier.items() == [(second, b"2")]
+        assert frontier.notes() == {"a": "x"}
+
+    def test_a_note_replaces_the_one_of_its_name(self, frontier: Told) -> None:
+        frontier.push([], {"a": "1", "b": "1"})
+        frontier.keep([], {"b": "2", "c": "2"})
+        frontier.deliver([], {"c": "3"})
+        frontier.push([entry("x")])
+        assert frontier.notes() == {"a": "1", "b": "2", "c": "3"}

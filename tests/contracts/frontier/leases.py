@@ -1,0 +1,173 @@
+"""What is lent, and how that ends."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from concurcrawl.errors import LeaseLostError
+from concurcrawl.frontier.base import Completed
+from tests.contracts.frontier.making import (
+    UNKNOWN_TICKET,
+    FrontierTests,
+    drained,
+    entry,
+    taken,
+    unstorable,
+)
+
+if TYPE_CHECKING:
+    from tests.contracts.frontier.clock import Clock
+    from tests.contracts.frontier.told import Told
+
+
+class LeaseContract(FrontierTests):
+    """Leases, completions, and what is given back."""
+
+    def test_a_lease_says_what_was_pushed_and_when(self, frontier: Told) -> None:
+        before_s = time.time()
+        frontier.push([entry("x\0\n", group="b.example")])
+        after_s = time.time()
+        lease = taken(frontier)
+        assert (lease.group, lease.payload) == ("b.example", b"x\0\n")
+        assert before_s <= lease.queued_s <= after_s
+
+    def test_an_empty_frontier_lends_nothing(self, frontier: Told) -> None:
+        assert frontier.take() is None
+        assert (frontier.waiting(), frontier.lent()) == (0, 0)
+
+    def test_a_ticket_is_unique(self, frontier: Told) -> None:
+        tickets = []
+        for _ in range(10):
+            frontier.push([entry("x")])
+            lease = taken(frontier)
+            tickets.append(lease.ticket)
+            frontier.complete(lease.ticket)
+        assert len(set(tickets)) == 10
+
+    def test_waiting_and_lent_count_what_waits_and_is_lent(
+        self, frontier: Told
+    ) -> None:
+        counts = []
+
+        def count() -> None:
+            counts.append((frontier.waiting(), frontier.lent()))
+
+        frontier.push([entry("x", key="k"), entry("y"), entry("z", key="k")])
+        count()
+        first = taken(frontier)
+        count()
+        second = taken(frontier)
+        count()
+        frontier.give_back(first.ticket)
+        count()
+        frontier.complete(second.ticket, [entry("x", key="k"), entry("new")])
+        count()
+        assert counts == [(2, 0), (1, 1), (0, 2), (1, 1), (2, 0)]
+
+    def test_a_completion_pushes_what_came_of_the_request(self, frontier: Told) -> None:
+        frontier.push([entry("x", key="k")])
+        lease = taken(frontier)
+        came = [entry("y", key="l"), entry("x", key="k"), entry("y", key="l")]
+        done = frontier.complete(lease.ticket, came)
+        assert done == Completed([True, False, False], [])
+        assert drained(frontier) == ["y"]
+
+    def test_a_completion_of_nothing_returns_nothing(self, frontier: Told) -> None:
+        frontier.push([entry("x")])
+        assert frontier.complete(taken(frontier).ticket) == Completed([], [])
+
+    def test_a_ticket_that_was_never_lent_completes_nothing(
+        self, frontier: Told
+    ) -> None:
+        with pytest.raises(LeaseLostError):
+            frontier.complete(UNKNOWN_TICKET, [entry("y", key="l")], [b"item"])
+        assert (frontier.waiting(), frontier.items()) == (0, [])
+        assert frontier.push([entry("y", key="l")]) == [True]
+
+    def test_a_lease_is_completed_once(self, frontier: Told) -> None:
+        frontier.push([entry("x")])
+        lease = taken(frontier)
+        frontier.complete(lease.ticket)
+        with pytest.raises(LeaseLostError):
+            frontier.complete(lease.ticket, [entry("y")])
+        assert frontier.waiting() == 0
+
+    def test_a_lease_that_was_given_back_is_not_completed(self, frontier: Told) -> None:
+        frontier.push([entry("x")])
+        lease = taken(frontier)
+        frontier.give_back(lease.ticket)
+        with pytest.raises(LeaseLostError):
+            frontier.complete(lease.ticket, [entry("y")])
+        assert drained(frontier) == ["x"]
+
+    def test_a_push_happens_whole_or_not_at_all(self, frontier: Told) -> None:
+        with pytest.raises(self.storage_error):
+            frontier.push([entry("x", key="k"), unstorable()], {"a": "1"})
+        assert (frontier.waiting(), frontier.notes()) == (0, {})
+        assert frontier.take() is None
+        assert frontier.push([entry("x", key="k")]) == [True]
+        assert drained(frontier) == ["x"]
+
+    def test_a_completion_happens_whole_or_not_at_all(self, frontier: Told) -> None:
+        frontier.push([entry("x")])
+        lease = taken(frontier)
+        with pytest.raises(self.storage_error):
+            frontier.complete(
+                lease.ticket, [entry("y", key="k"), unstorable()], [b"item"]
+            )
+        assert (frontier.waiting(), frontier.lent()) == (0, 1)
+        assert frontier.items() == []
+        done = frontier.complete(lease.ticket, [entry("y", key="k")])
+        assert done.added == [True]
+        assert drained(frontier) == ["y"]
+
+    def test_a_request_that_is_given_back_has_its_old_place(
+        self, frontier: Told
+    ) -> None:
+        frontier.push([entry("1"), entry("2"), entry("3")])
+        third, second = taken(frontier), taken(frontier)
+        frontier.push([entry("4")])
+        frontier.give_back(second.ticket)
+        frontier.give_back(third.ticket)
+        assert drained(frontier) == ["4", "3", "2", "1"]
+
+    def test_a_start_request_that_is_given_back_has_its_old_place(
+        self, frontier: Told
+    ) -> None:
+        frontier.push([entry(n, is_start=True) for n in ("1", "2")])
+        first = taken(frontier)
+        frontier.give_back(first.ticket)
+        assert drained(frontier) == ["1", "2"]
+
+    def test_a_request_that_is_given_back_has_its_old_priority(
+        self, frontier: Told
+    ) -> None:
+        frontier.push([entry("low"), entry("high", priority=1)])
+        frontier.push([entry("other", group="b.example")])
+        high = taken(frontier)
+        frontier.give_back(high.ticket)
+        again = taken(frontier)
+        assert (again.payload, again.queued_s) == (high.payload, high.queued_s)
+
+    def test_giving_back_what_is_not_lent_does_nothing(self, frontier: Told) -> None:
+        frontier.push([entry("x"), entry("y")])
+        lease = taken(frontier)
+        frontier.give_back(lease.ticket)
+        frontier.give_back(lease.ticket)
+        frontier.give_back(UNKNOWN_TICKET)
+        assert (frontier.waiting(), frontier.lent()) == (2, 0)
+        done = taken(frontier)
+        frontier.complete(done.ticket)
+        frontier.give_back(done.ticket)
+        assert (frontier.waiting(), frontier.lent()) == (1, 0)
+
+    def test_it_closes_with_requests_waiting_and_lent(self, clock: Clock) -> None:
+        frontier = self.make(None, clock)
+        frontier.push([entry("1"), entry("2")])
+        taken(frontier)
+        frontier.close()
+        with pytest.raises(self.storage_error):
+            frontier.push([entry("3")])

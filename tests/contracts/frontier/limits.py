@@ -1,0 +1,132 @@
+"""How many requests may be in flight."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import pytest
+
+from concurcrawl.frontier.limits import Limits, Visit
+from tests.contracts.frontier.making import FrontierTests, entry, taken, taken_if_any
+
+if TYPE_CHECKING:
+    from tests.contracts.frontier.clock import Clock
+    from tests.contracts.frontier.told import Told
+
+
+class LimitContract(FrontierTests):
+    """Limits of groups and over all."""
+
+    def test_what_is_lent_and_admitted_is_no_more_than_the_limit(
+        self, limited: Told
+    ) -> None:
+        limited.push([entry(str(n)) for n in range(3)])
+        first = taken(limited)
+        assert limited.admit(first.group, first.ticket) == 0
+        assert taken(limited).payload == b"1"
+        assert limited.take() is None
+
+    def test_a_group_at_its_limit_stops_no_other(self, limited: Told) -> None:
+        limited.push([entry("a", priority=9) for _ in range(3)])
+        limited.push([entry("b", group="b.example")])
+        groups = [lease and lease.group for lease in taken_if_any(limited, 4)]
+        assert groups == ["a.example", "a.example", "b.example", None]
+
+    def test_what_is_full_admits_when_something_leaves(self, limited: Told) -> None:
+        group = "a.example"
+        assert [limited.admit(group, None) for _ in range(3)] == [0, 0, math.inf]
+        limited.leave(group, None, Visit())
+        assert [limited.admit(group, None) for _ in range(2)] == [0, math.inf]
+
+    @pytest.mark.parametrize("how", ["complete", "give_back", "leave"])
+    def test_what_is_gone_from_the_site_makes_room_for_one(
+        self, limited: Told, how: str
+    ) -> None:
+        limited.push([entry(str(n)) for n in range(4)])
+        first = taken(limited)
+        limited.admit(first.group, first.ticket)
+        assert [lease is None for lease in taken_if_any(limited, 2)] == [False, True]
+        match how:
+            case "complete":
+                limited.complete(first.ticket)
+            case "give_back":
+                limited.give_back(first.ticket)
+            case "leave":
+                limited.leave(first.group, first.ticket, Visit(status=200))
+        assert [lease is None for lease in taken_if_any(limited, 2)] == [False, True]
+
+    def test_what_left_twice_makes_room_once(self, limited: Told) -> None:
+        limited.push([entry(str(n)) for n in range(4)])
+        first = taken(limited)
+        limited.admit(first.group, first.ticket)
+        taken(limited)
+        limited.leave(first.group, first.ticket, Visit())
+        limited.leave(first.group, first.ticket, Visit())
+        limited.complete(first.ticket)
+        assert [lease is None for lease in taken_if_any(limited, 2)] == [False, True]
+
+    def test_what_left_without_being_admitted_makes_room(self, limited: Told) -> None:
+        limited.push([entry(str(n)) for n in range(4)])
+        first, _, none = taken_if_any(limited, 3)
+        assert first is not None
+        assert none is None
+        for _ in range(2):
+            limited.leave(first.group, first.ticket, Visit())
+        assert [lease is None for lease in taken_if_any(limited, 2)] == [False, True]
+
+    def test_what_left_the_site_is_still_lent(self, limited: Told) -> None:
+        limited.push([entry("x")])
+        lease = taken(limited)
+        limited.admit(lease.group, lease.ticket)
+        limited.leave(lease.group, lease.ticket, Visit())
+        assert (limited.waiting(), limited.lent()) == (0, 1)
+        limited.give_back(lease.ticket)
+        assert (limited.waiting(), limited.lent()) == (1, 0)
+
+    def test_a_request_whose_holder_is_gone_is_admitted_anew(
+        self, clock: Clock
+    ) -> None:
+        frontier = self.make(Limits(in_flight=1), clock)
+        frontier.push([entry("1"), entry("2")])
+        lease = taken(frontier)
+        frontier.admit(lease.group, lease.ticket)
+        frontier.start_over(lease.ticket)
+        assert (frontier.waiting(), frontier.lent()) == (1, 1)
+        assert frontier.take() is None
+        assert frontier.admit(lease.group, lease.ticket) == 0
+        assert frontier.admit(lease.group, None) == math.inf
+        frontier.close()
+
+    def test_nothing_is_lent_while_a_request_without_a_ticket_waits(
+        self, frontier: Told
+    ) -> None:
+        frontier.push([entry("x")])
+        frontier.expect(1)
+        assert frontier.take() is None
+        assert frontier.ready_in_s() is None
+        frontier.expect(-1)
+        assert taken(frontier).payload == b"x"
+
+    def test_a_total_limit_counts_all_groups(self, clock: Clock) -> None:
+        frontier = self.make(None, clock, total=2)
+        frontier.push([entry("x")])
+        lease = taken(frontier)
+        assert frontier.admit(lease.group, lease.ticket) == 0
+        assert frontier.admit("b.example", None) == 0
+        assert frontier.admit("c.example", None) == math.inf
+        frontier.complete(lease.ticket)
+        assert frontier.admit("c.example", None) == 0
+        frontier.leave("b.example", None, Visit())
+        assert frontier.admit("b.example", None) == 0
+        assert frontier.admit("b.example", None) == math.inf
+        frontier.close()
+
+    def test_an_errand_takes_the_place_of_the_request_that_waits_for_it(
+        self, clock: Clock
+    ) -> None:
+        frontier = self.make(Limits(in_flight=1), clock, total=1)
+        assert frontier.admit("a.example", None) == 0
+        assert frontier.admit("b.example", None, is_errand=True) == 0
+        assert frontier.admit("b.example", None, is_errand=True) == math.inf
+        frontier.close()
