@@ -12,7 +12,7 @@ import pytest
 from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from concurcrawl.errors import ConcurcrawlError, FrontierError
+from concurcrawl.errors import ConcurcrawlError, FrontierError, LeaseLostError
 from concurcrawl.frontier import redis_link
 from concurcrawl.frontier.limits import Limits
 from concurcrawl.frontier.redis import RedisFrontier
@@ -20,7 +20,7 @@ from concurcrawl.frontier.redis_session import Member
 from tests.contracts.frontier.clock import Clock
 from tests.contracts.frontier.contract import FrontierContract
 from tests.contracts.frontier.machine import FrontierMachine
-from tests.contracts.frontier.making import entry, taken
+from tests.contracts.frontier.making import drained, entry, taken
 from tests.contracts.frontier.told import Told
 from tests.crawls import DEADLINE_S
 from tests.scale import over_redis
@@ -177,6 +177,46 @@ def test_a_busy_node_asks_far_less_than_once_a_request(
     assert found.round_trips < 0.2
 
 
+def one_of_many(
+    server: RedisServer, name: str, clock: Clock, lease_s: float = 60
+) -> ToldByRedis:
+    """Return a node of the only job there is."""
+    member = Member(node=name, spider="spider", lease_s=lease_s)
+    return ToldByRedis(server, lambda _: Limits(), clock, "job", member)
+
+
+def outlive(clock: Clock, node: ToldByRedis) -> None:
+    """Let leases of a minute end, except those of *node*, which is heard of."""
+    for _ in range(3):
+        clock.now_s += 25
+        node.catch_up()
+
+
+def test_a_node_that_was_taken_for_dead_says_again_what_needs_no_lease(
+    redis_frontiers: RedisServer,
+) -> None:
+    clock = Clock()
+    with (
+        closing(one_of_many(redis_frontiers, "other", clock)) as other,
+        closing(one_of_many(redis_frontiers, "slow", clock)) as slow,
+    ):
+        losses: list[str] = []
+        slow.frontier.on_lost = lambda: losses.append("all")
+        slow.push([entry("x")])
+        lease = taken(slow)
+        outlive(clock, other)
+        done = slow.frontier.complete(lease.ticket, [entry("y")], [b"item"])
+        added = slow.frontier.push([entry("z")])
+        assert slow.frontier.admit("a.example", None) == math.inf
+        assert slow.wait(added) == [True]
+        with pytest.raises(LeaseLostError):
+            slow.wait(done)
+        assert losses == ["all"]
+        assert slow.items() == []
+        assert slow.admit("a.example", None) == 0
+        assert drained(other) == ["z", "x"]
+
+
 @pytest.mark.parametrize("was_written", [True, False])
 def test_what_a_dead_node_was_writing_is_left_to_its_next_life(
     was_written: bool, redis_frontiers: RedisServer
@@ -184,8 +224,7 @@ def test_what_a_dead_node_was_writing_is_left_to_its_next_life(
     clock = Clock()
 
     def node(name: str) -> ToldByRedis:
-        member = Member(node=name, spider="spider", lease_s=60)
-        return ToldByRedis(redis_frontiers, lambda _: Limits(), clock, "job", member)
+        return one_of_many(redis_frontiers, name, clock)
 
     def counts(told: ToldByRedis) -> tuple[int, int]:
         told.catch_up()
@@ -197,9 +236,7 @@ def test_what_a_dead_node_was_writing_is_left_to_its_next_life(
             about = '{"node": "writer"}'
             writer.wait(writer.frontier.offer("batch", about, numbers[:2]))
             assert counts(other) == (3, 0)
-            for _ in range(3):  # it is silent, and the other is not
-                clock.now_s += 25
-                other.catch_up()
+            outlive(clock, other)
             assert counts(other) == (1, 2)
         with closing(node("writer")) as again:
             settled = again.frontier.settle("batch", {}, was_written=was_written)
@@ -221,8 +258,7 @@ def test_a_node_whose_name_is_taken_still_takes_back_what_dead_ones_held(
     clock = Clock()
 
     def node(name: str, clock: Clock) -> ToldByRedis:
-        member = Member(node=name, spider="spider", lease_s=0.4)
-        return ToldByRedis(redis_frontiers, lambda _: Limits(), clock, "taken", member)
+        return one_of_many(redis_frontiers, name, clock, lease_s=0.4)
 
     with closing(node("leader", clock)) as leader, ExitStack() as others:
         leader.push([entry("x")])
