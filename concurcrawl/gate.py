@@ -13,6 +13,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from scrapy import signals
 from scrapy.core.downloader import Downloader
 from scrapy.core.downloader.handlers.base import BaseDownloadHandler
 from scrapy.http.request import NO_CALLBACK
@@ -187,6 +188,27 @@ class UngovernedDownloader(Downloader):
         """See :class:`Downloader`."""
         self.on_turn()
         return super().needs_backout()
+
+    async def _enqueue_request(self, request: Request) -> Response:
+        # Scrapy queues it in its slot and downloads it in a task of its own, for the
+        # sake of limits. Here its slot only says what is under way.
+        key, slot = self._get_slot(request)
+        request.meta[self.DOWNLOAD_SLOT] = key
+        slot.lastseen = time.monotonic()
+        slot.active.add(request)
+        self._say(signals.request_reached_downloader, request=request)
+        slot.transferring.add(request)
+        try:
+            response = await self.handlers.download_request_async(request)
+            self._say(signals.response_downloaded, request=request, response=response)
+            return response
+        finally:
+            slot.transferring.remove(request)
+            slot.active.remove(request)
+            self._say(signals.request_left_downloader, request=request)
+
+    def _say(self, signal: object, **about: Any) -> None:
+        self.signals.send_catch_log(signal, spider=self.crawler.spider, **about)
 
 
 class _SameForAll(dict[str, dict[str, Any]]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import logging
 import time
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -141,6 +142,9 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         slots = _slots.get(self.crawler)
         if slots is None:
             slots = _slots[self.crawler] = DeferredSemaphore(self._width)
+        if slots.tokens:  # no need to wait
+            slots.acquire()
+            return slots
         acquired: list[object] = []
         waiting = slots.acquire().addCallback(acquired.append)
         try:
@@ -262,6 +266,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         return await self._started_threads().resolve(place.host, place.port, timeout_s)
 
 
+@lru_cache(maxsize=1024)
 def _is_address(host: str) -> bool:
     try:
         ipaddress.ip_address(host)

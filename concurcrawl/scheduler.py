@@ -289,12 +289,12 @@ class LocalGate:
     """The gate of the process that has the frontier.
 
     Attributes:
-        inside: Requests that have entered and not left.
+        inside: Requests that have entered and not left, and their groups.
     """
 
     def __init__(self, scheduler: FrontierScheduler) -> None:
         self._scheduler = scheduler
-        self.inside = 0
+        self.inside: dict[Request, str] = {}
 
     async def enter(self, request: Request) -> bool:
         """See :class:`Gate`."""
@@ -303,23 +303,21 @@ class LocalGate:
         await scheduler.turnstile.enter(
             group, scheduler.ticket_of(request), is_errand=is_robots(request)
         )
-        self.inside += 1
+        self.inside[request] = group
         return scheduler.entered(group)
 
     def sent(self, request: Request, at_s: float) -> None:
         """See :class:`Gate`."""
         scheduler = self._scheduler
         scheduler.turnstile.sent(
-            scheduler.group_of(request), scheduler.ticket_of(request), at_s
+            self.inside[request], scheduler.ticket_of(request), at_s
         )
 
     def leave(self, request: Request, visit: Visit) -> None:
         """See :class:`Gate`."""
-        self.inside -= 1
         scheduler = self._scheduler
-        scheduler.turnstile.leave(
-            scheduler.group_of(request), scheduler.ticket_of(request), visit
-        )
+        group = self.inside.pop(request)
+        scheduler.turnstile.leave(group, scheduler.ticket_of(request), visit)
 
 
 def newest_first(settings: BaseSettings) -> bool:

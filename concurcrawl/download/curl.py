@@ -8,8 +8,9 @@ from __future__ import annotations
 import re
 import ssl
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urldefrag, urlsplit
+from urllib.parse import SplitResult, urldefrag, urlsplit
 
 import pycurl
 from scrapy.exceptions import (
@@ -85,29 +86,40 @@ def target_of(url: str) -> Target:
     """
     parts = urlsplit(url)
     try:
-        port = parts.port
+        host, port, origin = _place_of(parts.scheme, parts.netloc)
     except ValueError as error:
         raise UnsupportedURLSchemeError(f"{url}: {error}") from error
-    if parts.scheme not in _DEFAULT_PORTS or not parts.hostname:
-        raise UnsupportedURLSchemeError(f"{url}: no http or https URL of a host")
-    host = parts.hostname
-    if not host.isascii():
-        host = host.encode("idna").decode("ascii")
-    netloc = f"[{host}]" if ":" in host else host
-    if port is not None and port != _DEFAULT_PORTS[parts.scheme]:
-        netloc += f":{port}"
-    if "@" in parts.netloc:
-        netloc = parts.netloc.rpartition("@")[0] + "@" + netloc
     rest = urldefrag(url)[0].partition("://")[2]
     start = re.search(r"[/?]", rest)
     path = rest[start.start() :] if start else "/"
     return Target(
         scheme=parts.scheme,
         host=host,
-        port=port or _DEFAULT_PORTS[parts.scheme],
-        origin=f"{parts.scheme}://{netloc}/",
+        port=port,
+        origin=origin,
         path=path if path.startswith("/") else "/" + path,
     )
+
+
+@lru_cache(maxsize=1024)
+def _place_of(scheme: str, netloc: str) -> tuple[str, int, str]:
+    """Return host, port and origin, see :class:`Target`.
+
+    Raises:
+        ValueError: If it is not http or https, or names no host.
+    """
+    parts = SplitResult(scheme, netloc, "", "", "")
+    if scheme not in _DEFAULT_PORTS or not parts.hostname:
+        raise ValueError("no http or https URL of a host")
+    host, port = parts.hostname, parts.port
+    if not host.isascii():
+        host = host.encode("idna").decode("ascii")
+    place = f"[{host}]" if ":" in host else host
+    if port is not None and port != _DEFAULT_PORTS[scheme]:
+        place += f":{port}"
+    if "@" in netloc:
+        place = netloc.rpartition("@")[0] + "@" + place
+    return host, port or _DEFAULT_PORTS[scheme], f"{scheme}://{place}/"
 
 
 def route_of(request: Request, bind: tuple[str, int] | None) -> Route:

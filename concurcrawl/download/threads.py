@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from abc import ABC, abstractmethod
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from scrapy.exceptions import CannotResolveHostError, DownloadTimeoutError
+from scrapy.utils.asyncio import is_asyncio_available
 from scrapy.utils.defer import maybe_deferred_to_future
 from twisted.internet.defer import Deferred
 from twisted.internet.error import DNSLookupError
 from twisted.internet.error import TimeoutError as TwistedTimeoutError
 from twisted.internet.interfaces import IResolutionReceiver
+from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]
 
 if TYPE_CHECKING:
@@ -54,7 +57,11 @@ class Threads(ABC):
 
 
 class ReactorThreads(Threads):
-    """The reactor's own thread pool."""
+    """The reactor's own thread pool.
+
+    On asyncio's reactor threads talk to its loop directly: by way of the reactor, each
+    word is a timer of its own.
+    """
 
     def __init__(self) -> None:
         # Not at import time: this installs a reactor if there is none.
@@ -62,19 +69,33 @@ class ReactorThreads(Threads):
 
         self._reactor: Any = reactor
         self._exit_triggers: list[Any] = []
+        self._loop = asyncio.get_running_loop() if is_asyncio_available() else None
 
     async def run(self, blocking: Callable[[], _T]) -> _T:
         """Run *blocking* in the pool."""
-        # Imports the reactor as well.
-        from twisted.internet.threads import deferToThreadPool
+        if self._loop is None:
+            # Imports the reactor as well.
+            from twisted.internet.threads import deferToThreadPool
 
-        pool = self._reactor.getThreadPool()
-        deferred = deferToThreadPool(self._reactor, pool, blocking)
-        return await maybe_deferred_to_future(deferred)
+            pool = self._reactor.getThreadPool()
+            deferred = deferToThreadPool(self._reactor, pool, blocking)
+            return await maybe_deferred_to_future(deferred)
+        loop, done = self._loop, self._loop.create_future()
+
+        def tell(is_success: bool, result: Any) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended without us
+                loop.call_soon_threadsafe(_settle, done, is_success, result)
+
+        self._reactor.getThreadPool().callInThreadWithCallback(tell, blocking)
+        result: _T = await done
+        return result
 
     def tell(self, call: Callable[[], object]) -> None:
         """Have *call* run in the reactor's thread."""
-        self._reactor.callFromThread(call)
+        if self._loop is None:
+            self._reactor.callFromThread(call)
+        else:
+            self._loop.call_soon_threadsafe(call)
 
     async def resolve(self, host: str, port: int, timeout_s: float) -> list[str]:
         """Look *host* up as Scrapy's own handlers do."""
@@ -107,6 +128,17 @@ class ReactorThreads(Threads):
                 self._reactor.removeSystemEventTrigger(self._exit_triggers.pop())
             except ValueError:  # the reactor is stopping: it has been called
                 continue
+
+
+def _settle(done: asyncio.Future[Any], is_success: bool, result: Any) -> None:
+    if done.done():  # nobody waits any more
+        return
+    if is_success:
+        done.set_result(result)
+    else:
+        assert isinstance(result, Failure)
+        assert result.value is not None
+        done.set_exception(result.value)
 
 
 @implementer(IResolutionReceiver)

@@ -346,21 +346,25 @@ class Transfer:
         return self._check_size(self._size, "Received")
 
     def _check_size(self, size: int, verb: str) -> int | None:
-        limits, request = self._plan.limits, self._plan.request
-        text = (
-            f"{verb} {size} bytes which is larger than download {{}} size ({{}}) "
-            f"in request {request}."
-        )
+        limits = self._plan.limits
         if limits.max_bytes and size > limits.max_bytes:
             self._chunks.clear()
-            message = text.format("max", limits.max_bytes)
-            self.notes.append((logging.WARNING, message))
-            self._refusal = DownloadCancelledError(message)
+            self._refusal = DownloadCancelledError(
+                self._note_size(verb, size, "max", limits.max_bytes)
+            )
             return _END
         if limits.warn_bytes and size > limits.warn_bytes and not self._warned:
             self._warned = True
-            self.notes.append((logging.WARNING, text.format("warn", limits.warn_bytes)))
+            self._note_size(verb, size, "warn", limits.warn_bytes)
         return None
+
+    def _note_size(self, verb: str, size: int, which: str, limit: int) -> str:
+        text = (
+            f"{verb} {size} bytes which is larger than download {which} size ({limit}) "
+            f"in request {self._plan.request}."
+        )
+        self.notes.append((logging.WARNING, text))
+        return text
 
     def _is_stopped(self, signal: object, **told: Any) -> bool:
         """Ask the receivers of *signal*, if there are any, and wait for their word."""

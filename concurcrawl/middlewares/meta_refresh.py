@@ -56,11 +56,11 @@ class HeadMetaRefreshMiddleware(MetaRefreshMiddleware):
         Only if the encoding is declared: else it is found out from the whole page.
         """
         declared = response.headers.get("Content-Type") or b""
-        if len(response.body) <= _HEAD or b"charset=" not in declared.lower():
-            return False
         start = response.body[:_HEAD]
         if _PLAIN.search(declared) and not _may_say_refresh(start):
             return True
+        if len(response.body) <= _HEAD or b"charset=" not in declared.lower():
+            return False  # there is nothing to save, or it might be another encoding
         head = response.replace(body=start)
         return not get_meta_refresh(head, ignore_tags=self._ignore_tags)[1]
 

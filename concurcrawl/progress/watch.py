@@ -159,7 +159,7 @@ class Watch:
     def _at_sites(self) -> int:
         engine = self._crawler.engine
         if isinstance(engine.scheduler, FrontierScheduler):
-            return engine.scheduler.gate.inside
+            return len(engine.scheduler.gate.inside)
         return len(engine.downloader.active)
 
     def _waiting(self) -> int | None:

@@ -52,7 +52,8 @@ class Codec:
         try:
             _Pickler(buffer, self._names).dump(thing)
         except Exception:  # noqa: BLE001 - a pickler runs anybody's code
-            buffer = io.BytesIO()
+            buffer = io.BytesIO(_BY_VALUE)
+            buffer.seek(len(_BY_VALUE))
             try:
                 _ClosurePickler(buffer, self._names).dump(thing)
             except Exception as error:
@@ -61,7 +62,15 @@ class Codec:
 
     def decode(self, payload: bytes) -> Any:
         """Return what :meth:`encode` was given."""
+        if payload.startswith(_BY_VALUE):
+            file = io.BytesIO(payload)
+            file.seek(len(_BY_VALUE))
+            return _ClosureUnpickler(file, self._residents).load()
         return _Unpickler(io.BytesIO(payload), self._residents).load()
+
+
+#: Before what the thorough pickler wrote; no pickle begins like this.
+_BY_VALUE = b"by value:"
 
 
 class _Pickler(pickle.Pickler):
@@ -97,7 +106,16 @@ class _ClosurePickler(dill.Pickler):  # type: ignore[misc]  # dill has no types
         return _reduce(obj)
 
 
-class _Unpickler(dill.Unpickler):  # type: ignore[misc]  # dill has no types
+class _Unpickler(pickle.Unpickler):
+    def __init__(self, file: io.BytesIO, residents: Mapping[str, object]) -> None:
+        super().__init__(file)
+        self._residents = residents
+
+    def persistent_load(self, pid: str) -> object:
+        return self._residents[pid]
+
+
+class _ClosureUnpickler(dill.Unpickler):  # type: ignore[misc]  # dill has no types
     def __init__(self, file: io.BytesIO, residents: Mapping[str, object]) -> None:
         super().__init__(file)
         self._residents_by_name = residents

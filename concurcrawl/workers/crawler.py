@@ -137,6 +137,7 @@ class WorkerGate:
         self._desk = desk
         self._settings = settings
         self._politeness = Politeness.from_settings(settings)
+        self._inside: dict[Request, str] = {}  # and their groups
         self._asked: set[Request] = set()
         self._left: dict[int, str] = {}
 
@@ -147,24 +148,26 @@ class WorkerGate:
             self._politeness.needs_asking(group) or group in self._desk.troubled
         )
         if ticket is not None and is_free:
+            self._inside[request] = group
             return False
         if ticket is None:
             self._report_left()
         await self._desk.ask(Enter(group, ticket))
         self._asked.add(request)
+        self._inside[request] = group
         # Why it is troubled, only the supervisor knows; it may be its robots.txt.
         return group in self._desk.troubled or self._politeness.is_paced(group)
 
     def sent(self, request: Request, at_s: float) -> None:
         """See :class:`~concurcrawl.gate.Gate`."""
-        group, ticket = self._group(request), self._desk.ticket_of(request)
-        self._desk.send(Sent(group, ticket, at_s))
+        ticket = self._desk.ticket_of(request)
+        self._desk.send(Sent(self._inside[request], ticket, at_s))
 
     def leave(self, request: Request, visit: Visit) -> None:
         """See :class:`~concurcrawl.gate.Gate`."""
         was_asked = request in self._asked
         self._asked.discard(request)
-        group, ticket = self._group(request), self._desk.ticket_of(request)
+        group, ticket = self._inside.pop(request), self._desk.ticket_of(request)
         if was_asked or visit.status in (429, 503):
             self._desk.send(Left(group, ticket, visit))
         elif ticket is not None:

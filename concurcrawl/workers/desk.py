@@ -132,6 +132,9 @@ class Desk(asyncio.Protocol):
         self._transport.resume_reading()
         # That our spider opens and closes is not news: the supervisor's does.
         self.log_from(self._crawler.settings["LOG_LEVEL"])
+        # Scrapy has its loggers make records that nobody wants, one for each page.
+        scrapys = logging.getLogger("scrapy")
+        scrapys.setLevel(max(scrapys.level, logging.root.level))
 
     def data_received(self, data: bytes) -> None:
         """See :class:`asyncio.Protocol`."""

@@ -73,7 +73,7 @@ if TYPE_CHECKING:
     from concurcrawl.workers.cookies import CookieChange
     from concurcrawl.workers.messages import Event, Head, ToWorker
 
-    #: What came of a request, and the responses of which it tells.
+    #: What came of a request, and its responses if somebody is to be told of them.
     _Taken = tuple[Outcome, list[Response]]
 
 logger = logging.getLogger(__name__)
@@ -344,7 +344,9 @@ class WorkersDownloader(UngovernedDownloader):
             # First, so that none of the new requests is lent. The engine waits for us.
             self.close_spider(outcome.close_reason)
         stats.apply(outcome.stats, self.crawler.stats)
-        responses = [_response(head, request) for head in outcome.heads]
+        responses: list[Response] = []
+        if outcome.events or any(product.is_item for product in outcome.products):
+            responses = [_response(head, request) for head in outcome.heads]
         for event in outcome.events:
             self._replay(event, request, responses)
         return outcome, responses
@@ -358,7 +360,9 @@ class WorkersDownloader(UngovernedDownloader):
         lease = None if request is None else scheduler.lease_of(request)
         head = None if outcome.page is None else outcome.heads[outcome.page]
         journal = scheduler.journal
-        page = None if outcome.page is None else responses[outcome.page]
+        page = None
+        if outcome.page is not None and responses:
+            page = responses[outcome.page]
         if isinstance(journal, SharedJournal) and journal.streams:
             raw, payloads = payloads, []
             kept = await journal.through_pipelines(lambda: self._process(raw, page, []))

@@ -1,9 +1,12 @@
-"""What a supervisor and its workers say to each other."""
+"""What a supervisor and its workers say to each other.
+
+What is said for each page is a named tuple: pickle knows them by heart.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,8 +55,7 @@ class Crawl:
     kwargs: Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
-class Lend:
+class Lend(NamedTuple):
     """Supervisor to worker: do this request."""
 
     ticket: int
@@ -125,8 +127,7 @@ class Answer:
     error: Exception | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """Worker to supervisor: a request that asked was sent to its site.
 
     Attributes:
@@ -140,8 +141,7 @@ class Sent:
     at_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(NamedTuple):
     """Worker to supervisor: a request is done at its site.
 
     Attributes:
@@ -192,8 +192,7 @@ class Failed:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class LogLine:
+class LogLine(NamedTuple):
     """One log record, with its message and traceback made text."""
 
     logger: str
@@ -203,8 +202,7 @@ class LogLine:
     traceback: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """A response without its body."""
 
     kind: type[Response]
@@ -215,8 +213,7 @@ class Head:
     protocol: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     """A signal that the supervisor sends in the worker's stead.
 
     Attributes:
@@ -230,8 +227,7 @@ class Event:
     error: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Product:
+class Product(NamedTuple):
     """A request or an item that came of a request, encoded.
 
     Attributes:

@@ -66,6 +66,12 @@ class _MessageUnpickler(pickle.Unpickler):
     """
 
     def find_class(self, module: str, name: str) -> Any:
+        found = _found.get((module, name))
+        if found is None:
+            found = _found[module, name] = self._find(module, name)
+        return found
+
+    def _find(self, module: str, name: str) -> Any:
         if module in _MESSAGE_MODULES or (module, name) in _MESSAGE_TYPES:
             return super().find_class(module, name)
         found = super().find_class(module, name)
@@ -73,6 +79,9 @@ class _MessageUnpickler(pickle.Unpickler):
             return found
         raise pickle.UnpicklingError(f"{module}.{name} is no part of a message")
 
+
+#: What was found, by module and name.
+_found: dict[tuple[str, str], Any] = {}
 
 _MESSAGE_MODULES = {
     "concurcrawl.errors",

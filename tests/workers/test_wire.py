@@ -418,6 +418,8 @@ MESSAGES: list[Any] = [
 
 
 def values(message: Any) -> object:
+    if isinstance(message, tuple):
+        return type(message), tuple(message)
     return type(message), [getattr(message, field.name) for field in fields(message)]
 
 
