@@ -13,6 +13,7 @@ help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make an environment in .venv with the package and what tests need
+	@$(BIN)/python -m compileall -q concurcrawl benchmarks tests # pip leaves that out
 
 compare: setup ## run the spider in every mode and compare; options: ARGS="--work parse"
 	$(BIN)/concurcrawl compare $(ARGS)

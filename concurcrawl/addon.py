@@ -24,7 +24,6 @@ from concurcrawl.errors import ConcurcrawlError, ConfigError
 from concurcrawl.middlewares import http_compression, meta_refresh, profile
 from concurcrawl.modes import Mode, Plan, hindrance, plan, pool_threads
 from concurcrawl.politeness import PER_GROUP, Politeness
-from concurcrawl.progress import watch
 from concurcrawl.refusal import refusal
 from concurcrawl.workers.interrupts import end_cleanly_with_terminal
 
@@ -95,6 +94,8 @@ class Addon:
         """
         try:
             if _shows_progress(settings):
+                from concurcrawl.progress import watch  # most crawls show none
+
                 watch.enable(settings, _RANK)
             _leave_to_frontier(settings)
             planned = _plan(settings)
