@@ -11,10 +11,8 @@ import math
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from scrapy import signals
-from scrapy.core.downloader import Downloader
 from scrapy.core.downloader.handlers.base import BaseDownloadHandler
 from scrapy.http.request import NO_CALLBACK
 from scrapy.utils.asyncio import call_later
@@ -165,61 +163,6 @@ class HttpsGate(GatedHandler):
     """The gate of https."""
 
     scheme = "https"
-
-
-class UngovernedDownloader(Downloader):
-    """Scrapy's downloader without limits of its own: those of the gate count.
-
-    Attributes:
-        on_turn: Called whenever the engine looks whether it may start a request, which
-            it does each time that something has ended.
-    """
-
-    def __init__(self, crawler: Crawler) -> None:
-        super().__init__(crawler)
-        self.on_turn: Callable[[], None] = lambda: None
-        if self.total_concurrency:
-            self.total_concurrency += crawler.settings.getint(AHEAD)
-        self.per_slot_settings = _SameForAll(
-            {"concurrency": 1 << 30, "delay": 0.0, "jitter": 0.0}
-        )
-
-    def needs_backout(self) -> bool:
-        """See :class:`Downloader`."""
-        self.on_turn()
-        return super().needs_backout()
-
-    async def _enqueue_request(self, request: Request) -> Response:
-        # Scrapy queues it in its slot and downloads it in a task of its own, for the
-        # sake of limits. Here its slot only says what is under way.
-        key, slot = self._get_slot(request)
-        request.meta[self.DOWNLOAD_SLOT] = key
-        slot.lastseen = time.monotonic()
-        slot.active.add(request)
-        self._say(signals.request_reached_downloader, request=request)
-        slot.transferring.add(request)
-        try:
-            response = await self.handlers.download_request_async(request)
-            self._say(signals.response_downloaded, request=request, response=response)
-            return response
-        finally:
-            slot.transferring.remove(request)
-            slot.active.remove(request)
-            self._say(signals.request_left_downloader, request=request)
-
-    def _say(self, signal: object, **about: Any) -> None:
-        self.signals.send_catch_log(signal, spider=self.crawler.spider, **about)
-
-
-class _SameForAll(dict[str, dict[str, Any]]):
-    """Settings of downloader slots that are the same for each."""
-
-    def __init__(self, settings: dict[str, Any]) -> None:
-        super().__init__()
-        self._settings = settings
-
-    def get(self, key: str, default: object = None) -> Any:
-        return self._settings
 
 
 def put_before_handlers(settings: BaseSettings, rank: str) -> None:

@@ -85,7 +85,7 @@ def plan(
     slots = _slots(mode, config, concurrent_requests)
     settings: dict[str, Any] = {
         "CONCURRENT_REQUESTS": 0 if 0 in slots else sum(slots),
-        "DOWNLOADER": "concurcrawl.gate.UngovernedDownloader",
+        "DOWNLOADER": "concurcrawl.downloader.UngovernedDownloader",
         "SCHEDULER": "concurcrawl.scheduler.FrontierScheduler",
     }
     if mode.has_threads:

@@ -18,12 +18,12 @@ from scrapy.utils.misc import build_from_crawler, load_object
 from concurcrawl import records, timeline
 from concurcrawl.callbacks import KeptCallbacks
 from concurcrawl.config import Config
+from concurcrawl.downloader import UngovernedDownloader
 from concurcrawl.errors import ConcurcrawlError
 from concurcrawl.frontier.base import Done, Entry, at_once
 from concurcrawl.frontier.sqlite import SqliteFrontier
 from concurcrawl.gate import (
     Turnstile,
-    UngovernedDownloader,
     is_robots,
     robots_agent,
     slot_of,

@@ -67,6 +67,7 @@ LAYERS = (
     "held_feeds",
     "departures",
     "gate",
+    "downloader",
     "scheduler",
     # downloads in threads
     "download.head",

@@ -29,6 +29,7 @@ from twisted.python.failure import Failure
 
 from concurcrawl import stats, timeline
 from concurcrawl.config import Config
+from concurcrawl.downloader import UngovernedDownloader
 from concurcrawl.errors import (
     ConcurcrawlError,
     FrontierError,
@@ -37,7 +38,7 @@ from concurcrawl.errors import (
 )
 from concurcrawl.feeds import item_at_hand
 from concurcrawl.frontier.limits import Visit
-from concurcrawl.gate import AHEAD, UngovernedDownloader
+from concurcrawl.gate import AHEAD
 from concurcrawl.progress.pace import Row, Tally, unanswered
 from concurcrawl.scheduler import wake
 from concurcrawl.workers.codec import Codec, residents

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _WORKER_SETTINGS: dict[str, Any] = {
     "ADDONS": {},
     "CONCURRENT_ITEMS": 1,  # items only leave; Scrapy starts so many tasks a response
-    "DOWNLOADER": "concurcrawl.gate.UngovernedDownloader",
+    "DOWNLOADER": "concurcrawl.downloader.UngovernedDownloader",
     "EXTENSIONS": {},
     "EXTENSIONS_BASE": {},
     "FEEDS": {},
