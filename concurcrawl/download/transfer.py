@@ -109,6 +109,7 @@ class Transfer:
         self._chunks: list[bytes] = []
         self._size = 0
         self._warned = False
+        self._is_settled = False  # the size is known, and nobody listens to chunks
         self._stop: StopDownload | None = None
         self._refusal: Exception | None = None
         self._is_complete_early = False
@@ -336,10 +337,17 @@ class Transfer:
             # one itself, because then it does not know that this is a HEAD.
             self._is_complete_early = bool(request.body)
             return _END if self._is_complete_early else None
+        self._is_settled = (
+            size is not None
+            and b"Transfer-Encoding" not in self._headers
+            and signals.bytes_received not in self._plan.heard
+        )
         return self._check_size(size or 0, "Expected to receive")
 
     def _on_chunk(self, chunk: bytes) -> int | None:
         self._chunks.append(chunk)
+        if self._is_settled:
+            return None
         self._size += len(chunk)
         if self._is_stopped(signals.bytes_received, data=chunk):
             return _END

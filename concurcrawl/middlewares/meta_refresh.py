@@ -68,4 +68,8 @@ class HeadMetaRefreshMiddleware(MetaRefreshMiddleware):
 def _may_say_refresh(start: bytes) -> bool:
     """Tell whether the word may be in *start*, by what is quick to see."""
     # A zero: it is UTF-16 after all.
-    return bool(b"refresh" in start.lower() or b"\0" in start or _LETTER.search(start))
+    return bool(
+        b"refresh" in start.lower()
+        or b"\0" in start
+        or (b"&#" in start and _LETTER.search(start))
+    )

@@ -23,7 +23,11 @@ from typing import TYPE_CHECKING, Any
 import multiprocess
 from multiprocess.connection import wait as wait_for_any
 from scrapy.settings import Settings
-from scrapy.utils.misc import load_object
+from scrapy.utils.misc import (
+    is_generator_with_return_value,
+    load_object,
+    walk_modules_iter,
+)
 from scrapy.utils.reactor import is_reactor_installed
 
 from concurcrawl import garbage
@@ -189,6 +193,8 @@ def _preload() -> None:
     ]
     for path in paths:
         load_object(path)
+    # Scrapy reads the source of callbacks, which takes patterns that are compiled once.
+    is_generator_with_return_value(walk_modules_iter)
     # What is here stays for good: collections need not look at it, nor copy its pages.
     gc.collect()
     garbage.leave_out_what_is_here()
