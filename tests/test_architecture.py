@@ -97,6 +97,8 @@ LAYERS = (
     "workers.job",
     "workers.scheduler",
     "workers.shared_scheduler",
+    "workers.hub",
+    "workers.outcomes",
     "workers.downloader",
     "progress.watch",
     "addon",

@@ -223,3 +223,10 @@ class SupervisorScheduler(FrontierScheduler):
 
     def _settle(self) -> None:
         """Do nothing: the downloader says when a lease is complete."""
+
+
+def scheduler_of(crawler: Crawler) -> SupervisorScheduler:
+    """Return the scheduler of *crawler*, which supervises workers."""
+    scheduler = crawler.engine.scheduler
+    assert isinstance(scheduler, SupervisorScheduler)
+    return scheduler

@@ -286,11 +286,11 @@ class SharedScheduler(SupervisorScheduler):
 
     def _hear_cookies(self, changes: list[bytes]) -> None:
         for payload in changes:
-            self._downloader.take_cookies(portable_cookies.read(payload))
+            self._downloader.hub.take_cookies(portable_cookies.read(payload))
 
     def _hear_trouble(self, groups: list[str]) -> None:
         for group in groups:
-            self._downloader.trouble(group)
+            self._downloader.hub.trouble(group)
 
     async def _lead(self) -> bool:
         """Return whether this node is to make the start requests, when it is."""

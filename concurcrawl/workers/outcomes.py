@@ -1,0 +1,189 @@
+"""What workers did, made true in the process that supervises them.
+
+Stats are counted and signals sent as soon as an outcome is heard of. The rest waits for
+the frontier: new requests are pushed and items go through the pipelines once the lease
+is complete.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from itertools import starmap, zip_longest
+from typing import TYPE_CHECKING, Any
+
+from scrapy import signals
+from twisted.python.failure import Failure
+
+from concurcrawl import stats, timeline
+from concurcrawl.feeds import item_at_hand
+from concurcrawl.workers.codec import Codec, residents
+from concurcrawl.workers.scheduler import scheduler_of
+from concurcrawl.workers.shared_journal import SharedJournal
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from scrapy import Request
+    from scrapy.crawler import Crawler
+    from scrapy.http import Response
+
+    from concurcrawl.workers.messages import Event, Head, LogLine, Outcome
+
+    #: What came of a request, and its responses if somebody is to be told of them.
+    Taken = tuple[Outcome, list[Response]]
+
+
+class Outcomes:
+    """Makes what workers did true here.
+
+    Attributes:
+        items_at_work: Items that are in the pipelines.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+        self._codec = Codec()
+        self._max_items = crawler.settings.getint("CONCURRENT_ITEMS")
+        self._clocks_pipelines = timeline.clocks_pipelines(crawler.settings)
+        self.items_at_work = 0
+
+    def open(self) -> None:
+        """Begin; the spider opens."""
+        self._codec = Codec(residents(self._crawler))
+        journal = scheduler_of(self._crawler).journal
+        journal.process = self._process_kept
+        journal.encode = self._codec.encode
+
+    @property
+    def is_full(self) -> bool:
+        """Whether as many items as may are in the pipelines."""
+        return self.items_at_work >= self._max_items
+
+    def log(self, lines: Sequence[LogLine], name: str) -> None:
+        """Log what the worker *name* had to log."""
+        for line in lines:
+            record = logging.LogRecord(
+                line.logger, line.level, "", 0, f"[{name}] {line.message}", None, None
+            )
+            record.created = line.created_s
+            record.exc_text = line.traceback
+            record.spider = self._crawler.spider
+            logging.getLogger(line.logger).handle(record)
+
+    def take(self, outcome: Outcome, request: Request | None) -> Taken:
+        """Count what a worker did and tell who listens; it may end the crawl."""
+        if outcome.close_reason is not None:
+            # First, so that none of the new requests is lent. The engine waits for us.
+            close_spider(self._crawler, outcome.close_reason)
+        stats.apply(outcome.stats, self._crawler.stats)
+        responses: list[Response] = []
+        if outcome.events or any(product.is_item for product in outcome.products):
+            responses = [_response(head, request) for head in outcome.heads]
+        for event in outcome.events:
+            self._replay(event, request, responses)
+        return outcome, responses
+
+    async def apply(self, taken: Taken, request: Request | None) -> None:
+        """Complete the lease of *request*, if it is one, with all that came of it."""
+        scheduler = scheduler_of(self._crawler)
+        outcome, responses = taken
+        made = [product for product in outcome.products if not product.is_item]
+        payloads = [product.payload for product in outcome.products if product.is_item]
+        lease = None if request is None else scheduler.lease_of(request)
+        head = None if outcome.page is None else outcome.heads[outcome.page]
+        journal = scheduler.journal
+        page = None
+        if outcome.page is not None and responses:
+            page = responses[outcome.page]
+        if isinstance(journal, SharedJournal) and journal.streams:
+            raw, payloads = payloads, []
+            kept = await journal.through_pipelines(lambda: self._process(raw, page, []))
+        else:
+            payloads, kept = self._keepable(payloads, head)
+        numbers = await scheduler.complete(lease, made, kept)
+        spent = timeline.clock_pipelines() if self._clocks_pipelines else None
+        try:
+            if payloads:
+                await self._process(payloads, page, numbers)
+            journal.processed(numbers)
+        finally:
+            record = outcome.record
+            if record is not None and spent is not None:
+                record = timeline.with_pipelines(record, spent)
+            scheduler.write(record)
+
+    def _keepable(
+        self, payloads: list[bytes], head: Head | None
+    ) -> tuple[list[bytes], list[bytes]]:
+        """Return the items that go on, and how the journal keeps them, if it does."""
+        journal = scheduler_of(self._crawler).journal
+        if not journal.is_kept:
+            return payloads, []
+        entries = [(payload, journal.entry(payload, head)) for payload in payloads]
+        # What cannot be kept has been said to be dropped.
+        good = [(payload, entry) for payload, entry in entries if entry is not None]
+        return [payload for payload, _ in good], [entry for _, entry in good]
+
+    def _replay(
+        self, event: Event, request: Request | None, responses: list[Response]
+    ) -> None:
+        about: dict[str, Any] = {"spider": self._crawler.spider}
+        if event.signal == "spider_error":
+            about["failure"] = Failure(RuntimeError(event.error))
+        else:
+            about["request"] = request
+        if event.signal in ("response_downloaded", "response_received", "spider_error"):
+            about["response"] = None if event.head is None else responses[event.head]
+        self._crawler.signals.send_catch_log(getattr(signals, event.signal), **about)
+
+    async def _process(
+        self, items: list[bytes], response: Response | None, numbers: Sequence[int]
+    ) -> None:
+        """Send *items* through the pipelines, several at a time, as Scrapy does.
+
+        Args:
+            items: They, encoded.
+            response: What they came of.
+            numbers: Theirs in the journal; none if it is not kept.
+        """
+        room = asyncio.Semaphore(self._max_items)
+
+        async def process(payload: bytes, number: int | None) -> None:
+            async with room:
+                item_at_hand.set(number)
+                await self._crawler.engine.scraper.start_itemproc_async(
+                    self._codec.decode(payload), response=response
+                )
+
+        self.items_at_work += len(items)
+        try:
+            # Each in a task of its own, for the sake of its context.
+            await asyncio.gather(*starmap(process, zip_longest(items, numbers)))
+        finally:
+            self.items_at_work -= len(items)
+
+    async def _process_kept(
+        self, payload: bytes, head: Head | None, number: int
+    ) -> None:
+        """Send an item through the pipelines that comes of no request of this crawl."""
+        response = None if head is None else _response(head, None)
+        await self._process([payload], response, [number])
+
+
+def close_spider(crawler: Crawler, reason: str) -> None:
+    """End the crawl of *crawler*, after what is in flight."""
+    asyncio.ensure_future(  # noqa: RUF006 - the engine outlives it
+        crawler.engine.close_spider_async(reason=reason)
+    )
+
+
+def _response(head: Head, request: Request | None) -> Response:
+    return head.kind(
+        url=head.url,
+        status=head.status,
+        headers=head.headers,
+        flags=list(head.flags),
+        request=request,
+        protocol=head.protocol,
+    )
