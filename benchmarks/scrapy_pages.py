@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
     from scrapy.http import Response
 
-BATCH = 1000
-
 
 class PagesSpider(Spider):
     """Get all pages.
@@ -27,6 +25,7 @@ class PagesSpider(Spider):
         work: ``save`` or ``parse``.
         share: ``0/2`` takes the first of every two links, for a crawl split by hand.
         waiting: So many requests that nobody needs wait behind the others.
+        batch: So many of them are asked for by one page.
     """
 
     name = "pages"
@@ -38,6 +37,7 @@ class PagesSpider(Spider):
         work: str = "save",
         share: str = "0/1",
         waiting: str = "0",
+        batch: str = "1000",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -47,13 +47,11 @@ class PagesSpider(Spider):
         first, step = share.split("/")
         self.share = slice(int(first), None, int(step))
         self.waiting = int(waiting)
+        self.batch = int(batch)
 
     async def start(self) -> AsyncIterator[Any]:
         """Ask for the list page, once those are there that are to wait."""
-        for first in range(0, self.waiting, BATCH):
-            # Not from here: what starts a crawl is asked for as there is room.
-            yield self._idle(first, self.parse_batch, 10)
-        yield Request(self.list_url, self.parse, dont_filter=True)
+        yield self._next_batch(0)
 
     def parse(self, response: Response) -> Iterator[Any]:
         """Ask for the pages."""
@@ -65,16 +63,22 @@ class PagesSpider(Spider):
         url = response.request.url if response.request else response.url
         if self.work == "save":
             (self.out / name_of(url)).write_bytes(response.body)
-            if self.waiting:  # the crawl is over with so many items
-                yield {"file": name_of(url)}
         else:
             yield facts(url, response.body)
 
     def parse_batch(self, response: Response) -> Iterator[Request]:
         """Have a batch of requests wait behind all others."""
         first = int(response.url.rpartition("/")[2])
-        for number in range(first, min(first + BATCH, self.waiting)):
+        after = min(first + self.batch, self.waiting)
+        for number in range(first, after):
             yield self._idle(number, self.parse_idle, -10)
+        yield self._next_batch(after)
+
+    def _next_batch(self, first: int) -> Request:
+        """Return what comes when *first* of the requests that are to wait are there."""
+        if first < self.waiting:
+            return self._idle(first, self.parse_batch, 0)
+        return Request(self.list_url, self.parse, dont_filter=True)
 
     def _idle(
         self, number: int, callback: Callable[[Response], Any], priority: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -148,6 +149,9 @@ CONTENDERS = (
     _scrapy("hybrid-64", "MODE=hybrid", 64, "hybrid"),
 )
 
+#: Requests that wait behind the others are asked for by so many on one page.
+_BATCH = 1000
+
 BY_NAME = {contender.name: contender for contender in CONTENDERS}
 
 
@@ -172,12 +176,15 @@ def command(
         return [sys.executable, file, *words]
     settings = ["LOG_LEVEL=INFO", *_settings(contender)]
     if waiting:
-        settings.append(f"CLOSESPIDER_ITEMCOUNT={list_url.rpartition('-')[2]}")
+        pages = int(list_url.rpartition("-")[2])
+        end = math.ceil(waiting / _BATCH) + 1 + pages  # when no page is left to ask for
+        settings.append(f"CLOSESPIDER_PAGECOUNT={end}")
     arguments = (
         f"list_url={list_url}",
         f"out={out}",
         f"work={work}",
         f"waiting={waiting}",
+        f"batch={_BATCH}",
     )
     feed = ["-O", str(out / "items.jsonl")] if work == "parse" else []
     return [

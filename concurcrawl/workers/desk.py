@@ -132,9 +132,10 @@ class Desk(asyncio.Protocol):
         self._transport.resume_reading()
         # That our spider opens and closes is not news: the supervisor's does.
         self.log_from(self._crawler.settings["LOG_LEVEL"])
-        # Scrapy has its loggers make records that nobody wants, one for each page.
-        scrapys = logging.getLogger("scrapy")
-        scrapys.setLevel(max(scrapys.level, logging.root.level))
+        if {type(one) for one in logging.root.handlers} <= _OURS:
+            # Nobody else wants the lines below, and Scrapy makes one for each page.
+            scrapys = logging.getLogger("scrapy")
+            scrapys.setLevel(max(scrapys.level, logging.root.level))
 
     def data_received(self, data: bytes) -> None:
         """See :class:`asyncio.Protocol`."""
@@ -390,3 +391,7 @@ class _DeskHandler(logging.Handler):
                 record.name, record.levelno, record.created, record.getMessage(), trace
             )
         )
+
+
+#: What listens at the root of all loggers if the project has nothing there.
+_OURS = {_DeskHandler, logging.NullHandler}

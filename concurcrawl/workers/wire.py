@@ -54,9 +54,10 @@ class Frames:
             end = _LENGTH.size + length
             if len(self._buffer) < end:
                 return
-            body = bytes(self._buffer[_LENGTH.size : end])
+            with memoryview(self._buffer)[_LENGTH.size : end] as body:
+                file = io.BytesIO(body)
             del self._buffer[:end]
-            yield _MessageUnpickler(io.BytesIO(body)).load()
+            yield _MessageUnpickler(file).load()
 
 
 class _MessageUnpickler(pickle.Unpickler):
