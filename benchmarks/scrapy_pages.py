@@ -16,16 +16,19 @@ if TYPE_CHECKING:
     from scrapy.http import Response
 
 
+#: Requests that are to wait are asked for by so many on a page.
+BATCH = 1000
+
+
 class PagesSpider(Spider):
     """Get all pages.
 
     Args:
         list_url: The list page.
         out: Folder of the pages.
-        work: ``save`` or ``parse``.
+        work: ``save``, ``item`` (the same, and an item tells of each) or ``parse``.
         share: ``0/2`` takes the first of every two links, for a crawl split by hand.
         waiting: So many requests that nobody needs wait behind the others.
-        batch: So many of them are asked for by one page.
     """
 
     name = "pages"
@@ -37,7 +40,6 @@ class PagesSpider(Spider):
         work: str = "save",
         share: str = "0/1",
         waiting: str = "0",
-        batch: str = "1000",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -47,11 +49,13 @@ class PagesSpider(Spider):
         first, step = share.split("/")
         self.share = slice(int(first), None, int(step))
         self.waiting = int(waiting)
-        self.batch = int(batch)
 
     async def start(self) -> AsyncIterator[Any]:
         """Ask for the list page, once those are there that are to wait."""
-        yield self._next_batch(0)
+        for first in range(0, self.waiting, BATCH):
+            # Not from here: what starts a crawl is asked for as there is room.
+            yield self._idle(first, self.parse_batch, 10)
+        yield Request(self.list_url, self.parse, dont_filter=True)
 
     def parse(self, response: Response) -> Iterator[Any]:
         """Ask for the pages."""
@@ -61,24 +65,18 @@ class PagesSpider(Spider):
     def parse_page(self, response: Response) -> Iterator[Any]:
         """Do the work on one page."""
         url = response.request.url if response.request else response.url
-        if self.work == "save":
-            (self.out / name_of(url)).write_bytes(response.body)
-        else:
+        if self.work == "parse":
             yield facts(url, response.body)
+            return
+        (self.out / name_of(url)).write_bytes(response.body)
+        if self.work == "item":
+            yield {"file": name_of(url)}
 
     def parse_batch(self, response: Response) -> Iterator[Request]:
         """Have a batch of requests wait behind all others."""
         first = int(response.url.rpartition("/")[2])
-        after = min(first + self.batch, self.waiting)
-        for number in range(first, after):
+        for number in range(first, min(first + BATCH, self.waiting)):
             yield self._idle(number, self.parse_idle, -10)
-        yield self._next_batch(after)
-
-    def _next_batch(self, first: int) -> Request:
-        """Return what comes when *first* of the requests that are to wait are there."""
-        if first < self.waiting:
-            return self._idle(first, self.parse_batch, 0)
-        return Request(self.list_url, self.parse, dont_filter=True)
 
     def _idle(
         self, number: int, callback: Callable[[Response], Any], priority: int

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -149,9 +148,6 @@ CONTENDERS = (
     _scrapy("hybrid-64", "MODE=hybrid", 64, "hybrid"),
 )
 
-#: Requests that wait behind the others are asked for by so many on one page.
-_BATCH = 1000
-
 BY_NAME = {contender.name: contender for contender in CONTENDERS}
 
 
@@ -165,7 +161,7 @@ def command(
         list_url: The list page.
         site: The folder of the pages' files, for whoever asks no server.
         out: Where its results go.
-        work: ``save`` or ``parse``.
+        work: ``save``, ``item`` or ``parse``.
         waiting: Requests that wait behind the others.
     """
     file = str(FOLDER / contender.file)
@@ -176,15 +172,15 @@ def command(
         return [sys.executable, file, *words]
     settings = ["LOG_LEVEL=INFO", *_settings(contender)]
     if waiting:
-        pages = int(list_url.rpartition("-")[2])
-        end = math.ceil(waiting / _BATCH) + 1 + pages  # when no page is left to ask for
-        settings.append(f"CLOSESPIDER_PAGECOUNT={end}")
+        pages = list_url.rpartition("-")[2]
+        settings.append(f"CLOSESPIDER_ITEMCOUNT={pages}")
+        # Few batches at a time, or the first pages come while most are being read.
+        settings.append("SCRAPER_SLOT_MAX_ACTIVE_SIZE=20000")
     arguments = (
         f"list_url={list_url}",
         f"out={out}",
         f"work={work}",
         f"waiting={waiting}",
-        f"batch={_BATCH}",
     )
     feed = ["-O", str(out / "items.jsonl")] if work == "parse" else []
     return [

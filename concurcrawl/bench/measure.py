@@ -231,7 +231,7 @@ def _verified(
     end_s = max((path.stat().st_mtime for path in files), default=0.0)
     found: dict[str, str] = {}
     digest = hashlib.sha256()
-    if work == "save":
+    if work != "parse":
         for path in files:
             body = hashlib.sha256(path.read_bytes()).hexdigest()
             found[unquote(path.name)] = body
