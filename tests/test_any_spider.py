@@ -79,6 +79,17 @@ def test_limits_by_count_end_the_crawl_early(
     assert found.items.total() == found.stats.get("item_scraped_count", 0)
 
 
+@pytest.mark.parametrize(("mode", "lent"), [("parallel", 2 * 2), ("hybrid", 2 * 10)])
+def test_nothing_is_lent_once_a_crawl_has_too_many_errors(
+    mode: str, lent: int, site: str, tmp_path: Path
+) -> None:
+    # Each of two workers has what it works on and, ahead, 1 or a quarter of that.
+    two = ("-s", "CONCURCRAWL_WORKERS=2", "-s", "CONCURRENT_REQUESTS=16")
+    found = crawl("errorcount", site, tmp_path, "-s", f"MODE={mode}", *two)
+    limit = 3  # the third was lent too
+    assert limit <= found.stats["spider_exceptions/count"] < limit + lent
+
+
 @pytest.mark.parametrize("extension", ["json", "csv", "xml", "jsonl"])
 def test_a_feed_of_several_workers_is_one_valid_feed(
     extension: str, site: str, tmp_path: Path
