@@ -50,6 +50,14 @@ class UngovernedDownloader(Downloader):
         self.on_turn()
         return super().needs_backout()
 
+    async def fetch_async(self, request: Request) -> Response | Request:
+        """Do what :meth:`fetch` does, without a deferred."""
+        self.active.add(request)
+        try:
+            return await self.middleware.download_async(self._enqueue_request, request)
+        finally:
+            self.active.remove(request)
+
     async def _enqueue_request(self, request: Request) -> Response:
         # Scrapy queues it in its slot and downloads it in a task of its own, for the
         # sake of limits. Here its slot only says what is under way.

@@ -90,6 +90,7 @@ LAYERS = (
     "workers.shared_journal",
     "workers.shared_limits",
     "workers.desk",
+    "workers.engine",
     "workers.crawler",
     "workers.process",
     "workers.launch",

@@ -7,11 +7,9 @@ its items and new requests go there, and signals about them are sent there.
 from __future__ import annotations
 
 import logging
-import os
 from typing import TYPE_CHECKING, Any
 
 from scrapy import signals
-from scrapy.core.engine import ExecutionEngine
 from scrapy.core.scheduler import BaseScheduler
 from scrapy.crawler import Crawler
 from scrapy.pipelines import ItemPipelineManager
@@ -20,24 +18,19 @@ from scrapy.utils.defer import deferred_from_coro
 
 from concurcrawl.errors import NotShippableError
 from concurcrawl.frontier.limits import Visit
-from concurcrawl.gate import is_robots, robots_agent, slot_of
+from concurcrawl.gate import robots_agent, slot_of
 from concurcrawl.politeness import Politeness, delay_of
-from concurcrawl.workers.desk import robots_were_known
+from concurcrawl.workers.engine import WorkerEngine
 from concurcrawl.workers.messages import (
     REPLAYED,
     Enter,
-    FetchRobots,
     Left,
-    Ready,
     Sent,
     SlowDown,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from scrapy import Request
-    from scrapy.http import Response
     from scrapy.robotstxt import RobotParser
     from scrapy.settings import BaseSettings, Settings
     from twisted.internet.defer import Deferred
@@ -68,58 +61,8 @@ class WorkerCrawler(Crawler):
         self.desk = desk
         self.signals = WorkerSignals(self)
 
-    def _create_engine(self) -> ExecutionEngine:
+    def _create_engine(self) -> WorkerEngine:
         return WorkerEngine(self, lambda _: self.stop_async())
-
-
-class WorkerEngine(ExecutionEngine):
-    """An engine that starts nothing by itself and never finds itself idle."""
-
-    crawler: WorkerCrawler
-
-    async def open_spider_async(self, *, close_if_idle: bool = True) -> None:
-        """See :class:`ExecutionEngine`."""
-        assert self.crawler.spider is not None
-        await self.crawler.desk.connect(self.crawler)
-        # The supervisor's spider starts the crawl; ours only has callbacks.
-        self.crawler.spider.start = _start_nothing  # type: ignore[method-assign]
-        await super().open_spider_async(close_if_idle=False)
-        self.crawler.desk.send(Ready(os.getpid()))
-
-    async def close_spider_async(self, *, reason: str = "cancelled") -> None:
-        """Close for the supervisor; for a callback that asks, ask the supervisor."""
-        if self.crawler.desk.is_stopping:
-            await super().close_spider_async(reason=reason)
-        else:
-            self.crawler.desk.here().close_reason = reason
-
-    async def stop_async(self) -> None:
-        """See :meth:`close_spider_async`."""
-        if self.crawler.desk.is_stopping:
-            await super().stop_async()
-        else:
-            self.crawler.desk.here().close_reason = "shutdown"
-
-    async def download_async(self, request: Request) -> Response:
-        """See :class:`ExecutionEngine`. A robots.txt is fetched once for all."""
-        if not is_robots(request):
-            return await super().download_async(request)
-        desk = self.crawler.desk
-        answer = await desk.ask(FetchRobots(desk.encode(request)))
-        is_first, response = desk.decode(answer)
-        robots_were_known.set(not is_first)
-        found: Response = response
-        return found
-
-    def _remove_request(self, _: Any, request: Request) -> None:
-        # The one place that every request passes when all that came of it is done.
-        super()._remove_request(_, request)
-        self.crawler.desk.finish(request)
-
-
-async def _start_nothing() -> AsyncIterator[Any]:
-    return
-    yield
 
 
 #: Tickets that are remembered before those that are done are sorted out.

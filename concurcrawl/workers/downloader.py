@@ -1,10 +1,10 @@
 """The downloader that makes ``scrapy crawl`` a supervisor of workers.
 
-The engine works as ever: it asks the scheduler for a request, has the downloader fetch
-it, and waits for all of that before it closes. Here the downloader fetches by lending
-the request to a worker and applying what came of it: signals are sent, items go through
-the pipelines, new requests to the scheduler. Then it says that the request is to be
-ignored, which ends it in the engine without a callback.
+The engine works as ever, but never starts a request that waits: whenever it looks
+whether it may, as many are lent to workers as those have room for. What comes of them
+is applied: signals are sent, items go through the pipelines, new requests to the
+scheduler. Until then they are in progress for the engine, which waits for that before
+it closes.
 """
 
 from __future__ import annotations
@@ -16,10 +16,7 @@ import sqlite3
 from collections import defaultdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from scrapy.exceptions import IgnoreRequest
-from scrapy.utils.defer import deferred_from_coro
+from typing import TYPE_CHECKING
 
 from concurcrawl.config import Config
 from concurcrawl.downloader import UngovernedDownloader
@@ -41,10 +38,8 @@ from concurcrawl.workers.pool import Tolerance, Worker, WorkerPool
 from concurcrawl.workers.scheduler import scheduler_of
 
 if TYPE_CHECKING:
-    from scrapy import Request, Spider
+    from scrapy import Request
     from scrapy.crawler import Crawler
-    from scrapy.http import Response
-    from twisted.internet.defer import Deferred
 
     from concurcrawl.frontier.base import Lease
     from concurcrawl.workers.messages import Ask, Left, Sent, SlowDown
@@ -97,20 +92,19 @@ class WorkersDownloader(UngovernedDownloader):
         await self.pool.connect()
 
     def needs_backout(self) -> bool:
-        """See :class:`Downloader`. Slow pipelines hold the workers back."""
-        if self._outcomes.is_full or self._has_failed:
-            return True
-        return not self.pool.has_room(len(self._scheduler))
+        """See :class:`Downloader`. Lends what there is room for."""
+        while has_room := self._has_room():
+            request = None if self.crawler.engine.paused else self._scheduler.lend()
+            if request is None:
+                break
+            self._lend(request)
+        return not has_room
 
-    def fetch(self, request: Request, spider: Spider | None = None) -> Deferred[Any]:
-        """See :class:`Downloader`."""
-        lease = self._scheduler.lease_of(request)
-        if lease is None:
-            return super().fetch(request)
-        self.active.add(request)
-        # Lent now, not when the coroutine runs: needs_backout() must know.
-        lent = self.pool.lend(lease, partial(self._outcomes.take, request=request))
-        return deferred_from_coro(self._by_worker(request, lent))
+    def _has_room(self) -> bool:
+        """Tell whether a request could be lent. Slow pipelines hold workers back."""
+        if self._outcomes.is_full or self._has_failed:
+            return False
+        return self.pool.has_room(len(self._scheduler))
 
     def close(self) -> None:
         """See :class:`Downloader`."""
@@ -134,12 +128,21 @@ class WorkersDownloader(UngovernedDownloader):
         poisoned = self.crawler.stats.get_value("concurcrawl/poisoned", 0)
         return rows, sum(tallies.values(), Tally(errors=poisoned))
 
-    async def _by_worker(
-        self, request: Request, lent: asyncio.Future[Taken]
-    ) -> Response:
-        scheduler = self._scheduler
-        lease = scheduler.lease_of(request)
+    def _lend(self, request: Request) -> None:
+        lease, slot = self._scheduler.lease_of(request), self.crawler.engine._slot
         assert lease is not None
+        assert slot is not None
+        slot.add_request(request)
+        self.active.add(request)
+        lent = self.pool.lend(lease, partial(self._outcomes.take, request=request))
+        asyncio.ensure_future(self._see_through(request, lease, lent))  # noqa: RUF006 - the engine outlives it
+
+    async def _see_through(
+        self, request: Request, lease: Lease, lent: asyncio.Future[Taken]
+    ) -> None:
+        """Wait for what comes of a request that was lent, and apply it."""
+        scheduler, slot = self._scheduler, self.crawler.engine._slot
+        assert slot is not None
         try:
             await self._outcomes.apply(await lent, request)
             scheduler.forget(request)
@@ -154,7 +157,8 @@ class WorkersDownloader(UngovernedDownloader):
             scheduler.give_back(request)
         finally:
             self.active.discard(request)
-        raise IgnoreRequest
+            slot.remove_request(request)
+            slot.nextcall.schedule()
 
     async def _set_aside(
         self, request: Request, lease: Lease, error: PoisonError

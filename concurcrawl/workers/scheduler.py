@@ -1,4 +1,4 @@
-"""The scheduler of a supervisor: what it gives the engine is lent to a worker."""
+"""The scheduler of a supervisor: what it gives out is lent to a worker."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class _Batch:
 
 
 class SupervisorScheduler(FrontierScheduler):
-    """Holds the frontier for all workers; what it gives the engine is lent to one."""
+    """Holds the frontier for all workers."""
 
     def __init__(self, crawler: Crawler) -> None:
         self._jobdir = jobdir.claimed_by(crawler)
@@ -87,7 +87,7 @@ class SupervisorScheduler(FrontierScheduler):
             await closed
 
     def lease_of(self, request: Request) -> Lease | None:
-        """Return the lease of a request that :meth:`next_request` gave out."""
+        """Return the lease of a request that :meth:`lend` gave out."""
         return self._leases.get(request)
 
     def enqueue_request(self, request: Request) -> bool:
@@ -118,7 +118,11 @@ class SupervisorScheduler(FrontierScheduler):
         return True
 
     def next_request(self) -> Request | None:
-        """See :class:`BaseScheduler`."""
+        """See :class:`BaseScheduler`. The downloader has lent what there was."""
+        return None
+
+    def lend(self) -> Request | None:
+        """Return the next request, for a worker; None if none may leave now."""
         try:
             return super().next_request()
         except sqlite3.Error as error:

@@ -53,7 +53,7 @@ _OWN_REASONS = {"shutdown", "workers_failed", "storage_failed"}
 
 
 class SharedScheduler(SupervisorScheduler):
-    """One node's: what it gives the engine is lent by Redis, and to a worker."""
+    """One node's: what it lends to a worker was lent to it by Redis."""
 
     _frontier: RedisFrontier
     journal: SharedJournal
@@ -142,14 +142,14 @@ class SharedScheduler(SupervisorScheduler):
         )
         return not is_over
 
-    def next_request(self) -> Request | None:
-        """See :class:`BaseScheduler`."""
+    def lend(self) -> Request | None:
+        """See :meth:`SupervisorScheduler.lend`."""
         try:
-            request = super().next_request()
+            request = super().lend()
         except NotJsonError as error:
             logger.error("%s", error)  # noqa: TRY400 - its sentence says it all
             self._stats.inc_value("concurcrawl/not_shippable")
-            return self.next_request()
+            return self.lend()
         if request is not None:
             lease = self._leases[request]
             payload = self._payloads.pop(lease.ticket)

@@ -1,0 +1,177 @@
+"""The engine of a worker: Scrapy's, with one task for all of a request.
+
+Scrapy makes a chain of deferreds, tasks and queues of it, which for a small page cost
+as much as the page. What it does, and in which order, is the same here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from typing import TYPE_CHECKING, Any
+
+from scrapy import Request, signals
+from scrapy.core.engine import ExecutionEngine
+from scrapy.http import Response
+from scrapy.utils.asyncgen import as_async_generator
+from scrapy.utils.defer import aiter_errback
+from scrapy.utils.log import logformatter_adapter
+from twisted.python.failure import Failure
+
+from concurcrawl.gate import is_robots
+from concurcrawl.workers.desk import robots_were_known
+from concurcrawl.workers.messages import FetchRobots, Ready
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+
+    from concurcrawl.downloader import UngovernedDownloader
+    from concurcrawl.workers.crawler import WorkerCrawler
+
+
+class WorkerEngine(ExecutionEngine):
+    """An engine that starts nothing by itself and never finds itself idle."""
+
+    crawler: WorkerCrawler
+    downloader: UngovernedDownloader
+
+    def __init__(
+        self,
+        crawler: WorkerCrawler,
+        spider_closed_callback: Callable[..., Coroutine[Any, Any, None]],
+    ) -> None:
+        super().__init__(crawler, spider_closed_callback)
+        self.scraper.handle_spider_output_async = self._handle_output  # type: ignore[method-assign]
+
+    async def open_spider_async(self, *, close_if_idle: bool = True) -> None:
+        """See :class:`ExecutionEngine`."""
+        assert self.crawler.spider is not None
+        await self.crawler.desk.connect(self.crawler)
+        # The supervisor's spider starts the crawl; ours only has callbacks.
+        self.crawler.spider.start = _start_nothing  # type: ignore[method-assign]
+        await super().open_spider_async(close_if_idle=False)
+        self.crawler.desk.send(Ready(os.getpid()))
+
+    async def close_spider_async(self, *, reason: str = "cancelled") -> None:
+        """Close for the supervisor; for a callback that asks, ask the supervisor."""
+        if self.crawler.desk.is_stopping:
+            await super().close_spider_async(reason=reason)
+        else:
+            self.crawler.desk.here().close_reason = reason
+
+    async def stop_async(self) -> None:
+        """See :meth:`close_spider_async`."""
+        if self.crawler.desk.is_stopping:
+            await super().stop_async()
+        else:
+            self.crawler.desk.here().close_reason = "shutdown"
+
+    async def download_async(self, request: Request) -> Response:
+        """See :class:`ExecutionEngine`. A robots.txt is fetched once for all."""
+        if not is_robots(request):
+            return await super().download_async(request)
+        desk = self.crawler.desk
+        answer = await desk.ask(FetchRobots(desk.encode(request)))
+        is_first, response = desk.decode(answer)
+        robots_were_known.set(not is_first)
+        found: Response = response
+        return found
+
+    def _start_scheduled_request(self) -> bool:
+        assert self._slot is not None
+        request = self._slot.scheduler.next_request()
+        if request is None:
+            return False
+        self._slot.add_request(request)
+        self.downloader.active.add(request)
+        asyncio.ensure_future(self._work_on(request))  # noqa: RUF006 - the slot waits for it
+        return True
+
+    async def _work_on(self, request: Request) -> None:
+        """Download *request* and have the spider scrape what came."""
+        assert self._slot is not None
+        slot = self._slot
+        try:
+            result = await self._downloaded(request)
+            slot.nextcall.schedule()  # there may be room for the next
+            if isinstance(result, Request):  # a redirect, say
+                self.crawl(result)
+            else:
+                await self._scrape(result, request)
+        finally:
+            slot.remove_request(request)
+            self.crawler.desk.finish(request)
+            slot.nextcall.schedule()
+
+    async def _downloaded(self, request: Request) -> Response | Request | Failure:
+        try:
+            result = await self.downloader.fetch_async(request)
+        except Exception:  # noqa: BLE001 - the spider's errback handles it
+            return Failure()
+        if isinstance(result, Response):
+            if result.request is None:
+                result.request = request
+            assert self.spider is not None
+            line = self.logformatter.crawled(result.request, result, self.spider)
+            if line is not None:
+                _engines.log(*logformatter_adapter(line), extra={"spider": self.spider})
+            self.signals.send_catch_log(
+                signals.response_received,
+                response=result,
+                request=result.request,
+                spider=self.spider,
+            )
+        return result
+
+    async def _scrape(self, result: Response | Failure, request: Request) -> None:
+        """Call back the spider with *result* and handle what it yields."""
+        scraper, slot = self.scraper, self.scraper.slot
+        assert slot is not None
+        slot.add_response_request(result, request)
+        slot.next_response_request_deferred()  # the same one
+        try:
+            await scraper._scrape(result, request)
+        except Exception:  # noqa: BLE001 - as Scrapy does
+            _scrapers.exception("Scraper bug processing %s", request)
+        finally:
+            slot.finish_response(result, request)
+            scraper._check_if_closing()
+
+    async def _handle_output(
+        self,
+        result: Iterable[Any] | AsyncIterator[Any],
+        request: Request,
+        response: Response | Failure,
+    ) -> None:
+        """Do for one output at a time what the scraper does for several.
+
+        Here they only leave, which takes no waiting.
+        """
+        outputs = aiter_errback(
+            as_async_generator(result),
+            self.scraper.handle_spider_error,
+            request,
+            response,
+        )
+        number = 0
+        async for output in outputs:
+            await self.scraper._process_spidermw_output_async(output, response)
+            number += 1
+            if number % _AT_A_TIME == 0:
+                await asyncio.sleep(0)  # others have their turn
+        # What a callback has scheduled, the end of the crawl say, is told with it.
+        await asyncio.sleep(0)
+
+
+async def _start_nothing() -> AsyncIterator[Any]:
+    return
+    yield
+
+
+#: Outputs of a callback that are handled before others have their turn.
+_AT_A_TIME = 20
+
+# Those that say the same in a crawl without workers.
+_engines = logging.getLogger("scrapy.core.engine")
+_scrapers = logging.getLogger("scrapy.core.scraper")
