@@ -23,6 +23,8 @@ HOP_BY_HOP = frozenset(
     }
 )
 
+_FRAMING = {b"content-length", b"transfer-encoding"}
+
 
 @dataclass(slots=True)
 class Head:
@@ -57,10 +59,13 @@ class Head:
         split = (line.split(b":", 1) for line in unfolded if b":" in line)
         return [(name, value.strip()) for name, value in split]
 
-    def is_until_close(self) -> bool:
-        """Is the end of the connection the only sign that a body is complete?"""
-        names = {name.lower() for name, _ in self.pairs()}
-        return not names & {b"content-length", b"transfer-encoding"}
+
+def framing(pairs: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
+    """Return the names, in lower case, of the headers that say where a body ends.
+
+    If there is none, it ends with the connection.
+    """
+    return {name.lower() for name, _ in pairs} & _FRAMING
 
 
 def headers_of(pairs: Iterable[tuple[bytes, bytes]]) -> Headers:

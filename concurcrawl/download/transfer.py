@@ -22,7 +22,7 @@ from scrapy.exceptions import (
 from scrapy.responsetypes import responsetypes
 
 from concurcrawl.download import curl
-from concurcrawl.download.head import Head, content_length, headers_of
+from concurcrawl.download.head import Head, content_length, framing, headers_of
 from concurcrawl.download.lenient import ResponseReader
 from concurcrawl.inflate import gunzip
 
@@ -104,6 +104,7 @@ class Transfer:
         self._aborted = False
         self._started_s = 0.0
         self._head = Head()
+        self._framing: set[bytes] = set()
         self._headers: Headers | None = None
         self._is_request_sent = not curl.is_tunnel(plan.target, plan.route)
         self._chunks: list[bytes] = []
@@ -255,7 +256,7 @@ class Transfer:
             304,
         }
         # Scrapy's word for a body of which nobody can say whether it is whole.
-        return ["partial"] if has_body and self._head.is_until_close() else []
+        return ["partial"] if has_body and not self._framing else []
 
     def _response(self, client: CurlClient, flags: list[str]) -> Response:
         assert self._headers is not None
@@ -269,10 +270,9 @@ class Transfer:
             # Here, in a thread, because it needs no GIL.
             self.inflated = gunzip(body, self._plan.limits.max_bytes)
         kind = responsetypes.from_args(headers=self._headers, url=url, body=body)
-        return kind(
+        response = kind(
             url=url,
             status=self._head.status,
-            headers=self._headers,
             body=body,
             flags=flags,
             certificate=_certificate(der)
@@ -281,6 +281,8 @@ class Transfer:
             ip_address=ip_address(client.ip_address),
             protocol=self._head.protocol,
         )
+        response.headers = self._headers  # as an argument it would be copied
+        return response
 
     def _on_connected(self, *_: object) -> int:
         # What came before is the proxy's answer to CONNECT.
@@ -326,7 +328,9 @@ class Transfer:
     def _on_head(self) -> int | None:
         request = self._plan.request
         request.meta["download_latency"] = time.monotonic() - self._started_s
-        self._headers = headers_of(self._head.pairs())
+        pairs = self._head.pairs()
+        self._framing = framing(pairs)
+        self._headers = headers_of(pairs)
         size = content_length(self._headers)
         if self._is_stopped(
             signals.headers_received, headers=self._headers, body_length=size
@@ -339,7 +343,7 @@ class Transfer:
             return _END if self._is_complete_early else None
         self._is_settled = (
             size is not None
-            and b"Transfer-Encoding" not in self._headers
+            and b"transfer-encoding" not in self._framing
             and signals.bytes_received not in self._plan.heard
         )
         return self._check_size(size or 0, "Expected to receive")

@@ -77,12 +77,13 @@ class Desk(asyncio.Protocol):
     def __init__(self, name: str, sock: socket.socket) -> None:
         self.name = name
         self.inbox: deque[Lend] = deque()
-        self.listened: frozenset[str] = frozenset()
+        self._listen = Listen(frozenset(), frozenset())
         self.is_stopping = False
         self._sock = sock
         self._transport: asyncio.Transport | None = None
         self._frames = Frames()
         self._open: dict[Request, Outcome] = {}
+        self._pages: dict[Request, Response] = {}
         self._general = Outcome()
         self._flush_is_due = False
         self._is_reading = False
@@ -151,7 +152,7 @@ class Desk(asyncio.Protocol):
             case SetCookies():
                 self._cookies.apply(message.changes)
             case Listen():
-                self.listened = message.signals
+                self._listen = message
             case Troubled():
                 self.troubled.add(message.group)
             case Answer():
@@ -209,6 +210,11 @@ class Desk(asyncio.Protocol):
         if outcome is None:
             return
         outcome.record = timeline.end(request, self.name)
+        page = self._pages.pop(request, None)
+        if page is not None:
+            outcome.status = page.status
+            if any(product.is_item for product in outcome.products):
+                outcome.page = _add_head(outcome, page)
         self._send_outcome(outcome)
         outcome.ticket = None  # sent: see here()
 
@@ -242,18 +248,16 @@ class Desk(asyncio.Protocol):
 
     def add_event(self, name: str, about: dict[str, Any]) -> None:
         """Note a signal and what it is about, unless nobody needs it."""
-        outcome, response = self.here(), about.get("response")
-        is_page = name == "response_received" and about.get("request") in self._open
-        if not is_page and name not in self.listened:
+        request, response = about.get("request"), about.get("response")
+        if name == "response_received" and request in self._open:
+            assert response is not None
+            self._pages[request] = response
+        if name not in self._listen.signals:
             return
-        head = None
-        if response is not None:
-            outcome.heads.append(_head(response))
-            head = len(outcome.heads) - 1
-        if is_page:
-            outcome.page = head
-        if name in self.listened:
-            outcome.events.append(Event(name, head, _words(about.get("failure"))))
+        outcome, head = self.here(), None
+        if response is not None and name in self._listen.with_response:
+            head = _add_head(outcome, response)
+        outcome.events.append(Event(name, head, _words(about.get("failure"))))
 
     def write_stat(self, how: str, key: str, value: Any) -> None:
         """Note that a stat was written."""
@@ -344,8 +348,9 @@ def _words(failure: Failure | None) -> str | None:
     return f"{type(failure.value).__name__}: {failure.getErrorMessage()}"
 
 
-def _head(response: Response) -> Head:
-    return Head(
+def _add_head(outcome: Outcome, response: Response) -> int:
+    """Have *outcome* tell of *response*; return its index there."""
+    head = Head(
         kind=type(response),
         url=response.url,
         status=response.status,
@@ -353,6 +358,8 @@ def _head(response: Response) -> Head:
         flags=tuple(response.flags),
         protocol=response.protocol,
     )
+    outcome.heads.append(head)
+    return len(outcome.heads) - 1
 
 
 def _write_among_rows() -> None:

@@ -237,6 +237,6 @@ def _tally_of(outcome: Outcome) -> Tally:
     tally = unanswered(
         {key: n for (how, key), n in outcome.stats.items() if how == "inc"}
     )
-    if outcome.page is not None:
-        tally.answered(outcome.heads[outcome.page].status)
+    if outcome.status is not None:
+        tally.answered(outcome.status)
     return tally

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from typing import TYPE_CHECKING
 
 from pydispatch.dispatcher import (  # type: ignore[import-untyped]
@@ -30,7 +31,7 @@ from concurcrawl.workers.messages import (
 from concurcrawl.workers.scheduler import scheduler_of
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from scrapy import Request
     from scrapy.crawler import Crawler
@@ -138,16 +139,21 @@ class Hub:
 
     def _greeting(self) -> list[ToWorker]:
         """Return what a worker must know besides its job."""
-        listened = frozenset(
-            name
+        receivers = {
+            name: [
+                *liveReceivers(getAllReceivers(self._crawler, getattr(signals, name)))
+            ]
             for name in REPLAYED
-            if any(
-                liveReceivers(getAllReceivers(self._crawler, getattr(signals, name)))
-            )
+        }
+        listen = Listen(
+            frozenset(name for name, found in receivers.items() if found),
+            frozenset(
+                name for name, found in receivers.items() if any(map(_wants, found))
+            ),
         )
         cookies = self._cookies.everything() if self._cookies is not None else ()
         troubled = [Troubled(group) for group in self._troubled]
-        return [Listen(listened), SetCookies(cookies), *troubled]
+        return [listen, SetCookies(cookies), *troubled]
 
     def _lose(self, worker: Worker) -> None:
         """Take a dead worker's requests from the sites they were at."""
@@ -155,3 +161,13 @@ class Hub:
             for _ in range(guests):
                 self._scheduler.turnstile.leave(group, None, Visit())
         self._scheduler.start_over(list(worker.held))
+
+
+def _wants(receiver: Callable[..., object]) -> bool:
+    """Tell whether the receiver of a signal takes the response that it is about."""
+    try:
+        parameters = inspect.signature(receiver).parameters
+    except (TypeError, ValueError):  # in C, and it does not tell
+        return True
+    takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
+    return takes_all or "response" in parameters

@@ -69,9 +69,11 @@ class Listen:
 
     Attributes:
         signals: Their names in ``scrapy.signals``.
+        with_response: Those of them of which somebody wants the response, too.
     """
 
     signals: frozenset[str]
+    with_response: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +220,8 @@ class Event(NamedTuple):
 
     Attributes:
         signal: Its name in ``scrapy.signals``.
-        head: Index of the response in :attr:`Outcome.heads`, or None.
+        head: Index of the response in :attr:`Outcome.heads`; None if there is none, or
+            nobody wants it.
         error: For ``spider_error``, type and text of the exception.
     """
 
@@ -249,8 +252,9 @@ class Outcome:
 
     Attributes:
         ticket: The lease it ends, or None.
-        heads: The responses that came.
-        page: Index of the one that the callback got, or None.
+        heads: The responses that somebody there is to be told of.
+        page: Index of the one that the items came of; None if there are none.
+        status: That of the response that the callback got, or None.
         events: The signals to send, in order.
         products: The items and requests, in the order they were yielded.
         stats: The stats written, by key and way of writing.
@@ -263,6 +267,7 @@ class Outcome:
     ticket: int | None = None
     heads: list[Head] = field(default_factory=list)
     page: int | None = None
+    status: int | None = None
     events: list[Event] = field(default_factory=list)
     products: list[Product] = field(default_factory=list)
     stats: dict[tuple[str, str], Any] = field(default_factory=dict)

@@ -77,9 +77,7 @@ class Outcomes:
             # First, so that none of the new requests is lent. The engine waits for us.
             close_spider(self._crawler, outcome.close_reason)
         stats.apply(outcome.stats, self._crawler.stats)
-        responses: list[Response] = []
-        if outcome.events or any(product.is_item for product in outcome.products):
-            responses = [_response(head, request) for head in outcome.heads]
+        responses = [_response(head, request) for head in outcome.heads]
         for event in outcome.events:
             self._replay(event, request, responses)
         return outcome, responses
@@ -93,9 +91,7 @@ class Outcomes:
         lease = None if request is None else scheduler.lease_of(request)
         head = None if outcome.page is None else outcome.heads[outcome.page]
         journal = scheduler.journal
-        page = None
-        if outcome.page is not None and responses:
-            page = responses[outcome.page]
+        page = None if outcome.page is None else responses[outcome.page]
         if isinstance(journal, SharedJournal) and journal.streams:
             raw, payloads = payloads, []
             kept = await journal.through_pipelines(lambda: self._process(raw, page, []))
