@@ -98,23 +98,24 @@ def test_the_answer_is_that_of_scrapy(
     assert found == expected
 
 
-@pytest.mark.parametrize("most", [0, len(PAGE) - 1, len(PAGE)])
+@pytest.mark.parametrize("page", [PAGE, PAGE[:50_000]], ids=["large", "small"])
+@pytest.mark.parametrize("most", [0, 49_999, 50_000, len(PAGE) - 1, len(PAGE)])
 def test_what_a_thread_has_inflated_gives_the_same_answer(
-    most: int, caplog: pytest.LogCaptureFixture
+    most: int, page: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    meta = {"download_maxsize": most}
+    meta, squeezed = {"download_maxsize": most}, gzip.compress(page)
     expected = answer(
         HttpCompressionMiddleware,
-        response_of("gzip", SQUEEZED),
+        response_of("gzip", squeezed),
         meta=meta,
         caplog=caplog,
     )
     found = answer(
         QuickCompressionMiddleware,
-        response_of("gzip", SQUEEZED),
+        response_of("gzip", squeezed),
         meta=meta,
         caplog=caplog,
-        inflated=PAGE,
+        inflated=page,
     )
     assert found == expected
 

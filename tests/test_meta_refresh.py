@@ -34,8 +34,10 @@ def answer(middleware: type[MetaRefreshMiddleware], response: HtmlResponse) -> o
         "é" * 4096 + REFRESH + LARGE,
         "<noscript>" + REFRESH + "</noscript>" + LARGE,
         REFRESH,
+        "a" * (4096 - len(REFRESH)) + REFRESH + LARGE,
+        "é" * (4096 - len(REFRESH)) + REFRESH + LARGE,
     ],
-    ids=["none", "first", "late", "too late", "noscript", "small"],
+    ids=["none", "first", "late", "too late", "noscript", "small", "last", "last é"],
 )
 def test_the_answer_is_that_of_scrapy(text: str, declared: str) -> None:
     encoding = "utf-16" if "utf-16" in declared else "utf-8"

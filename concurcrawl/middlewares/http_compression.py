@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary, WeakSet
 
 from scrapy.downloadermiddlewares.httpcompression import HttpCompressionMiddleware
+from scrapy.http import Response
+from scrapy.responsetypes import responsetypes
 
 from concurcrawl import components
 from concurcrawl.inflate import gunzip
@@ -13,8 +15,11 @@ from concurcrawl.inflate import gunzip
 if TYPE_CHECKING:
     from scrapy import Request, Spider
     from scrapy.crawler import Crawler
-    from scrapy.http import Response
     from scrapy.settings import BaseSettings
+
+#: What is the same of a response when its body is inflated, but for its headers. The
+#: encoding is looked for anew.
+_SAME = set(Response.attributes) - {"body", "headers"}
 
 _wanted: WeakSet[Request] = WeakSet()
 _inflated: WeakKeyDictionary[Response, bytes] = WeakKeyDictionary()
@@ -61,8 +66,33 @@ class QuickCompressionMiddleware(HttpCompressionMiddleware):
         self, request: Request, response: Response, spider: Spider | None = None
     ) -> Request | Response:
         """See :class:`HttpCompressionMiddleware`."""
-        self._at_hand = _inflated.pop(response, None)
+        inflated = _inflated.pop(response, None)
+        is_gzip = response.headers.getlist("Content-Encoding") == [b"gzip"]
+        if is_gzip and request.method != "HEAD":
+            max_size = request.meta.get("download_maxsize", self._max_size)
+            warn_size = request.meta.get("download_warnsize", self._warn_size)
+            if inflated is None:
+                inflated = gunzip(response.body, max_size)
+            size = 0 if inflated is None else len(inflated)
+            is_too_large = max_size and size > max_size
+            is_warned_of = len(response.body) < warn_size <= size
+            if inflated is not None and not (is_too_large or is_warned_of):
+                return self._exchanged(response, inflated)
+        self._at_hand = inflated
         return super().process_response(request, response)
+
+    def _exchanged(self, response: Response, body: bytes) -> Response:
+        """Return *response* with its inflated *body*; that is all there is to do."""
+        if self.stats:
+            self.stats.inc_value("httpcompression/response_bytes", len(body))
+            self.stats.inc_value("httpcompression/response_count")
+        headers = response.headers
+        del headers["Content-Encoding"]
+        kind = responsetypes.from_args(headers, response.url, body=body)
+        same = {name: getattr(response, name) for name in _SAME}
+        found = kind(body=body, **same)
+        found.headers = headers  # as an argument they would be copied
+        return found
 
     def _decode(  # type: ignore[override]  # the base's needs no self
         self, body: bytes, encoding: bytes, max_size: int

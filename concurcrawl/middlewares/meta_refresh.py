@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from scrapy.http import Response
     from scrapy.settings import BaseSettings
 
-#: Bytes that hold 4096 characters in any encoding.
-_HEAD = 4 * 4096
+_CHARACTERS = 4096
+#: Bytes that hold as many in any encoding.
+_HEAD = 4 * _CHARACTERS
 
 #: A declared encoding in which ASCII is ASCII.
 _PLAIN = re.compile(
@@ -57,12 +58,21 @@ class HeadMetaRefreshMiddleware(MetaRefreshMiddleware):
         """
         declared = response.headers.get("Content-Type") or b""
         start = response.body[:_HEAD]
-        if _PLAIN.search(declared) and not _may_say_refresh(start):
+        if _PLAIN.search(declared) and not _may_say_refresh(_ascii(start)):
             return True
         if len(response.body) <= _HEAD or b"charset=" not in declared.lower():
             return False  # there is nothing to save, or it might be another encoding
         head = response.replace(body=start)
         return not get_meta_refresh(head, ignore_tags=self._ignore_tags)[1]
+
+
+def _ascii(start: bytes) -> bytes:
+    """Return the characters at *start* that count, those beyond ASCII left out.
+
+    In other encodings than UTF-8 that may be some more than count.
+    """
+    text = start.decode("utf-8", "ignore")[:_CHARACTERS]
+    return text.encode("ascii", "ignore")
 
 
 def _may_say_refresh(start: bytes) -> bool:
