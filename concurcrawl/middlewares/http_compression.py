@@ -48,7 +48,7 @@ def hand_over(response: Response, body: bytes) -> None:
 class QuickCompressionMiddleware(HttpCompressionMiddleware):
     """Gives the same answers as its base.
 
-    What is not one whole file of gzip is left to the base, and so is every decision.
+    What is not one whole file of gzip, or too large, is left to the base.
     """
 
     def __init__(self, crawler: Crawler) -> None:
