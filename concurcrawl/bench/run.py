@@ -23,7 +23,7 @@ from concurcrawl.compare.environment import environment
 from concurcrawl.compare.words import DASH
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from concurcrawl.bench.options import Options
     from concurcrawl.bench.pages import Site
@@ -61,9 +61,9 @@ class Bench:
         with tempfile.TemporaryDirectory(
             prefix="concurcrawl-bench-", dir=self._options.scratch or _in_memory()
         ) as folder:
-            for workload in self._options.workloads:
-                table = self._workload(workload, Path(folder))
-                tables = (*self.results.tables, table)
+            for together in in_turns(self._options.workloads):
+                anew = self._measure(together, Path(folder))
+                tables = (*self.results.tables, *anew)
                 self.results = replace(self.results, tables=tables)
                 measured(self.results)
         if self._options.imports:
@@ -75,46 +75,45 @@ class Bench:
             self.results = replace(self.results, frontier=alone)
             measured(self.results)
 
-    def _workload(self, workload: Workload, folder: Path) -> Table:
-        if lack := self._lacking(workload):
-            return _not_run(workload, lack)
+    def _measure(self, workloads: Sequence[Workload], folder: Path) -> list[Table]:
+        """Measure *workloads*, which take turns."""
+        if lack := self._lacking(workloads[0]):
+            return [_not_run(workload, lack) for workload in workloads]
         with ExitStack() as stack:
-            scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
-            site = _site(workload.kind, scratch / "site", workload.pages)
-            server = stack.enter_context(self._server(workload, site, scratch))
-            job = Job(
-                contender=contenders.CONTENDERS[0],
-                workload=workload,
-                round=0,
-                site=site,
-                server=server,
-                scratch=scratch / "run",
-                certificate=_certificate(server, workload),
-                logs=self._options.out / "logs",
-            )
-            self._warm_up(workload, scratch)
-            runs = tuple(_agreed(list(self._rounds(job))))
-        return Table(
-            workload=workload.name,
-            about=workload.about,
-            pages=workload.pages,
-            server=f"{site.body_bytes / 1e6:.0f} MB from {server.name}",
-            summaries=tuple(
-                summarise(name, runs, workload.pages) for name in workload.contenders
-            ),
-            runs=runs,
+            jobs = [self._job(workload, stack, folder) for workload in workloads]
+            runs: list[list[Run]] = [[] for _ in jobs]
+            for which, number in turns([workload.rounds for workload in workloads]):
+                runs[which] += self._round(replace(jobs[which], round=number))
+            return [
+                _table(job, tuple(_agreed(done)))
+                for job, done in zip(jobs, runs, strict=True)
+            ]
+
+    def _job(self, workload: Workload, stack: ExitStack, folder: Path) -> Job:
+        """Start the server of *workload* and have its contenders warmed up."""
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
+        site = _site(workload.kind, scratch / "site", workload.pages)
+        server = stack.enter_context(self._server(workload, site, scratch))
+        self._warm_up(workload, scratch)
+        return Job(
+            contender=contenders.CONTENDERS[0],
+            workload=workload,
+            round=0,
+            site=site,
+            server=server,
+            scratch=scratch / "run",
+            certificate=_certificate(server, workload),
+            logs=self._options.out / "logs",
         )
 
-    def _rounds(self, job: Job) -> Iterable[Run]:
+    def _round(self, job: Job) -> Iterable[Run]:
         workload = job.workload
-        for number in range(1, workload.rounds + 1):
-            for name in workload.contenders:
-                if number > 1 and name in workload.slow:
-                    continue
-                one = replace(job, contender=contenders.BY_NAME[name], round=number)
-                done = run(one)
-                self._say(_line(workload, done))
-                yield done
+        for name in workload.contenders:
+            if job.round > 1 and name in workload.slow:
+                continue
+            done = run(replace(job, contender=contenders.BY_NAME[name]))
+            self._say(_line(workload, done))
+            yield done
 
     def _warm_up(self, workload: Workload, scratch: Path) -> None:
         """Have whoever was not run yet load its files once, with a few pages."""
@@ -160,6 +159,41 @@ class Bench:
         ):
             return MirrorServer(workload.pages, latency_s=workload.latency_s)
         return NginxServer(site, folder / "nginx", tls=workload.is_https)
+
+
+def in_turns(workloads: Iterable[Workload]) -> list[list[Workload]]:
+    """Return *workloads* in their order, but each with those it takes turns with."""
+    groups: dict[str, list[Workload]] = {}
+    for workload in workloads:
+        groups.setdefault(workload.turns or workload.name, []).append(workload)
+    return list(groups.values())
+
+
+def turns(rounds: Sequence[int]) -> Iterable[tuple[int, int]]:
+    """Yield who has which round, those who have few of them spread over the others'.
+
+    Args:
+        rounds: How many each has.
+    """
+    most = max(rounds)
+    for step in range(most):
+        for which, own in enumerate(rounds):
+            first, last = step * own // most, (step + 1) * own // most
+            yield from ((which, number) for number in range(first + 1, last + 1))
+
+
+def _table(job: Job, runs: tuple[Run, ...]) -> Table:
+    workload = job.workload
+    return Table(
+        workload=workload.name,
+        about=workload.about,
+        pages=workload.pages,
+        server=f"{job.site.body_bytes / 1e6:.0f} MB from {job.server.name}",
+        summaries=tuple(
+            summarise(name, runs, workload.pages) for name in workload.contenders
+        ),
+        runs=runs,
+    )
 
 
 def _site(kind: str, folder: Path, pages: int) -> Site:

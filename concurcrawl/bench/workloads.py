@@ -33,6 +33,8 @@ class Workload:
         timeout_s: A run that takes longer has failed.
         is_long: Whether it takes minutes, and is run only when it is named.
         slow: Contenders that are run once only, because they take so long.
+        turns: Workloads that say the same here take turns, because they are compared
+            with each other.
     """
 
     name: str
@@ -48,6 +50,7 @@ class Workload:
     timeout_s: float = 120.0
     is_long: bool = False
     slow: tuple[str, ...] = ()
+    turns: str = ""
 
 
 def _growth(pages: int, waiting: int, rounds: int, about: str) -> Workload:
@@ -65,6 +68,8 @@ def _growth(pages: int, waiting: int, rounds: int, about: str) -> Workload:
         waiting=waiting,
         timeout_s=900,
         is_long=True,
+        slow=("scrapy-16",) if pages > SMALL else (),
+        turns=what.partition("-")[0],
     )
 
 
@@ -131,13 +136,13 @@ WORKLOADS = (
         name="start-up",
         about="how long until the first request",
         contenders=("scrapy-16", *MODES),
-        rounds=9,
+        rounds=15,
         pages=3,
     ),
-    _growth(1_000, 0, 5, "pages of 5 kB"),
-    _growth(100_000, 0, 1, "pages of 5 kB"),
-    _growth(SMALL, 0, 3, "pages of 5 kB, nothing else waits"),
-    _growth(SMALL, 1_000_000, 1, "pages of 5 kB, a million requests wait"),
+    _growth(1_000, 0, 6, "pages of 5 kB"),
+    _growth(100_000, 0, 2, "pages of 5 kB"),
+    _growth(SMALL, 0, 4, "pages of 5 kB, nothing else waits"),
+    _growth(SMALL, 1_000_000, 2, "pages of 5 kB, a million requests wait"),
 )
 
 BY_NAME = {workload.name: workload for workload in WORKLOADS}

@@ -15,6 +15,7 @@ import pytest
 from concurcrawl.bench import contenders, frontier, workloads
 from concurcrawl.bench.measure import Job, run
 from concurcrawl.bench.pages import country_site, small_site
+from concurcrawl.bench.run import in_turns, turns
 from concurcrawl.bench.servers import MirrorServer, NginxServer, Visit, peak_in_flight
 from tests.crawls import DEADLINE_S, ROOT, environment
 
@@ -35,6 +36,30 @@ def bench(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
         timeout=LONGER_S,
         check=False,
     )
+
+
+@pytest.mark.parametrize(
+    ("rounds", "order"),
+    [
+        ((2,), [(0, 1), (0, 2)]),
+        ((2, 2), [(0, 1), (1, 1), (0, 2), (1, 2)]),
+        ((4, 2), [(0, 1), (0, 2), (1, 1), (0, 3), (0, 4), (1, 2)]),
+        ((1, 3), [(1, 1), (1, 2), (0, 1), (1, 3)]),
+    ],
+)
+def test_workloads_that_are_compared_take_turns(
+    rounds: tuple[int, ...], order: list[tuple[int, int]]
+) -> None:
+    assert list(turns(rounds)) == order
+
+
+def test_growing_workloads_take_turns_and_no_others() -> None:
+    together = [[w.name for w in group] for group in in_turns(workloads.WORKLOADS)]
+    assert [names for names in together if len(names) > 1] == [
+        ["growth-1000", "growth-100000"],
+        ["waiting-0", "waiting-1000000"],
+    ]
+    assert [name for names in together for name in names] == [*workloads.BY_NAME]
 
 
 def test_contenders_are_measured_in_turn_and_every_page_verified(
