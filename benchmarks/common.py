@@ -23,7 +23,7 @@ def arguments() -> tuple[str, Path, str, int]:
 def links(page: bytes, base: str) -> list[str]:
     """Return the addresses of the pages that the list page links to."""
     # Not "td .flagicon + a": with 100 000 links on a page that takes minutes.
-    icons = html.fromstring(page.decode()).cssselect("td .flagicon")
+    icons = html.fromstring(page.decode()).cssselect(".flagicon")
     found = (icon.getnext() for icon in icons)
     links = [link for link in found if link is not None and link.tag == "a"]
     return [urljoin(base, link.get("href", "")) for link in links]

@@ -128,7 +128,10 @@ class FrontierScheduler(BaseScheduler):
             asyncio.ensure_future(self._note_later(request, pushed))  # noqa: RUF006 - the engine outlives it
             return True
         added: bool = at_once(pushed)[0]
-        self._note_pushed(request, added=added)
+        if added:
+            self._count("scheduler/enqueued")
+        else:
+            self._note_duplicate(request)  # the engine says that it is dropped
         return added
 
     async def _note_later(
@@ -136,13 +139,10 @@ class FrontierScheduler(BaseScheduler):
     ) -> None:
         with contextlib.suppress(ConcurcrawlError):  # said where it is found
             (added,) = await pushed
-            self._note_pushed(request, added=added)
-            if not added:
-                self._crawler.signals.send_catch_log(
-                    signals.request_dropped,
-                    request=request,
-                    spider=self._crawler.spider,
-                )
+            if added:
+                self._count("scheduler/enqueued")
+            else:
+                self._note_dropped(request)
 
     def next_request(self) -> Request | None:
         """See :class:`BaseScheduler`."""
@@ -230,12 +230,16 @@ class FrontierScheduler(BaseScheduler):
             payload=payload,
         )
 
-    def _note_pushed(self, request: Request, *, added: bool) -> None:
-        if added:
-            self._count("scheduler/enqueued")
-        else:
-            assert self._crawler.spider is not None
-            self._filter_log.log(request, self._crawler.spider)
+    def _note_dropped(self, request: Request) -> None:
+        """Say that *request* was a duplicate, of which the engine knows nothing."""
+        self._note_duplicate(request)
+        self._crawler.signals.send_catch_log(
+            signals.request_dropped, request=request, spider=self._crawler.spider
+        )
+
+    def _note_duplicate(self, request: Request) -> None:
+        assert self._crawler.spider is not None
+        self._filter_log.log(request, self._crawler.spider)
 
     def _count(self, stat: str) -> None:
         self._stats.inc_value(stat)

@@ -7,7 +7,6 @@ import sqlite3
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from scrapy import signals
 from scrapy.utils.defer import deferred_from_coro
 
 from concurcrawl import jobdir
@@ -34,10 +33,13 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class _Batch:
-    """New requests that are pushed together with the completion of their parent."""
+    """New requests that are pushed together with the completion of their parent.
+
+    As they came: of a page with many links, the objects would take a lot of room.
+    """
 
     entries: list[Entry]
-    requests: list[Request]
+    products: list[Product]
 
 
 class SupervisorScheduler(FrontierScheduler):
@@ -114,7 +116,7 @@ class SupervisorScheduler(FrontierScheduler):
             return False
         assert self._batch is not None
         self._batch.entries.append(entry)
-        self._batch.requests.append(request)
+        self._batch.products.append(product)
         return True
 
     def next_request(self) -> Request | None:
@@ -167,14 +169,11 @@ class SupervisorScheduler(FrontierScheduler):
             )
             added, numbers = completed.added, completed.items
         self.turnstile.pump_all()
-        for request, was_added in zip(batch.requests, added, strict=True):
-            self._note_pushed(request, added=was_added)
-            if not was_added:
-                self._crawler.signals.send_catch_log(
-                    signals.request_dropped,
-                    request=request,
-                    spider=self._crawler.spider,
-                )
+        for product, was_added in zip(batch.products, added, strict=True):
+            if was_added:
+                self._count("scheduler/enqueued")
+            else:
+                self._note_dropped(self._codec.decode(product.payload))
         return numbers
 
     def start_over(self, tickets: Sequence[int]) -> None:
