@@ -25,6 +25,7 @@ SAME = (
     "meta",
     "offsite",
     "pagination",
+    "pauses",
     "redirects",
     "rules",
     "selectors",

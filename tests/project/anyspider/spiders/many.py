@@ -1,5 +1,6 @@
 """Spiders as people write them. None of them knows of concurcrawl."""
 
+import asyncio
 import json
 import os
 import signal
@@ -235,6 +236,42 @@ class Idle(Site):
         yield {"page": response.url.split("?")[-1]}
 
 
+class Pauses(Site):
+    """Pauses the engine and sees whether anything comes up then."""
+
+    name = "pauses"
+    pages = 60
+
+    async def start(self):
+        for number in range(self.pages):
+            yield scrapy.Request(f"{self.site}/status/200?{number}")
+
+    @classmethod
+    def from_crawler(cls, crawler, *args, **kwargs):
+        spider = super().from_crawler(crawler, *args, **kwargs)
+        crawler.signals.connect(spider.pause, signal=signals.item_scraped)
+        return spider
+
+    def pause(self):
+        self.crawler.signals.disconnect(self.pause, signal=signals.item_scraped)
+        self.crawler.engine.pause()
+        self.resumed = asyncio.ensure_future(self.resume())
+
+    async def resume(self):
+        engine, stats = self.crawler.engine, self.crawler.stats
+        while engine.downloader.active or not engine.scraper.slot.is_idle():  # noqa: ASYNC110 - there is no event for it
+            await asyncio.sleep(0.01)
+        count = stats.get_value("response_received_count")
+        await asyncio.sleep(0.3)
+        is_same = count == stats.get_value("response_received_count")
+        is_calm = is_same and not engine.downloader.active
+        stats.set_value("calm_while_paused", is_calm and count < self.pages)
+        engine.unpause()
+
+    def parse(self, response):
+        yield {"page": response.url.split("?")[-1]}
+
+
 class Meta(Site):
     """meta, cb_kwargs, priorities, headers, POST bodies, start items, duplicates."""
 
@@ -322,7 +359,10 @@ class Drops(Site):
         for name in (
             "item_scraped",
             "item_dropped",
+            "request_left_downloader",
+            "response_downloaded",
             "response_received",
+            "scheduler_empty",
             "spider_closed",
         ):
             crawler.signals.connect(
@@ -343,6 +383,17 @@ class Drops(Site):
     def on_response_received(self, response, request):
         assert request.url == response.url
         self.count("response_received")
+
+    def on_response_downloaded(self, request):
+        assert request.url.startswith(self.site)
+        self.count("response_downloaded")
+
+    def on_request_left_downloader(self):
+        self.count("request_left_downloader")
+
+    def on_scheduler_empty(self):
+        assert len(self.crawler.engine.scheduler) == 0
+        self.crawler.stats.set_value("signals/scheduler_empty", True)
 
     def on_spider_closed(self, reason):
         self.crawler.stats.inc_value(f"signals/closed/{reason}")
