@@ -87,7 +87,7 @@ WORKLOADS = (
             *("libcurl", "aiohttp-64", "crawlee", "tutorial-pool", "session-threads"),
             *("scrapy-16", "scrapy-by-hand", *MODES),
         ),
-        rounds=3,
+        rounds=5,
         is_https=True,
     ),
     Workload(
@@ -97,7 +97,7 @@ WORKLOADS = (
             *("aiohttp-16", "tutorial-threads", "session-threads", "scrapy-16"),
             *("serial", "concurrent", "async", "hybrid"),
         ),
-        rounds=3,
+        rounds=5,
         latency_s=0.2,
         slow=("serial",),
     ),
