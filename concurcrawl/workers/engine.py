@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from scrapy import Request, signals
@@ -146,7 +147,7 @@ class WorkerEngine(ExecutionEngine):
     ) -> None:
         """Do for one output at a time what the scraper does for several.
 
-        Here they only leave, which takes no waiting.
+        Here they only leave, through the pipelines that were moved here, if any.
         """
         outputs = aiter_errback(
             as_async_generator(result),
@@ -154,12 +155,12 @@ class WorkerEngine(ExecutionEngine):
             request,
             response,
         )
-        number = 0
+        began_s = time.monotonic()
         async for output in outputs:
             await self.scraper._process_spidermw_output_async(output, response)
-            number += 1
-            if number % _AT_A_TIME == 0:
-                await asyncio.sleep(0)  # others have their turn
+            if time.monotonic() - began_s > _TURN_S:
+                await asyncio.sleep(0)  # others have theirs
+                began_s = time.monotonic()
         # What a callback has scheduled, the end of the crawl say, is told with it.
         await asyncio.sleep(0)
 
@@ -169,8 +170,8 @@ async def _start_nothing() -> AsyncIterator[Any]:
     yield
 
 
-#: Outputs of a callback that are handled before others have their turn.
-_AT_A_TIME = 20
+#: How long a callback that does not wait for anything has its turn.
+_TURN_S = 0.005
 
 # Those that say the same in a crawl without workers.
 _engines = logging.getLogger("scrapy.core.engine")
