@@ -75,6 +75,36 @@ def test_a_hangup_ends_a_crawl_as_sigterm_does(
     assert alive(tree) == []
 
 
+def test_a_hangup_in_the_middle_of_another_is_the_same_one() -> None:
+    script = """
+import signal, sys
+from concurcrawl.workers.interrupts import end_cleanly_with_terminal
+
+seen, hangups = [], []
+signal.signal(signal.SIGTERM, lambda *_: seen.append("SIGTERM"))
+end_cleanly_with_terminal()
+
+def trace(frame, event, arg):
+    if frame.f_code.co_name == "_terminate_once" and not hangups:
+        hangups.append("again")
+        signal.raise_signal(signal.SIGHUP)
+
+sys.settrace(trace)
+signal.raise_signal(signal.SIGHUP)
+sys.settrace(None)
+print(hangups, seen)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=True,
+    )
+    assert done.stdout == "['again'] ['SIGTERM']\n"
+
+
 @pytest.mark.parametrize("mode", ["async", "parallel"])
 def test_a_crawl_whose_terminal_closes_writes_its_feed(
     mode: str, site: str, tmp_path: Path

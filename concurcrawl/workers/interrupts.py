@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import threading
 
@@ -26,7 +27,11 @@ def end_cleanly_with_terminal() -> None:
         signal.signal(number, _terminate_once)
 
 
-def _terminate_once(number: int, _: object) -> None:
-    # A shell and the kernel both send one, and a second SIGTERM would be "now".
-    signal.signal(number, lambda *_: None)
-    signal.raise_signal(signal.SIGTERM)
+_hangups = itertools.count()
+
+
+def _terminate_once(*_: object) -> None:
+    # A shell and the kernel both send one, the second perhaps before the first has got
+    # further than here, and a second SIGTERM would be "now".
+    if next(_hangups) == 0:
+        signal.raise_signal(signal.SIGTERM)
