@@ -18,6 +18,7 @@ from concurcrawl.bench.pages import country_site, small_site
 from concurcrawl.bench.run import in_turns, turns
 from concurcrawl.bench.servers import MirrorServer, NginxServer, Visit, peak_in_flight
 from tests.crawls import DEADLINE_S, ROOT, environment
+from tests.servers.scrapyd import until
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -188,11 +189,13 @@ def test_nginx_serves_the_pages_and_tells_what_it_saw(tmp_path: Path) -> None:
         opener = build_opener(ProxyHandler({}), HTTPSHandler(context=trusting))
         with opener.open(server.list_url, timeout=10) as answer:
             assert b"/small/0000002" in answer.read()
+        until(server.visits)  # it is noted a moment after the last byte was sent
         server.reset()
         address = server.list_url.replace(site.list_path, "/small/0000001")
         opener.addheaders = [("Accept-Encoding", "gzip")]
         with opener.open(address, timeout=10) as answer:
             assert answer.headers["Content-Encoding"] == "gzip"
+        until(server.visits)
         assert [visit.path for visit in server.visits()] == ["/small/0000001"]
         assert server.cpu_s() > 0
 
