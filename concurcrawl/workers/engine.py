@@ -1,7 +1,7 @@
 """The engine of a worker: Scrapy's, with one task for all of a request.
 
-Scrapy makes a chain of deferreds, tasks and queues of it, which for a small page cost
-as much as the page. What it does, and in which order, is the same here.
+Scrapy makes a chain of deferreds, tasks and queues of it, which costs time for each
+page. What it does, and in which order, is the same here.
 """
 
 from __future__ import annotations

@@ -148,7 +148,9 @@ class Hub:
         listen = Listen(
             frozenset(name for name, found in receivers.items() if found),
             frozenset(
-                name for name, found in receivers.items() if any(map(_wants, found))
+                name
+                for name, found in receivers.items()
+                if any(map(_takes_response, found))
             ),
         )
         cookies = self._cookies.everything() if self._cookies is not None else ()
@@ -163,7 +165,7 @@ class Hub:
         self._scheduler.start_over(list(worker.held))
 
 
-def _wants(receiver: Callable[..., object]) -> bool:
+def _takes_response(receiver: Callable[..., object]) -> bool:
     """Tell whether the receiver of a signal takes the response that it is about."""
     try:
         parameters = inspect.signature(receiver).parameters
