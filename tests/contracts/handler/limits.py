@@ -45,6 +45,12 @@ class LimitContract(HandlerProcesses):
             result["log"],
         )
 
+    def test_a_length_that_does_not_count_hides_no_large_body(
+        self, downloader: Downloader, site: str
+    ) -> None:
+        result = downloader.get(f"{site}/small-claim", {"DOWNLOAD_MAXSIZE": 2000})
+        assert result["error"] == "DownloadCancelledError"
+
     def test_a_body_of_the_limit_is_welcome(
         self, downloader: Downloader, plain: str
     ) -> None:
