@@ -12,6 +12,7 @@ from scrapy.utils.reactor import is_reactor_installed
 
 from concurcrawl import (
     components,
+    early_imports,
     event_loop,
     garbage,
     gate,
@@ -80,6 +81,7 @@ class Addon:
         _choose_loop(settings)
         if scrapy_command():  # else the process is not ours alone
             garbage.look_less_often()
+        early_imports.import_deprecated_classes()
         end_cleanly_with_terminal()
         if planned.is_supervised:
             from concurcrawl.workers import launch  # pulls in multiprocess

@@ -43,6 +43,7 @@ LAYERS = (
     "inflate",
     "event_loop",
     "garbage",
+    "early_imports",
     "countries.page_files",
     "countries",
     # where requests wait, and what sites allow
