@@ -80,7 +80,7 @@ class Addon:
         _size_pool(settings, planned)
         _choose_loop(settings)
         if scrapy_command():  # else the process is not ours alone
-            garbage.look_less_often()
+            garbage.put_off()
         early_imports.import_deprecated_classes()
         end_cleanly_with_terminal()
         if planned.is_supervised:
@@ -110,13 +110,16 @@ class Addon:
         except ConcurcrawlError as error:
             raise refusal(error, settings) from None
         if scrapy_command():
-            self._crawler.signals.connect(
-                garbage.leave_out_what_is_here, signals.engine_started
-            )
+            self._crawler.signals.connect(_look_for_garbage, signals.engine_started)
         _warn_if_without_start(self._crawler.spidercls)
         _keep_politeness(settings, planned, self._crawler.spidercls)
         _size_pool(settings, planned)
         _apply(settings, planned)
+
+
+def _look_for_garbage() -> None:
+    garbage.leave_out_what_is_here()
+    garbage.look_less_often()
 
 
 def _make_durable(settings: BaseSettings, crawler: Crawler) -> None:
