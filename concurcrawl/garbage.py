@@ -5,12 +5,13 @@ from __future__ import annotations
 import gc
 
 #: A page's tree is many thousand objects: Python's own thresholds look at each of them
-#: again and again while it is built.
-_THRESHOLDS = (20_000, 20, 50)
+#: again and again while it is built. Ours look seldom, but at all while few trees are
+#: there: three times that, and parsing is no quicker but takes twice the memory.
+_THRESHOLDS = (20_000, 8, 3)
 
 #: What is imported and set up is there to stay: two looks at it took 10 to 20 ms of a
 #: start. A spider that makes much more than that before it begins is still looked at.
-_WHILE_SETTING_UP = (200_000, 20, 50)
+_WHILE_SETTING_UP = (200_000, 8, 3)
 
 
 def put_off() -> None:
