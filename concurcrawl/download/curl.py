@@ -41,7 +41,7 @@ _TLS_VERSIONS = {
     "TLSv1.3": (pycurl.SSLVERSION_TLSv1_3, pycurl.SSLVERSION_MAX_TLSv1_3),
 }
 _DEFAULT_PORTS = {"http": 80, "https": 443}
-_METHOD = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,12 +236,15 @@ def message_options(request: Request, target: Target, route: Route) -> list[Opti
     """Return what to send: the line, the headers and the body of *request*.
 
     Raises:
-        ValueError: If the method is not a token, which could smuggle in a request.
+        ValueError: If the method or the name of a header is not a token, or a verbatim
+            URL breaks its line, any of which could smuggle in a request.
     """
-    if not _METHOD.fullmatch(request.method):
+    if not _TOKEN.fullmatch(request.method):
         raise ValueError(f"Invalid method {request.method!r}")
     through = is_http_proxy(route) and not is_tunnel(target, route)
     line = urldefrag(request.url)[0] if through else target.path
+    if not line.isprintable():
+        raise ValueError(f"Invalid URL {request.url!r}")
     options: list[Option] = [
         (pycurl.REQUEST_TARGET, line),
         (pycurl.PATH_AS_IS, 1),
@@ -259,7 +262,7 @@ def request_bytes(request: Request, target: Target, route: Route) -> bytes:
     """Return the request as it goes over the wire, to be sent without libcurl.
 
     Raises:
-        ValueError: If the method is not a token.
+        ValueError: As :func:`message_options`.
     """
     settings = dict(message_options(request, target, route))
     host = target.origin.partition("://")[2].rpartition("@")[2].rstrip("/")
@@ -294,7 +297,14 @@ def header_lines(request: Request) -> list[bytes]:
 def _line(name: bytes, value: bytes) -> bytes:
     # A line break in a value would start a header, or a request, of its own.
     value = b" ".join(value.splitlines())
-    return name + b": " + value if value.strip() else name + b";"
+    return _checked(name) + (b": " + value if value.strip() else b";")
+
+
+@lru_cache(maxsize=1024)
+def _checked(name: bytes) -> bytes:
+    if not _TOKEN.fullmatch(name.decode("latin-1")):
+        raise ValueError(f"Invalid header name {name!r}")
+    return name
 
 
 def error_from(code: int, message: str, url: str, timeout_s: float) -> Exception:

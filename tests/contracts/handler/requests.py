@@ -62,6 +62,13 @@ class RequestContract(HandlerProcesses):
         result = downloader.get(f"{plain}/echo", headers={"X-A": "1\r\nX-B: 2"})
         assert "X-B" not in names_of(seen_by_server(result)["lines"])
 
+    @pytest.mark.parametrize("name", ["X-A: 1\r\nX-B", "X-A: 1, X-B", "X A", ""])
+    def test_what_is_no_name_of_a_header_is_refused(
+        self, downloader: Downloader, plain: str, name: str
+    ) -> None:
+        result = downloader.get(f"{plain}/echo", headers={name: "2"})
+        assert result["error"] in {"ValueError", "InvalidHeaderName"}  # Twisted's word
+
     @pytest.mark.parametrize("method", ["GET", "POST", "PUT", "PATCH", "DELETE", "X-Y"])
     def test_every_method_may_have_a_body(
         self, downloader: Downloader, plain: str, method: str
@@ -111,3 +118,10 @@ class RequestContract(HandlerProcesses):
     ) -> None:
         result = downloader.get(f"{plain}/x?data[0]=a", meta={"verbatim_url": True})
         assert seen_by_server(result)["lines"][0] == "GET /x?data[0]=a HTTP/1.1"
+
+    def test_a_verbatim_url_cannot_start_a_header(
+        self, downloader: Downloader, plain: str
+    ) -> None:
+        url = f"{plain}/echo?a HTTP/1.1\r\nX-B: 2"
+        result = downloader.get(url, meta={"verbatim_url": True})
+        assert result["error"] == "ValueError"
