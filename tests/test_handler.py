@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import os
+import selectors
 import signal
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pycurl
@@ -18,7 +20,7 @@ from scrapy.exceptions import (
 )
 
 from concurcrawl.download import curl
-from concurcrawl.download.connections import choose
+from concurcrawl.download.connections import choose, until
 from concurcrawl.download.lenient import ResponseReader
 from tests.contracts.handler.contract import HandlerContract
 from tests.contracts.handler.processes import (
@@ -225,6 +227,14 @@ def test_errors_are_scrapys(code: int, kind: type[Exception]) -> None:
     assert type(curl.error_from(code, "words", "http://a.example/", 1)) is kind
 
 
+def test_the_time_counts_also_while_more_comes_without_a_pause() -> None:
+    now_s = time.monotonic()
+    with selectors.DefaultSelector() as selector:
+        assert until(selector, now_s + DEADLINE_S, lambda: b"more") == b"more"
+        with pytest.raises(pycurl.error, match="timed out"):
+            until(selector, now_s, lambda: b"more")
+
+
 def test_a_handle_is_never_used_for_another_route() -> None:
     direct, bound = curl.Route(), curl.Route(bind=("127.0.0.2", 0))
     assert choose([(direct, ["a"])], bound, "a") is None
@@ -275,7 +285,17 @@ def test_a_response_without_its_end_is_not_ended(path: str) -> None:
     assert reader.is_complete is (path == "/until-close")
 
 
-@pytest.mark.parametrize("path", ["/nonsense", "/broken-chunks"])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nonsense",
+        "/broken-chunks",
+        "/broken-chunks-and-header",
+        "/no-length",
+        "/less-than-no-length",
+        "/two-lengths",
+    ],
+)
 def test_what_is_no_response_is_refused(path: str) -> None:
     reader = ResponseReader(lambda _: None, lambda _: None, has_body=True)
     with pytest.raises(ValueError, match=r".+"):

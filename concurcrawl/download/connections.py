@@ -132,11 +132,11 @@ class CurlClient:
             selector.register(active, selectors.EVENT_WRITE)
             rest = memoryview(message)
             while rest:
-                sent = _until(selector, deadline_s, partial(self._curl.send, rest))
+                sent = until(selector, deadline_s, partial(self._curl.send, rest))
                 rest = rest[sent:]
             selector.modify(active, selectors.EVENT_READ)
             while not reader.is_ended:
-                data = _until(selector, deadline_s, partial(self._curl.recv, 65536))
+                data = until(selector, deadline_s, partial(self._curl.recv, 65536))
                 if not data:
                     break
                 try:
@@ -220,18 +220,19 @@ class CurlClient:
         return 0
 
 
-def _until(
+def until(
     selector: selectors.BaseSelector, deadline_s: float, attempt: Callable[[], _T]
 ) -> _T:
-    """Return what *attempt* returns as soon as the socket allows it."""
-    while True:
+    """Return what *attempt* returns as soon as the socket allows it.
+
+    The time counts also if it always does: a body may be endless.
+    """
+    while (left_s := deadline_s - time.monotonic()) > 0:
         try:
             return attempt()
         except BlockingIOError:
-            left_s = deadline_s - time.monotonic()
-            if left_s <= 0:
-                raise pycurl.error(pycurl.E_OPERATION_TIMEDOUT, "timed out") from None
             selector.select(left_s)
+    raise pycurl.error(pycurl.E_OPERATION_TIMEDOUT, "timed out")
 
 
 def _der(chain: Sequence[Sequence[tuple[Any, ...]]]) -> bytes | None:

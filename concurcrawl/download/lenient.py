@@ -9,6 +9,7 @@ References:
 
 from __future__ import annotations
 
+import re
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _LONGEST_LINE = 1 << 20
+_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]+")
 
 
 class _State(Enum):
@@ -85,7 +87,10 @@ class ResponseReader:
         if self._state is _State.HEAD:
             self._header(line + found)
         elif self._state is _State.CHUNK_SIZE:
-            self._left = int(line.split(b";")[0].strip(), 16)
+            size = line.split(b";")[0].strip()
+            if not _CHUNK_SIZE.fullmatch(size):  # int() would take -1 as well
+                raise ValueError("no size of a chunk")
+            self._left = int(size, 16)
             self._state = _State.CHUNK if self._left else _State.TRAILER
         elif self._state is _State.CHUNK_END:
             self._state = _State.CHUNK_SIZE
@@ -97,23 +102,33 @@ class ResponseReader:
         if not self._head.lines and not line.startswith(b"HTTP/1."):
             raise ValueError("no status line")
         self._head.lines.append(line)
+        is_last = not line.strip()
+        # Before the line is passed on: with a wrong length there is no response.
+        state = self._state_after_head() if is_last else _State.HEAD
         if self._on_header(line) is not None:
             self.is_ended = True
-        elif not line.strip():
-            if self._head.status < 200:
-                self._head = Head()
-            else:
-                self._state = self._body_kind()
+            return
+        self._state = state
+        if is_last and state is _State.HEAD:
+            self._head = Head()
 
-    def _body_kind(self) -> _State:
+    def _state_after_head(self) -> _State:
+        if self._head.status < 200:
+            return _State.HEAD
         if not self._has_body or self._head.status in {204, 304}:
             return _State.DONE
-        values = {name.lower(): value for name, value in self._head.pairs()}
-        if b"chunked" in values.get(b"transfer-encoding", b"").lower():
+        pairs = [(name.lower(), value) for name, value in self._head.pairs()]
+        codings = [value for name, value in pairs if name == b"transfer-encoding"]
+        if any(b"chunked" in value.lower() for value in codings):
             return _State.CHUNK_SIZE
-        if b"content-length" not in values:
+        values = [value for name, value in pairs if name == b"content-length"]
+        if not values:
             return _State.UNTIL_CLOSE
-        self._left = int(values[b"content-length"])
+        lengths = {part.strip() for part in b",".join(values).split(b",")}
+        length = lengths.pop()
+        if lengths or not length.isdigit():
+            raise ValueError("no length of a body")
+        self._left = int(length)
         return _State.LENGTH if self._left else _State.DONE
 
     def _body(self) -> bool:

@@ -16,6 +16,7 @@ import pycurl
 from scrapy import signals
 from scrapy.exceptions import (
     DownloadCancelledError,
+    DownloadFailedError,
     ResponseDataLossError,
     StopDownload,
 )
@@ -234,11 +235,12 @@ class Transfer:
         if self._refusal is not None:
             raise self._refusal
         if self._stop is not None:
-            response = self._response(client, ["download_stopped"])
-            if self._stop.fail:
-                self._stop.response = response
-                raise self._stop
-            return response
+            return self._stopped(client, self._stop)
+        if self._headers is None and error is None:
+            # libcurl takes a head without an end for a whole response.
+            raise DownloadFailedError(
+                f"{self._plan.request.url}: the connection ended within the headers"
+            )
         if error is None or self._is_complete_early:
             return self._response(client, self._flags())
         code, message = error.args
@@ -249,6 +251,13 @@ class Transfer:
         if self._plan.limits.fails_on_dataloss:
             raise ResponseDataLossError(message) from error
         return self._response(client, ["dataloss"])
+
+    def _stopped(self, client: CurlClient, stop: StopDownload) -> Response:
+        response = self._response(client, ["download_stopped"])
+        if stop.fail:
+            stop.response = response
+            raise stop
+        return response
 
     def _flags(self) -> list[str]:
         has_body = self._plan.request.method != "HEAD" and self._head.status not in {

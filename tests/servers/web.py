@@ -50,6 +50,16 @@ SCRIPTS = {
     b"7\r\npartial\r\n",
     "/broken-chunks": b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     b"7\r\npartial\r\nnonsense\r\n",
+    "/broken-chunks-and-header": b"HTTP/1.1 200 OK\r\nno header\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n7\r\npartial\r\n-5\r\nnonsense",
+    "/no-length": b"HTTP/1.1 200 OK\r\nContent-Length: five\r\n\r\nWorks",
+    "/less-than-no-length": b"HTTP/1.1 200 OK\r\nContent-Length: -5\r\n\r\nWorks",
+    "/two-lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 3\r\n\r\n"
+    b"Works",
+    "/only-status": b"HTTP/1.1 200 OK\r\n",
+    "/cut-in-headers": b"HTTP/1.1 200 OK\r\nX-A: 1\r\nX-B",
+    "/other-protocol": b"HTTP/1.1 101 Switching\r\nUpgrade: x\r\n"
+    b"Connection: Upgrade\r\n\r\nWorks",
     "/nothing": b"",
     "/nonsense": b"this is not HTTP\r\n\r\n",
     "/hang": b"",
@@ -62,6 +72,13 @@ CUT = {
     "/short",
     "/short-chunks",
     "/broken-chunks",
+    "/broken-chunks-and-header",
+    "/no-length",
+    "/less-than-no-length",
+    "/two-lengths",
+    "/only-status",
+    "/cut-in-headers",
+    "/other-protocol",
     "/nothing",
     "/nonsense",
 }

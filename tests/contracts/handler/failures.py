@@ -10,11 +10,29 @@ from tests.contracts.handler.processes import (
     body_of,
 )
 
+CUT_SHORT = [
+    "/short",
+    "/short-chunks",
+    "/broken-chunks",
+    "/broken-chunks-and-header",
+]
+NO_RESPONSE = [
+    "/nothing",
+    "/reset",
+    "/nonsense",
+    "/only-status",
+    "/cut-in-headers",
+    "/other-protocol",
+    "/no-length",
+    "/less-than-no-length",
+    "/two-lengths",
+]
+
 
 class FailureContract(HandlerProcesses):
     """Losses, failures and cancellation."""
 
-    @pytest.mark.parametrize("path", ["/short", "/short-chunks", "/broken-chunks"])
+    @pytest.mark.parametrize("path", CUT_SHORT)
     def test_a_body_cut_short_is_an_error(
         self, downloader: Downloader, plain: str, path: str
     ) -> None:
@@ -23,7 +41,7 @@ class FailureContract(HandlerProcesses):
         assert errors == ["ResponseDataLossError"] * 2
         assert done["log"].count("Got data loss") == 1
 
-    @pytest.mark.parametrize("path", ["/short", "/short-chunks", "/broken-chunks"])
+    @pytest.mark.parametrize("path", CUT_SHORT)
     @pytest.mark.parametrize("where", ["setting", "meta"])
     def test_a_body_cut_short_may_be_welcome(
         self, downloader: Downloader, plain: str, path: str, where: str
@@ -34,7 +52,7 @@ class FailureContract(HandlerProcesses):
         assert body_of(result) == b"partial"
         assert result["flags"] == ["dataloss"]
 
-    @pytest.mark.parametrize("path", ["/nothing", "/reset", "/nonsense"])
+    @pytest.mark.parametrize("path", NO_RESPONSE)
     def test_no_response_is_a_failed_download(
         self, downloader: Downloader, plain: str, path: str
     ) -> None:
