@@ -13,8 +13,8 @@ from scrapy.exceptions import CannotResolveHostError, DownloadTimeoutError
 from scrapy.utils.asyncio import is_asyncio_available
 from scrapy.utils.defer import maybe_deferred_to_future
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeoutError
 from twisted.internet.error import DNSLookupError
-from twisted.internet.error import TimeoutError as TwistedTimeoutError
 from twisted.internet.interfaces import IResolutionReceiver
 from twisted.python.failure import Failure
 from zope.interface import implementer  # type: ignore[import-untyped]
@@ -106,7 +106,7 @@ class ReactorThreads(Threads):
         receiver.found.addTimeout(timeout_s, self._reactor)
         try:
             found = await maybe_deferred_to_future(receiver.found)
-        except TwistedTimeoutError as error:
+        except DeferredTimeoutError as error:
             raise DownloadTimeoutError(
                 f"Looking up {host} took longer than {timeout_s} seconds."
             ) from error

@@ -68,6 +68,14 @@ class FailureContract(HandlerProcesses):
         error = downloader.get("http://no-such-host.invalid/")["error"]
         assert error == "CannotResolveHostError"
 
+    def test_a_host_that_cannot_be_looked_up_is_told(
+        self, downloader: Downloader
+    ) -> None:
+        # Twisted's resolver says nothing of such a name, asyncio's does.
+        url = f"http://{'a' * 64}.invalid/"
+        error = downloader.get(url, meta={"download_timeout": 0.3})["error"]
+        assert error in {"CannotResolveHostError", "DownloadTimeoutError"}
+
     def test_another_scheme_is_refused(self, downloader: Downloader) -> None:
         error = downloader.get("gopher://127.0.0.1/")["error"]
         assert error == "UnsupportedURLSchemeError"
