@@ -234,14 +234,15 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         answers = self.crawler.signals.send_catch_log(
             signal=signal, request=request, spider=self.crawler.spider, **told
         )
-        stops = (
-            answer.value
-            for _, answer in answers
-            if isinstance(answer, Failure) and isinstance(answer.value, StopDownload)
-        )
-        stop = next(stops, None)
-        if stop is not None:
-            logger.debug("Download stopped for %s from a signal handler", request)
+        stop = None
+        for receiver, answer in answers:
+            if isinstance(answer, Failure) and isinstance(answer.value, StopDownload):
+                stop = answer.value
+                name = getattr(receiver, "__qualname__", receiver)
+                logger.debug(
+                    "Download stopped for %s from signal handler %s", request, name
+                )
+                break
         verdict.set_result(stop)
 
     async def _address_options(

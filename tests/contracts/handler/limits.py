@@ -83,6 +83,7 @@ class LimitContract(HandlerProcesses):
         assert result["status"] == 200
         assert result["flags"] == ["download_stopped"]
         assert done["heard"] == ["headers"]
+        assert "from signal handler connect.<locals>.hear" in done["log"]
 
     @pytest.mark.parametrize("fail", [True, False])
     def test_a_receiver_of_bytes_may_stop_a_download(
