@@ -28,10 +28,14 @@ from tests.contracts.handler.processes import (
     Downloader,
     HandlerProcesses,
     body_of,
+    names_of,
+    seen_by_server,
+    started,
 )
 from tests.servers.web import SCRIPTS
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 THREADED = "concurcrawl.handler.ThreadedDownloadHandler"
@@ -97,6 +101,32 @@ class ThreadedOnly(HandlerProcesses):
             fail=True,
         )
         assert done["results"][0]["error"] == "CancelledError"
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def socks(cls) -> Iterator[str]:
+        with started("tests.servers.socks") as process:
+            assert process.stdout is not None
+            try:
+                yield process.stdout.readline().strip()
+            finally:
+                process.kill()
+
+    def test_a_socks_proxy_gets_its_credentials(
+        self, downloader: Downloader, site: str, socks: str
+    ) -> None:
+        headers = {"Proxy-Authorization": "Basic dXNlcjpwYXNz"}
+        url, meta = f"{site}/echo", {"proxy": socks}
+        result = downloader.get(url, headers=headers, meta=meta)
+        assert names_of(seen_by_server(result)["lines"]) == ["Host"]
+
+    @pytest.mark.parametrize("token", [None, "dXNlcjp3cm9uZw=="])
+    def test_a_socks_proxy_that_refuses_is_told(
+        self, downloader: Downloader, plain: str, socks: str, token: str | None
+    ) -> None:
+        headers = {"Proxy-Authorization": f"Basic {token}"} if token else {}
+        result = downloader.get(plain, headers=headers, meta={"proxy": socks})
+        assert result["error"] == "DownloadConnectionRefusedError"
 
     def test_a_post_is_not_repeated_to_read_bad_headers(
         self, downloader: Downloader, plain: str
@@ -221,6 +251,7 @@ def test_a_request_without_libcurl_is_the_same_request() -> None:
         (pycurl.E_COULDNT_CONNECT, DownloadConnectionRefusedError),
         (pycurl.E_RECV_ERROR, DownloadFailedError),
         (pycurl.E_SSL_CONNECT_ERROR, DownloadFailedError),
+        (97, DownloadConnectionRefusedError),  # a SOCKS proxy that says no
     ],
 )
 def test_errors_are_scrapys(code: int, kind: type[Exception]) -> None:

@@ -5,6 +5,9 @@ Pure: values in, values out; nothing here opens a connection.
 
 from __future__ import annotations
 
+import base64
+import binascii
+import logging
 import re
 import ssl
 from dataclasses import dataclass
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.settings import BaseSettings
 
+logger = logging.getLogger(__name__)
+
 #: One option of an easy handle and its value, as ``setopt`` takes them.
 Option = tuple[int, Any]
 
@@ -40,6 +45,8 @@ _TLS_VERSIONS = {
     "TLSv1.2": (pycurl.SSLVERSION_TLSv1_2, pycurl.SSLVERSION_MAX_TLSv1_2),
     "TLSv1.3": (pycurl.SSLVERSION_TLSv1_3, pycurl.SSLVERSION_MAX_TLSv1_3),
 }
+#: CURLE_PROXY, a SOCKS proxy that says no; pycurl has no name for it.
+_E_PROXY = 97
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
@@ -155,7 +162,7 @@ def is_tunnel(target: Target, route: Route) -> bool:
 
 def is_http_proxy(route: Route) -> bool:
     """Is there a proxy that speaks HTTP, and not SOCKS?"""
-    return bool(route.proxy and route.proxy.startswith("http"))
+    return bool(route.proxy and route.proxy[:4].lower() == "http")
 
 
 def tls_options(settings: BaseSettings) -> list[Option]:
@@ -220,16 +227,34 @@ def connection_options(target: Target, route: Route) -> list[Option]:
         (pycurl.HEADEROPT, pycurl.HEADER_SEPARATE),
     ]
     if route.proxy:
-        auth = route.proxy_authorization
-        lines = [b"Proxy-Connection:", b"User-Agent:"]
-        lines += [_line(b"Proxy-Authorization", auth)] if auth else []
-        options.append((pycurl.PROXYHEADER, lines))
+        options += _proxy_options(route.proxy, route)
     if route.bind:
         address, port = route.bind
         options.append((pycurl.INTERFACE, f"host!{address}"))
         if port:
             options.append((pycurl.LOCALPORT, port))
     return options
+
+
+def _proxy_options(proxy: str, route: Route) -> list[Option]:
+    auth = route.proxy_authorization
+    if is_http_proxy(route):
+        lines = [b"Proxy-Connection:", b"User-Agent:"]
+        lines += [_line(b"Proxy-Authorization", auth)] if auth else []
+        # libcurl's own idea of a proxy without a port is 1080.
+        port = target_of(proxy).port
+        return [(pycurl.PROXYHEADER, lines), (pycurl.PROXYPORT, port)]
+    if not auth:
+        return []
+    # There are no headers on the way to a SOCKS proxy, but Scrapy knows no other place.
+    scheme, _, token = auth.partition(b" ")
+    try:
+        user, colon, password = base64.b64decode(token, validate=True).partition(b":")
+    except binascii.Error:
+        colon = b""
+    if scheme.lower() != b"basic" or not colon:
+        raise ValueError("A SOCKS proxy needs Basic credentials in Proxy-Authorization")
+    return [(pycurl.PROXYUSERNAME, user), (pycurl.PROXYPASSWORD, password)]
 
 
 def message_options(request: Request, target: Target, route: Route) -> list[Option]:
@@ -328,5 +353,6 @@ def error_from(code: int, message: str, url: str, timeout_s: float) -> Exception
         pycurl.E_COULDNT_RESOLVE_HOST: CannotResolveHostError,
         pycurl.E_COULDNT_RESOLVE_PROXY: CannotResolveHostError,
         pycurl.E_COULDNT_CONNECT: DownloadConnectionRefusedError,
+        _E_PROXY: DownloadConnectionRefusedError,
     }
     return kinds.get(code, DownloadFailedError)(f"{url}: {message}")

@@ -78,6 +78,25 @@ class WayContract(HandlerProcesses):
         assert tunnelled["error"] is not None
         assert "407" in tunnelled["message"]
 
+    def test_the_scheme_of_a_proxy_may_be_in_capitals(
+        self, downloader: Downloader, proxy: str
+    ) -> None:
+        headers = {"Proxy-Authorization": "Basic dXNlcjpwYXNz"}
+        meta = {"proxy": proxy.replace("http", "HTTP")}
+        result = downloader.get("http://a.example/", headers=headers, meta=meta)
+        lines = seen_by_server(result)["lines"]
+        assert lines[0] == "GET http://a.example/ HTTP/1.1"
+
+    @pytest.mark.parametrize(
+        "settings",
+        [
+            {"DOWNLOAD_VERIFY_CERTIFICATES": True},
+            {
+                "DOWNLOADER_CLIENTCONTEXTFACTORY": "scrapy.core.downloader."
+                "contextfactory.BrowserLikeContextFactory"
+            },
+        ],
+    )
     def test_certificates_are_checked_if_asked(
         self, downloader: Downloader, web: dict[str, str]
     ) -> None:
