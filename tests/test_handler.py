@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING
 import pycurl
 import pytest
 from scrapy import Request
+from scrapy.core.downloader.contextfactory import BrowserLikeContextFactory
 from scrapy.exceptions import (
     CannotResolveHostError,
     DownloadConnectionRefusedError,
     DownloadFailedError,
     DownloadTimeoutError,
+    ScrapyDeprecationWarning,
     UnsupportedURLSchemeError,
 )
+from scrapy.settings import Settings
 
 from concurcrawl.download import curl
 from concurcrawl.download.connections import choose, until
@@ -223,6 +226,48 @@ def test_a_url_is_taken_apart(url: str, origin: str, path: str) -> None:
 def test_a_url_that_leads_nowhere_is_refused(url: str) -> None:
     with pytest.raises(UnsupportedURLSchemeError):
         curl.target_of(url)
+
+
+def test_a_proxy_without_a_port_has_that_of_its_scheme() -> None:
+    target = curl.target_of("http://a.example/")
+    for proxy, port in [("http://p", 80), ("https://p", 443), ("http://p:8", 8)]:
+        options = dict(curl.connection_options(target, curl.Route(proxy)))
+        assert options[pycurl.PROXYPORT] == port
+
+
+@pytest.mark.parametrize("value", [b"Digest x", b"Basic !", b"Basic dXNlcg=="])
+def test_credentials_that_no_socks_proxy_understands_are_refused(value: bytes) -> None:
+    route = curl.Route("socks5://p", value)
+    with pytest.raises(ValueError, match="needs Basic credentials"):
+        curl.connection_options(curl.target_of("http://a.example/"), route)
+
+
+@pytest.mark.parametrize(
+    "factory",
+    [
+        BrowserLikeContextFactory,
+        "scrapy.core.downloader.contextfactory.BrowserLikeContextFactory",
+    ],
+)
+def test_a_context_factory_that_verifies_is_heeded(factory: object) -> None:
+    settings = Settings({"DOWNLOADER_CLIENTCONTEXTFACTORY": factory})
+    with pytest.warns(ScrapyDeprecationWarning) as warned:
+        options = dict(curl.tls_options(settings))
+    assert options[pycurl.SSL_VERIFYPEER] == 1
+    assert [str(warning.message).partition(".")[0] for warning in warned] == [
+        "The 'DOWNLOADER_CLIENTCONTEXTFACTORY' setting is deprecated",
+        "BrowserLikeContextFactory is deprecated",
+    ]
+
+
+def test_another_context_factory_is_not_dropped_in_silence(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = Settings({"DOWNLOADER_CLIENTCONTEXTFACTORY": "builtins.object"})
+    with pytest.warns(ScrapyDeprecationWarning):
+        options = dict(curl.tls_options(settings))
+    assert options[pycurl.SSL_VERIFYPEER] == 0
+    assert "libcurl has no use for Twisted's context factories" in caplog.text
 
 
 def test_a_method_cannot_smuggle_in_a_request() -> None:

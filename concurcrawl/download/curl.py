@@ -10,6 +10,7 @@ import binascii
 import logging
 import re
 import ssl
+import warnings
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -21,8 +22,10 @@ from scrapy.exceptions import (
     DownloadConnectionRefusedError,
     DownloadFailedError,
     DownloadTimeoutError,
+    ScrapyDeprecationWarning,
     UnsupportedURLSchemeError,
 )
+from scrapy.utils.misc import load_object
 from scrapy.utils.url import add_http_if_no_scheme
 
 if TYPE_CHECKING:
@@ -171,10 +174,9 @@ def tls_options(settings: BaseSettings) -> list[Option]:
     Raises:
         ValueError: If a version is not one of TLSv1.0 to TLSv1.3.
     """
-    # The older way to ask for it; silently not verifying would be worse than no TLS.
-    factory = str(settings["DOWNLOADER_CLIENTCONTEXTFACTORY"])
-    verify = settings.getbool("DOWNLOAD_VERIFY_CERTIFICATES") or factory.endswith(
-        "BrowserLikeContextFactory"
+    # The older way is always looked at, because it warns.
+    verify = _factory_verifies(settings) or settings.getbool(
+        "DOWNLOAD_VERIFY_CERTIFICATES"
     )
     versions = _tls_version(settings, "DOWNLOAD_TLS_MIN_VERSION", 0)
     versions |= _tls_version(settings, "DOWNLOAD_TLS_MAX_VERSION", 1)
@@ -202,6 +204,51 @@ def tls_options(settings: BaseSettings) -> list[Option]:
             options.append((pycurl.CAPATH, paths.capath))
             options.append((pycurl.PROXY_CAPATH, paths.capath))
     return options
+
+
+def version_option(wants_http2: bool) -> Option:
+    """Return which version of HTTP to speak, the newest if the server may choose."""
+    if not wants_http2:
+        return pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1
+    if not pycurl.version_info()[4] & pycurl.VERSION_HTTP2:
+        logger.warning(
+            "CONCURCRAWL_HTTP2=1: this libcurl (%s) was built without HTTP/2. The "
+            "crawl goes on in HTTP/1.1.",
+            pycurl.version,
+        )
+    # Without it, this means HTTP/1.1; without TLS, always.
+    return pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS
+
+
+def _factory_verifies(settings: BaseSettings) -> bool:
+    """Does the older setting, a class of Twisted's, ask for checked certificates?"""
+    name = settings["DOWNLOADER_CLIENTCONTEXTFACTORY"]
+    if name == "SENTINEL":
+        return False
+    warnings.warn(
+        "The 'DOWNLOADER_CLIENTCONTEXTFACTORY' setting is deprecated.",
+        ScrapyDeprecationWarning,
+        stacklevel=3,
+    )
+    # Late, because it imports Twisted's TLS.
+    from scrapy.core.downloader.contextfactory import BrowserLikeContextFactory
+
+    factory = load_object(name)
+    if isinstance(factory, type) and issubclass(factory, BrowserLikeContextFactory):
+        warnings.warn(
+            "BrowserLikeContextFactory is deprecated. Set "
+            "DOWNLOAD_VERIFY_CERTIFICATES=True instead.",
+            ScrapyDeprecationWarning,
+            stacklevel=3,
+        )
+        return True
+    logger.warning(
+        "DOWNLOADER_CLIENTCONTEXTFACTORY=%s: libcurl has no use for Twisted's context "
+        "factories. Set DOWNLOAD_VERIFY_CERTIFICATES, DOWNLOAD_TLS_MIN_VERSION, "
+        "DOWNLOAD_TLS_MAX_VERSION or DOWNLOADER_CLIENT_TLS_CIPHERS instead.",
+        name,
+    )
+    return False
 
 
 def _tls_version(settings: BaseSettings, name: str, which: int) -> int:

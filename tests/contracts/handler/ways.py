@@ -98,11 +98,9 @@ class WayContract(HandlerProcesses):
         ],
     )
     def test_certificates_are_checked_if_asked(
-        self, downloader: Downloader, web: dict[str, str]
+        self, downloader: Downloader, web: dict[str, str], settings: dict[str, object]
     ) -> None:
-        result = downloader.get(
-            web["https"] + "/text", {"DOWNLOAD_VERIFY_CERTIFICATES": True}
-        )
+        result = downloader.get(web["https"] + "/text", settings)
         assert result["error"] == "DownloadFailedError"
 
     @pytest.mark.parametrize(
