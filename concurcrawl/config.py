@@ -58,6 +58,12 @@ class Config:
         unit="threads",
         at_least=1,
     )
+    http2: bool = _option(
+        False,
+        "Speak HTTP/2 with https sites that offer it, where libcurl downloads and "
+        "has it; other sites are spoken to in HTTP/1.1 as ever.",
+        unit="0 or 1",
+    )
     max_attempts: int = _option(
         3,
         "Workers that one request may kill before it is set aside.",

@@ -68,10 +68,11 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
         settings = crawler.settings
-        self._width = Config.from_settings(settings).threads
+        config = Config.from_settings(settings)
+        self._width = config.threads
         self._has_reactor = settings.getbool("TWISTED_REACTOR_ENABLED")
         self._limits = Limits.from_settings(settings)
-        self._tls = curl.tls_options(settings)
+        self._common = [*curl.tls_options(settings), curl.version_option(config.http2)]
         self._tells_tls = settings.getbool("DOWNLOADER_CLIENT_TLS_VERBOSE_LOGGING")
         try:
             renew_key_log()
@@ -102,7 +103,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
             timeout_s = request.meta.get("download_timeout") or DEFAULT_TIMEOUT_S
             started_s = time.monotonic()
             options = [
-                *self._tls,
+                *self._common,
                 *curl.connection_options(target, route),
                 *await self._address_options(target, route, timeout_s),
             ]

@@ -266,7 +266,6 @@ def connection_options(target: Target, route: Route) -> list[Option]:
     options: list[Option] = [
         (pycurl.URL, target.origin),
         (pycurl.NOSIGNAL, 1),
-        (pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1),
         (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
         # An empty string, because None would let the environment choose.
         (pycurl.PROXY, route.proxy or ""),

@@ -41,11 +41,15 @@ _END = -1
 _MAX_MS = 2**31 - 1
 #: CURLE_WEIRD_SERVER_REPLY, which pycurl knows by its older name only.
 _WEIRD_REPLY = pycurl.E_FTP_WEIRD_SERVER_REPLY
+#: CURLE_HTTP2_STREAM, which pycurl has no name for.
+_HTTP2_STREAM = 92
 _LOSSES = {
     pycurl.E_PARTIAL_FILE,
     pycurl.E_RECV_ERROR,
     pycurl.E_GOT_NOTHING,
+    pycurl.E_HTTP2,
     _WEIRD_REPLY,
+    _HTTP2_STREAM,
 }
 #: Methods of which a second request does no harm.
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
@@ -202,7 +206,7 @@ class Transfer:
             self._on_header, self._on_chunk, has_body=plan.request.method != "HEAD"
         )
         message = curl.request_bytes(plan.request, plan.target, plan.route)
-        options = [*plan.options, self._time_option()]
+        options = [*plan.options, curl.version_option(False), self._time_option()]
         deadline_s = self._started_s + plan.left_s
         try:
             client.exchange(options, message, reader, deadline_s)
@@ -264,8 +268,9 @@ class Transfer:
             204,
             304,
         }
+        is_framed = bool(self._framing) or self._head.protocol == "HTTP/2"
         # Scrapy's word for a body of which nobody can say whether it is whole.
-        return ["partial"] if has_body and not self._framing else []
+        return ["partial"] if has_body and not is_framed else []
 
     def _response(self, client: CurlClient, flags: list[str]) -> Response:
         assert self._headers is not None
