@@ -173,7 +173,7 @@ class FrontierScheduler(BaseScheduler):
         return None
 
     def _frontier_path(self) -> str:
-        return ":memory:"
+        return ""
 
     def _notes_with(self, request: Request) -> dict[str, str]:
         """Return what to remember together with a new request."""

@@ -1,7 +1,7 @@
 """Drive a frontier alone, with many requests: how fast, how large, how often asked.
 
 ``python -m tests.scale --requests 1000000`` starts a redis-server of its own;
-``--embedded`` drives the one in memory instead.
+``--embedded`` drives the one in a private file instead.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ async def over_redis(
 
 
 def embedded(requests: int, groups: int) -> Measured:
-    """Measure the frontier in memory."""
+    """Measure the frontier in a private file."""
     frontier = SqliteFrontier()
     before = own_memory()
     drive = Drive(frontier, requests, groups)

@@ -29,7 +29,7 @@ _BATCH = 10
 _PAYLOAD = b"x" * 400  # about what a request comes to
 
 
-def _in_memory(folder: str) -> Frontier:
+def _nameless(folder: str) -> Frontier:
     del folder
     return SqliteFrontier()
 
@@ -40,7 +40,7 @@ def _in_a_file(folder: str) -> Frontier:
 
 #: How to open each one, in a running event loop, with a folder for its files.
 OPENERS: dict[str, Callable[[str], Frontier]] = {
-    "SQLite in memory": _in_memory,
+    "SQLite in a file without a name": _nameless,
     "SQLite in a file": _in_a_file,
 }
 

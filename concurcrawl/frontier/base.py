@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Generator, Mapping, Sequence
+    from collections.abc import Awaitable, Generator, Iterable, Mapping, Sequence
 
     from concurcrawl.frontier.limits import Visit
 
@@ -99,9 +99,13 @@ class Frontier(ABC):
 
     @abstractmethod
     def push(
-        self, entries: Sequence[Entry], notes: Mapping[str, str] | None = None
+        self, entries: Iterable[Entry], notes: Mapping[str, str] | None = None
     ) -> Awaitable[list[bool]]:
         """Add each request unless its key was ever pushed before, and take notes.
+
+        Entries are read once, before this returns, so that many need not be in memory
+        together. While they are, others may be pushed; if reading raises, nothing of
+        the step was done.
 
         Returns:
             Whether each was added, in the order of *entries*.
@@ -118,9 +122,11 @@ class Frontier(ABC):
 
     @abstractmethod
     def complete(
-        self, ticket: int, entries: Sequence[Entry] = (), items: Sequence[bytes] = ()
+        self, ticket: int, entries: Iterable[Entry] = (), items: Iterable[bytes] = ()
     ) -> Awaitable[Completed]:
         """End a lease, push the requests and keep the items that came of it.
+
+        Entries and then items are read as by :meth:`push`.
 
         Raises:
             LeaseLostError: If the ticket is not lent, or no longer; nothing was done.

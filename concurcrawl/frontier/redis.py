@@ -38,7 +38,7 @@ from concurcrawl.frontier.redis_admissions import Admissions
 from concurcrawl.frontier.redis_node import Node
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from concurcrawl.frontier.redis_admissions import Place
     from concurcrawl.frontier.redis_outbox import Said
@@ -194,9 +194,10 @@ class RedisFrontier(Node, Frontier):
     # The contract ----------------------------------------------------------------
 
     def push(
-        self, entries: Sequence[Entry], notes: Mapping[str, str] | None = None
+        self, entries: Iterable[Entry], notes: Mapping[str, str] | None = None
     ) -> asyncio.Future[list[bool]]:
         """See :meth:`Frontier.push`."""
+        entries = list(entries)
         self._introduce(entries)
         return self._outbox.ask(wire.push(entries, notes or {}), wire.added)
 
@@ -215,20 +216,21 @@ class RedisFrontier(Node, Frontier):
         return lease
 
     def complete(
-        self, ticket: int, entries: Sequence[Entry] = (), items: Sequence[bytes] = ()
+        self, ticket: int, entries: Iterable[Entry] = (), items: Iterable[bytes] = ()
     ) -> asyncio.Future[Completed]:
         """See :meth:`Frontier.complete`."""
         if ticket not in self._held:
             raise LeaseLostError(ticket)
+        entries, kept = list(entries), list(items)
         self._introduce(entries)
 
         def read(answer: Any) -> Completed:
-            done = wire.completed(answer, len(items))
+            done = wire.completed(answer, len(kept))
             if done is None:
                 raise LeaseLostError(ticket)
             return done
 
-        op = wire.complete(ticket, entries, items, self._member.owner)
+        op = wire.complete(ticket, entries, kept, self._member.owner)
         answer = self._outbox.ask(op, read)
         self._forget(ticket)
         return answer

@@ -1,12 +1,13 @@
-"""The embedded frontier: SQLite, in memory or in one file."""
+"""The embedded frontier: SQLite, in a private file or in one that stays."""
 
 from __future__ import annotations
 
 import random
 import sqlite3
+import tempfile
 import time
 from contextlib import contextmanager
-from itertools import compress, count
+from itertools import count
 from typing import TYPE_CHECKING
 
 from concurcrawl.errors import LeaseLostError, PausedTooLongError
@@ -14,7 +15,7 @@ from concurcrawl.frontier.base import Completed, Done, Entry, Frontier, Lease
 from concurcrawl.frontier.limits import Gates, Limits
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from concurcrawl.frontier.limits import Visit
 
@@ -59,7 +60,7 @@ class SqliteFrontier(Frontier):
         self,
         limits_of: Callable[[str], Limits] = lambda _: Limits(),
         *,
-        path: str = ":memory:",
+        path: str = "",
         total: int = 0,
         asks: Callable[[str], bool] | None = None,
         newest_first: bool = True,
@@ -69,8 +70,9 @@ class SqliteFrontier(Frontier):
 
         Args:
             limits_of: Returns what a group must not exceed.
-            path: The file, which nobody else has open. By default it is empty and in
-                memory.
+            path: The file, which nobody else has open. By default it is empty and has
+                no name: it is gone when the process is, however that ends, and of what
+                waits no more is in memory than SQLite caches.
             total: Requests at a time over all groups; 0 means no limit.
             asks: Tells whether requests of a group are admitted one by one; None: all.
             newest_first: Whether the newest request of a priority leaves first, as
@@ -79,8 +81,9 @@ class SqliteFrontier(Frontier):
         """
         self._direction = -1 if newest_first else 1
         self._clock = clock
-        self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db = sqlite3.connect(path or _nameless(), isolation_level=None)
+        # What goes with the process need only be rolled back, which memory serves best.
+        self._db.execute(f"PRAGMA journal_mode = {'WAL' if path else 'MEMORY'}")
         # A commit need not reach the disk before the next: the file stays whole, and
         # what a power cut takes from its end is done again. See deliver().
         self._db.execute("PRAGMA synchronous = NORMAL")
@@ -93,15 +96,16 @@ class SqliteFrontier(Frontier):
         self._waiting = int(waiting)
         self._heads: dict[str, int] = dict(self._db.execute(_HEADS))
         self._lent: dict[int, str] = {}  # ticket -> group
+        #: Of each group, how many the step under way adds, and their highest priority.
+        self._pushed: dict[str, tuple[int, int]] = {}
 
     def push(
-        self, entries: Sequence[Entry], notes: Mapping[str, str] | None = None
+        self, entries: Iterable[Entry], notes: Mapping[str, str] | None = None
     ) -> Done[list[bool]]:
         """See :meth:`Frontier.push`."""
         with self._whole():
             self._take_notes(notes or {})
             added = [self._insert(entry) for entry in entries]
-        self._count(entries, added)
         return Done(added)
 
     def take(self) -> Lease | None:
@@ -126,7 +130,7 @@ class SqliteFrontier(Frontier):
         return Lease(ticket, group, payload, queued_s)
 
     def complete(
-        self, ticket: int, entries: Sequence[Entry] = (), items: Sequence[bytes] = ()
+        self, ticket: int, entries: Iterable[Entry] = (), items: Iterable[bytes] = ()
     ) -> Done[Completed]:
         """See :meth:`Frontier.complete`."""
         if ticket not in self._lent:
@@ -135,7 +139,6 @@ class SqliteFrontier(Frontier):
             self._db.execute("DELETE FROM request WHERE ticket = ?", (ticket,))
             added = [self._insert(entry) for entry in entries]
             numbers = self._keep(items)
-        self._count(entries, added)
         del self._lent[ticket]
         self._gates.forget(ticket, self._clock())
         return Done(Completed(added, numbers))
@@ -236,18 +239,27 @@ class SqliteFrontier(Frontier):
         if self._broken is not None:
             raise self._broken
         try:
+            if self._db.in_transaction:  # one that reads its entries, see push()
+                yield
+                return
+            self._pushed.clear()
             self._db.execute("BEGIN")
             with self._db:  # commits, or rolls back
                 yield
+                if self._broken is not None:  # and somebody has caught that
+                    raise self._broken
         except sqlite3.OperationalError as error:  # a full disk, say
             self._broken = error
             raise
+        for group, (more, priority) in self._pushed.items():
+            self._waiting += more
+            self._heads[group] = max(self._heads.get(group, priority), priority)
 
     def _last(self, column: str, table: str) -> int:
         row = self._db.execute(f"SELECT max({column}) FROM {table}").fetchone()  # noqa: S608 - our own names
         return int(row[0] or 0)
 
-    def _keep(self, items: Sequence[bytes]) -> list[int]:
+    def _keep(self, items: Iterable[bytes]) -> list[int]:
         insert = "INSERT INTO item (payload) VALUES (?)"
         rows = [self._db.execute(insert, (payload,)).lastrowid for payload in items]
         return [row for row in rows if row is not None]
@@ -268,14 +280,9 @@ class SqliteFrontier(Frontier):
             "INSERT INTO request VALUES (?, ?, ?, ?, ?, ?, 0)",
             (ticket, entry.group, entry.priority, rank, time.time(), entry.payload),
         )
+        more, highest = self._pushed.get(entry.group, (0, entry.priority))
+        self._pushed[entry.group] = more + 1, max(highest, entry.priority)
         return True
-
-    def _count(self, entries: Sequence[Entry], added: Sequence[bool]) -> None:
-        """Take note of what was written."""
-        for entry in compress(entries, added):
-            self._waiting += 1
-            head = self._heads.get(entry.group, entry.priority)
-            self._heads[entry.group] = max(head, entry.priority)
 
     def _refresh_head(self, group: str) -> None:
         row = self._db.execute(_HEAD, (group,)).fetchone()
@@ -283,3 +290,12 @@ class SqliteFrontier(Frontier):
             self._heads.pop(group, None)
         else:
             self._heads[group] = row[0]
+
+
+def _nameless() -> str:
+    """Return how SQLite calls a file without a name, or none where it finds no room."""
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:  # every folder for such files is read-only
+        return ":memory:"
+    return ""

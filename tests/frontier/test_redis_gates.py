@@ -170,7 +170,7 @@ class Both:
     def _here(  # noqa: C901 - a case each
         self, what: str, lease: Lease | None, *how: Any
     ) -> bool | float | str | None:
-        """Tell ``limits.py``, as the frontier in memory does."""
+        """Tell ``limits.py``, as the embedded frontier does."""
         gates, gate = self.gates, self.gates[GROUP]
         ticket = None if lease is None else lease.ticket
         match what:

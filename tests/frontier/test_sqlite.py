@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 class TestSqliteFrontier(FrontierContract):
     storage_error = sqlite3.Error
-    path = ":memory:"
+    path = ""
 
     def make(
         self,
@@ -166,3 +166,49 @@ def test_what_is_delivered_is_on_the_disk_and_the_rest_need_not_be(
     frontier.keep([b"item"], {"start": "1"})
     assert not any("synchronous" in statement for statement in said)
     frontier.close()
+
+
+NAMELESS = """
+import resource, sys
+import psutil
+from concurcrawl.frontier.base import Entry
+from concurcrawl.frontier.sqlite import SqliteFrontier
+
+def size():
+    return psutil.Process().memory_info().rss
+
+if sys.argv[1] == "no file":
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+frontier = SqliteFrontier()
+frontier.push([Entry(b"first", "a", 0, False, bytes(500))])
+before = size()
+entries = (Entry(b"%d" % n, "a", 0, False, bytes(500)) for n in range(50_000))
+ticket = frontier.take().ticket
+frontier.complete(ticket, entries, [b"item"])
+grown = size() - before
+while (lease := frontier.take()) is not None:
+    frontier.complete(lease.ticket)
+frontier.close()
+print(grown)
+"""
+
+
+def grown_bytes(how: str, folder: Path) -> int:
+    done = subprocess.run(
+        [sys.executable, "-c", NAMELESS, how],
+        env=environment() | {"TMPDIR": str(folder), "SQLITE_TMPDIR": str(folder)},
+        timeout=DEADLINE_S,
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    return int(done.stdout)
+
+
+def test_what_waits_takes_no_memory_and_leaves_no_file(tmp_path: Path) -> None:
+    assert grown_bytes("a file", tmp_path) < 8e6  # of 25 MB and their keys
+    assert not list(tmp_path.iterdir())
+
+
+def test_where_no_file_can_be_made_what_waits_is_in_memory(tmp_path: Path) -> None:
+    assert grown_bytes("no file", tmp_path) > 25e6

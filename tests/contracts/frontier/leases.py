@@ -19,6 +19,9 @@ from tests.contracts.frontier.making import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from concurcrawl.frontier.base import Entry
     from tests.contracts.frontier.clock import Clock
     from tests.contracts.frontier.told import Told
 
@@ -123,6 +126,42 @@ class LeaseContract(FrontierTests):
         done = frontier.complete(lease.ticket, [entry("y", key="k")])
         assert done.added == [True]
         assert drained(frontier) == ["y"]
+
+    def test_what_is_read_in_part_is_not_done(self, frontier: Told) -> None:
+        def broken() -> Iterator[Entry]:
+            yield entry("y", key="k")
+            raise ZeroDivisionError
+
+        frontier.push([entry("x")])
+        lease = taken(frontier)
+        with pytest.raises(ZeroDivisionError):
+            frontier.push(broken(), {"a": "1"})
+        with pytest.raises(ZeroDivisionError):
+            frontier.complete(lease.ticket, broken(), [b"item"])
+        assert (frontier.waiting(), frontier.lent()) == (0, 1)
+        assert (frontier.items(), frontier.notes()) == ([], {})
+        done = frontier.complete(lease.ticket, [entry("y", key="k")])
+        assert done.added == [True]
+        assert drained(frontier) == ["y"]
+
+    def test_more_may_be_pushed_while_entries_are_read(self, frontier: Told) -> None:
+        pushed = []
+
+        def entries() -> Iterator[Entry]:
+            for name in ("1", "2"):
+                more = [entry(f"more {name}", key="more"), entry(name, priority=1)]
+                pushed.append(frontier.frontier.push(more))
+                yield entry(name, key=name)
+
+        frontier.push([entry("x")])
+        done = frontier.complete(taken(frontier).ticket, entries(), [b"item"])
+        assert done.added == [True, True]
+        added = [frontier.wait(answer) for answer in pushed]
+        assert added == [[True, True], [False, True]]
+        assert frontier.waiting() == 5
+        left = drained(frontier)
+        assert left[:2] == ["2", "1"]  # those of the higher priority
+        assert sorted(left) == ["1", "1", "2", "2", "more 1"]
 
     def test_a_request_that_is_given_back_has_its_old_place(
         self, frontier: Told

@@ -193,7 +193,7 @@ class FrontierMachine(RuleBasedStateMachine):
     @rule(drawn=drawn)
     def push(self, drawn: Drawn) -> None:
         entries = self.entries(drawn)
-        assert self.frontier.push(entries) == self.model.push(entries)
+        assert self.frontier.push(iter(entries)) == self.model.push(entries)
 
     @rule(target=leases)
     def take(self) -> Lease | MultipleResults[Lease]:
@@ -242,7 +242,7 @@ class FrontierMachine(RuleBasedStateMachine):
     def complete(self, lease: Lease, drawn: Drawn) -> None:
         entries = self.entries(drawn)
         del self.model.requests[lease.payload]
-        done = self.frontier.complete(lease.ticket, entries)
+        done = self.frontier.complete(lease.ticket, iter(entries))
         self.model.finish(lease.group, lease.ticket)
         assert done.added == self.model.push(entries)
 

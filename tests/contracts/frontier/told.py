@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from concurcrawl.frontier.base import at_once
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Mapping, Sequence
+    from collections.abc import Awaitable, Iterable, Mapping, Sequence
     from typing import TypeVar
 
     from concurcrawl.frontier.base import Completed, Entry, Frontier, Lease
@@ -33,7 +33,7 @@ class Told:
     # As Frontier has them ------------------------------------------------------------
 
     def push(
-        self, entries: Sequence[Entry], notes: Mapping[str, str] | None = None
+        self, entries: Iterable[Entry], notes: Mapping[str, str] | None = None
     ) -> list[bool]:
         return self.wait(self.frontier.push(entries, notes))
 
@@ -42,7 +42,7 @@ class Told:
         return self.frontier.take()
 
     def complete(
-        self, ticket: int, entries: Sequence[Entry] = (), items: Sequence[bytes] = ()
+        self, ticket: int, entries: Iterable[Entry] = (), items: Iterable[bytes] = ()
     ) -> Completed:
         return self.wait(self.frontier.complete(ticket, entries, items))
 
