@@ -25,6 +25,7 @@ from concurcrawl import departures, retry_after, timeline
 from concurcrawl.config import Config
 from concurcrawl.errors import LeaseLostError, PausedTooLongError
 from concurcrawl.frontier.limits import Visit
+from concurcrawl.modes import THREADED_HANDLER
 from concurcrawl.politeness import host_of
 
 if TYPE_CHECKING:
@@ -111,13 +112,26 @@ class GatedHandler(BaseDownloadHandler):
         # Scrapy's own defaults may have changed since: without a reactor they do.
         base = crawler.settings.getdict("DOWNLOAD_HANDLERS_BASE")
         path = crawler.settings.getdict(INNER).get(self.scheme, base[self.scheme])
-        self._inner = build_from_crawler(load_object(path), crawler)
-        self._tells_when_sent = departures.listen(self._inner)
-        if self.scheme == "http" and Config.from_settings(crawler.settings).records:
-            timeline.clock_connections(self._inner)
+        self._path = path
+        self._tells_when_sent = False
+        self._inner: BaseDownloadHandler | None = None
+        # Ours is lazy, and a supervisor that downloads nothing need not even import it.
+        if path != THREADED_HANDLER:
+            self._inner = self._open()
+
+    def _open(self) -> BaseDownloadHandler:
+        inner: BaseDownloadHandler
+        inner = build_from_crawler(load_object(self._path), self.crawler)
+        self._tells_when_sent = departures.listen(inner)
+        settings = self.crawler.settings
+        if self.scheme == "http" and Config.from_settings(settings).records:
+            timeline.clock_connections(inner)
+        return inner
 
     async def download_request(self, request: Request) -> Response:
         """See :class:`BaseDownloadHandler`."""
+        if self._inner is None:
+            self._inner = self._open()
         gate: Gate = self.crawler.engine.scheduler.gate  # type: ignore[union-attr]
         is_paced = await gate.enter(request)
         timeline.start(request)
@@ -150,7 +164,8 @@ class GatedHandler(BaseDownloadHandler):
 
     async def close(self) -> None:
         """See :class:`BaseDownloadHandler`."""
-        await self._inner.close()
+        if self._inner is not None:
+            await self._inner.close()
 
 
 class HttpGate(GatedHandler):

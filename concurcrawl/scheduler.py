@@ -241,9 +241,9 @@ class FrontierScheduler(BaseScheduler):
         assert self._crawler.spider is not None
         self._filter_log.log(request, self._crawler.spider)
 
-    def _count(self, stat: str) -> None:
-        self._stats.inc_value(stat)
-        self._stats.inc_value(f"{stat}/memory")
+    def _count(self, stat: str, count: int = 1) -> None:
+        self._stats.inc_value(stat, count)
+        self._stats.inc_value(f"{stat}/memory", count)
 
     def group_of(self, request: Request) -> str:
         """Return the group of hosts whose limits *request* shares."""

@@ -83,6 +83,7 @@ LAYERS = (
     "workers.interrupts",
     "workers.cookies",
     "workers.messages",
+    "workers.parts",
     "workers.codec",
     "workers.portable_cookies",
     "workers.portable",

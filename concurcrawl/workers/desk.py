@@ -32,6 +32,7 @@ from concurcrawl.workers.messages import (
     Listen,
     LogLine,
     Outcome,
+    Part,
     Ping,
     Pong,
     Product,
@@ -53,6 +54,10 @@ if TYPE_CHECKING:
     from concurcrawl.workers.messages import Question, ToSupervisor, ToWorker
 
 logger = logging.getLogger(__name__)
+
+#: Of a request that so much has come of, the rest is sent by itself: nobody needs to
+#: hold all that a page with very many links comes to.
+_PART_BYTES = 1 << 18
 
 #: How long a log line or a stat without a request may wait for company.
 _LINGER_S = 0.1
@@ -213,7 +218,7 @@ class Desk(asyncio.Protocol):
         page = self._pages.pop(request, None)
         if page is not None:
             outcome.status = page.status
-            if any(product.is_item for product in outcome.products):
+            if outcome.has_items:
                 outcome.page = _add_head(outcome, page)
         self._send_outcome(outcome)
         outcome.ticket = None  # sent: see here()
@@ -236,7 +241,7 @@ class Desk(asyncio.Protocol):
         key = b""
         if not request.dont_filter:
             key = self._crawler.request_fingerprinter.fingerprint(request)
-        self.here().products.append(Product(False, self._codec.encode(request), key))
+        self._add(self.here(), Product(False, self._codec.encode(request), key))
 
     def add_item(self, item: Any) -> None:
         """Note an item.
@@ -244,7 +249,17 @@ class Desk(asyncio.Protocol):
         Raises:
             NotShippableError: If it cannot leave this process.
         """
-        self.here().products.append(Product(True, self._codec.encode(item)))
+        outcome = self.here()
+        outcome.has_items = True
+        self._add(outcome, Product(True, self._codec.encode(item)))
+
+    def _add(self, outcome: Outcome, product: Product) -> None:
+        # What came of no request is sent soon, and has nothing to be applied with.
+        if outcome.size_bytes >= _PART_BYTES and outcome.ticket is not None:
+            self.send(Part(outcome.ticket, outcome.products))
+            outcome.products, outcome.size_bytes = [], 0
+        outcome.products.append(product)
+        outcome.size_bytes += len(product.payload)
 
     def add_event(self, name: str, about: dict[str, Any]) -> None:
         """Note a signal and what it is about, unless nobody needs it."""

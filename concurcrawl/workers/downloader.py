@@ -223,7 +223,7 @@ class WorkersDownloader(UngovernedDownloader):
         if self._tallies is not None:
             self._tallies[worker.name] += _tally_of(outcome)
         if outcome.ticket is None:
-            taken = self._outcomes.take(outcome, None)
+            taken = self._outcomes.take(outcome, outcome.products, None)
             asyncio.ensure_future(self._apply_leaseless(taken))  # noqa: RUF006 - the engine outlives it
 
     async def _apply_leaseless(self, taken: Taken) -> None:

@@ -97,8 +97,8 @@ class Journal:
             # Not earlier: only then are pipelines and feeds open.
             self._crawler.signals.connect(self._replay_soon, signals.engine_started)
 
-    def entry(self, payload: bytes, head: Head | None) -> bytes | None:
-        """Return an item as it is kept, or None if it cannot be."""
+    def entry(self, payload: bytes, head: Head | None) -> bytes:
+        """Return an item as it is kept."""
         return pickle.dumps((payload, head)) if self.is_kept else b""
 
     def processed(self, numbers: Sequence[int]) -> None:

@@ -244,6 +244,20 @@ class Product(NamedTuple):
     key: bytes = b""
 
 
+class Part(NamedTuple):
+    """Worker to supervisor: some of what came of a lease, ahead of its outcome.
+
+    It counts for nothing until the outcome is there.
+
+    Attributes:
+        ticket: The lease.
+        products: Items and requests, in the order they were yielded.
+    """
+
+    ticket: int
+    products: list[Product]
+
+
 @dataclass(slots=True)
 class Outcome:
     """Worker to supervisor: what came of a lease, or, without one, of the worker.
@@ -256,7 +270,10 @@ class Outcome:
         page: Index of the one that the items came of; None if there are none.
         status: That of the response that the callback got, or None.
         events: The signals to send, in order.
-        products: The items and requests, in the order they were yielded.
+        products: The items and requests, in the order they were yielded, without
+            those that went ahead in parts.
+        size_bytes: What ``products`` come to, about.
+        has_items: Whether there are items, also in parts.
         stats: The stats written, by key and way of writing.
         cookies: The cookies got and dropped.
         logs: The log lines since the last outcome.
@@ -270,6 +287,8 @@ class Outcome:
     status: int | None = None
     events: list[Event] = field(default_factory=list)
     products: list[Product] = field(default_factory=list)
+    size_bytes: int = 0
+    has_items: bool = False
     stats: dict[tuple[str, str], Any] = field(default_factory=dict)
     cookies: list[CookieChange] = field(default_factory=list)
     logs: list[LogLine] = field(default_factory=list)
@@ -278,7 +297,7 @@ class Outcome:
 
 
 ToWorker = Job | Lend | Listen | SetCookies | Troubled | Answer | Ping | Stop
-ToSupervisor = Ready | Failed | Pong | Outcome | Ask | Sent | Left | SlowDown
+ToSupervisor = Ready | Failed | Pong | Part | Outcome | Ask | Sent | Left | SlowDown
 
 #: Signals that workers report and the supervisor sends, by their names in
 #: ``scrapy.signals``.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from itertools import starmap, zip_longest
+from itertools import islice, starmap, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from scrapy import signals
@@ -18,20 +18,32 @@ from twisted.python.failure import Failure
 from concurcrawl import stats, timeline
 from concurcrawl.feeds import item_at_hand
 from concurcrawl.workers.codec import Codec, residents
+from concurcrawl.workers.journal import Journal
+from concurcrawl.workers.parts import Parts
 from concurcrawl.workers.scheduler import scheduler_of
 from concurcrawl.workers.shared_journal import SharedJournal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
-    from concurcrawl.workers.messages import Event, Head, LogLine, Outcome
+    from concurcrawl.workers.messages import Event, Head, LogLine, Outcome, Product
+    from concurcrawl.workers.parts import Chosen
+    from concurcrawl.workers.pool import Products
 
-    #: What came of a request, and its responses if somebody is to be told of them.
-    Taken = tuple[Outcome, list[Response]]
+    Requests = Sequence[Product] | Chosen[Product]
+    #: Items, encoded.
+    Payloads = Sequence[bytes] | Chosen[bytes]
+
+    #: What came of a request, its responses if somebody is to be told of them, and all
+    #: its products.
+    Taken = tuple[Outcome, list[Response], Products]
+
+#: So many items of one page have tasks at a time.
+_TASKS = 500
 
 
 class Outcomes:
@@ -71,7 +83,9 @@ class Outcomes:
             record.spider = self._crawler.spider
             logging.getLogger(line.logger).handle(record)
 
-    def take(self, outcome: Outcome, request: Request | None) -> Taken:
+    def take(
+        self, outcome: Outcome, products: Products, request: Request | None
+    ) -> Taken:
         """Count what a worker did and tell who listens; it may end the crawl."""
         if outcome.close_reason is not None:
             # First, so that none of the new requests is lent. The engine waits for us.
@@ -80,18 +94,33 @@ class Outcomes:
         responses = [_response(head, request) for head in outcome.heads]
         for event in outcome.events:
             self._replay(event, request, responses)
-        return outcome, responses
+        return outcome, responses, products
 
     async def apply(self, taken: Taken, request: Request | None) -> None:
         """Complete the lease of *request*, if it is one, with all that came of it."""
+        outcome, responses, products = taken
+        try:
+            await self._apply(outcome, responses, products, request)
+        finally:
+            if isinstance(products, Parts):
+                products.close()
+
+    async def _apply(
+        self,
+        outcome: Outcome,
+        responses: list[Response],
+        products: Products,
+        request: Request | None,
+    ) -> None:
         scheduler = scheduler_of(self._crawler)
-        outcome, responses = taken
-        made = [product for product in outcome.products if not product.is_item]
-        payloads = [product.payload for product in outcome.products if product.is_item]
+        if isinstance(products, Parts) and isinstance(scheduler.journal, SharedJournal):
+            products = list(products)  # the one exchange with Redis has it all
+        made, payloads = _apart(products)
         lease = None if request is None else scheduler.lease_of(request)
         head = None if outcome.page is None else outcome.heads[outcome.page]
         journal = scheduler.journal
         page = None if outcome.page is None else responses[outcome.page]
+        kept: Iterable[bytes]
         if isinstance(journal, SharedJournal) and journal.streams:
             raw, payloads = payloads, []
             kept = await journal.through_pipelines(lambda: self._process(raw, page, []))
@@ -110,12 +139,14 @@ class Outcomes:
             scheduler.write(record)
 
     def _keepable(
-        self, payloads: list[bytes], head: Head | None
-    ) -> tuple[list[bytes], list[bytes]]:
+        self, payloads: Payloads, head: Head | None
+    ) -> tuple[Payloads, Iterable[bytes]]:
         """Return the items that go on, and how the journal keeps them, if it does."""
         journal = scheduler_of(self._crawler).journal
         if not journal.is_kept:
             return payloads, []
+        if isinstance(journal, Journal):
+            return payloads, (journal.entry(payload, head) for payload in payloads)
         entries = [(payload, journal.entry(payload, head)) for payload in payloads]
         # What cannot be kept has been said to be dropped.
         good = [(payload, entry) for payload, entry in entries if entry is not None]
@@ -134,7 +165,7 @@ class Outcomes:
         self._crawler.signals.send_catch_log(getattr(signals, event.signal), **about)
 
     async def _process(
-        self, items: list[bytes], response: Response | None, numbers: Sequence[int]
+        self, items: Payloads, response: Response | None, numbers: Sequence[int]
     ) -> None:
         """Send *items* through the pipelines, several at a time, as Scrapy does.
 
@@ -152,10 +183,12 @@ class Outcomes:
                     self._codec.decode(payload), response=response
                 )
 
+        numbered = zip_longest(items, numbers)
         self.items_at_work += len(items)
         try:
             # Each in a task of its own, for the sake of its context.
-            await asyncio.gather(*starmap(process, zip_longest(items, numbers)))
+            while some := [*islice(numbered, _TASKS)]:
+                await asyncio.gather(*starmap(process, some))
         finally:
             self.items_at_work -= len(items)
 
@@ -165,6 +198,14 @@ class Outcomes:
         """Send an item through the pipelines that comes of no request of this crawl."""
         response = None if head is None else _response(head, None)
         await self._process([payload], response, [number])
+
+
+def _apart(products: Products) -> tuple[Requests, Payloads]:
+    """Return the requests, and the items."""
+    if isinstance(products, Parts):
+        return products.requests(), products.items()
+    requests = [product for product in products if not product.is_item]
+    return requests, [product.payload for product in products if product.is_item]
 
 
 def close_spider(crawler: Crawler, reason: str) -> None:

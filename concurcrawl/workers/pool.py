@@ -19,11 +19,13 @@ from concurcrawl.workers.messages import (
     Job,
     Lend,
     Outcome,
+    Part,
     Ping,
     Pong,
     Ready,
     Stop,
 )
+from concurcrawl.workers.parts import Parts
 from concurcrawl.workers.wire import Frames, frame
 
 if TYPE_CHECKING:
@@ -31,7 +33,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from concurcrawl.frontier.base import Lease
-    from concurcrawl.workers.messages import Ask, Left, Sent, SlowDown, ToWorker
+    from concurcrawl.workers.messages import (
+        Ask,
+        Left,
+        Product,
+        Sent,
+        SlowDown,
+        ToWorker,
+    )
+
+    #: All that came of a lease, also what was sent ahead.
+    Products = Sequence[Product] | Parts
 
     News = Outcome | Ask | Sent | Left | SlowDown
 
@@ -59,12 +71,26 @@ class Held:
         take: Told what came of it, as soon as we hear of that.
         end: Set to what ``take`` made of it.
         deaths: Workers that have died while they held it.
+        parts: What the worker that has it has sent ahead, if it has.
     """
 
     lease: Lease
-    take: Callable[[Outcome], Any]
+    take: Callable[[Outcome, Products], Any]
     end: asyncio.Future[Any]
     deaths: int = 0
+    parts: Parts | None = None
+
+    def keep(self, products: Sequence[Product]) -> None:
+        """Keep what the worker sends ahead."""
+        if self.parts is None:
+            self.parts = Parts()
+        self.parts.add(products)
+
+    def drop_parts(self) -> None:
+        """Drop what was sent ahead: it is done again, or never."""
+        if self.parts is not None:
+            self.parts.close()
+            self.parts = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,6 +161,8 @@ class Worker(asyncio.Protocol):
                     self.pid = message.pid
                 case Pong():
                     self.silent_for = 0
+                case Part():
+                    self.held[message.ticket].keep(message.products)
                 case Failed():
                     self._pool.cannot_start(self, message.reason)
                 case _:
@@ -217,13 +245,16 @@ class WorkerPool:
             return 0
         return sum(max(0, self._room(worker, 0)) for worker in self.workers)
 
-    def lend(self, lease: Lease, take: Callable[[Outcome], T]) -> asyncio.Future[T]:
+    def lend(
+        self, lease: Lease, take: Callable[[Outcome, Products], T]
+    ) -> asyncio.Future[T]:
         """Lend *lease* to the worker with the most room.
 
         Args:
             lease: It.
-            take: Told what came of it before its slot is free: what ends a crawl
-                because of that ends it before another request is lent.
+            take: Told what came of it, and all products, before its slot is free: what
+                ends a crawl because of that ends it before another request is lent. It
+                closes parts.
 
         Returns:
             What *take* returned. Fails with :class:`PoisonError` or
@@ -246,8 +277,12 @@ class WorkerPool:
             return
         held = worker.held.pop(message.ticket)
         worker.ended += 1
-        if not held.end.done():
-            held.end.set_result(held.take(message))
+        if held.end.done():
+            held.drop_parts()
+        else:
+            if held.parts is not None:
+                held.keep(message.products)
+            held.end.set_result(held.take(message, held.parts or message.products))
         # After whatever that has scheduled.
         asyncio.get_running_loop().call_soon(self._free, worker)
 
@@ -263,6 +298,8 @@ class WorkerPool:
             return
         self.workers.remove(worker)
         worker.is_gone = True
+        for held in worker.held.values():
+            held.drop_parts()
         self.on_loss(worker)
         if self._state.is_stopping or self._state.gave_up:
             self._fail(worker.held.values(), WorkerLostError(worker.name))

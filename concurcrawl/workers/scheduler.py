@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sqlite3
 from dataclasses import dataclass
+from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from scrapy.utils.defer import deferred_from_coro
@@ -16,7 +17,7 @@ from concurcrawl.workers.codec import Codec, residents
 from concurcrawl.workers.journal import Journal, is_start
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from scrapy import Request, Spider
     from scrapy.crawler import Crawler
@@ -32,14 +33,18 @@ logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
-class _Batch:
-    """New requests that are pushed together with the completion of their parent.
+class _Arriving:
+    """A request that a worker made, on its way through the engine.
 
-    As they came: of a page with many links, the objects would take a lot of room.
+    Attributes:
+        request: It.
+        product: It, as it came.
+        entry: What to push; None if somebody dropped it.
     """
 
-    entries: list[Entry]
-    products: list[Product]
+    request: Request
+    product: Product
+    entry: Entry | None = None
 
 
 class SupervisorScheduler(FrontierScheduler):
@@ -50,8 +55,7 @@ class SupervisorScheduler(FrontierScheduler):
         super().__init__(crawler)
         self.journal: Journal | SharedJournal = self._make_journal()
         self._codec = Codec(residents(crawler))
-        self._arriving: tuple[Request, Product] | None = None
-        self._batch: _Batch | None = None
+        self._arriving: _Arriving | None = None
 
     @property
     def _downloader(self) -> WorkersDownloader:
@@ -98,9 +102,10 @@ class SupervisorScheduler(FrontierScheduler):
         A request that a worker made is only noted; :meth:`complete` pushes it.
         """
         try:
-            if self._arriving is None or self._arriving[0] is not request:
+            arriving = self._arriving
+            if arriving is None or arriving.request is not request:
                 return super().enqueue_request(request)
-            return self._enqueue_arriving(request, self._arriving[1])
+            return self._enqueue_arriving(arriving)
         except (NotShippableError, NotJsonError) as error:
             logger.error("%s", error)  # noqa: TRY400 - its sentence says it all
             self._stats.inc_value("concurcrawl/not_shippable")
@@ -109,15 +114,12 @@ class SupervisorScheduler(FrontierScheduler):
             self._downloader.fail(error)
             return False
 
-    def _enqueue_arriving(self, request: Request, product: Product) -> bool:
+    def _enqueue_arriving(self, arriving: _Arriving) -> bool:
+        request, product = arriving.request, arriving.product
         key = None if self._own_filter is not None else product.key or None
-        entry = self._entry(request, self._payload_of(request, product), key)
-        if entry is None:
-            return False
-        assert self._batch is not None
-        self._batch.entries.append(entry)
-        self._batch.products.append(product)
-        return True
+        payload = self._payload_of(request, product)
+        arriving.entry = self._entry(request, payload, key)
+        return arriving.entry is not None
 
     def next_request(self) -> Request | None:
         """See :class:`BaseScheduler`. The downloader has lent what there was."""
@@ -139,13 +141,15 @@ class SupervisorScheduler(FrontierScheduler):
         self,
         lease: Lease | None,
         products: Iterable[Product],
-        items: Sequence[bytes] = (),
+        items: Iterable[bytes] = (),
     ) -> list[int]:
         """End *lease*, push the requests and keep the items that came of it.
 
+        One by one: the requests of a page with many links would take a lot of room.
+
         Args:
             lease: It, or None for what came of no lease.
-            products: The requests, encoded.
+            products: The requests, encoded; read more than once.
             items: The items, as the journal wants them.
 
         Returns:
@@ -154,27 +158,36 @@ class SupervisorScheduler(FrontierScheduler):
         Raises:
             LeaseLostError: If others were lent it meanwhile; nothing was done.
         """
-        self._batch = batch = _Batch([], [])
-        for product in products:
-            request = self._codec.decode(product.payload)
-            self._arriving = (request, product)
-            self._crawler.engine.crawl(request)
-        self._arriving = self._batch = None
+        accepted = bytearray()  # of each product, whether it was pushed
+        entries = self._entries(products, accepted)
         if lease is None:
-            added = await self._frontier.push(batch.entries)
-            numbers = await self._frontier.keep(items, {}) if items else []
+            added = await self._frontier.push(entries)
+            numbers = await self._frontier.keep([*items], {}) if items else []
         else:
-            completed = await self._frontier.complete(
-                lease.ticket, batch.entries, items
-            )
+            completed = await self._frontier.complete(lease.ticket, entries, items)
             added, numbers = completed.added, completed.items
         self.turnstile.pump_all()
-        for product, was_added in zip(batch.products, added, strict=True):
-            if was_added:
-                self._count("scheduler/enqueued")
-            else:
-                self._note_dropped(self._codec.decode(product.payload))
+        if count := sum(added):
+            self._count("scheduler/enqueued", count)
+        if count < len(added):
+            pushed = compress(products, accepted)
+            for product, was_added in zip(pushed, added, strict=True):
+                if not was_added:
+                    self._note_dropped(self._codec.decode(product.payload))
         return numbers
+
+    def _entries(
+        self, products: Iterable[Product], accepted: bytearray
+    ) -> Iterator[Entry]:
+        """Send *products* through the engine; yield what it has the scheduler push."""
+        for product in products:
+            request = self._codec.decode(product.payload)
+            self._arriving = arriving = _Arriving(request, product)
+            self._crawler.engine.crawl(request)
+            self._arriving = None
+            accepted.append(arriving.entry is not None)
+            if arriving.entry is not None:
+                yield arriving.entry
 
     def start_over(self, tickets: Sequence[int]) -> None:
         """Take *tickets* for lent anew: the worker that had them is gone."""

@@ -34,7 +34,7 @@ from concurcrawl.workers.scheduler import SupervisorScheduler
 from concurcrawl.workers.shared_journal import SharedJournal
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from scrapy import Request, Spider
     from scrapy.crawler import Crawler
@@ -159,8 +159,8 @@ class SharedScheduler(SupervisorScheduler):
     async def complete(
         self,
         lease: Lease | None,
-        products: Any,
-        items: Sequence[bytes] = (),
+        products: Iterable[Product],
+        items: Iterable[bytes] = (),
     ) -> list[int]:
         """See :meth:`SupervisorScheduler.complete`."""
         numbers = await super().complete(lease, products, items)
