@@ -2,11 +2,11 @@
 
 import asyncio
 import os
+import re
 import signal
 import sys
 from pathlib import Path
 
-import psutil
 import scrapy
 from scrapy.exceptions import CloseSpider
 
@@ -97,6 +97,7 @@ class ManyLinks(scrapy.Spider):
 
     def closed(self, reason):
         # In each process; the supervisor closes last.
-        size = psutil.Process().memory_info().rss
-        told = f"{size} {'pycurl' in sys.modules}"
+        status = Path("/proc/self/status").read_text()
+        peak_kb = re.search(r"VmHWM:\s*(\d+)", status)[1]
+        told = f"{peak_kb} {'pycurl' in sys.modules}"
         (self.folder / "supervisor").write_text(told)
