@@ -5,6 +5,7 @@ It is on disk: a page may have any number of links.
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pickle
 import tempfile
@@ -81,11 +82,12 @@ class Parts:
     def close(self) -> None:
         """Let go of the file."""
         if self._file is not None:
-            self._file.close()
+            with contextlib.suppress(OSError):  # its last bytes found no room
+                self._file.close()
 
 
 def _nameless() -> IO[bytes]:
     try:
         return tempfile.TemporaryFile()
-    except FileNotFoundError:  # every folder for such files is read-only
+    except OSError:  # every folder for such files is read-only, or too many are open
         return io.BytesIO()

@@ -7,6 +7,7 @@ import resource
 import signal
 import time
 from collections import Counter
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
@@ -26,6 +27,16 @@ LINKS = 60
 
 def product(name: str) -> Product:
     return Product(name.startswith("item"), name.encode())
+
+
+@contextmanager
+def limited(what: int, soft: int) -> Iterator[None]:
+    before = resource.getrlimit(what)
+    resource.setrlimit(what, (soft, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(what, before)
 
 
 @pytest.fixture
@@ -54,15 +65,23 @@ def test_parts_are_read_while_others_read_them(parts: Parts) -> None:
 
 def test_parts_that_found_no_room_are_missed_by_whoever_reads(parts: Parts) -> None:
     parts.add([product("item 1")])
-    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, limits[1]))
-    try:
+    with limited(resource.RLIMIT_FSIZE, 1000):
         parts.add([Product(is_item=True, payload=bytes(100_000))])
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     parts.add([product("item 2")])
     with pytest.raises(OSError, match="too large"):
         next(iter(parts.items()))
+
+
+def test_parts_whose_end_finds_no_room_are_let_go_of(parts: Parts) -> None:
+    parts.add([product("item 1")])  # it is in a buffer yet
+    with limited(resource.RLIMIT_FSIZE, 0):
+        parts.close()
+
+
+def test_parts_for_which_there_is_no_file_are_in_memory(parts: Parts) -> None:
+    with limited(resource.RLIMIT_NOFILE, 3):
+        parts.add([product("item 1")])
+    assert [*parts.items()] == [b"item 1"]
 
 
 def options(folder: Path, *others: str, dies: str = "nobody") -> list[str]:
