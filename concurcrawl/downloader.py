@@ -5,6 +5,7 @@ What each request passes here, it passes in every mode.
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,9 @@ from concurcrawl.gate import AHEAD
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from scrapy import Spider
     from scrapy.crawler import Crawler
+    from twisted.internet.defer import Deferred
 
 
 class UngovernedDownloader(Downloader):
@@ -78,6 +81,51 @@ class UngovernedDownloader(Downloader):
 
     def _say(self, signal: object, **about: Any) -> None:
         self.signals.send_catch_log(signal, spider=self.crawler.spider, **about)
+
+
+class EagerDownloader(UngovernedDownloader):
+    """Starts what may start before it looks at what has come.
+
+    Where many answers come together, inflating them takes longer than asking for as
+    many more: those would leave only when all that was done. It is of no use where
+    threads download: they inflate by themselves, and wait for the same interpreter.
+
+    Invariant: no more requests are answered and yet to be looked at than may be in
+    flight.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        super().__init__(crawler)
+        self._answered: set[Request] = set()
+
+    def fetch(
+        self, request: Request, spider: Spider | None = None
+    ) -> Deferred[Response | Request]:
+        """See :class:`Downloader`."""
+        fetched: Deferred[Response | Request] = super().fetch(request)
+        return fetched.addBoth(self._looked_at, request)
+
+    def needs_backout(self) -> bool:
+        """See :class:`Downloader`."""
+        self.on_turn()
+        most = self.total_concurrency
+        return 0 < most <= len(self.active) - min(most, len(self._answered))
+
+    async def _enqueue_request(self, request: Request) -> Response:
+        response = await super()._enqueue_request(request)
+        self._answered.add(request)
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
+        return response
+
+    def _looked_at(self, result: Any, request: Request) -> Any:
+        self._answered.discard(request)
+        return result
+
+
+#: Turns of the loop until what may start has: in one the engine is asked, in the next
+#: what it starts begins, and that is before what waited for the third.
+_TURNS = 3
 
 
 class _SameForAll(dict[str, dict[str, Any]]):

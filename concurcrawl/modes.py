@@ -93,6 +93,8 @@ def plan(
             "http": THREADED_HANDLER,
             "https": THREADED_HANDLER,
         }
+    elif mode is Mode.ASYNC:
+        settings["DOWNLOADER"] = "concurcrawl.downloader.EagerDownloader"
     if is_supervised:
         settings["DOWNLOADER"] = "concurcrawl.workers.downloader.WorkersDownloader"
         settings["SCHEDULER"] = "concurcrawl.workers.scheduler.SupervisorScheduler"
