@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SAME = (
     "asynchronous",
     "closes",
+    "closesatonce",
     "closures",
     "drops",
     "errors",

@@ -138,6 +138,8 @@ class WorkerEngine(ExecutionEngine):
         finally:
             slot.finish_response(result, request)
             scraper._check_if_closing()
+        # What a callback has scheduled, the end of the crawl say, is told with it.
+        await asyncio.sleep(0)
 
     async def _handle_output(
         self,
@@ -161,8 +163,6 @@ class WorkerEngine(ExecutionEngine):
             if time.monotonic() - began_s > _TURN_S:
                 await asyncio.sleep(0)  # others have theirs
                 began_s = time.monotonic()
-        # What a callback has scheduled, the end of the crawl say, is told with it.
-        await asyncio.sleep(0)
 
 
 async def _start_nothing() -> AsyncIterator[Any]:

@@ -208,6 +208,21 @@ class Closes(Site):
         yield {"after": True}
 
 
+class ClosesAtOnce(Site):
+    """Raises CloseSpider in an errback, with nothing else to do."""
+
+    name = "closesatonce"
+
+    async def start(self):
+        yield scrapy.Request(f"{self.site}/missing", self.never, errback=self.close_now)
+
+    def close_now(self, failure):
+        raise CloseSpider("no use")
+
+    def never(self, response):
+        yield {"after": True}
+
+
 class Idle(Site):
     """Feeds more requests when the spider is idle."""
 
