@@ -9,6 +9,24 @@ if TYPE_CHECKING:
     from scrapy import Request
 
 
+def name_of(method: MethodType) -> str | None:
+    """Return the name by which *method*'s owner has it, None if by none.
+
+    It may be another than that of its function, which a decorator may have made, and
+    which does not say that two leading underscores were written before it. And what
+    ``super()`` leads to may be overridden, so that the owner has another by that name.
+    """
+    owner, function = method.__self__, method.__func__
+    name: str = function.__name__
+    if getattr(owner, name, None) == method:
+        return name
+    for cls in type(owner).__mro__:
+        for name, value in vars(cls).items():
+            if value is function and getattr(owner, name, None) == method:
+                return name
+    return None
+
+
 class KeptCallbacks:
     """The methods that requests name as callbacks, each once.
 

@@ -24,6 +24,7 @@ SAME = (
     "jars",
     "login",
     "meta",
+    "names",
     "offsite",
     "pagination",
     "pauses",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import pickle
 import sys
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 import dill
@@ -17,6 +17,7 @@ from lxml import etree
 from parsel import Selector, SelectorList
 from scrapy.http import Response
 
+from concurcrawl.callbacks import name_of
 from concurcrawl.errors import NotShippableError
 
 if TYPE_CHECKING:
@@ -99,7 +100,7 @@ class _ClosurePickler(dill.Pickler):  # type: ignore[misc]  # dill has no types
         return self._resident_names.get(id(obj))
 
     def reducer_override(self, obj: Any) -> Any:
-        if isinstance(obj, FunctionType | type) and _has_an_address(obj):
+        if isinstance(obj, FunctionType | type) and has_address(obj):
             # dill would copy those of a script's own module, and a copy of a class is
             # another class. Workers have that module too.
             return obj.__qualname__
@@ -133,14 +134,32 @@ def _reduce(obj: Any) -> Any:
         return _part, (type(obj), obj.type, obj.namespaces, obj.get(), tag)
     if isinstance(obj, SelectorList):
         return type(obj), (list(obj),)
+    if isinstance(obj, MethodType):
+        return _reduce_method(obj)
     if isinstance(obj, Response):
-        # A certificate belongs to the connection, which stays behind.
-        names = [name for name in obj.attributes if name != "certificate"]
-        return _response, (type(obj), {name: getattr(obj, name) for name in names})
+        return _reduce_response(obj)
     return NotImplemented
 
 
-def _has_an_address(obj: FunctionType | type) -> bool:
+def _reduce_method(method: MethodType) -> tuple[Any, ...]:
+    name = name_of(method)
+    if name is None:
+        return MethodType, (method.__func__, method.__self__)
+    return getattr, (method.__self__, name)
+
+
+def _reduce_response(response: Response) -> tuple[Any, ...]:
+    # A certificate belongs to the connection, which stays behind.
+    kind = type(response)
+    if kind.__module__.startswith("scrapy."):
+        names = [name for name in response.attributes if name != "certificate"]
+        return _response, (kind, {name: getattr(response, name) for name in names})
+    reduced: Any = response.__reduce_ex__(pickle.HIGHEST_PROTOCOL)
+    make, args, (own, slots), *_ = reduced
+    return make, args, (own, {**slots, "certificate": None})
+
+
+def has_address(obj: FunctionType | type) -> bool:
     """Tell whether *obj* is what its module and name lead to."""
     found: Any = sys.modules.get(obj.__module__)
     for name in obj.__qualname__.split("."):

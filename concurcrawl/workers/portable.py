@@ -19,12 +19,14 @@ import sys
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from importlib import import_module
+from types import MethodType
 from typing import TYPE_CHECKING, Any
 
 from itemadapter import ItemAdapter
 from scrapy import Item, Request
 from scrapy.utils.serialize import ScrapyJSONEncoder
 
+from concurcrawl.callbacks import name_of
 from concurcrawl.errors import NotJsonError
 
 if TYPE_CHECKING:
@@ -165,11 +167,10 @@ class Portable:
     def _name_of(self, callback: Any, role: str) -> str | None:
         if callback is None or isinstance(callback, str):
             return callback
-        name = getattr(callback, "__name__", "")
-        owner = getattr(callback, "__self__", None)
-        own = getattr(self._spider, name, None) if name else None
-        if owner is self._spider and own == callback:
-            return str(name)
+        if isinstance(callback, MethodType) and callback.__self__ is self._spider:
+            name = name_of(callback)
+            if name is not None:
+                return name
         shown = getattr(callback, "__qualname__", repr(callback))
         raise _NotPortableError(f"its {role} {shown} is no method of the spider")
 
