@@ -49,8 +49,9 @@ class WorkerEngine(ExecutionEngine):
         """See :class:`ExecutionEngine`."""
         assert self.crawler.spider is not None
         await self.crawler.desk.connect(self.crawler)
-        # The supervisor's spider starts the crawl; ours only has callbacks.
-        self.crawler.spider.start = _start_nothing  # type: ignore[method-assign]
+        # The supervisor's spider starts the crawl; ours only has callbacks. Nor may a
+        # middleware make up a start of its own.
+        self.scraper.spidermw.process_start = _start_nothing  # type: ignore[method-assign,assignment]
         await super().open_spider_async(close_if_idle=False)
         self.crawler.desk.send(Ready(os.getpid()))
 
@@ -165,7 +166,11 @@ class WorkerEngine(ExecutionEngine):
                 began_s = time.monotonic()
 
 
-async def _start_nothing() -> AsyncIterator[Any]:
+async def _start_nothing(*_: Any) -> AsyncIterator[Any]:
+    return _nothing()
+
+
+async def _nothing() -> AsyncIterator[Any]:
     return
     yield
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import scrapy
 from scrapy import signals
-from scrapy.exceptions import CloseSpider
 
 from anyspider.spiders.many import Site
 
@@ -57,18 +56,6 @@ class Names(Named):
 
     def both(self, response):
         yield {"by": "the heir"}
-
-
-class ClosesAtOnce(Site):
-    """Closes in an errback, which yields nothing and waits for nothing."""
-
-    name = "closes-at-once"
-
-    async def start(self):
-        yield scrapy.Request(f"{self.site}/status/404", errback=self.failed)
-
-    def failed(self, failure):
-        raise CloseSpider("missing")
 
 
 class Stamped(Site):
