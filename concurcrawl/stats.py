@@ -6,14 +6,13 @@ import warnings
 from datetime import date, timedelta
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from scrapy.exceptions import ScrapyDeprecationWarning
-from scrapy.statscollectors import MemoryStatsCollector
+from scrapy.statscollectors import MemoryStatsCollector, StatsCollector
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
-
-    from scrapy.statscollectors import StatsCollector
 
 #: How a stat was written and which: ``("inc", "item_scraped_count")``.
 StatKey = tuple[str, str]
@@ -21,7 +20,20 @@ StatKey = tuple[str, str]
 #: Stands for an argument that was not given.
 _UNSAID = object()
 
-_SCALARS = (type(None), bool, int, float, complex, str, bytes, date, timedelta, Decimal)
+#: What is plain and has no parts.
+SCALARS = (
+    type(None),
+    bool,
+    int,
+    float,
+    complex,
+    str,
+    bytes,
+    date,
+    timedelta,
+    Decimal,
+    UUID,
+)
 
 
 def plain(value: Any) -> Any:
@@ -37,7 +49,7 @@ def _is_plain(value: Any) -> bool:
         return all(map(_is_plain, [*value.keys(), *value.values()]))
     if type(value) in (list, tuple, set, frozenset):
         return all(map(_is_plain, value))
-    return isinstance(value, _SCALARS)
+    return isinstance(value, SCALARS)
 
 
 def note(changes: dict[StatKey, Any], how: str, key: str, value: Any) -> None:
@@ -45,12 +57,13 @@ def note(changes: dict[StatKey, Any], how: str, key: str, value: Any) -> None:
 
     Args:
         changes: What was written since they were last sent, by way and key.
-        how: ``inc`` sums up, ``max`` and ``min`` keep one, ``set`` keeps the last.
+        how: ``inc`` sums up, ``max`` and ``min`` keep one, ``set`` keeps the last;
+            ``start`` says what the sum of a stat begins with that nobody has written.
         key: The stat.
         value: The increment, or the value.
     """
     place = (how, key)
-    if place not in changes or how == "set":
+    if place not in changes or how in ("set", "start"):
         changes[place] = value
     elif how == "inc":
         changes[place] += value
@@ -62,6 +75,8 @@ def apply(changes: Mapping[StatKey, Any], stats: StatsCollector) -> None:
     """Write *changes*, made in another process, into *stats*, as they were written."""
     for (how, key), value in changes.items():
         match how:
+            case "start":
+                stats.inc_value(key, 0, value)
             case "inc":
                 stats.inc_value(key, value)
             case "max":
@@ -109,6 +124,8 @@ class MergingStatsCollector(MemoryStatsCollector):
         found = self._stats
         found[key] = found.get(key, start) + count
         if self.written is not None:
+            if start:
+                self.written("start", key, start)
             self.written("inc", key, count)
 
     def max_value(self, key: str, value: Any, spider: Any = _UNSAID) -> None:
@@ -128,6 +145,21 @@ class MergingStatsCollector(MemoryStatsCollector):
         found[key] = min(found.get(key, value), value)
         if self.written is not None:
             self.written("min", key, value)
+
+
+def merging(cls: type[StatsCollector]) -> type[StatsCollector]:
+    """Return *cls*, a project's own collector, as one that tells how stats are written.
+
+    What it tells is what was written, before *cls* makes anything of it; and nothing of
+    the crawl's beginning and end is this one's to note.
+    """
+    if issubclass(cls, MergingStatsCollector):
+        return cls
+    ends = {
+        name: vars(MemoryStatsCollector).get(name) or vars(StatsCollector)[name]
+        for name in ("open_spider", "close_spider", "_persist_stats")
+    }
+    return type(cls.__name__, (MergingStatsCollector, cls), ends)
 
 
 def _warn_of_spider(method: str) -> None:

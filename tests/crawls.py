@@ -47,7 +47,7 @@ class Result:
 
     def comparable(self) -> dict[str, Any]:
         """Return what must be the same in every mode."""
-        stats = {k: v for k, v in self.stats.items() if not _INCIDENTAL.search(k)}
+        stats = {k: v for k, v in self.stats.items() if not _INCIDENTAL.search(str(k))}
         # Of a list of public suffixes that the first crawl of an environment looks for.
         foreign = self.log.count("[tldextract] WARNING")
         if foreign and stats.get("log_count/WARNING") == foreign:

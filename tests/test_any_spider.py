@@ -18,8 +18,10 @@ SAME = (
     "closes",
     "closesatonce",
     "closures",
+    "counts",
     "drops",
     "errors",
+    "foreign",
     "idle",
     "jars",
     "login",
@@ -32,6 +34,9 @@ SAME = (
     "rules",
     "selectors",
     "sitemap",
+    "stamped",
+    "updates",
+    "writes",
 )
 
 

@@ -103,6 +103,7 @@ def test_each_writing_is_told_with_its_way() -> None:
     assert told == [
         ("set", "a", "x"),
         ("inc", "b", 1),
+        ("start", "b", 10),
         ("inc", "b", 3),
         ("max", "c", 4),
         ("min", "d", 2),

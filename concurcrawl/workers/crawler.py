@@ -30,7 +30,9 @@ from concurcrawl.workers.messages import (
 )
 
 if TYPE_CHECKING:
-    from scrapy import Request
+    from collections.abc import Mapping
+
+    from scrapy import Request, Spider
     from scrapy.robotstxt import RobotParser
     from scrapy.settings import BaseSettings, Settings
     from twisted.internet.defer import Deferred
@@ -53,16 +55,41 @@ _SUPERVISORS = {
 }
 
 
+_ENDS = {signals.spider_closed, signals.engine_stopped}
+
+
 class WorkerCrawler(Crawler):
     """A crawler whose engine, scheduler and signals are those of this module."""
 
-    def __init__(self, spidercls: Any, settings: Settings, desk: Desk) -> None:
+    def __init__(
+        self,
+        spidercls: Any,
+        settings: Settings,
+        desk: Desk,
+        attributes: Mapping[str, Any],
+    ) -> None:
+        # The spider has had its way with these settings in the supervisor.
+        spidercls.update_settings = _leave
         super().__init__(spidercls, settings)
         self.desk = desk
         self.signals = WorkerSignals(self)
+        self._attributes = attributes
+
+    def _create_spider(self, *args: Any, **kwargs: Any) -> Spider:
+        spider = super()._create_spider(*args, **kwargs)
+        unlike = object()
+        for name, value in self._attributes.items():
+            # What is alike stays where it is: of a class, its methods may count there.
+            if getattr(spider, name, unlike) != value:
+                vars(spider)[name] = value
+        return spider
 
     def _create_engine(self) -> WorkerEngine:
         return WorkerEngine(self, lambda _: self.stop_async())
+
+
+def _leave(_: BaseSettings) -> None:
+    return None
 
 
 #: Tickets that are remembered before those that are done are sorted out.
@@ -160,6 +187,10 @@ class WorkerScheduler(BaseScheduler):
         """See :class:`BaseScheduler`."""
         return bool(self._desk.inbox)
 
+    def __len__(self) -> int:
+        """Return how many requests wait here; all that wait, the supervisor knows."""
+        return len(self._desk.inbox)
+
     def enqueue_request(self, request: Request) -> bool:
         """See :class:`BaseScheduler`. Whether it is a duplicate, others find out."""
         try:
@@ -201,7 +232,7 @@ class WorkerSignals(SignalManager):
         """See :class:`SignalManager`."""
         if signal in _SUPERVISORS or signal in _REPLAYED:
             return
-        if signal is signals.spider_closed and self._is_spiders(receiver):
+        if signal in _ENDS and self._is_spiders(receiver):
             return  # the spider closes once, in the supervisor
         super().connect(receiver, signal, **kwargs)
 

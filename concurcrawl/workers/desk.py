@@ -16,12 +16,14 @@ from contextvars import ContextVar
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from twisted.python.failure import Failure
+
 from concurcrawl import stats, timeline
 from concurcrawl.callbacks import KeptCallbacks
 from concurcrawl.config import Config
 from concurcrawl.terminal.region import Clearing, is_terminal
 from concurcrawl.workers import wire
-from concurcrawl.workers.codec import Codec, residents
+from concurcrawl.workers.codec import Codec, has_address, residents
 from concurcrawl.workers.cookies import SharedCookies
 from concurcrawl.workers.messages import (
     Answer,
@@ -47,7 +49,6 @@ if TYPE_CHECKING:
 
     from scrapy import Request
     from scrapy.http import Response
-    from twisted.python.failure import Failure
 
     from concurcrawl.stats import MergingStatsCollector
     from concurcrawl.workers.crawler import WorkerCrawler
@@ -70,6 +71,10 @@ _outcome: ContextVar[Outcome | None] = ContextVar("outcome", default=None)
 robots_were_known: ContextVar[bool] = ContextVar("robots_were_known", default=False)
 
 _ROBOTS_STATS = ("robotstxt/re", "robotstxt/exception")
+
+
+#: By the classes of the responses that were told of: what they are told to be.
+_kinds: dict[type[Response], type[Response]] = {}
 
 
 class Desk(asyncio.Protocol):
@@ -109,8 +114,6 @@ class Desk(asyncio.Protocol):
         self._cookies = SharedCookies(crawler)
         if Config.from_settings(crawler.settings).progress:
             _write_among_rows()
-        collector: MergingStatsCollector = crawler.stats  # type: ignore[assignment]
-        collector.written = self.write_stat
         # Items are logged as scraped where their pipelines run.
         crawler.logformatter.scraped = _say_nothing  # type: ignore[method-assign,assignment]
         await wire.connect(self._sock, lambda: self)
@@ -136,8 +139,12 @@ class Desk(asyncio.Protocol):
         assert self._transport is not None
         self._is_reading = True
         self._transport.resume_reading()
+        # What is written while a spider opens, the supervisor's has written.
+        collector: MergingStatsCollector = self._crawler.stats  # type: ignore[assignment]
+        collector.written = self.write_stat
         # That our spider opens and closes is not news: the supervisor's does.
         self.log_from(self._crawler.settings["LOG_LEVEL"])
+        self.log_from(min([self._log_handler.level, *_leave_lines_to_supervisor()]))
         if {type(one) for one in logging.root.handlers} <= _OURS:
             # Nobody else wants the lines below, and Scrapy makes one for each page.
             scrapys = logging.getLogger("scrapy")
@@ -272,11 +279,22 @@ class Desk(asyncio.Protocol):
         outcome, head = self.here(), None
         if response is not None and name in self._listen.with_response:
             head = _add_head(outcome, response)
-        outcome.events.append(Event(name, head, _words(about.get("failure"))))
+        failure = about.get("failure")
+        told = None if failure is None else self._encode_failure(failure)
+        outcome.events.append(Event(name, head, told))
+
+    def _encode_failure(self, failure: Failure) -> bytes:
+        try:
+            told = self._codec.encode(failure)
+            self._codec.decode(told)
+        except Exception:  # noqa: BLE001 - anybody's exceptions
+            words = f"{type(failure.value).__name__}: {failure.getErrorMessage()}"
+            told = self._codec.encode(Failure(RuntimeError(words)))
+        return told
 
     def write_stat(self, how: str, key: str, value: Any) -> None:
         """Note that a stat was written."""
-        if key.startswith(_ROBOTS_STATS) and robots_were_known.get():
+        if robots_were_known.get() and str(key).startswith(_ROBOTS_STATS):
             return  # another worker has counted them
         stats.note(self.here().stats, how, key, stats.plain(value))
 
@@ -357,24 +375,64 @@ class Desk(asyncio.Protocol):
             asyncio.get_running_loop().call_later(_LINGER_S, self.flush)
 
 
-def _words(failure: Failure | None) -> str | None:
-    if failure is None:
-        return None
-    return f"{type(failure.value).__name__}: {failure.getErrorMessage()}"
-
-
 def _add_head(outcome: Outcome, response: Response) -> int:
     """Have *outcome* tell of *response*; return its index there."""
+    address, request = response.ip_address, response.request
     head = Head(
-        kind=type(response),
+        kind=_kind(type(response)),
         url=response.url,
         status=response.status,
         headers=dict(response.headers),
         flags=tuple(response.flags),
         protocol=response.protocol,
+        address=None if address is None else address.packed,
+        latency_s=None if request is None else request.meta.get("download_latency"),
     )
     outcome.heads.append(head)
     return len(outcome.heads) - 1
+
+
+def _kind(cls: type[Response]) -> type[Response]:
+    """Return *cls* or the first of its bases that the supervisor can make, too."""
+    if cls not in _kinds:
+        bases = cls.__mro__
+        _kinds[cls] = next(one for one in bases if has_address(one) and _is_made(one))
+    return _kinds[cls]
+
+
+def _is_made(kind: type) -> bool:
+    """Tell whether *kind* is made with the arguments that Scrapy's responses take."""
+    names = ("request", "protocol", "ip_address")
+    try:
+        kind("data:,", status=200, headers={}, flags=[], **dict.fromkeys(names))
+    except Exception:  # noqa: BLE001 - anybody's class
+        return False
+    return True
+
+
+def _leave_lines_to_supervisor() -> list[int]:
+    """Have what listens to loggers here hear nothing that reaches our own handler.
+
+    The supervisor has the same handlers and logs all that comes from here.
+
+    Returns:
+        The lowest levels that these handlers want.
+    """
+    levels = []
+    for logger in [logging.root, *logging.root.manager.loggerDict.values()]:
+        if isinstance(logger, logging.Logger) and _reaches_root(logger):
+            for handler in [one for one in logger.handlers if type(one) not in _OURS]:
+                logger.removeHandler(handler)
+                levels.append(handler.level)
+    return levels
+
+
+def _reaches_root(logger: logging.Logger) -> bool:
+    while logger is not logging.root:
+        if not logger.propagate or logger.parent is None:
+            return False
+        logger = logger.parent
+    return True
 
 
 def _write_among_rows() -> None:

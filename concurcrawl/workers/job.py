@@ -6,15 +6,16 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from scrapy import Spider
 from scrapy.settings import BaseSettings
 
 from concurcrawl.callers import spider_arguments
+from concurcrawl.stats import SCALARS
 from concurcrawl.workers.messages import (
     Crawl,
 )
 
 if TYPE_CHECKING:
-    from scrapy import Spider
     from scrapy.crawler import Crawler
 
 
@@ -33,7 +34,6 @@ _WORKER_SETTINGS: dict[str, Any] = {
     "LOG_INSTALL_ROOT_HANDLER": False,  # our lines go through the supervisor's
     "MODE": None,
     "SCHEDULER": "concurcrawl.workers.crawler.WorkerScheduler",
-    "STATS_CLASS": "concurcrawl.stats.MergingStatsCollector",
     "STATS_DUMP": False,
 }
 
@@ -52,7 +52,27 @@ def describe(crawler: Crawler) -> Crawl:
     rank = 1 << 10  # above every source
     settings |= {name: (value, rank) for name, value in _WORKER_SETTINGS.items()}
     addons = tuple(crawler.settings.getdict("ADDONS"))
-    return Crawl(crawler.spidercls, settings, addons, args, kwargs)
+    said = _attributes(crawler.spider)
+    return Crawl(crawler.spidercls, settings, addons, args, kwargs, said)
+
+
+def _attributes(spider: Spider | None) -> dict[str, Any]:
+    """Return the attributes of *spider* that may differ where it is made anew.
+
+    A time, a name made at random, what was read from the environment or set by an
+    extension: callbacks are to find one value, wherever they run. Only plain values:
+    two objects may share anything else.
+    """
+    found: dict[str, Any] = {}
+    for cls in reversed(type(spider).__mro__):
+        if cls not in Spider.__mro__:
+            found |= vars(cls)
+    found |= vars(spider)
+    return {
+        name: value
+        for name, value in found.items()
+        if isinstance(value, SCALARS) and not name.startswith("__")
+    }
 
 
 def import_path(spidercls: type[Spider]) -> tuple[str, ...]:

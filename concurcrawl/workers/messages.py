@@ -46,6 +46,7 @@ class Crawl:
         addons: Paths or classes of the add-ons; their settings are applied already.
         args: What the spider was made with.
         kwargs: Likewise.
+        attributes: The spider's attributes that are plain values.
     """
 
     spidercls: type[Spider]
@@ -53,6 +54,7 @@ class Crawl:
     addons: tuple[Any, ...]
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
+    attributes: Mapping[str, Any]
 
 
 class Lend(NamedTuple):
@@ -205,7 +207,13 @@ class LogLine(NamedTuple):
 
 
 class Head(NamedTuple):
-    """A response without its body."""
+    """A response without its body.
+
+    Attributes:
+        kind: Its class, or the nearest of its bases that others can make.
+        address: Its IP address, packed.
+        latency_s: What Scrapy notes as ``download_latency``.
+    """
 
     kind: type[Response]
     url: str
@@ -213,6 +221,8 @@ class Head(NamedTuple):
     headers: Mapping[bytes, list[bytes]]
     flags: tuple[str, ...]
     protocol: str | None
+    address: bytes | None = None
+    latency_s: float | None = None
 
 
 class Event(NamedTuple):
@@ -222,12 +232,12 @@ class Event(NamedTuple):
         signal: Its name in ``scrapy.signals``.
         head: Index of the response in :attr:`Outcome.heads`; None if there is none, or
             nobody wants it.
-        error: For ``spider_error``, type and text of the exception.
+        failure: For ``spider_error``, the encoded :class:`Failure`.
     """
 
     signal: str
     head: int | None = None
-    error: str | None = None
+    failure: bytes | None = None
 
 
 class Product(NamedTuple):

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from ipaddress import ip_address
 from itertools import islice, starmap, zip_longest
 from typing import TYPE_CHECKING, Any
 
 from scrapy import signals
-from twisted.python.failure import Failure
 
 from concurcrawl import stats, timeline
 from concurcrawl.feeds import item_at_hand
@@ -157,7 +157,8 @@ class Outcomes:
     ) -> None:
         about: dict[str, Any] = {"spider": self._crawler.spider}
         if event.signal == "spider_error":
-            about["failure"] = Failure(RuntimeError(event.error))
+            assert event.failure is not None
+            about["failure"] = self._codec.decode(event.failure)
         else:
             about["request"] = request
         if event.signal in ("response_downloaded", "response_received", "spider_error"):
@@ -216,6 +217,8 @@ def close_spider(crawler: Crawler, reason: str) -> None:
 
 
 def _response(head: Head, request: Request | None) -> Response:
+    if request is not None and head.latency_s is not None:
+        request.meta["download_latency"] = head.latency_s
     return head.kind(
         url=head.url,
         status=head.status,
@@ -223,4 +226,5 @@ def _response(head: Head, request: Request | None) -> Response:
         flags=list(head.flags),
         request=request,
         protocol=head.protocol,
+        ip_address=None if head.address is None else ip_address(head.address),
     )

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import gc
+import io
 import logging
 import os
 import struct
@@ -15,7 +18,7 @@ from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.settings import Settings
 from scrapy.utils.misc import build_from_crawler, load_object
 
-from concurcrawl import garbage
+from concurcrawl import garbage, stats
 from concurcrawl.config import Config
 from concurcrawl.workers.codec import Codec
 from concurcrawl.workers.crawler import WorkerCrawler
@@ -26,6 +29,8 @@ from concurcrawl.workers.wire import Frames, frame
 
 if TYPE_CHECKING:
     import socket
+
+_STDERR = 2
 
 
 def serve(sock: socket.socket) -> None:
@@ -49,9 +54,33 @@ def serve(sock: socket.socket) -> None:
     finally:
         sock.close()
         logging.shutdown()
+        _close_files()
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)  # what was registered to run at exit is the supervisor's
+
+
+def _close_files() -> None:
+    """Write out what is in files that are open, as a program does at its end.
+
+    A spider closes its own when it is closed, which only the supervisor's is.
+    """
+    files = [
+        thing
+        for thing in gc.get_objects()
+        if issubclass(type(thing), io.TextIOBase | io.BufferedIOBase)
+    ]
+    # From the outside in: text is in a file of bytes, which may be a compressed one.
+    files.sort(
+        key=lambda file: (
+            isinstance(file, io.BufferedIOBase),
+            type(file) is io.BufferedWriter,
+        )
+    )
+    for file in files:
+        with contextlib.suppress(Exception):  # closed, or anybody's
+            if file.fileno() > _STDERR:
+                file.close()
 
 
 def _die_with_parent() -> None:
@@ -90,6 +119,8 @@ def _run(job: Job, sock: socket.socket) -> None:
     for name, (value, priority) in crawl.settings.items():
         settings.set(name, value, priority)
     rank = 1 << 10  # above every source
+    collector = stats.merging(load_object(settings["STATS_CLASS"]))
+    settings.set("STATS_CLASS", collector, rank)
     settings.set("CONCURRENT_REQUESTS", job.slots, rank)
     settings.set("CONCURCRAWL_THREADS", job.slots or Config().threads, rank)
     # Our lines go to the supervisor, which has the handlers that the user asked for.
@@ -97,7 +128,7 @@ def _run(job: Job, sock: socket.socket) -> None:
     logging.root.handlers[:] = [logging.NullHandler()]
     process = AsyncCrawlerProcess(settings)
     desk = Desk(job.name, sock)
-    crawler = WorkerCrawler(crawl.spidercls, settings, desk)
+    crawler = WorkerCrawler(crawl.spidercls, settings, desk, crawl.attributes)
     crawler.addons.addons += [
         build_from_crawler(load_object(addon), crawler) for addon in crawl.addons
     ]

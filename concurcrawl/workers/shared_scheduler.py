@@ -307,7 +307,7 @@ class SharedScheduler(SupervisorScheduler):
         for (how, name), value in written.items():
             if how == "set":
                 self._frontier.note_stat(how, name, json.dumps(value, default=str))
-            elif isinstance(value, int | float):
+            elif how != "start" and isinstance(value, int | float):
                 self._frontier.note_stat(how, name, value)
 
 
