@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from scrapy import signals
 from scrapy.spiders import Spider
+from scrapy.utils.asyncio import is_asyncio_available
 from scrapy.utils.deprecate import method_is_overridden
 from scrapy.utils.reactor import is_reactor_installed
 
@@ -17,6 +18,7 @@ from concurcrawl import (
     garbage,
     gate,
     lifeline,
+    outputs,
     timeline,
 )
 from concurcrawl.callers import scrapy_command
@@ -115,6 +117,22 @@ class Addon:
         _keep_politeness(settings, planned, self._crawler.spidercls)
         _size_pool(settings, planned)
         _apply(settings, planned)
+        if _keeps_order(settings, planned) and not settings.getdict("ITEM_PIPELINES"):
+            self._crawler.signals.connect(self._save_tasks, signals.engine_started)
+
+    def _save_tasks(self) -> None:
+        if is_asyncio_available():
+            outputs.handle_with_few_tasks(self._crawler.engine.scraper)
+
+
+def _keeps_order(settings: BaseSettings, planned: Plan) -> bool:
+    """Tell whether requests must leave as in Scrapy with one at a time.
+
+    With fewer ``CONCURRENT_ITEMS`` than a callback yields the next would be asked for
+    before all of them were scheduled.
+    """
+    is_alone = planned.mode is Mode.SERIAL and not planned.is_supervised
+    return is_alone and not settings.getpriority("CONCURRENT_ITEMS")
 
 
 def _look_for_garbage() -> None:
@@ -176,7 +194,8 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
     settings.set(gate.AHEAD, planned.ahead, _RANK)
     meta_refresh.enable(settings, _RANK)
     http_compression.enable(settings, _RANK)
-    if not settings.getpriority("CONCURRENT_ITEMS"):
+    is_ours = not settings.getpriority("CONCURRENT_ITEMS")
+    if is_ours and not _keeps_order(settings, planned):
         can_wait = planned.is_supervised or settings.getdict("ITEM_PIPELINES")
         items = _CONCURRENT_ITEMS if can_wait else _ITEMS_WITHOUT_PIPELINES
         settings.set("CONCURRENT_ITEMS", items, _RANK)

@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
+#: Setting with the queue of requests from ``start()``; None: that of all others.
+_START_QUEUE = "SCHEDULER_START_MEMORY_QUEUE"
+
 
 class FrontierScheduler(BaseScheduler):
     """The scheduler of the modes of one process.
@@ -66,6 +69,7 @@ class FrontierScheduler(BaseScheduler):
         self._leases: dict[Request, Lease] = {}
         self._objects: dict[bytes, Request] = {}
         self._names = count()
+        self._has_start_queue = bool(crawler.settings[_START_QUEUE])
         self._callbacks = KeptCallbacks()
         self._timer: CallLaterResult | None = None
         self._records: TextIO | None = None
@@ -166,6 +170,7 @@ class FrontierScheduler(BaseScheduler):
             asks=self._asks(),
             total=settings.getint("CONCURRENT_REQUESTS"),
             newest_first=newest_first(settings),
+            newest_start_first="Lifo" in str(settings[_START_QUEUE]),
         )
 
     def _asks(self) -> Callable[[str], bool] | None:
@@ -226,7 +231,8 @@ class FrontierScheduler(BaseScheduler):
             key=key,
             group=self.group_of(request),
             priority=request.priority,
-            is_start=bool(request.meta.get("is_start_request")),
+            is_start=self._has_start_queue
+            and bool(request.meta.get("is_start_request")),
             payload=payload,
         )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from functools import cache
 from typing import TYPE_CHECKING
+from urllib.request import urlopen
 
 import pytest
 
@@ -60,6 +62,29 @@ def test_the_same_items_pipeline_stats_and_exit_code(
     assert expected.stats["finish_reason"]
     found = crawl(spider, site, tmp_path, "-s", f"MODE={mode}")
     assert found.comparable() == expected.comparable()
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        ("-s", "SCHEDULER_MEMORY_QUEUE=scrapy.squeues.FifoMemoryQueue"),
+        ("-s", "SCHEDULER_START_MEMORY_QUEUE=scrapy.squeues.LifoMemoryQueue"),
+        ("-s", "SCHEDULER_START_MEMORY_QUEUE="),
+    ],
+    ids=["default", "breadth first", "last start first", "no queue of starts"],
+)
+def test_serial_asks_for_pages_in_the_order_of_scrapy_with_one_at_a_time(
+    options: tuple[str, ...], site: str, tmp_path: Path
+) -> None:
+    orders = []
+    for one_at_a_time in ("CONCURRENT_REQUESTS=1", "MODE=serial"):
+        ask(f"{site}/forget")
+        crawl("ordered", site, tmp_path, "-s", one_at_a_time, *options)
+        orders.append([visit["path"] for visit in json.loads(ask(f"{site}/log"))])
+    plain, serial = orders
+    assert len(plain) > 10
+    assert serial == plain
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -123,3 +148,9 @@ def test_log_lines_of_workers_are_in_the_one_log_with_the_worker_named(
     assert all("] DEBUG: [worker-" in line for line in crawled)
     assert found.log.count("ValueError: as planned") == 1
     assert found.stats["log_count/ERROR"] >= 1
+
+
+def ask(url: str) -> bytes:
+    with urlopen(url, timeout=10) as answer:
+        body: bytes = answer.read()
+        return body

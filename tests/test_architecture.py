@@ -41,6 +41,7 @@ LAYERS = (
     "progress.pace",
     "progress.screen",
     "inflate",
+    "outputs",
     "event_loop",
     "garbage",
     "early_imports",

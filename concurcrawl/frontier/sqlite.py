@@ -56,7 +56,7 @@ class SqliteFrontier(Frontier):
     the one that leaves next, so that choosing a group needs no query.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - all but the first by name
         self,
         limits_of: Callable[[str], Limits] = lambda _: Limits(),
         *,
@@ -64,6 +64,7 @@ class SqliteFrontier(Frontier):
         total: int = 0,
         asks: Callable[[str], bool] | None = None,
         newest_first: bool = True,
+        newest_start_first: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Open a frontier.
@@ -76,10 +77,12 @@ class SqliteFrontier(Frontier):
             total: Requests at a time over all groups; 0 means no limit.
             asks: Tells whether requests of a group are admitted one by one; None: all.
             newest_first: Whether the newest request of a priority leaves first, as
-                with Scrapy's default queues. Start requests leave oldest first.
+                with Scrapy's default queues.
+            newest_start_first: Likewise of start requests; by default the oldest does.
             clock: Seconds, for delays.
         """
         self._direction = -1 if newest_first else 1
+        self._start_direction = -1 if newest_start_first else 1
         self._clock = clock
         self._db = sqlite3.connect(path or _nameless(), isolation_level=None)
         # What goes with the process need only be rolled back, which memory serves best.
@@ -275,7 +278,9 @@ class SqliteFrontier(Frontier):
             if not added.rowcount:
                 return False
         ticket = next(self._tickets)
-        rank = _START_RANK + ticket if entry.is_start else self._direction * ticket
+        rank = self._direction * ticket
+        if entry.is_start:
+            rank = _START_RANK + self._start_direction * ticket
         self._db.execute(
             "INSERT INTO request VALUES (?, ?, ?, ?, ?, ?, 0)",
             (ticket, entry.group, entry.priority, rank, time.time(), entry.payload),

@@ -192,3 +192,18 @@ class Updates(Site):
 
     def parse(self, response):
         yield {"store": Path(self.settings["FILES_STORE"]).name}
+
+
+class Ordered(Site):
+    """Asks for pages of several priorities; a callback yields more than one thing."""
+
+    name = "ordered"
+
+    async def start(self):
+        for node in (1, 2, 3):
+            yield scrapy.Request(f"{self.site}/tree/{node}", priority=node % 2)
+
+    def parse(self, response):
+        for link in response.css("a::attr(href)").getall():
+            yield {"link": link}
+            yield response.follow(link, priority=int(link[-1]) % 3)
