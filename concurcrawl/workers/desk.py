@@ -12,6 +12,7 @@ import os
 import sys
 import threading
 from collections import deque
+from contextlib import suppress
 from contextvars import ContextVar
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from twisted.python.failure import Failure
 from concurcrawl import stats, timeline
 from concurcrawl.callbacks import KeptCallbacks
 from concurcrawl.config import Config
+from concurcrawl.errors import NotShippableError
 from concurcrawl.terminal.region import Clearing, is_terminal
 from concurcrawl.workers import wire
 from concurcrawl.workers.codec import Codec, has_address, residents
@@ -281,7 +283,17 @@ class Desk(asyncio.Protocol):
             head = _add_head(outcome, response)
         failure = about.get("failure")
         told = None if failure is None else self._encode_failure(failure)
-        outcome.events.append(Event(name, head, told))
+        other = self._encode_other(request)
+        latency_s = None if request is None else request.meta.get("download_latency")
+        outcome.events.append(Event(name, head, told, other, latency_s))
+
+    def _encode_other(self, request: Request | None) -> bytes | None:
+        """Return a request that a callback downloads by itself as bytes."""
+        if request is None or request in self._open:
+            return None
+        with suppress(NotShippableError):  # then they hear of the one that was lent
+            return self._codec.encode(request)
+        return None
 
     def _encode_failure(self, failure: Failure) -> bytes:
         try:
@@ -377,7 +389,7 @@ class Desk(asyncio.Protocol):
 
 def _add_head(outcome: Outcome, response: Response) -> int:
     """Have *outcome* tell of *response*; return its index there."""
-    address, request = response.ip_address, response.request
+    address = response.ip_address
     head = Head(
         kind=_kind(type(response)),
         url=response.url,
@@ -386,7 +398,6 @@ def _add_head(outcome: Outcome, response: Response) -> int:
         flags=tuple(response.flags),
         protocol=response.protocol,
         address=None if address is None else address.packed,
-        latency_s=None if request is None else request.meta.get("download_latency"),
     )
     outcome.heads.append(head)
     return len(outcome.heads) - 1

@@ -212,7 +212,6 @@ class Head(NamedTuple):
     Attributes:
         kind: Its class, or the nearest of its bases that others can make.
         address: Its IP address, packed.
-        latency_s: What Scrapy notes as ``download_latency``.
     """
 
     kind: type[Response]
@@ -222,7 +221,6 @@ class Head(NamedTuple):
     flags: tuple[str, ...]
     protocol: str | None
     address: bytes | None = None
-    latency_s: float | None = None
 
 
 class Event(NamedTuple):
@@ -233,11 +231,15 @@ class Event(NamedTuple):
         head: Index of the response in :attr:`Outcome.heads`; None if there is none, or
             nobody wants it.
         failure: For ``spider_error``, the encoded :class:`Failure`.
+        request: The encoded request, if it is another than the one that was lent.
+        latency_s: What Scrapy has noted as its ``download_latency``.
     """
 
     signal: str
     head: int | None = None
     failure: bytes | None = None
+    request: bytes | None = None
+    latency_s: float | None = None
 
 
 class Product(NamedTuple):

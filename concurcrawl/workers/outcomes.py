@@ -156,13 +156,20 @@ class Outcomes:
         self, event: Event, request: Request | None, responses: list[Response]
     ) -> None:
         about: dict[str, Any] = {"spider": self._crawler.spider}
+        response = None if event.head is None else responses[event.head]
+        if event.request is not None:
+            request = self._codec.decode(event.request)
+            if response is not None:
+                response.request = request
+        elif event.latency_s is not None and request is not None:
+            request.meta["download_latency"] = event.latency_s
         if event.signal == "spider_error":
             assert event.failure is not None
             about["failure"] = self._codec.decode(event.failure)
         else:
             about["request"] = request
         if event.signal in ("response_downloaded", "response_received", "spider_error"):
-            about["response"] = None if event.head is None else responses[event.head]
+            about["response"] = response
         self._crawler.signals.send_catch_log(getattr(signals, event.signal), **about)
 
     async def _process(
@@ -217,8 +224,6 @@ def close_spider(crawler: Crawler, reason: str) -> None:
 
 
 def _response(head: Head, request: Request | None) -> Response:
-    if request is not None and head.latency_s is not None:
-        request.meta["download_latency"] = head.latency_s
     return head.kind(
         url=head.url,
         status=head.status,

@@ -28,6 +28,7 @@ class OwnResponse(HtmlResponse):
 class OwnResponses:
     def process_response(self, request, response):
         kept = {name: getattr(response, name) for name in ("status", "headers", "body")}
+        kept["request"] = request
         return OwnResponse(response.url, "own", ip_address=response.ip_address, **kept)
 
 
@@ -50,4 +51,5 @@ class Looks:
 
     def received(self, response, request):
         assert request.meta["download_latency"] > 0
+        assert request.url == response.url == response.request.url
         self.stats.inc_value(f"from/{response.ip_address}/{response.status}")

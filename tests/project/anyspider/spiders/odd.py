@@ -144,7 +144,9 @@ class Foreign(Site):
         if response.url.endswith("2"):
             raise scrapy.exceptions.UsageError("as planned", 2)
 
-    def second(self, response, first):
+    async def second(self, response, first):
+        inner = scrapy.Request(f"{response.url}-inner")
+        await self.crawler.engine.download_async(inner)
         yield {"first": first.own, "text": first.css("p::text").get()}
 
 
