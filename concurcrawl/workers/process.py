@@ -40,6 +40,7 @@ def serve(sock: socket.socket) -> None:
         sock: Connected to the supervisor, which sends a :class:`Job` first.
     """
     leave_signals_to_supervisor()
+    _let_be_woken_without_hurry()
     garbage.look_less_often()
     threading.Thread(target=_die_with_parent, daemon=True, name="lifeline").start()
     job = _first_message(sock)
@@ -58,6 +59,20 @@ def serve(sock: socket.socket) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)  # what was registered to run at exit is the supervisor's
+
+
+def _let_be_woken_without_hurry() -> None:
+    """Have a thread that is woken wait until the one that woke it has had its turn.
+
+    By default it takes the CPU at once, and gives it back because that one has the
+    interpreter: for pages of 5 kB, a tenth of the time that they took.
+
+    References:
+        SCHED_BATCH in https://man7.org/linux/man-pages/man7/sched.7.html
+    """
+    if sys.platform == "linux" and os.sched_getscheduler(0) == os.SCHED_OTHER:
+        with contextlib.suppress(OSError):  # a container may forbid it
+            os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
 
 
 def _close_files() -> None:
