@@ -11,46 +11,113 @@ import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import asdict
+from contextlib import asynccontextmanager, closing, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from concurcrawl.bench.keeper import Kept
+from concurcrawl.bench.measure import missing
 from concurcrawl.bench.results import FrontierResult
+from concurcrawl.errors import ConcurcrawlError
 from concurcrawl.frontier.base import Entry
 from concurcrawl.frontier.sqlite import SqliteFrontier
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from contextlib import AbstractAsyncContextManager
 
     from concurcrawl.frontier.base import Frontier, Lease
 
 _TIMEOUT_S = 300.0
+_START_S = 10.0
 #: As many new requests come of one page: each push is one step.
 _BATCH = 10
+#: As many are done at a time.
+_IN_HAND = 16
 _PAYLOAD = b"x" * 400  # about what a request comes to
 
 
-def _nameless(folder: str) -> Frontier:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where requests may wait.
+
+    Attributes:
+        open: Opens it, in a running event loop, with a folder for its files.
+        modules: Python modules that it needs.
+        programs: Programs that it needs.
+    """
+
+    open: Callable[[str], AbstractAsyncContextManager[Frontier]]
+    modules: tuple[str, ...] = ()
+    programs: tuple[str, ...] = ()
+
+
+@asynccontextmanager
+async def _nameless(folder: str) -> AsyncIterator[Frontier]:
     del folder
-    return SqliteFrontier()
+    with closing(SqliteFrontier()) as frontier:
+        yield frontier
 
 
-def _in_a_file(folder: str) -> Frontier:
-    return SqliteFrontier(path=f"{folder}/frontier.sqlite")
+@asynccontextmanager
+async def _in_a_file(folder: str) -> AsyncIterator[Frontier]:
+    with closing(SqliteFrontier(path=f"{folder}/frontier.sqlite")) as frontier:
+        yield frontier
 
 
-#: How to open each one, in a running event loop, with a folder for its files.
-OPENERS: dict[str, Callable[[str], Frontier]] = {
-    "SQLite in a file without a name": _nameless,
-    "SQLite in a file": _in_a_file,
+@asynccontextmanager
+async def _in_redis(folder: str) -> AsyncIterator[Frontier]:
+    # Late, because an extra brings its client.
+    from concurcrawl.frontier.redis import RedisFrontier
+    from concurcrawl.frontier.redis_link import RedisLink, parse
+    from concurcrawl.frontier.redis_session import Member
+
+    with _redis_server(folder) as url:
+        link = RedisLink(parse(url, "bench", "frontier"))
+        frontier = RedisFrontier(link, Member(node="bench", spider="bench"))
+        await frontier.join()
+        frontier.start()
+        frontier.room = lambda: _IN_HAND
+        try:
+            yield frontier
+        finally:
+            await frontier.quit()
+
+
+@contextmanager
+def _redis_server(folder: str) -> Iterator[str]:
+    """Run a redis-server of our own, which keeps nothing; yield its URL."""
+    socket = Path(folder) / "redis.sock"
+    options = ("--port", "0", "--unixsocket", str(socket), "--save", "")
+    kept = Kept(["redis-server", *options])
+    try:
+        deadline_s = time.monotonic() + _START_S
+        while not socket.exists():
+            if time.monotonic() > deadline_s:
+                raise ConcurcrawlError("redis-server does not start")
+            time.sleep(0.01)
+        yield f"unix://{socket}"
+    finally:
+        kept.stop()
+
+
+#: Each one, by what the tables call it.
+PLACES = {
+    "SQLite in a file without a name": Place(open=_nameless),
+    "SQLite in a file": Place(open=_in_a_file),
+    "Redis": Place(open=_in_redis, modules=("redis",), programs=("redis-server",)),
 }
 
 
 def measure_all(requests: int) -> list[FrontierResult]:
     """Measure each in a fresh process, with so many *requests*."""
-    return [_in_a_process(where, requests) for where in OPENERS]
+    return [_in_a_process(where, requests) for where in PLACES]
 
 
 def _in_a_process(where: str, requests: int) -> FrontierResult:
+    if lack := missing(PLACES[where]):
+        return FrontierResult(where=where, status="not run", reason=lack)
     command = [sys.executable, "-m", __name__, where, str(requests)]
     try:
         done = subprocess.run(  # noqa: S603 - our own command
@@ -76,24 +143,29 @@ async def _measured(where: str, folder: str, requests: int) -> FrontierResult:
         Entry(number.to_bytes(20, "big"), "127.0.0.1", 0, False, _PAYLOAD)
         for number in range(requests)
     ]
-    frontier = OPENERS[where](folder)
-    begin = time.perf_counter()
-    for first in range(0, requests, _BATCH):
-        frontier.push(entries[first : first + _BATCH])
-    pushed = time.perf_counter()
-    take_s = complete_s = 0.0
-    for _ in range(requests):
-        started = time.perf_counter()
-        lease = await _taken(frontier)
-        taken = time.perf_counter()
-        frontier.complete(lease.ticket)
-        complete_s += time.perf_counter() - taken
-        take_s += taken - started
-    frontier.close()
+    async with PLACES[where].open(folder) as frontier:
+        begin = time.perf_counter()
+        pushed = [
+            frontier.push(entries[first : first + _BATCH])
+            for first in range(0, requests, _BATCH)
+        ]
+        for step in pushed:
+            await step
+        push_s = time.perf_counter() - begin
+        take_s = complete_s = 0.0
+        for first in range(0, requests, _IN_HAND):
+            began = time.perf_counter()
+            count = min(_IN_HAND, requests - first)
+            leases = [await _taken(frontier) for _ in range(count)]
+            taken = time.perf_counter()
+            for ended in [frontier.complete(lease.ticket) for lease in leases]:
+                await ended
+            complete_s += time.perf_counter() - taken
+            take_s += taken - began
     return FrontierResult(
         where=where,
         requests=requests,
-        push_us=(pushed - begin) / requests * 1e6,
+        push_us=push_s / requests * 1e6,
         take_us=take_s / requests * 1e6,
         complete_us=complete_s / requests * 1e6,
     )

@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote
 
 from concurcrawl.bench import contenders
@@ -64,12 +64,24 @@ class Job:
     logs: Path | None = None
 
 
-def missing(contender: Contender) -> str:
-    """Return what *contender* needs and is not here, in words; empty if nothing."""
-    for module in contender.modules:
+class Needy(Protocol):
+    """What needs something that may not be installed."""
+
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Return the Python modules."""
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """Return the programs."""
+
+
+def missing(needy: Needy) -> str:
+    """Return what *needy* needs and is not here, in words; empty if nothing."""
+    for module in needy.modules:
         if importlib.util.find_spec(module) is None:
             return f"the Python module {module} is not installed"
-    for program in contender.programs:
+    for program in needy.programs:
         if shutil.which(program) is None:
             return f"the program {program} is not installed"
     return ""

@@ -133,9 +133,9 @@ class FrontierResult:
     Attributes:
         where: Which one.
         requests: So many went through.
-        push_us: Microseconds to push one, ten at a time.
-        take_us: To take one.
-        complete_us: To complete one that led to nothing new.
+        push_us: Microseconds to push one, ten in a step.
+        take_us: To take one of sixteen.
+        complete_us: To complete one of sixteen that led to nothing new.
         status: ``ok``, ``failed`` or ``not run``.
         reason: Why it was not.
     """

@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import socket
-import subprocess
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import psutil
 
+from concurcrawl.bench.keeper import Kept
 from concurcrawl.errors import ConcurcrawlError
 from concurcrawl.mirror.certificate import self_signed
 from concurcrawl.mirror.process import MirrorProcess
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from concurcrawl.bench.pages import Site
 
 _START_S = 10.0
-_STOP_S = 5.0
 _PORT_TRIES = 5
 
 
@@ -169,9 +168,6 @@ ssl_certificate_key {folder}/key.pem;
 class NginxServer:
     """Debian's nginx, one process, with the site's files; nothing is made on the way.
 
-    It ends when this process does, however that ends: its keeper is a shell that waits
-    for the end of the pipe at its standard input.
-
     Args:
         site: What to serve.
         folder: Where its log, its key and its certificate go; empty.
@@ -186,7 +182,7 @@ class NginxServer:
         self._folder = folder
         self._tls = tls
         self._port = 0
-        self._keeper: subprocess.Popen[bytes] | None = None
+        self._kept: Kept | None = None
 
     @property
     def certificate(self) -> Path:
@@ -255,16 +251,11 @@ class NginxServer:
         (self._folder / "nginx.pid").unlink(missing_ok=True)
         nginx = nginx_path()
         assert nginx is not None
-        self._keeper = subprocess.Popen(  # noqa: S603 - our own command
+        self._kept = Kept(
             [
-                *("/bin/sh", "-c", '"$@" & read -r _; kill $!; wait', "sh"),
                 *(nginx, "-p", str(self._folder), "-c", "nginx.conf"),
                 *("-e", str(self._folder / "error.log")),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C is ours to hear
+            ]
         )
         return self._answers()
 
@@ -283,21 +274,10 @@ class NginxServer:
         return False
 
     def _stop(self) -> None:
-        keeper, self._keeper = self._keeper, None
-        if keeper is None:
-            return
-        assert keeper.stdin is not None
-        keeper.stdin.close()
-        try:
-            keeper.wait(_STOP_S)
-        except subprocess.TimeoutExpired:
-            for process in [
-                *psutil.Process(keeper.pid).children(),
-                psutil.Process(keeper.pid),
-            ]:
-                process.kill()
-            keeper.wait()
-        (self._folder / "error.log").unlink(missing_ok=True)
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.stop()
+            (self._folder / "error.log").unlink(missing_ok=True)
 
 
 def _cpu_s(pid: int | None) -> float:

@@ -1,6 +1,7 @@
 """Scrapy's requests in libcurl's words, and libcurl's errors in Scrapy's.
 
-Pure: values in, values out; nothing here opens a connection.
+Values in, values out; nothing here opens a connection. Settings that libcurl has no use
+for are warned of.
 """
 
 from __future__ import annotations

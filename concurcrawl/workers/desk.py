@@ -10,7 +10,6 @@ import asyncio
 import logging
 import os
 import sys
-import threading
 from collections import deque
 from contextlib import suppress
 from contextvars import ContextVar
@@ -24,14 +23,14 @@ from concurcrawl.callbacks import KeptCallbacks
 from concurcrawl.config import Config
 from concurcrawl.errors import NotShippableError
 from concurcrawl.terminal.region import Clearing, is_terminal
-from concurcrawl.workers import wire
-from concurcrawl.workers.codec import Codec, has_address, residents
+from concurcrawl.workers import lines, wire
+from concurcrawl.workers.codec import Codec, residents
 from concurcrawl.workers.cookies import SharedCookies
+from concurcrawl.workers.heads import head_of
 from concurcrawl.workers.messages import (
     Answer,
     Ask,
     Event,
-    Head,
     Lend,
     Listen,
     LogLine,
@@ -75,10 +74,6 @@ robots_were_known: ContextVar[bool] = ContextVar("robots_were_known", default=Fa
 _ROBOTS_STATS = ("robotstxt/re", "robotstxt/exception")
 
 
-#: By the classes of the responses that were told of: what they are told to be.
-_kinds: dict[type[Response], type[Response]] = {}
-
-
 class Desk(asyncio.Protocol):
     """Where leases come in and outcomes go out.
 
@@ -119,7 +114,7 @@ class Desk(asyncio.Protocol):
         # Items are logged as scraped where their pipelines run.
         crawler.logformatter.scraped = _say_nothing  # type: ignore[method-assign,assignment]
         await wire.connect(self._sock, lambda: self)
-        self._log_handler = _DeskHandler(self)
+        self._log_handler = lines.LineHandler(self.log)
         logging.root.addHandler(self._log_handler)
         self.log_from("WARNING")
 
@@ -146,11 +141,8 @@ class Desk(asyncio.Protocol):
         collector.written = self.write_stat
         # That our spider opens and closes is not news: the supervisor's does.
         self.log_from(self._crawler.settings["LOG_LEVEL"])
-        self.log_from(min([self._log_handler.level, *_leave_lines_to_supervisor()]))
-        if {type(one) for one in logging.root.handlers} <= _OURS:
-            # Nobody else wants the lines below, and Scrapy makes one for each page.
-            scrapys = logging.getLogger("scrapy")
-            scrapys.setLevel(max(scrapys.level, logging.root.level))
+        self.log_from(min([self._log_handler.level, *lines.leave_to_supervisor()]))
+        lines.spare_unheard()
 
     def data_received(self, data: bytes) -> None:
         """See :class:`asyncio.Protocol`."""
@@ -389,61 +381,8 @@ class Desk(asyncio.Protocol):
 
 def _add_head(outcome: Outcome, response: Response) -> int:
     """Have *outcome* tell of *response*; return its index there."""
-    address = response.ip_address
-    head = Head(
-        kind=_kind(type(response)),
-        url=response.url,
-        status=response.status,
-        headers=dict(response.headers),
-        flags=tuple(response.flags),
-        protocol=response.protocol,
-        address=None if address is None else address.packed,
-    )
-    outcome.heads.append(head)
+    outcome.heads.append(head_of(response))
     return len(outcome.heads) - 1
-
-
-def _kind(cls: type[Response]) -> type[Response]:
-    """Return *cls* or the first of its bases that the supervisor can make, too."""
-    if cls not in _kinds:
-        bases = cls.__mro__
-        _kinds[cls] = next(one for one in bases if has_address(one) and _is_made(one))
-    return _kinds[cls]
-
-
-def _is_made(kind: type) -> bool:
-    """Tell whether *kind* is made with the arguments that Scrapy's responses take."""
-    names = ("request", "protocol", "ip_address")
-    try:
-        kind("data:,", status=200, headers={}, flags=[], **dict.fromkeys(names))
-    except Exception:  # noqa: BLE001 - anybody's class
-        return False
-    return True
-
-
-def _leave_lines_to_supervisor() -> list[int]:
-    """Have what listens to loggers here hear nothing that reaches our own handler.
-
-    The supervisor has the same handlers and logs all that comes from here.
-
-    Returns:
-        The lowest levels that these handlers want.
-    """
-    levels = []
-    for logger in [logging.root, *logging.root.manager.loggerDict.values()]:
-        if isinstance(logger, logging.Logger) and _reaches_root(logger):
-            for handler in [one for one in logger.handlers if type(one) not in _OURS]:
-                logger.removeHandler(handler)
-                levels.append(handler.level)
-    return levels
-
-
-def _reaches_root(logger: logging.Logger) -> bool:
-    while logger is not logging.root:
-        if not logger.propagate or logger.parent is None:
-            return False
-        logger = logger.parent
-    return True
 
 
 def _write_among_rows() -> None:
@@ -456,33 +395,3 @@ def _write_among_rows() -> None:
 
 def _say_nothing(*_: Any) -> None:
     return None
-
-
-class _DeskHandler(logging.Handler):
-    """Passes log records on. Belongs to the loop that is running when it is made."""
-
-    def __init__(self, desk: Desk) -> None:
-        super().__init__()
-        self._desk = desk
-        self._formatter = logging.Formatter()
-        self._loop = asyncio.get_running_loop()
-
-    def emit(self, record: logging.LogRecord) -> None:
-        if threading.current_thread() is threading.main_thread():
-            self._pass_on(record)
-        elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._pass_on, record)
-
-    def _pass_on(self, record: logging.LogRecord) -> None:
-        trace = None
-        if record.exc_info and record.exc_info[0] is not None:
-            trace = self._formatter.formatException(record.exc_info)
-        self._desk.log(
-            LogLine(
-                record.name, record.levelno, record.created, record.getMessage(), trace
-            )
-        )
-
-
-#: What listens at the root of all loggers if the project has nothing there.
-_OURS = {_DeskHandler, logging.NullHandler}

@@ -29,6 +29,7 @@ from concurcrawl.errors import (
 from concurcrawl.gate import AHEAD
 from concurcrawl.progress.pace import Row, Tally, unanswered
 from concurcrawl.scheduler import wake
+from concurcrawl.workers import lines
 from concurcrawl.workers.codec import Codec
 from concurcrawl.workers.hub import Hub
 from concurcrawl.workers.job import describe, import_path
@@ -218,7 +219,8 @@ class WorkersDownloader(UngovernedDownloader):
                 self.hub.hear(worker, message)
 
     def _hear_outcome(self, worker: Worker, outcome: Outcome) -> None:
-        self._outcomes.log(outcome.logs, worker.name)
+        for line in outcome.logs:
+            lines.log(line, worker.name, self.crawler.spider)
         self.hub.hear_cookies(worker, outcome.cookies)
         if self._tallies is not None:
             self._tallies[worker.name] += _tally_of(outcome)

@@ -8,8 +8,6 @@ is complete.
 from __future__ import annotations
 
 import asyncio
-import logging
-from ipaddress import ip_address
 from itertools import islice, starmap, zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +16,7 @@ from scrapy import signals
 from concurcrawl import stats, timeline
 from concurcrawl.feeds import item_at_hand
 from concurcrawl.workers.codec import Codec, residents
+from concurcrawl.workers.heads import response_of
 from concurcrawl.workers.journal import Journal
 from concurcrawl.workers.parts import Parts
 from concurcrawl.workers.scheduler import scheduler_of
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
-    from concurcrawl.workers.messages import Event, Head, LogLine, Outcome, Product
+    from concurcrawl.workers.messages import Event, Head, Outcome, Product
     from concurcrawl.workers.parts import Chosen
     from concurcrawl.workers.pool import Products
 
@@ -72,17 +71,6 @@ class Outcomes:
         """Whether as many items as may are in the pipelines."""
         return self.items_at_work >= self._max_items
 
-    def log(self, lines: Sequence[LogLine], name: str) -> None:
-        """Log what the worker *name* had to log."""
-        for line in lines:
-            record = logging.LogRecord(
-                line.logger, line.level, "", 0, f"[{name}] {line.message}", None, None
-            )
-            record.created = line.created_s
-            record.exc_text = line.traceback
-            record.spider = self._crawler.spider
-            logging.getLogger(line.logger).handle(record)
-
     def take(
         self, outcome: Outcome, products: Products, request: Request | None
     ) -> Taken:
@@ -91,7 +79,7 @@ class Outcomes:
             # First, so that none of the new requests is lent. The engine waits for us.
             close_spider(self._crawler, outcome.close_reason)
         stats.apply(outcome.stats, self._crawler.stats)
-        responses = [_response(head, request) for head in outcome.heads]
+        responses = [response_of(head, request) for head in outcome.heads]
         for event in outcome.events:
             self._replay(event, request, responses)
         return outcome, responses, products
@@ -204,7 +192,7 @@ class Outcomes:
         self, payload: bytes, head: Head | None, number: int
     ) -> None:
         """Send an item through the pipelines that comes of no request of this crawl."""
-        response = None if head is None else _response(head, None)
+        response = None if head is None else response_of(head, None)
         await self._process([payload], response, [number])
 
 
@@ -220,16 +208,4 @@ def close_spider(crawler: Crawler, reason: str) -> None:
     """End the crawl of *crawler*, after what is in flight."""
     asyncio.ensure_future(  # noqa: RUF006 - the engine outlives it
         crawler.engine.close_spider_async(reason=reason)
-    )
-
-
-def _response(head: Head, request: Request | None) -> Response:
-    return head.kind(
-        url=head.url,
-        status=head.status,
-        headers=head.headers,
-        flags=list(head.flags),
-        request=request,
-        protocol=head.protocol,
-        ip_address=None if head.address is None else ip_address(head.address),
     )

@@ -225,7 +225,7 @@ def test_requests_that_overlap_are_in_flight_together() -> None:
     assert peak_in_flight(visits) == 2
 
 
-@pytest.mark.parametrize("where", list(frontier.OPENERS))
+@pytest.mark.parametrize("where", list(frontier.PLACES))
 def test_a_frontier_alone_is_measured_step_by_step(where: str) -> None:
     found = frontier.measure(where, 50)
     assert found.requests == 50
