@@ -148,6 +148,7 @@ class GatedHandler(BaseDownloadHandler):
             say(time.monotonic())
         try:
             response: Response = await self._inner.download_request(request)
+            timeline.arrived(request)
             visit = Visit(
                 status=response.status,
                 latency_s=request.meta.get("download_latency"),

@@ -99,6 +99,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         target = curl.target_of(request.url)
         route = curl.route_of(request, self._bind)
         slots = await self._acquire_slot()
+        timeline.start(request)  # what is lent ahead has waited until now
         try:
             timeout_s = request.meta.get("download_timeout") or DEFAULT_TIMEOUT_S
             started_s = time.monotonic()

@@ -131,6 +131,16 @@ def start(request: Request) -> None:
     _at_hand.set(line)
 
 
+def arrived(request: Request) -> None:
+    """Note that the answer to *request*, if it is watched, is here now.
+
+    What a thread has noted itself is nearer to the truth.
+    """
+    line = _timelines.get(request)
+    if line is not None and line.downloaded_s is None:
+        line.downloaded_s = time.time()
+
+
 def end(request: Request, worker: str) -> Record | None:
     """Return how *request*, which is done, went; None if it was not watched."""
     line = _timelines.pop(request, None)

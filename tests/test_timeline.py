@@ -13,6 +13,8 @@ from scrapy.settings import Settings
 from scrapy.utils.test import get_crawler
 
 from concurcrawl import timeline
+from concurcrawl.compare.phases import end_of_transfer
+from concurcrawl.compare.runs import peak_overlap
 from concurcrawl.records import from_lines
 from concurcrawl.timeline import CallbackClock, DownloadClock, PipelineClock
 from tests.compare.made_up import RECORD
@@ -290,3 +292,17 @@ def test_records_tell_connections_and_pipelines_apart(
         assert record.pipeline_cpu_s is not None
         assert (record.thread == "reactor") == (mode == "async")
     assert sum(record.pipeline_s or 0 for record in found) > 0
+
+
+@pytest.mark.parametrize("mode", ["async", "concurrent", "hybrid"])
+def test_no_more_are_asked_at_a_time_in_the_records_than_may_be_in_flight(
+    mode: str, site: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "records.jsonl"
+    limits = {"CONCURRENT_REQUESTS": 4, "CONCURCRAWL_THREADS": 4}
+    pairs = {"MODE": mode, "CONCURCRAWL_RECORDS": path, **limits}
+    options = [part for name in pairs for part in ("-s", f"{name}={pairs[name]}")]
+    crawl("slow", site, tmp_path, "-a", "pages=24", "-a", "wait=0.05", *options)
+    found = list(from_lines(path.read_text(encoding="utf-8").splitlines()))
+    assert len(found) == 24
+    assert peak_overlap((one.asked_s, end_of_transfer(one)) for one in found) <= 4
