@@ -91,9 +91,10 @@ def test_it_runs_on_all_nodes_and_says_which_failed_why(
 ) -> None:
     free, locked = nodes
     urls = f"{free.url},{locked.url},{DOWN}"
-    words = ["--nodes", urls, "--spider", "closures", "--mode", "parallel", "--json"]
-    words += ["--independent", "-a", f"site={site}", "--out", str(tmp_path / "out")]
-    words += ["--job", "all"]
+    # Each page waits: the jobs last for many looks at them, on a quick machine too.
+    words = ["--nodes", urls, "--spider", "slow", "-a", "pages=16", "-a", "wait=0.5"]
+    words += ["--mode", "parallel", "-a", f"site={site}", "--json", "--independent"]
+    words += ["--out", str(tmp_path / "out"), "--job", "all"]
     code, out, errors = deploy(project, *words, **{AUTH_VARIABLE: f"me:{PASSWORD}"})
     found = last(out)
     assert code == 1, errors
