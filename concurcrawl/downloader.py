@@ -17,6 +17,7 @@ from scrapy.http import Response
 from scrapy.utils.defer import ensure_awaitable
 from scrapy.utils.python import global_object_name
 
+from concurcrawl.compat.robots import obey_robots_for_all_waiters
 from concurcrawl.gate import AHEAD
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class UngovernedDownloader(Downloader):
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
         self.on_turn: Callable[[], None] = lambda: None
+        obey_robots_for_all_waiters(self.middleware.middlewares)
         # The very same middlewares, called by ours.
         self.middleware = QuickMiddlewares(
             *self.middleware.middlewares, crawler=crawler

@@ -29,7 +29,7 @@ from concurcrawl.modes import THREADED_HANDLER
 from concurcrawl.politeness import host_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from scrapy import Request
     from scrapy.crawler import Crawler
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
     from scrapy.utils.asyncio import CallLaterResult
 
-    from concurcrawl.frontier.base import Frontier
+    from concurcrawl.frontier.base import Frontier, Lease
 
 #: Setting with the handlers that were there before the gate, by scheme.
 INNER = "CONCURCRAWL_INNER_HANDLERS"
@@ -196,12 +196,16 @@ class _Place:
     """Somebody's place in a queue."""
 
     ticket: int | None
-    is_errand: bool
     admitted: Deferred[None]
 
 
 class Turnstile:
-    """Admits requests to the gates of a frontier, those of a group in their order."""
+    """Admits requests to the gates of a frontier, those of a group in their order.
+
+    Attributes:
+        on_unleased: Called with True when the first request without a ticket waits,
+            and with False when none does any more.
+    """
 
     def __init__(self, frontier: Frontier, on_room: Callable[[], None]) -> None:
         """Make one.
@@ -212,22 +216,21 @@ class Turnstile:
         """
         self._frontier = frontier
         self._on_room = on_room
+        self.on_unleased: Callable[[bool], None] = lambda _: None
+        self._unleased = 0  # requests without a ticket that wait
         self._queues: dict[str, deque[_Place]] = {}
         self._timers: dict[str, tuple[float, CallLaterResult]] = {}
 
-    async def enter(
-        self, group: str, ticket: int | None, *, is_errand: bool = False
-    ) -> None:
+    async def enter(self, group: str, ticket: int | None) -> None:
         """Return when a request of *group* is admitted. See :meth:`Frontier.admit`."""
         queue = self._queues.setdefault(group, deque())  # as many as there are sites
-        if not queue and not self._frontier.admit(group, ticket, is_errand=is_errand):
+        if not queue and not self._frontier.admit(group, ticket):
             return
         admitted: Deferred[None] = Deferred()
-        place = _Place(ticket, is_errand, admitted)
+        place = _Place(ticket, admitted)
         queue.append(place)
-        is_extra = ticket is None and not is_errand
-        if is_extra:
-            self._frontier.expect(+1)
+        if ticket is None:
+            self._count_unleased(group, +1)
         self._pump(group)
         try:
             await maybe_deferred_to_future(admitted)
@@ -239,8 +242,8 @@ class Turnstile:
                 self._frontier.leave(group, ticket, Visit())
             raise
         finally:
-            if is_extra:
-                self._frontier.expect(-1)
+            if ticket is None:
+                self._count_unleased(group, -1)
                 self._on_room()
 
     def sent(self, group: str, ticket: int | None, at_s: float) -> None:
@@ -254,6 +257,16 @@ class Turnstile:
     def leave(self, group: str, ticket: int | None, visit: Visit) -> None:
         """See :meth:`Frontier.leave`."""
         self._frontier.leave(group, ticket, visit)
+        self.pump_all()
+        self._on_room()
+
+    def release(self, leases: Iterable[Lease]) -> None:
+        """Stop counting *leases* as in flight: they are not at their sites.
+
+        Each is counted again when it enters.
+        """
+        for lease in leases:
+            self._frontier.leave(lease.group, lease.ticket, Visit())
         self.pump_all()
         self._on_room()
 
@@ -277,9 +290,7 @@ class Turnstile:
         while queue:
             place = queue[0]
             try:
-                wait_s = self._frontier.admit(
-                    group, place.ticket, is_errand=place.is_errand
-                )
+                wait_s = self._frontier.admit(group, place.ticket)
             except (LeaseLostError, PausedTooLongError) as error:
                 queue.popleft()
                 place.admitted.errback(error)
@@ -290,6 +301,12 @@ class Turnstile:
                 return
             queue.popleft()
             place.admitted.callback(None)
+
+    def _count_unleased(self, group: str, change: int) -> None:
+        self._frontier.expect(group, change)
+        before, self._unleased = self._unleased, self._unleased + change
+        if bool(before) != bool(self._unleased):
+            self.on_unleased(bool(self._unleased))
 
     def _pump_in(self, wait_s: float, group: str) -> None:
         due_s = time.monotonic() + wait_s

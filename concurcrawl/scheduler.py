@@ -24,7 +24,6 @@ from concurcrawl.frontier.base import Done, Entry, at_once
 from concurcrawl.frontier.sqlite import SqliteFrontier
 from concurcrawl.gate import (
     Turnstile,
-    is_robots,
     robots_agent,
     slot_of,
 )
@@ -310,9 +309,7 @@ class LocalGate:
         """See :class:`Gate`."""
         scheduler = self._scheduler
         group = scheduler.group_of(request)
-        await scheduler.turnstile.enter(
-            group, scheduler.ticket_of(request), is_errand=is_robots(request)
-        )
+        await scheduler.turnstile.enter(group, scheduler.ticket_of(request))
         self.inside[request] = group
         return scheduler.entered(group)
 

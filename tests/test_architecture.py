@@ -24,6 +24,7 @@ LAYERS = (
     "errors",
     "config",
     "modes",
+    "compat.robots",
     "refusal",
     "callers",
     "callbacks",

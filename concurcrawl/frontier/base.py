@@ -169,9 +169,7 @@ class Frontier(ABC):
         """Make a lent request wait again. One that is not lent is left alone."""
 
     @abstractmethod
-    def admit(
-        self, group: str, ticket: int | None, *, is_errand: bool = False
-    ) -> float:
+    def admit(self, group: str, ticket: int | None) -> float:
         """Let a request start at its site, if the limits of its group allow it now.
 
         In a group with a delay or a rate it is on its way until :meth:`sent`, or the
@@ -182,8 +180,6 @@ class Frontier(ABC):
             group: Its group.
             ticket: Its ticket, or None for one that never was in the frontier, such as
                 a robots.txt.
-            is_errand: Whether it is made for a lent request that waits for it, and so
-                takes that one's place in the total.
 
         Returns:
             0 if it is admitted; else the seconds until it is worth asking again, or
@@ -214,10 +210,11 @@ class Frontier(ABC):
         """
 
     @abstractmethod
-    def expect(self, change: int) -> None:
-        """Change the count of requests without a ticket that wait to be admitted.
+    def expect(self, group: str, change: int) -> None:
+        """Change the count of *group*'s requests without a ticket that wait.
 
-        Nothing is lent while there are any, so that they find room.
+        Nothing is leased while one of them waits for the total alone, so that it finds
+        free capacity.
         """
 
     @abstractmethod

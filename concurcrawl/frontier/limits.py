@@ -292,7 +292,8 @@ class Gates:
         self._there: dict[int, str] = {}  # tickets that were admitted
         self._unseen = 0  # lent in groups whose requests do not ask
         self._unlent = 0  # admitted without a ticket
-        self._waiting_unlent = 0
+        self._expected: Counter[str] = Counter()  # unleased ones that wait, by group
+        self._starved: set[str] = set()  # of those groups, the ones short of the total
 
     def __getitem__(self, group: str) -> Gate:
         """Return the gate of *group*."""
@@ -312,7 +313,7 @@ class Gates:
         """
         gate, coming = self[group], self._coming[group]
         limit = gate.limits.in_flight
-        if self._waiting_unlent or (limit and gate.in_flight + coming >= limit):
+        if self._starved or (limit and gate.in_flight + coming >= limit):
             return math.inf
         if self._unlent and not self._asks(group) and not self._has_total():
             return math.inf
@@ -333,31 +334,33 @@ class Gates:
         self._coming[group] += 1
         self._unseen += not self._asks(group)
 
-    def admit(
-        self, group: str, ticket: int | None, now_s: float, *, is_errand: bool = False
-    ) -> float:
+    def admit(self, group: str, ticket: int | None, now_s: float) -> float:
         """Let a request start, if that may be.
 
         Args:
             group: Its group.
             ticket: Its ticket, or None for a request that never was in the frontier.
             now_s: The time.
-            is_errand: Whether it is made for a lent request that waits for it, and so
-                takes that one's place in the total.
 
         Returns:
             0 if it is admitted; else the seconds until it is worth asking again, or
             infinity if something must end first.
         """
         gate = self[group]
-        # Whoever has tickets keeps to the total by itself, but knows of no others.
-        counts = (self._sees_all or self._unlent > 0) if ticket else not is_errand
-        if not gate.has_room() or (counts and not self._has_total()):
+        if ticket is None:
+            self._starved.discard(group)
+        if not gate.has_room():
             return math.inf
         gate.expire(now_s)
         wait_s = gate.next_start_s() - now_s
         if wait_s > 0:
             return wait_s
+        # A process with tickets keeps to the total by itself, but knows of no others.
+        counts = ticket is None or self._sees_all or self._unlent > 0
+        if counts and not self._has_total():
+            if ticket is None:
+                self._starved.add(group)
+            return math.inf
         gate.start(now_s, self._uniform, ticket)
         if ticket is None:
             self._unlent += 1
@@ -372,9 +375,20 @@ class Gates:
         """Count time from *at_s*, when a request that was admitted was sent."""
         self[group].sent(ticket, at_s)
 
-    def wait_unlent(self, more: int) -> None:
-        """Count requests without a ticket that wait: nothing is lent before them."""
-        self._waiting_unlent += more
+    @property
+    def is_starved(self) -> bool:
+        """Whether a request without a ticket waits for the total alone.
+
+        Nothing is leased before it, so that it finds free capacity.
+        """
+        return bool(self._starved)
+
+    def expect(self, group: str, change: int) -> None:
+        """Change the count of requests of *group* without a ticket that wait."""
+        self._expected[group] += change
+        if not self._expected[group]:
+            del self._expected[group]
+            self._starved.discard(group)
 
     def leave(self, group: str, ticket: int | None, visit: Visit, now_s: float) -> None:
         """Count a request that is done at its site, and learn from it.

@@ -160,7 +160,7 @@ class RedisFrontier(Node, Frontier):
         return self._look_s
 
     def _wanted_requests(self) -> tuple[int, int]:
-        if self._expected or self._is_leaving or self._ended is not None:
+        if self._total.is_starved or self._is_leaving or self._ended is not None:
             return -1, 0
         want = self.room() + self.spare - len(self._stock)
         return (want, min(self.spare, want)) if want > 0 else (-1, 0)
@@ -203,7 +203,7 @@ class RedisFrontier(Node, Frontier):
 
     def take(self) -> Lease | None:
         """See :meth:`Frontier.take`. What there is was fetched ahead."""
-        if self._expected or self._is_leaving:
+        if self._total.is_starved or self._is_leaving:
             return None
         if not self._stock:
             if self._ended is None:
@@ -281,9 +281,7 @@ class RedisFrontier(Node, Frontier):
             self._forget(ticket)
             self._outbox.say(["give_back", ticket])
 
-    def admit(
-        self, group: str, ticket: int | None, *, is_errand: bool = False
-    ) -> float:
+    def admit(self, group: str, ticket: int | None) -> float:
         """See :meth:`Frontier.admit`. Infinity also where Redis must be asked."""
         place, now_s, known = (group, ticket), self._clock(), self._admissions
         if ticket is not None and ticket not in self._held:
@@ -293,7 +291,7 @@ class RedisFrontier(Node, Frontier):
             max_pause_s = self._limits_of(group).max_pause_s
             raise PausedTooLongError(group, pause_s, max_pause_s)
         if known.has_permit(place):
-            if self._total.admit(group, ticket, now_s, is_errand=is_errand):
+            if self._total.admit(group, ticket, now_s):
                 return math.inf
             known.use_permit(place)
             return 0.0
@@ -339,10 +337,10 @@ class RedisFrontier(Node, Frontier):
         self._introduce_group(group)
         self._outbox.say(wire.leave(group, ticket, visit))
 
-    def expect(self, change: int) -> None:
+    def expect(self, group: str, change: int) -> None:
         """See :meth:`Frontier.expect`. What this node is lent waits, not others'."""
         self._expected += change
-        self._total.wait_unlent(change)
+        self._total.expect(group, change)
 
     def slow_down(self, group: str, delay_s: float) -> None:
         """See :meth:`Frontier.slow_down`."""
@@ -371,7 +369,7 @@ class RedisFrontier(Node, Frontier):
 
     def ready_in_s(self) -> float | None:
         """See :meth:`Frontier.ready_in_s`. As of the last exchange."""
-        if self._expected:
+        if self._total.is_starved:
             return None
         if self._stock:
             return 0.0

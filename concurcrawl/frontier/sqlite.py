@@ -184,16 +184,14 @@ class SqliteFrontier(Frontier):
         self._waiting += 1
         self._refresh_head(group)
 
-    def admit(
-        self, group: str, ticket: int | None, *, is_errand: bool = False
-    ) -> float:
+    def admit(self, group: str, ticket: int | None) -> float:
         """See :meth:`Frontier.admit`."""
         now_s = self._clock()
         gate = self._gates[group]
         pause_s = gate.pause_left_s(now_s)
         if pause_s > gate.limits.max_pause_s:
             raise PausedTooLongError(group, pause_s, gate.limits.max_pause_s)
-        return self._gates.admit(group, ticket, now_s, is_errand=is_errand)
+        return self._gates.admit(group, ticket, now_s)
 
     def sent(self, group: str, ticket: int | None, ago_s: float) -> None:
         """See :meth:`Frontier.sent`."""
@@ -203,9 +201,9 @@ class SqliteFrontier(Frontier):
         """See :meth:`Frontier.leave`."""
         self._gates.leave(group, ticket, visit, self._clock())
 
-    def expect(self, change: int) -> None:
+    def expect(self, group: str, change: int) -> None:
         """See :meth:`Frontier.expect`."""
-        self._gates.wait_unlent(change)
+        self._gates.expect(group, change)
 
     def slow_down(self, group: str, delay_s: float) -> None:
         """See :meth:`Frontier.slow_down`."""

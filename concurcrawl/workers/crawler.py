@@ -17,13 +17,13 @@ from scrapy.signalmanager import SignalManager
 from scrapy.utils.defer import deferred_from_coro
 
 from concurcrawl.errors import NotShippableError
-from concurcrawl.frontier.limits import Visit
 from concurcrawl.gate import robots_agent, slot_of
 from concurcrawl.politeness import Politeness, delay_of
 from concurcrawl.workers.engine import WorkerEngine
 from concurcrawl.workers.messages import (
     REPLAYED,
     Enter,
+    Idle,
     Left,
     Sent,
     SlowDown,
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from scrapy.settings import BaseSettings, Settings
     from twisted.internet.defer import Deferred
 
+    from concurcrawl.frontier.limits import Visit
     from concurcrawl.workers.desk import Desk
 
 logger = logging.getLogger(__name__)
@@ -92,15 +93,12 @@ def _leave(_: BaseSettings) -> None:
     return None
 
 
-#: Tickets that are remembered before those that are done are sorted out.
-_MANY = 1000
-
-
 class WorkerGate:
     """Asks the supervisor before a request starts, where that is needed.
 
-    A request that was lent and whose group has no limit of its own need not ask, until
-    its site has refused one.
+    A request that was leased and whose group has no limit of its own need not ask,
+    until its site has refused one. The supervisor counts it as in flight from when it
+    was leased, unless it was reported as idle.
     """
 
     def __init__(self, desk: Desk, settings: BaseSettings) -> None:
@@ -109,19 +107,21 @@ class WorkerGate:
         self._politeness = Politeness.from_settings(settings)
         self._inside: dict[Request, str] = {}  # and their groups
         self._asked: set[Request] = set()
-        self._left: dict[int, str] = {}
+        self._idle: set[int] = set()  # tickets that were reported
+        desk.on_recall = self.report_idle
 
     async def enter(self, request: Request) -> bool:
         """See :class:`~concurcrawl.gate.Gate`."""
         group, ticket = self._group(request), self._desk.ticket_of(request)
-        is_free = not (
-            self._politeness.needs_asking(group) or group in self._desk.troubled
-        )
-        if ticket is not None and is_free:
-            self._inside[request] = group
-            return False
-        if ticket is None:
-            self._report_left()
+        if ticket is not None:
+            await self._desk.unpaused()
+            if self._is_free(group, ticket):
+                self._inside[request] = group
+                return False
+        else:
+            # The request that this one is for is not at its site: it waits for this
+            # one. Counted all the same, it would leave no free capacity for it.
+            self.report_idle()
         await self._desk.ask(Enter(group, ticket))
         self._asked.add(request)
         self._inside[request] = group
@@ -140,22 +140,26 @@ class WorkerGate:
         group, ticket = self._inside.pop(request), self._desk.ticket_of(request)
         if was_asked or visit.status in (429, 503):
             self._desk.send(Left(group, ticket, visit))
-        elif ticket is not None:
-            self._left[ticket] = group
-            if len(self._left) > _MANY:
-                is_open = self._desk.is_open
-                self._left = {t: g for t, g in self._left.items() if is_open(t)}
+        elif self._desk.is_recalled:
+            self.report_idle()
 
-    def _report_left(self) -> None:
-        """Tell which requests that did not ask are only here now, in callbacks.
+    def report_idle(self) -> None:
+        """Report leases that are not at their sites: not yet, or no longer."""
+        tickets = self._desk.tickets()
+        self._idle &= tickets
+        at_sites = {self._desk.ticket_of(request) for request in self._inside}
+        found = tickets - self._idle - at_sites
+        if found:
+            self._idle |= found
+            self._desk.send(Idle(tuple(found)))
 
-        They would seem to be at their sites, and leave no room for what callbacks
-        download by themselves.
-        """
-        for ticket, group in self._left.items():
-            if self._desk.is_open(ticket):
-                self._desk.send(Left(group, ticket, Visit()))
-        self._left.clear()
+    def _is_free(self, group: str, ticket: int) -> bool:
+        return not (
+            self._desk.is_recalled
+            or ticket in self._idle
+            or group in self._desk.troubled
+            or self._politeness.needs_asking(group)
+        )
 
     def slow_down(self, robotparser: RobotParser, request: Request) -> None:
         """Tell the supervisor of the pace that a robots.txt wants."""

@@ -36,9 +36,11 @@ from concurcrawl.workers.messages import (
     LogLine,
     Outcome,
     Part,
+    Pause,
     Ping,
     Pong,
     Product,
+    Recall,
     SetCookies,
     Stop,
     Troubled,
@@ -47,6 +49,7 @@ from concurcrawl.workers.wire import Frames, frame
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from scrapy import Request
     from scrapy.http import Response
@@ -102,6 +105,21 @@ class Desk(asyncio.Protocol):
         self._callbacks = KeptCallbacks()
         self._questions: dict[int, asyncio.Future[bytes]] = {}
         self.troubled: set[str] = set()
+        self.is_recalled = False
+        self.on_recall: Callable[[], None] = lambda: None
+        self._is_unpaused = asyncio.Event()
+        self._is_unpaused.set()
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            Lend: self._on_lend,
+            SetCookies: self._on_cookies,
+            Listen: self._on_listen,
+            Troubled: self._on_troubled,
+            Recall: self._on_recall,
+            Pause: self._on_pause,
+            Answer: self._on_answer,
+            Ping: self._on_ping,
+            Stop: self._on_stop,
+        }
 
     async def connect(self, crawler: WorkerCrawler) -> None:
         """Begin to listen to the supervisor, for *crawler*, whose spider opens."""
@@ -148,25 +166,34 @@ class Desk(asyncio.Protocol):
         """See :class:`asyncio.Protocol`."""
         for message in self._frames.feed(data):
             self._hear(message)
+        if self.is_recalled:  # also of what has just come
+            self.on_recall()
         self._wake()
 
     def _hear(self, message: ToWorker) -> None:
+        self._handlers[type(message)](message)
+
+    def _on_lend(self, message: Lend) -> None:
+        self.inbox.append(message)
+
+    def _on_cookies(self, message: SetCookies) -> None:
         assert self._cookies is not None
-        match message:
-            case Lend():
-                self.inbox.append(message)
-            case SetCookies():
-                self._cookies.apply(message.changes)
-            case Listen():
-                self._listen = message
-            case Troubled():
-                self.troubled.add(message.group)
-            case Answer():
-                self._answered(message)
-            case Ping():
-                self.send(Pong())
-            case Stop():
-                self._stop()
+        self._cookies.apply(message.changes)
+
+    def _on_listen(self, message: Listen) -> None:
+        self._listen = message
+
+    def _on_troubled(self, message: Troubled) -> None:
+        self.troubled.add(message.group)
+
+    def _on_recall(self, message: Recall) -> None:
+        self.is_recalled = message.is_on
+
+    def _on_pause(self, message: Pause) -> None:
+        self._pause(is_on=message.is_on)
+
+    def _on_ping(self, _: Ping) -> None:
+        self.send(Pong())
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See :class:`asyncio.Protocol`."""
@@ -179,7 +206,7 @@ class Desk(asyncio.Protocol):
         if slot is not None:
             slot.nextcall.schedule()
 
-    def _stop(self) -> None:
+    def _on_stop(self, _: Stop) -> None:
         assert self._crawler is not None
         self.is_stopping = True
         self.log_from("WARNING")
@@ -312,9 +339,30 @@ class Desk(asyncio.Protocol):
         outcome = self._open.get(request)
         return None if outcome is None else outcome.ticket
 
-    def is_open(self, ticket: int) -> bool:
-        """Tell whether a ticket was lent to us and is not done."""
-        return any(outcome.ticket == ticket for outcome in self._open.values())
+    def tickets(self) -> set[int]:
+        """Return the tickets of all leases that are not done."""
+        found = {lend.ticket for lend in self.inbox}
+        found.update(o.ticket for o in self._open.values() if o.ticket is not None)
+        return found
+
+    def pause(self, *, is_on: bool) -> None:
+        """Pause the whole crawl, or go on with it."""
+        self._pause(is_on=is_on)
+        self.send(Pause(is_on))
+
+    async def unpaused(self) -> None:
+        """Wait while the crawl is paused."""
+        if not self._is_unpaused.is_set():
+            await self._is_unpaused.wait()
+
+    def _pause(self, *, is_on: bool) -> None:
+        assert self._crawler is not None
+        self._crawler.engine.paused = is_on
+        if is_on:
+            self._is_unpaused.clear()
+        else:
+            self._is_unpaused.set()
+            self._wake()
 
     # What the supervisor hears --------------------------------------------------
 
@@ -339,7 +387,7 @@ class Desk(asyncio.Protocol):
         """Return *thing* for the supervisor."""
         return self._codec.encode(thing)
 
-    def _answered(self, answer: Answer) -> None:
+    def _on_answer(self, answer: Answer) -> None:
         future = self._questions.pop(answer.number)
         if future.done():
             return

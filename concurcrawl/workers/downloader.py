@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
     from concurcrawl.frontier.base import Lease
-    from concurcrawl.workers.messages import Ask, Left, Sent, SlowDown
+    from concurcrawl.workers.messages import Traffic
     from concurcrawl.workers.outcomes import Taken
     from concurcrawl.workers.scheduler import SupervisorScheduler
 
@@ -208,9 +208,7 @@ class WorkersDownloader(UngovernedDownloader):
 
     # What workers say -----------------------------------------------------------
 
-    def _hear(
-        self, worker: Worker, message: Outcome | Ask | Sent | Left | SlowDown
-    ) -> None:
+    def _hear(self, worker: Worker, message: Outcome | Traffic) -> None:
         """Do at once what does not wait for a lease to end."""
         match message:
             case Outcome():

@@ -69,11 +69,20 @@ class WorkerEngine(ExecutionEngine):
         else:
             self.crawler.desk.here().close_reason = "shutdown"
 
+    def pause(self) -> None:
+        """Pause the whole crawl."""
+        self.crawler.desk.pause(is_on=True)
+
+    def unpause(self) -> None:
+        """Go on with the whole crawl."""
+        self.crawler.desk.pause(is_on=False)
+
     async def download_async(self, request: Request) -> Response:
         """See :class:`ExecutionEngine`. A robots.txt is fetched once for all."""
         if not is_robots(request):
             return await super().download_async(request)
         desk = self.crawler.desk
+        desk.on_recall()  # the request that waits for it is not at its site
         answer = await desk.ask(FetchRobots(desk.encode(request)))
         is_first, response = desk.decode(answer)
         robots_were_known.set(not is_first)

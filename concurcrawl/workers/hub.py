@@ -11,8 +11,10 @@ from pydispatch.dispatcher import (  # type: ignore[import-untyped]
     liveReceivers,
 )
 from scrapy import signals
+from scrapy.utils.asyncio import call_later
 
 from concurcrawl.frontier.limits import Visit
+from concurcrawl.scheduler import wake
 from concurcrawl.workers.codec import Codec, residents
 from concurcrawl.workers.cookies import SharedCookies
 from concurcrawl.workers.messages import (
@@ -21,8 +23,11 @@ from concurcrawl.workers.messages import (
     Ask,
     Enter,
     FetchRobots,
+    Idle,
     Left,
     Listen,
+    Pause,
+    Recall,
     Sent,
     SetCookies,
     SlowDown,
@@ -36,11 +41,18 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
+    from scrapy.utils.asyncio import CallLaterResult
 
     from concurcrawl.workers.cookies import CookieChange
-    from concurcrawl.workers.messages import ToWorker
+    from concurcrawl.workers.messages import ToWorker, Traffic
     from concurcrawl.workers.pool import Worker, WorkerPool
     from concurcrawl.workers.scheduler import SupervisorScheduler
+
+
+#: Seconds that a request without a ticket waits before workers are asked which leases
+#: are not at their sites. Most find free capacity before, and asking costs each page a
+#: round trip.
+_RECALL_AFTER_S = 0.01
 
 
 class Hub:
@@ -52,6 +64,8 @@ class Hub:
         self._codec = Codec()
         self._cookies: SharedCookies | None = None
         self._troubled: set[str] = set()
+        self._is_recalled = False
+        self._recall: CallLaterResult | None = None
         self._robots: dict[str, asyncio.Future[Response]] = {}
         pool.greeting = self._greeting
         pool.on_loss = self._lose
@@ -65,12 +79,18 @@ class Hub:
         if self._cookies is None:
             self._cookies = SharedCookies(self._crawler)
         self._codec = Codec(residents(self._crawler))
+        self._scheduler.turnstile.on_unleased = self._on_unleased
+        self._share_pauses()
 
-    def hear(self, worker: Worker, message: Ask | Sent | Left | SlowDown) -> None:
+    def hear(self, worker: Worker, message: Traffic) -> None:
         """Do what *worker* wants."""
         match message:
             case Ask():
                 asyncio.ensure_future(self._answer(worker, message))  # noqa: RUF006 - the engine outlives it
+            case Idle(tickets):
+                self._release(worker, tickets)
+            case Pause(is_on):
+                self._pause(is_on=is_on)
             case Sent(group, ticket, at_s):
                 self._scheduler.turnstile.sent(group, ticket, at_s)
             case Left():
@@ -137,6 +157,39 @@ class Hub:
             worker.guests[left.group] -= 1
         self._scheduler.turnstile.leave(left.group, ticket, left.visit)
 
+    def _release(self, worker: Worker, tickets: Sequence[int]) -> None:
+        """Give the places of leases that are not at their sites to other requests."""
+        asks = self._scheduler.politeness.needs_asking
+        held = [worker.held[ticket] for ticket in tickets if ticket in worker.held]
+        # Those of a group with limits are counted by the group only once they enter.
+        idle = [one.lease for one in held if not asks(one.lease.group)]
+        self._scheduler.turnstile.release(idle)
+
+    def _on_unleased(self, is_waiting: bool) -> None:
+        if is_waiting:
+            self._recall = call_later(_RECALL_AFTER_S, self._set_recall, True)
+        elif self._recall is not None:
+            self._recall.cancel()
+            self._recall = None
+            if self._is_recalled:
+                self._set_recall(False)
+
+    def _set_recall(self, is_on: bool) -> None:
+        self._is_recalled = is_on
+        self._pool.tell_all(Recall(is_on))
+
+    def _share_pauses(self) -> None:
+        """Pause workers with the engine here, which extensions and telnet pause."""
+        engine = self._crawler.engine
+        engine.pause = lambda: self._pause(is_on=True)  # type: ignore[method-assign]
+        engine.unpause = lambda: self._pause(is_on=False)  # type: ignore[method-assign]
+
+    def _pause(self, *, is_on: bool) -> None:
+        self._crawler.engine.paused = is_on
+        self._pool.tell_all(Pause(is_on))
+        if not is_on:
+            wake(self._crawler)
+
     def _greeting(self) -> list[ToWorker]:
         """Return what a worker must know besides its job."""
         receivers = {
@@ -155,7 +208,9 @@ class Hub:
         )
         cookies = self._cookies.everything() if self._cookies is not None else ()
         troubled = [Troubled(group) for group in self._troubled]
-        return [listen, SetCookies(cookies), *troubled]
+        recalled = Recall(self._is_recalled)
+        paused = Pause(self._crawler.engine.paused)
+        return [listen, SetCookies(cookies), *troubled, recalled, paused]
 
     def _lose(self, worker: Worker) -> None:
         """Take a dead worker's requests from the sites they were at."""

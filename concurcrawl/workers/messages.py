@@ -93,6 +93,35 @@ class Troubled:
 
 
 @dataclass(frozen=True, slots=True)
+class Recall:
+    """Supervisor to worker: say which leases are not at their sites, or stop that.
+
+    Attributes:
+        is_on: While it is, a lease is reported as soon as it is not at its site, and
+            each request asks before it goes there.
+    """
+
+    is_on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Either way: the engine was paused, or unpaused."""
+
+    is_on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """Worker to supervisor: these leases are not at their sites.
+
+    They ask before they go there.
+    """
+
+    tickets: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Enter:
     """A worker's question: may this request start? Answered when it may."""
 
@@ -308,8 +337,12 @@ class Outcome:
     record: Record | None = None
 
 
-ToWorker = Job | Lend | Listen | SetCookies | Troubled | Answer | Ping | Stop
-ToSupervisor = Ready | Failed | Pong | Part | Outcome | Ask | Sent | Left | SlowDown
+ToWorker = (
+    Job | Lend | Listen | SetCookies | Troubled | Recall | Pause | Answer | Ping | Stop
+)
+#: What a worker says of its requests at their sites.
+Traffic = Ask | Idle | Sent | Left | SlowDown | Pause
+ToSupervisor = Ready | Failed | Pong | Part | Outcome | Traffic
 
 #: Signals that workers report and the supervisor sends, by their names in
 #: ``scrapy.signals``.

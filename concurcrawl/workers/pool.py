@@ -33,19 +33,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from concurcrawl.frontier.base import Lease
-    from concurcrawl.workers.messages import (
-        Ask,
-        Left,
-        Product,
-        Sent,
-        SlowDown,
-        ToWorker,
-    )
+    from concurcrawl.workers.messages import Product, ToWorker, Traffic
 
     #: All that came of a lease, also what was sent ahead.
     Products = Sequence[Product] | Parts
 
-    News = Outcome | Ask | Sent | Left | SlowDown
+    News = Outcome | Traffic
 
 logger = logging.getLogger(__name__)
 

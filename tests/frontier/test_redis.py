@@ -91,17 +91,15 @@ class ToldByRedis(Told):
         self.loop.run_until_complete(self.frontier.exchange())
         self.want = 0
 
-    def admit(
-        self, group: str, ticket: int | None, *, is_errand: bool = False
-    ) -> float:
-        answer = self.frontier.admit(group, ticket, is_errand=is_errand)
+    def admit(self, group: str, ticket: int | None) -> float:
+        answer = self.frontier.admit(group, ticket)
         if math.isfinite(answer):
             return answer
         found: list[float | ConcurcrawlError] = []
 
         def ask_again() -> None:
             try:
-                found.append(self.frontier.admit(group, ticket, is_errand=is_errand))
+                found.append(self.frontier.admit(group, ticket))
             except ConcurcrawlError as error:
                 found.append(error)
 

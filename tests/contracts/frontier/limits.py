@@ -98,15 +98,30 @@ class LimitContract(FrontierTests):
         assert frontier.admit(lease.group, None) == math.inf
         frontier.close()
 
-    def test_nothing_is_lent_while_a_request_without_a_ticket_waits(
-        self, frontier: Told
+    def test_nothing_is_leased_while_an_unleased_request_waits_for_the_total(
+        self, clock: Clock
     ) -> None:
+        frontier = self.make(None, clock, total=1)
         frontier.push([entry("x")])
-        frontier.expect(1)
+        assert frontier.admit("a.example", None) == 0
+        frontier.expect("b.example", 1)
+        assert frontier.admit("b.example", None) == math.inf
         assert frontier.take() is None
         assert frontier.ready_in_s() is None
-        frontier.expect(-1)
+        frontier.expect("b.example", -1)
         assert taken(frontier).payload == b"x"
+        frontier.close()
+
+    def test_an_unleased_request_that_waits_for_its_site_holds_up_no_others(
+        self, clock: Clock
+    ) -> None:
+        frontier = self.make(Limits(in_flight=1), clock, total=2)
+        frontier.push([entry("x")])
+        assert frontier.admit("b.example", None) == 0
+        frontier.expect("b.example", 1)
+        assert frontier.admit("b.example", None) == math.inf
+        assert taken(frontier).payload == b"x"
+        frontier.close()
 
     def test_a_total_limit_counts_all_groups(self, clock: Clock) -> None:
         frontier = self.make(None, clock, total=2)
@@ -120,13 +135,4 @@ class LimitContract(FrontierTests):
         frontier.leave("b.example", None, Visit())
         assert frontier.admit("b.example", None) == 0
         assert frontier.admit("b.example", None) == math.inf
-        frontier.close()
-
-    def test_an_errand_takes_the_place_of_the_request_that_waits_for_it(
-        self, clock: Clock
-    ) -> None:
-        frontier = self.make(Limits(in_flight=1), clock, total=1)
-        assert frontier.admit("a.example", None) == 0
-        assert frontier.admit("b.example", None, is_errand=True) == 0
-        assert frontier.admit("b.example", None, is_errand=True) == math.inf
         frontier.close()

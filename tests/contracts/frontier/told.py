@@ -64,10 +64,8 @@ class Told:
         self.frontier.give_back(ticket)
         self.catch_up()
 
-    def admit(
-        self, group: str, ticket: int | None, *, is_errand: bool = False
-    ) -> float:
-        return self.frontier.admit(group, ticket, is_errand=is_errand)
+    def admit(self, group: str, ticket: int | None) -> float:
+        return self.frontier.admit(group, ticket)
 
     def sent(self, group: str, ticket: int | None, ago_s: float) -> None:
         self.frontier.sent(group, ticket, ago_s)
@@ -77,8 +75,8 @@ class Told:
         self.frontier.leave(group, ticket, visit)
         self.catch_up()
 
-    def expect(self, change: int) -> None:
-        self.frontier.expect(change)
+    def expect(self, group: str, change: int) -> None:
+        self.frontier.expect(group, change)
 
     def slow_down(self, group: str, delay_s: float) -> None:
         self.frontier.slow_down(group, delay_s)
