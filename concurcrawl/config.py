@@ -82,6 +82,14 @@ class Config:
         "`hybrid`, and in every mode with `JOBDIR`.",
         unit="seconds",
     )
+    stall_timeout_s: float = _option(
+        60.0,
+        "Longest time that requests may be in progress while nothing moves: none is at "
+        "its site, no callback or pipeline runs, no timer is due. Then the log says "
+        "which waits for what, and the crawl ends as `stalled`, exit code 1, its work "
+        "kept for a resume; 0 switches that off.",
+        unit="seconds",
+    )
     rate: float = _option(
         0.0,
         "Requests a second to each group of hosts, on average; 0 means no limit.",

@@ -5,6 +5,9 @@ Each one can be pickled, because workers send theirs to the supervisor.
 
 from __future__ import annotations
 
+#: How a crawl stays in one process.
+IN_ONE_PROCESS = "use MODE=serial, concurrent or async, which stay in one process"
+
 
 class ConcurcrawlError(Exception):
     """Root of the errors below; catch it to catch them all."""
@@ -35,18 +38,19 @@ class NotShippableError(ConcurcrawlError):
     Attributes:
         what: It, in words.
         reason: What the pickler said.
+        remedy: How to keep it in one process, as words that follow "or".
     """
 
-    def __init__(self, what: str, reason: str) -> None:
-        super().__init__(what, reason)
+    def __init__(self, what: str, reason: str, remedy: str = IN_ONE_PROCESS) -> None:
+        super().__init__(what, reason, remedy)
         self.what = what
         self.reason = reason
+        self.remedy = remedy
 
     def __str__(self) -> str:
         return (
             f"{self.what} cannot be sent to another process: {self.reason}. "
-            "Put plain values into it, or use MODE=serial, concurrent or async, "
-            "which stay in one process."
+            f"Put plain values into it, or {self.remedy}."
         )
 
 
@@ -107,15 +111,37 @@ class PoisonError(ConcurcrawlError):
     """A request was set aside because workers died each time they held it.
 
     Attributes:
-        deaths: How many.
+        attempts: How many died.
     """
 
-    def __init__(self, deaths: int) -> None:
-        super().__init__(deaths)
-        self.deaths = deaths
+    def __init__(self, attempts: int) -> None:
+        super().__init__(attempts)
+        self.attempts = attempts
 
     def __str__(self) -> str:
-        return f"{self.deaths} workers died while they did this request"
+        return f"{self.attempts} workers died while they did this request"
+
+
+class ResultsError(ConcurcrawlError):
+    """The results of a request could not be applied, each time that it was done.
+
+    Attributes:
+        attempts: How often.
+    """
+
+    def __init__(self, attempts: int) -> None:
+        super().__init__(attempts)
+        self.attempts = attempts
+
+    def __str__(self) -> str:
+        return f"its results could not be applied, {self.attempts} times"
+
+
+class StalledError(ConcurcrawlError):
+    """A request was dropped because the crawl had stalled."""
+
+    def __str__(self) -> str:
+        return "the crawl had stalled and ends"
 
 
 class WorkersFailedError(ConcurcrawlError):

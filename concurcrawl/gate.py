@@ -280,6 +280,17 @@ class Turnstile:
                 queue.remove(place)
                 place.admitted.cancel()
 
+    @property
+    def is_timed(self) -> bool:
+        """Whether a request waits for time: a delay, a rate or a pause."""
+        return bool(self._timers)
+
+    def abandon(self, error: Exception) -> None:
+        """Fail all requests that wait with *error*."""
+        for queue in self._queues.values():
+            while queue:
+                queue.popleft().admitted.errback(error)
+
     def pump_all(self) -> None:
         """Ask again for all that wait: something has ended."""
         for group in [group for group, queue in self._queues.items() if queue]:

@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Self
 from scrapy import signals
 from scrapy.core.scheduler import BaseScheduler
 from scrapy.dupefilters import RFPDupeFilter
-from scrapy.utils.asyncio import call_later
+from scrapy.utils.asyncio import call_later, is_asyncio_available
 from scrapy.utils.misc import build_from_crawler, load_object
 
 from concurcrawl import records, timeline
 from concurcrawl.callbacks import KeptCallbacks
 from concurcrawl.config import Config
 from concurcrawl.downloader import UngovernedDownloader
-from concurcrawl.errors import ConcurcrawlError
+from concurcrawl.errors import ConcurcrawlError, StalledError
 from concurcrawl.frontier.base import Done, Entry, at_once
 from concurcrawl.frontier.sqlite import SqliteFrontier
 from concurcrawl.gate import (
@@ -28,6 +28,9 @@ from concurcrawl.gate import (
     slot_of,
 )
 from concurcrawl.politeness import Politeness, delay_of
+from concurcrawl.watchdog.frames import where_awaited
+from concurcrawl.watchdog.stall import StallWatch, Waiting
+from concurcrawl.watchdog.timers import is_something_due
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
@@ -64,6 +67,7 @@ class FrontierScheduler(BaseScheduler):
         self._frontier = self._make_frontier()
         self.turnstile = Turnstile(self._frontier, lambda: wake(crawler))
         self.gate = LocalGate(self)
+        self._watch = self._make_watch()
         self._slowed: set[str] = set()  # groups whose sites have asked for a delay
         self._leases: dict[Request, Lease] = {}
         self._objects: dict[bytes, Request] = {}
@@ -96,6 +100,8 @@ class FrontierScheduler(BaseScheduler):
         if isinstance(downloader, UngovernedDownloader):
             # next_request() is not asked while the downloader has its fill.
             downloader.on_turn = self._settle
+        if self._watch is not None and is_asyncio_available():
+            self._watch.start()
         if self._records_path:
             path = Path(self._records_path)
             self._records = path.open("w", encoding="utf-8", buffering=1)
@@ -104,6 +110,8 @@ class FrontierScheduler(BaseScheduler):
     def close(self, reason: str) -> Deferred[None] | None:
         """See :class:`BaseScheduler`."""
         self._settle()
+        if self._watch is not None:
+            self._watch.stop()
         if self._timer is not None:
             self._timer.cancel()
         self._frontier.close()
@@ -172,6 +180,12 @@ class FrontierScheduler(BaseScheduler):
             newest_start_first="Lifo" in str(settings[_START_QUEUE]),
         )
 
+    def _make_watch(self) -> StallWatch | None:
+        config = Config.from_settings(self._crawler.settings)
+        return StallWatch(
+            self._crawler, config.stall_timeout_s, self._look, self._abandon
+        )
+
     def _asks(self) -> Callable[[str], bool] | None:
         """Return how to tell whose requests come to the gate here; None: all do."""
         return None
@@ -205,6 +219,36 @@ class FrontierScheduler(BaseScheduler):
         for request in self._leases.keys() - slot.inprogress:
             self._frontier.complete(self._leases.pop(request).ticket)
             self.write(timeline.end(request, "main"))
+
+    async def _look(self) -> list[Waiting]:
+        """Return the requests in progress if nothing can move them."""
+        engine = self._crawler.engine
+        slot, scraped = engine._slot, engine.scraper.slot
+        assert slot is not None
+        assert scraped is not None
+        waits_for_time = not engine.needs_backout() and bool(self.ready_in_s())
+        is_moving = (
+            bool(self.gate.inside)
+            or not scraped.is_idle()
+            or waits_for_time
+            or self.turnstile.is_timed
+        )
+        if is_moving or not slot.inprogress or is_something_due():
+            return []
+        waiting = self.gate.waiting
+        return [
+            Waiting(
+                str(request),
+                "for free capacity at its site"
+                if request in waiting
+                else "in a downloader middleware",
+                where_awaited(request),
+            )
+            for request in slot.inprogress
+        ]
+
+    def _abandon(self) -> None:
+        self.turnstile.abandon(StalledError())
 
     # Common parts ---------------------------------------------------------------
 
@@ -249,6 +293,10 @@ class FrontierScheduler(BaseScheduler):
     def _count(self, stat: str, count: int = 1) -> None:
         self._stats.inc_value(stat, count)
         self._stats.inc_value(f"{stat}/memory", count)
+
+    def ready_in_s(self) -> float | None:
+        """See :meth:`Frontier.ready_in_s`."""
+        return self._frontier.ready_in_s()
 
     def group_of(self, request: Request) -> str:
         """Return the group of hosts whose limits *request* shares."""
@@ -299,17 +347,23 @@ class LocalGate:
 
     Attributes:
         inside: Requests that have entered and not left, and their groups.
+        waiting: Requests that wait to enter.
     """
 
     def __init__(self, scheduler: FrontierScheduler) -> None:
         self._scheduler = scheduler
         self.inside: dict[Request, str] = {}
+        self.waiting: set[Request] = set()
 
     async def enter(self, request: Request) -> bool:
         """See :class:`Gate`."""
         scheduler = self._scheduler
         group = scheduler.group_of(request)
-        await scheduler.turnstile.enter(group, scheduler.ticket_of(request))
+        self.waiting.add(request)
+        try:
+            await scheduler.turnstile.enter(group, scheduler.ticket_of(request))
+        finally:
+            self.waiting.discard(request)
         self.inside[request] = group
         return scheduler.entered(group)
 

@@ -99,13 +99,18 @@ class WorkerGate:
     A request that was leased and whose group has no limit of its own need not ask,
     until its site has refused one. The supervisor counts it as in flight from when it
     was leased, unless it was reported as idle.
+
+    Attributes:
+        inside: Requests that have entered and not left, and their groups.
+        waiting: Requests that have asked and wait for the answer.
     """
 
     def __init__(self, desk: Desk, settings: BaseSettings) -> None:
         self._desk = desk
         self._settings = settings
         self._politeness = Politeness.from_settings(settings)
-        self._inside: dict[Request, str] = {}  # and their groups
+        self.inside: dict[Request, str] = {}
+        self.waiting: set[Request] = set()
         self._asked: set[Request] = set()
         self._idle: set[int] = set()  # tickets that were reported
         desk.on_recall = self.report_idle
@@ -116,28 +121,32 @@ class WorkerGate:
         if ticket is not None:
             await self._desk.unpaused()
             if self._is_free(group, ticket):
-                self._inside[request] = group
+                self.inside[request] = group
                 return False
         else:
             # The request that this one is for is not at its site: it waits for this
             # one. Counted all the same, it would leave no free capacity for it.
             self.report_idle()
-        await self._desk.ask(Enter(group, ticket))
+        self.waiting.add(request)
+        try:
+            await self._desk.ask(Enter(group, ticket))
+        finally:
+            self.waiting.discard(request)
         self._asked.add(request)
-        self._inside[request] = group
+        self.inside[request] = group
         # Why it is troubled, only the supervisor knows; it may be its robots.txt.
         return group in self._desk.troubled or self._politeness.is_paced(group)
 
     def sent(self, request: Request, at_s: float) -> None:
         """See :class:`~concurcrawl.gate.Gate`."""
         ticket = self._desk.ticket_of(request)
-        self._desk.send(Sent(self._inside[request], ticket, at_s))
+        self._desk.send(Sent(self.inside[request], ticket, at_s))
 
     def leave(self, request: Request, visit: Visit) -> None:
         """See :class:`~concurcrawl.gate.Gate`."""
         was_asked = request in self._asked
         self._asked.discard(request)
-        group, ticket = self._inside.pop(request), self._desk.ticket_of(request)
+        group, ticket = self.inside.pop(request), self._desk.ticket_of(request)
         if was_asked or visit.status in (429, 503):
             self._desk.send(Left(group, ticket, visit))
         elif self._desk.is_recalled:
@@ -147,7 +156,7 @@ class WorkerGate:
         """Report leases that are not at their sites: not yet, or no longer."""
         tickets = self._desk.tickets()
         self._idle &= tickets
-        at_sites = {self._desk.ticket_of(request) for request in self._inside}
+        at_sites = {self._desk.ticket_of(request) for request in self.inside}
         found = tickets - self._idle - at_sites
         if found:
             self._idle |= found
@@ -177,6 +186,7 @@ class WorkerScheduler(BaseScheduler):
     """Requests come from the supervisor, and new ones go there."""
 
     def __init__(self, crawler: WorkerCrawler) -> None:
+        self._crawler = crawler
         self._desk = crawler.desk
         self.gate = WorkerGate(crawler.desk, crawler.settings)
         crawler.signals.connect(self.gate.slow_down, signals.robots_parsed)
@@ -202,6 +212,7 @@ class WorkerScheduler(BaseScheduler):
         except NotShippableError as error:
             logger.error("%s", error)  # noqa: TRY400 - its sentence says it all
             self._desk.write_stat("inc", "concurcrawl/not_shippable", 1)
+            self._crawler.engine.refuse(request, error)  # type: ignore[attr-defined]
             return False
         return True
 

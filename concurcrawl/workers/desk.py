@@ -34,6 +34,8 @@ from concurcrawl.workers.messages import (
     Lend,
     Listen,
     LogLine,
+    Look,
+    Looked,
     Outcome,
     Part,
     Pause,
@@ -118,6 +120,7 @@ class Desk(asyncio.Protocol):
             Pause: self._on_pause,
             Answer: self._on_answer,
             Ping: self._on_ping,
+            Look: self._on_look,
             Stop: self._on_stop,
         }
 
@@ -194,6 +197,11 @@ class Desk(asyncio.Protocol):
 
     def _on_ping(self, _: Ping) -> None:
         self.send(Pong())
+
+    def _on_look(self, _: Look) -> None:
+        assert self._crawler is not None
+        engine: Any = self._crawler.engine
+        self.send(Looked(engine.look()))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See :class:`asyncio.Protocol`."""

@@ -10,10 +10,11 @@ it closes.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import sqlite3
-from collections import defaultdict
+from collections import Counter, defaultdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,10 +26,14 @@ from concurcrawl.errors import (
     FrontierError,
     LeaseLostError,
     PoisonError,
+    ResultsError,
+    StalledError,
 )
 from concurcrawl.gate import AHEAD
 from concurcrawl.progress.pace import Row, Tally, unanswered
 from concurcrawl.scheduler import wake
+from concurcrawl.watchdog.stall import StallWatch, Waiting
+from concurcrawl.watchdog.timers import is_a_task_sleeping
 from concurcrawl.workers import lines
 from concurcrawl.workers.codec import Codec
 from concurcrawl.workers.hub import Hub
@@ -76,6 +81,11 @@ class WorkersDownloader(UngovernedDownloader):
         self.hub = Hub(crawler, self.pool)
         self._outcomes = Outcomes(crawler)
         self._failures = config.failures
+        self._max_attempts = config.max_attempts
+        self._failed: Counter[int] = Counter()  # attempts by lease
+        self._watch = StallWatch(
+            crawler, config.stall_timeout_s, self._look, self._abandon
+        )
         self._has_failed = False
         self._tallies: defaultdict[str, Tally] | None = None
         self.pool.on_room = lambda: wake(crawler)
@@ -90,6 +100,7 @@ class WorkersDownloader(UngovernedDownloader):
         self.hub.open()
         self._outcomes.open()
         self._scheduler.journal.on_failure = self.fail
+        self._watch.start()
         await self.pool.connect()
 
     def needs_backout(self) -> bool:
@@ -110,7 +121,41 @@ class WorkersDownloader(UngovernedDownloader):
     def close(self) -> None:
         """See :class:`Downloader`."""
         super().close()
+        self._watch.stop()
         self.pool.stop()
+
+    async def _look(self) -> list[Waiting]:
+        """See :class:`StallWatch`."""
+        slot, scraper = self.crawler.engine._slot, self.crawler.engine.scraper
+        assert slot is not None
+        assert scraper.slot is not None
+        if not slot.inprogress or not scraper.slot.is_idle() or self._is_moving():
+            return []
+        found: list[Waiting] = []
+        for worker in [worker for worker in self.pool.workers if worker.held]:
+            waiting = await worker.look()
+            if waiting is None:
+                return []
+            found += waiting
+        own = slot.inprogress - self._scheduler.leased()
+        found += [Waiting(f"[supervisor] {request}", "to be done") for request in own]
+        return found
+
+    def _is_moving(self) -> bool:
+        """Return whether this process may move what is in progress."""
+        scheduler = self._scheduler
+        waits_for_time = self._has_room() and bool(scheduler.ready_in_s())
+        is_busy = bool(self._outcomes.items_at_work or scheduler.gate.inside)
+        return (
+            is_busy
+            or waits_for_time
+            or scheduler.turnstile.is_timed
+            or is_a_task_sleeping()
+        )
+
+    def _abandon(self) -> None:
+        self._scheduler.turnstile.abandon(StalledError())
+        self.pool.abandon()
 
     def begin_tallies(self) -> None:
         """See :class:`~concurcrawl.progress.pace.Crew`."""
@@ -156,19 +201,33 @@ class WorkersDownloader(UngovernedDownloader):
             self.fail(error)
         except ConcurcrawlError:
             scheduler.give_back(request)
+        except Exception:  # what a project's classes raise when they are read back
+            logger.exception("The results of %s could not be applied", request)
+            await self._try_again(request, lease)
         finally:
             self.active.discard(request)
             slot.remove_request(request)
             slot.nextcall.schedule()
 
+    async def _try_again(self, request: Request, lease: Lease) -> None:
+        """Give back the lease of *request*, unless that was tried too often."""
+        self.crawler.stats.inc_value("concurcrawl/results_failed")
+        self._failed[lease.ticket] += 1
+        if self._failed[lease.ticket] < self._max_attempts:
+            self._scheduler.give_back(request)
+            return
+        with contextlib.suppress(LeaseLostError):  # it had been completed
+            error = ResultsError(self._failed.pop(lease.ticket))
+            await self._set_aside(request, lease, error)
+
     async def _set_aside(
-        self, request: Request, lease: Lease, error: PoisonError
+        self, request: Request, lease: Lease, error: PoisonError | ResultsError
     ) -> None:
         logger.error("%s is set aside: %s", request, error)
         self.crawler.stats.inc_value("concurcrawl/poisoned")
         if self._failures:
             self._record_failure(request.url, str(error))
-        self._scheduler.set_aside(lease, request.url, error.deaths)
+        self._scheduler.set_aside(lease, request.url, error.attempts)
         await self._scheduler.complete(lease, ())
         self._scheduler.forget(request)
 
@@ -231,6 +290,8 @@ class WorkersDownloader(UngovernedDownloader):
             await self._outcomes.apply(taken, None)
         except (OSError, sqlite3.Error, FrontierError) as error:
             self.fail(error)
+        except Exception:  # as in _see_through(); there is no lease to give back
+            logger.exception("Results without a request could not be applied")
 
 
 def _tally_of(outcome: Outcome) -> Tally:

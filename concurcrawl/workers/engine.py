@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import time
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from scrapy import Request, signals
@@ -21,6 +22,9 @@ from scrapy.utils.log import logformatter_adapter
 from twisted.python.failure import Failure
 
 from concurcrawl.gate import is_robots
+from concurcrawl.watchdog.frames import where_awaited
+from concurcrawl.watchdog.stall import Waiting
+from concurcrawl.watchdog.timers import is_something_due
 from concurcrawl.workers.desk import robots_were_known
 from concurcrawl.workers.messages import FetchRobots, Ready
 
@@ -28,7 +32,13 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 
     from concurcrawl.downloader import UngovernedDownloader
-    from concurcrawl.workers.crawler import WorkerCrawler
+    from concurcrawl.workers.crawler import WorkerCrawler, WorkerGate
+
+
+#: Requests that the lease at hand made and that cannot leave this process.
+_refused: ContextVar[list[tuple[Request, Exception]] | None] = ContextVar(
+    "refused", default=None
+)
 
 
 class WorkerEngine(ExecutionEngine):
@@ -103,6 +113,8 @@ class WorkerEngine(ExecutionEngine):
         """Download *request* and have the spider scrape what came."""
         assert self._slot is not None
         slot = self._slot
+        refused: list[tuple[Request, Exception]] = []
+        _refused.set(refused)
         try:
             result = await self._downloaded(request)
             slot.nextcall.schedule()  # there may be room for the next
@@ -110,10 +122,45 @@ class WorkerEngine(ExecutionEngine):
                 self.crawl(result)
             else:
                 await self._scrape(result, request)
+            await self._call_errbacks(refused)
         finally:
             slot.remove_request(request)
             self.crawler.desk.finish(request)
             slot.nextcall.schedule()
+
+    def refuse(self, request: Request, error: Exception) -> None:
+        """Call the errback of *request*, which cannot leave this process."""
+        if request.errback is None:
+            return
+        refused = _refused.get()
+        if refused is not None:  # its errback is called before the lease at hand ends
+            refused.append((request, error))
+        else:
+            asyncio.ensure_future(self._scrape(Failure(error), request))  # noqa: RUF006 - the scraper's slot waits for it
+
+    async def _call_errbacks(self, refused: list[tuple[Request, Exception]]) -> None:
+        while refused:
+            request, error = refused.pop(0)
+            await self._scrape(Failure(error), request)
+        _refused.set(None)
+
+    def look(self) -> tuple[Waiting, ...] | None:
+        """Return the requests in progress, or None if something may move them."""
+        assert self._slot is not None
+        assert self.scraper.slot is not None
+        gate: WorkerGate = self._slot.scheduler.gate  # type: ignore[attr-defined]
+        if gate.inside or not self.scraper.slot.is_idle() or is_something_due():
+            return None
+        return tuple(
+            Waiting(
+                f"[{self.crawler.desk.name}] {request}",
+                "for free capacity at its site"
+                if request in gate.waiting
+                else "in a downloader middleware",
+                where_awaited(request),
+            )
+            for request in self._slot.inprogress
+        )
 
     async def _downloaded(self, request: Request) -> Response | Request | Failure:
         try:

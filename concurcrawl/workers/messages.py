@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from concurcrawl.frontier.limits import Visit
     from concurcrawl.records import Record
+    from concurcrawl.watchdog.stall import Waiting
     from concurcrawl.workers.cookies import CookieChange
 
 
@@ -102,6 +103,23 @@ class Recall:
     """
 
     is_on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Supervisor to worker: say whether anything moves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """Worker to supervisor: what is in progress if nothing moves.
+
+    Attributes:
+        waiting: The requests in progress; None if one of them is at its site or in a
+            callback, or a timer or a thread may move them.
+    """
+
+    waiting: tuple[Waiting, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -338,11 +356,21 @@ class Outcome:
 
 
 ToWorker = (
-    Job | Lend | Listen | SetCookies | Troubled | Recall | Pause | Answer | Ping | Stop
+    Job
+    | Lend
+    | Listen
+    | SetCookies
+    | Troubled
+    | Recall
+    | Pause
+    | Answer
+    | Ping
+    | Look
+    | Stop
 )
 #: What a worker says of its requests at their sites.
 Traffic = Ask | Idle | Sent | Left | SlowDown | Pause
-ToSupervisor = Ready | Failed | Pong | Part | Outcome | Traffic
+ToSupervisor = Ready | Failed | Pong | Looked | Part | Outcome | Traffic
 
 #: Signals that workers report and the supervisor sends, by their names in
 #: ``scrapy.signals``.

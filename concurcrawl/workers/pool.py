@@ -18,6 +18,8 @@ from concurcrawl.workers.messages import (
     Failed,
     Job,
     Lend,
+    Look,
+    Looked,
     Outcome,
     Part,
     Ping,
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from concurcrawl.frontier.base import Lease
+    from concurcrawl.watchdog.stall import Waiting
     from concurcrawl.workers.messages import Product, ToWorker, Traffic
 
     #: All that came of a lease, also what was sent ahead.
@@ -47,6 +50,9 @@ T = TypeVar("T")
 #: How long workers may take to close their spiders before they are killed.
 _CLOSE_DEADLINE_S = 30.0
 
+
+#: Seconds that a worker that is not busy may take to say what it does.
+_ANSWER_S = 2.0
 
 #: How often a worker that blocks is looked at before it is killed.
 _LOOKS = 4
@@ -124,6 +130,7 @@ class Worker(asyncio.Protocol):
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
         self._backlog: list[bytes] = []
+        self._looked: asyncio.Future[tuple[Waiting, ...] | None]
 
     @property
     def in_flight(self) -> int | None:
@@ -132,12 +139,31 @@ class Worker(asyncio.Protocol):
             return None
         return min(len(self.held), self.slots or _UNLIMITED)
 
+    async def look(self) -> tuple[Waiting, ...] | None:
+        """Return the requests in progress, or None if something may move them.
+
+        A worker that does not answer is busy.
+        """
+        if self.pid is None:
+            return None
+        self._looked = asyncio.get_running_loop().create_future()
+        self.send(Look())
+        with contextlib.suppress(TimeoutError):
+            return await asyncio.wait_for(self._looked, _ANSWER_S)
+        return None
+
     def send(self, message: ToWorker) -> None:
         """Send *message*, as soon as we are connected."""
         if self._transport is None:
             self._backlog.append(frame(message))
         else:
             self._transport.write(frame(message))
+
+    def kill(self) -> None:
+        """Kill the process, if it has said which one it is."""
+        if self.pid is not None:
+            with contextlib.suppress(ProcessLookupError):  # its end is about to be told
+                os.kill(self.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See :class:`asyncio.Protocol`."""
@@ -154,6 +180,9 @@ class Worker(asyncio.Protocol):
                     self.pid = message.pid
                 case Pong():
                     self.silent_for = 0
+                case Looked():
+                    if not self._looked.done():  # it was slow to answer
+                        self._looked.set_result(message.waiting)
                 case Part():
                     self.held[message.ticket].keep(message.products)
                 case Failed():
@@ -275,7 +304,13 @@ class WorkerPool:
         else:
             if held.parts is not None:
                 held.keep(message.products)
-            held.end.set_result(held.take(message, held.parts or message.products))
+            try:
+                taken = held.take(message, held.parts or message.products)
+            except Exception as error:  # noqa: BLE001 - what a worker says may be unreadable here
+                held.drop_parts()
+                held.end.set_exception(error)
+            else:
+                held.end.set_result(taken)
         # After whatever that has scheduled.
         asyncio.get_running_loop().call_soon(self._free, worker)
 
@@ -316,6 +351,15 @@ class WorkerPool:
         if not self._state.is_stopping:
             self._state.is_stopping = True
             self.tell_all(Stop())
+
+    def abandon(self) -> None:
+        """Kill the workers that hold leases, which fail, and replace none of them."""
+        self._state.is_stopping = True
+        for worker in self.workers:
+            if worker.held:
+                worker.kill()
+            else:
+                worker.send(Stop())
 
     async def close(self) -> None:
         """Wait until all workers have ended; kill those that take too long."""
@@ -393,9 +437,7 @@ class WorkerPool:
             worker.pid,
             self._tolerance.silence_s,
         )
-        assert worker.pid is not None
-        with contextlib.suppress(ProcessLookupError):  # we are about to hear of it
-            os.kill(worker.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+        worker.kill()
 
     def _try_suspect(self) -> None:
         """Lend a request whose worker died to a worker that has nothing else.

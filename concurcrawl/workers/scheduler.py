@@ -9,6 +9,7 @@ from itertools import compress
 from typing import TYPE_CHECKING, Any
 
 from scrapy.utils.defer import deferred_from_coro
+from twisted.python.failure import Failure
 
 from concurcrawl import jobdir
 from concurcrawl.errors import NotJsonError, NotShippableError
@@ -92,6 +93,10 @@ class SupervisorScheduler(FrontierScheduler):
         if closed is not None:
             await closed
 
+    def leased(self) -> set[Request]:
+        """Return the requests that workers hold."""
+        return set(self._leases)
+
     def lease_of(self, request: Request) -> Lease | None:
         """Return the lease of a request that :meth:`lend` gave out."""
         return self._leases.get(request)
@@ -109,6 +114,8 @@ class SupervisorScheduler(FrontierScheduler):
         except (NotShippableError, NotJsonError) as error:
             logger.error("%s", error)  # noqa: TRY400 - its sentence says it all
             self._stats.inc_value("concurcrawl/not_shippable")
+            if request.errback is not None:
+                self._crawler.engine.scraper.enqueue_scrape(Failure(error), request)
             return False
         except sqlite3.Error as error:
             self._downloader.fail(error)
@@ -183,8 +190,10 @@ class SupervisorScheduler(FrontierScheduler):
         for product in products:
             request = self._codec.decode(product.payload)
             self._arriving = arriving = _Arriving(request, product)
-            self._crawler.engine.crawl(request)
-            self._arriving = None
+            try:
+                self._crawler.engine.crawl(request)
+            finally:
+                self._arriving = None
             accepted.append(arriving.entry is not None)
             if arriving.entry is not None:
                 yield arriving.entry
@@ -204,6 +213,9 @@ class SupervisorScheduler(FrontierScheduler):
     def forget(self, request: Request) -> None:
         """Let go of *request*, whose lease is complete."""
         self._leases.pop(request, None)
+
+    def _make_watch(self) -> None:
+        """Return nothing: the downloader watches workers."""
 
     def _asks(self) -> Callable[[str], bool] | None:
         return self.politeness.needs_asking

@@ -98,6 +98,7 @@ _MESSAGE_TYPES = {
     ("builtins", "set"),
     ("collections", "Counter"),
     ("collections", "OrderedDict"),
+    ("concurcrawl.watchdog.stall", "Waiting"),
     ("copyreg", "__newobj__"),
     ("copyreg", "_reconstructor"),
     ("datetime", "date"),

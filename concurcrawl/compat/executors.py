@@ -1,0 +1,29 @@
+"""Thread pools: how many of their threads work."""
+
+from __future__ import annotations
+
+import gc
+from concurrent.futures import ThreadPoolExecutor
+
+from scrapy.utils.reactor import is_reactor_installed
+
+
+def busy_threads() -> int:
+    """Return how many threads of this process's pools work on something.
+
+    Touches: ``ThreadPoolExecutor._threads`` and ``._idle_semaphore`` (CPython 3.11 to
+    3.13), ``reactor.threadpool.working`` (Twisted 25). If one moves, threads of that
+    pool count as idle, and a crawl that waits for one for longer than
+    ``CONCURCRAWL_STALL_TIMEOUT_S`` ends as stalled. Neither pool has a public count.
+    """
+    busy = 0
+    for thing in gc.get_objects():
+        if isinstance(thing, ThreadPoolExecutor):
+            idle = getattr(getattr(thing, "_idle_semaphore", None), "_value", 0)
+            busy += max(0, len(getattr(thing, "_threads", ())) - idle)
+    if is_reactor_installed():
+        from twisted.internet import reactor
+
+        pool = getattr(reactor, "threadpool", None)
+        busy += len(getattr(pool, "working", ()))
+    return busy

@@ -1,0 +1,1 @@
+"""Ends crawls that wait for something that never comes."""

@@ -1,0 +1,138 @@
+"""Notices that nothing moves any more, says who waits for what, and ends the crawl."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, NamedTuple
+
+from concurcrawl.compat.engine import abandon_requests, fail_crawl, is_closing
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from scrapy.crawler import Crawler
+
+logger = logging.getLogger(__name__)
+
+#: ``finish_reason`` of a crawl that is ended for it.
+STALLED = "stalled"
+
+#: Seconds without any movement after which a crawl that was told to end drops what is
+#: in progress.
+_CLOSING_S = 5.0
+#: Looks in the time after which a crawl counts as stalled.
+_LOOKS = 5
+#: Seconds that a closing engine has to finish requests that were abandoned.
+_GRACE_S = 2.0
+#: Requests that the log names.
+_NAMED = 20
+
+
+class Waiting(NamedTuple):
+    """A request in progress that does not move.
+
+    Attributes:
+        request: Method and URL.
+        phase: What it waits for, in words that follow "waits".
+        where: The line of the project's code that awaits, if there is one.
+    """
+
+    request: str
+    phase: str
+    where: str | None = None
+
+    def __str__(self) -> str:
+        where = f", at {self.where}" if self.where else ""
+        return f"{self.request} waits {self.phase}{where}"
+
+
+class StallWatch:
+    """Looks at a crawl now and then, as long as it runs.
+
+    Invariant: a crawl is ended only if each look of the whole time-out found the same
+    requests in progress and nothing that could move them.
+    """
+
+    def __init__(
+        self,
+        crawler: Crawler,
+        timeout_s: float,
+        look: Callable[[], Awaitable[list[Waiting]]],
+        abandon: Callable[[], None],
+    ) -> None:
+        """Make a watch that does not run yet.
+
+        Args:
+            crawler: The crawl to watch and to end.
+            timeout_s: Seconds without movement; 0 means that only a crawl that was
+                told to end is ended.
+            look: Returns the requests in progress if none of them is at its site, in a
+                callback or a pipeline, or waits for a timer; else nothing.
+            abandon: Gives up what is in progress; it is kept for a resume.
+        """
+        self._crawler = crawler
+        self._timeout_s = timeout_s
+        self._look = look
+        self._abandon = abandon
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to look."""
+        self._task = asyncio.ensure_future(self._run())
+
+    def stop(self) -> None:
+        """Look no more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _run(self) -> None:
+        seen: list[Waiting] = []
+        looks = 0
+        while True:
+            limit_s = self._limit_s()
+            await asyncio.sleep((limit_s or _CLOSING_S) / _LOOKS)
+            found = [] if self._crawler.engine.paused else await self._look()
+            same = found and sorted(map(str, found)) == sorted(map(str, seen))
+            looks = looks + 1 if same else 0
+            seen = found
+            # The time-out may have become shorter since: the crawl was told to end.
+            if found and looks >= _LOOKS and self._limit_s():
+                await self._end(found, self._limit_s())
+                return
+
+    def _limit_s(self) -> float:
+        """Return the seconds without movement to tolerate now, 0 for any."""
+        if not is_closing(self._crawler.engine):
+            return self._timeout_s
+        return min(self._timeout_s or _CLOSING_S, _CLOSING_S)
+
+    async def _end(self, found: list[Waiting], limit_s: float) -> None:
+        was_told = is_closing(self._crawler.engine)
+        logger.error(_describe(found, limit_s))
+        if not was_told:
+            fail_crawl(self._crawler)
+            asyncio.ensure_future(  # noqa: RUF006 - the engine outlives it
+                self._crawler.engine.close_spider_async(reason=STALLED)
+            )
+            await asyncio.sleep(0)  # so that nothing is started in their place
+        self._abandon()
+        await asyncio.sleep(_GRACE_S)
+        abandon_requests(self._crawler.engine)
+
+
+def _describe(found: list[Waiting], limit_s: float) -> str:
+    head = (
+        f"The crawl has stalled: {len(found)} request(s) have been in progress for "
+        f"{limit_s:g} s while nothing was in flight at a site, no callback or pipeline "
+        "ran and no timer was due:"
+    )
+    lines = [head, *(f"  {waiting}" for waiting in found[:_NAMED])]
+    if len(found) > _NAMED:
+        lines.append(f"  and {len(found) - _NAMED} more")
+    lines.append(
+        "The crawl ends. With JOBDIR these requests are kept: mend what they wait for "
+        "and run the same command again. CONCURCRAWL_STALL_TIMEOUT_S sets the time; 0 "
+        "switches this off."
+    )
+    return "\n".join(lines)
