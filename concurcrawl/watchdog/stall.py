@@ -21,6 +21,8 @@ STALLED = "stalled"
 #: Seconds without any movement after which a crawl that was told to end drops what is
 #: in progress.
 _CLOSING_S = 5.0
+#: Seconds between two looks at whether it is time to look.
+_STEP_S = 0.5
 #: Looks in the time after which a crawl counts as stalled.
 _LOOKS = 5
 #: Seconds that a closing engine has to finish requests that were abandoned.
@@ -87,18 +89,21 @@ class StallWatch:
             self._task.cancel()
 
     async def _run(self) -> None:
+        loop = asyncio.get_running_loop()
         seen: list[Waiting] = []
-        looks = 0
+        looks, looked_s = 0, loop.time()
         while True:
+            # In short steps: when the crawl is told to end, the time-out is shorter.
+            await asyncio.sleep(_STEP_S)
             limit_s = self._limit_s()
-            await asyncio.sleep((limit_s or _CLOSING_S) / _LOOKS)
+            if not limit_s or loop.time() - looked_s < limit_s / _LOOKS:
+                continue
             found = [] if self._crawler.engine.paused else await self._look()
             same = found and sorted(map(str, found)) == sorted(map(str, seen))
             looks = looks + 1 if same else 0
-            seen = found
-            # The time-out may have become shorter since: the crawl was told to end.
-            if found and looks >= _LOOKS and self._limit_s():
-                await self._end(found, self._limit_s())
+            seen, looked_s = found, loop.time()
+            if looks >= _LOOKS:
+                await self._end(found, limit_s)
                 return
 
     def _limit_s(self) -> float:

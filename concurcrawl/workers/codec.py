@@ -18,12 +18,16 @@ from parsel import Selector, SelectorList
 from scrapy.http import Response
 
 from concurcrawl.callbacks import name_of
-from concurcrawl.errors import NotShippableError
+from concurcrawl.errors import IN_ONE_PROCESS, NotShippableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scrapy.crawler import Crawler
+    from scrapy.settings import BaseSettings
+
+#: Setting of a worker whose supervisor has a ``JOBDIR``.
+HAS_JOBDIR = "CONCURCRAWL_HAS_JOBDIR"
 
 
 class Codec:
@@ -34,13 +38,19 @@ class Codec:
     that mentions ``self``, means the receiving process's own spider.
     """
 
-    def __init__(self, residents: Mapping[str, object] | None = None) -> None:
+    def __init__(
+        self,
+        residents: Mapping[str, object] | None = None,
+        remedy: str = IN_ONE_PROCESS,
+    ) -> None:
         """Name the residents.
 
         Args:
             residents: Objects by name; the other end must know the same names.
+            remedy: What to advise if something cannot travel, as words after "or".
         """
         self._residents = dict(residents or {})
+        self._remedy = remedy
         self._names = {id(thing): name for name, thing in self._residents.items()}
 
     def encode(self, thing: object) -> bytes:
@@ -58,7 +68,9 @@ class Codec:
             try:
                 _ClosurePickler(buffer, self._names).dump(thing)
             except Exception as error:
-                raise NotShippableError(_describe(thing), str(error)) from error
+                raise NotShippableError(
+                    _describe(thing), str(error), self._remedy
+                ) from error
         return buffer.getvalue()
 
     def decode(self, payload: bytes) -> Any:
@@ -195,12 +207,31 @@ def _describe(thing: object) -> str:
     return text if len(text) <= 200 else text[:200] + "…"
 
 
-def residents(crawler: Crawler) -> dict[str, object]:
-    """Return the objects that travel by name, the same ones in each process."""
-    return {
+def codec_of(crawler: Crawler) -> Codec:
+    """Return a codec for *crawler*, whose spider is open.
+
+    The objects that exist once in each process have the same names in all of them.
+    """
+    residents = {
         "spider": crawler.spider,
         "crawler": crawler,
         "settings": crawler.settings,
         "engine": crawler.engine,
         "stats": crawler.stats,
     }
+    return Codec(residents, _remedy(crawler.settings))
+
+
+def _remedy(settings: BaseSettings) -> str:
+    """Return how to keep a crawl with these settings in one process."""
+    for name, left_out in (
+        ("CONCURCRAWL_FRONTIER_URL", "CONCURCRAWL_FRONTIER_URL"),
+        ("JOBDIR", "JOBDIR"),
+        (HAS_JOBDIR, "JOBDIR"),
+    ):
+        if settings.get(name):
+            return (
+                f"leave out {left_out}, with which every mode has worker processes, "
+                "and use MODE=serial, concurrent or async"
+            )
+    return IN_ONE_PROCESS

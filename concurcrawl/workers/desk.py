@@ -24,7 +24,7 @@ from concurcrawl.config import Config
 from concurcrawl.errors import NotShippableError
 from concurcrawl.terminal.region import Clearing, is_terminal
 from concurcrawl.workers import lines, wire
-from concurcrawl.workers.codec import Codec, residents
+from concurcrawl.workers.codec import Codec, codec_of
 from concurcrawl.workers.cookies import SharedCookies
 from concurcrawl.workers.heads import head_of
 from concurcrawl.workers.messages import (
@@ -127,7 +127,7 @@ class Desk(asyncio.Protocol):
     async def connect(self, crawler: WorkerCrawler) -> None:
         """Begin to listen to the supervisor, for *crawler*, whose spider opens."""
         self._crawler = crawler
-        self._codec = Codec(residents(crawler))
+        self._codec = codec_of(crawler)
         self._keeps_records = bool(crawler.settings["CONCURCRAWL_RECORDS"])
         self._cookies = SharedCookies(crawler)
         if Config.from_settings(crawler.settings).progress:

@@ -15,7 +15,7 @@ from scrapy.utils.asyncio import call_later
 
 from concurcrawl.frontier.limits import Visit
 from concurcrawl.scheduler import wake
-from concurcrawl.workers.codec import Codec, residents
+from concurcrawl.workers.codec import Codec, codec_of
 from concurcrawl.workers.cookies import SharedCookies
 from concurcrawl.workers.messages import (
     REPLAYED,
@@ -78,7 +78,7 @@ class Hub:
         """Begin; the spider opens."""
         if self._cookies is None:
             self._cookies = SharedCookies(self._crawler)
-        self._codec = Codec(residents(self._crawler))
+        self._codec = codec_of(self._crawler)
         self._scheduler.turnstile.on_unleased = self._on_unleased
         self._share_pauses()
 

@@ -11,6 +11,7 @@ from scrapy.settings import BaseSettings
 
 from concurcrawl.callers import spider_arguments
 from concurcrawl.stats import SCALARS
+from concurcrawl.workers.codec import HAS_JOBDIR
 from concurcrawl.workers.messages import (
     Crawl,
 )
@@ -51,6 +52,7 @@ def describe(crawler: Crawler) -> Crawl:
             settings[name] = (value, priority)
     rank = 1 << 10  # above every source
     settings |= {name: (value, rank) for name, value in _WORKER_SETTINGS.items()}
+    settings[HAS_JOBDIR] = (bool(crawler.settings["JOBDIR"]), rank)
     addons = tuple(crawler.settings.getdict("ADDONS"))
     said = _attributes(crawler.spider)
     return Crawl(crawler.spidercls, settings, addons, args, kwargs, said)

@@ -8,6 +8,7 @@ is complete.
 from __future__ import annotations
 
 import asyncio
+import logging
 from itertools import islice, starmap, zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from scrapy import signals
 
 from concurcrawl import stats, timeline
 from concurcrawl.feeds import item_at_hand
-from concurcrawl.workers.codec import Codec, residents
+from concurcrawl.workers.codec import Codec, codec_of
 from concurcrawl.workers.heads import response_of
 from concurcrawl.workers.journal import Journal
 from concurcrawl.workers.parts import Parts
@@ -41,6 +42,8 @@ if TYPE_CHECKING:
     #: its products.
     Taken = tuple[Outcome, list[Response], Products]
 
+logger = logging.getLogger(__name__)
+
 #: So many items of one page have tasks at a time.
 _TASKS = 500
 
@@ -61,7 +64,7 @@ class Outcomes:
 
     def open(self) -> None:
         """Begin; the spider opens."""
-        self._codec = Codec(residents(self._crawler))
+        self._codec = codec_of(self._crawler)
         journal = scheduler_of(self._crawler).journal
         journal.process = self._process_kept
         journal.encode = self._codec.encode
@@ -175,8 +178,17 @@ class Outcomes:
         async def process(payload: bytes, number: int | None) -> None:
             async with room:
                 item_at_hand.set(number)
+                try:
+                    item = self._codec.decode(payload)
+                except Exception:
+                    logger.exception(
+                        "An item of %s cannot be read back and is dropped",
+                        response or "start()",
+                    )
+                    self._crawler.stats.inc_value("concurcrawl/not_shippable")
+                    return
                 await self._crawler.engine.scraper.start_itemproc_async(
-                    self._codec.decode(payload), response=response
+                    item, response=response
                 )
 
         numbered = zip_longest(items, numbers)

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 from concurcrawl import jobdir
 from concurcrawl.errors import NotJsonError, NotShippableError
 from concurcrawl.scheduler import FrontierScheduler
-from concurcrawl.workers.codec import Codec, residents
+from concurcrawl.workers.codec import codec_of
 from concurcrawl.workers.journal import Journal, is_start
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ class SupervisorScheduler(FrontierScheduler):
         self._jobdir = jobdir.claimed_by(crawler)
         super().__init__(crawler)
         self.journal: Journal | SharedJournal = self._make_journal()
-        self._codec = Codec(residents(crawler))
+        self._codec = codec_of(crawler)
         self._arriving: _Arriving | None = None
 
     @property
@@ -166,7 +166,7 @@ class SupervisorScheduler(FrontierScheduler):
             LeaseLostError: If others were lent it meanwhile; nothing was done.
         """
         accepted = bytearray()  # of each product, whether it was pushed
-        entries = self._entries(products, accepted)
+        entries = self._entries(products, accepted, lease)
         if lease is None:
             added = await self._frontier.push(entries)
             numbers = await self._frontier.keep([*items], {}) if items else []
@@ -183,12 +183,31 @@ class SupervisorScheduler(FrontierScheduler):
                     self._note_dropped(self._codec.decode(product.payload))
         return numbers
 
+    def _name_of(self, lease: Lease | None) -> str:
+        held = (request for request, one in self._leases.items() if one is lease)
+        return "a worker" if lease is None else str(next(held, "a lost lease"))
+
     def _entries(
-        self, products: Iterable[Product], accepted: bytearray
+        self, products: Iterable[Product], accepted: bytearray, lease: Lease | None
     ) -> Iterator[Entry]:
-        """Send *products* through the engine; yield what it has the scheduler push."""
+        """Send *products* through the engine; yield what it has the scheduler push.
+
+        Args:
+            products: The requests, encoded.
+            accepted: Whether each was yielded is appended to it.
+            lease: What they came of, or None.
+        """
         for product in products:
-            request = self._codec.decode(product.payload)
+            try:
+                request = self._codec.decode(product.payload)
+            except Exception:
+                logger.exception(
+                    "A request of %s cannot be read back and is dropped",
+                    self._name_of(lease),
+                )
+                self._stats.inc_value("concurcrawl/not_shippable")
+                accepted.append(False)
+                continue
             self._arriving = arriving = _Arriving(request, product)
             try:
                 self._crawler.engine.crawl(request)
