@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 PAGES = 5
 
+#: Hosts whose robots.txt is elsewhere.
+MOVED_ROBOTS = {"127.0.0.6", "127.0.0.7"}
+
 #: How long a full line waits for one too many.
 SETTLE_S = 0.02
 #: How long a line that is not full waits for another.
@@ -119,6 +122,8 @@ class Site:
 
     async def robots(self, request: web.Request) -> web.Response:
         base = f"http://{request.host}"
+        if request.url.host in MOVED_ROBOTS and request.path == "/robots.txt":
+            return web.Response(status=302, headers={"Location": "/robots2.txt"})
         delay = "Crawl-delay: 0.2\n" if request.url.host == "127.0.0.3" else ""
         return web.Response(
             text=f"User-agent: *\nDisallow: /forbidden/\n{delay}"
@@ -259,6 +264,7 @@ async def main() -> None:
         ("/redirect/{number}", site.redirect),
         ("/refresh", site.refresh),
         ("/robots.txt", site.robots),
+        ("/robots2.txt", site.robots),
         ("/sitemap.xml", site.sitemap),
         ("/forbidden/{status}", site.status),
         ("/hang", site.hang),
