@@ -50,7 +50,7 @@ def where_awaited(thing: object) -> str | None:
     Returns:
         File, line and function, or None if no code of a project is suspended for it.
     """
-    for task in asyncio.all_tasks():
+    for task in asyncio.all_tasks() - {asyncio.current_task()}:
         frames = [*suspended_frames(task)]
         own = [frame for frame in frames if package_of(frame) not in _LIBRARIES]
         if own and any(_has(frame, thing) for frame in frames):

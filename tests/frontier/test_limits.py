@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concurcrawl.frontier.limits import Gate, Limits, Throttle, Visit
+from concurcrawl.frontier.limits import Gate, Gates, Limits, Throttle, Visit
 
 
 def low(least: float, _: float) -> float:
@@ -13,6 +15,45 @@ def low(least: float, _: float) -> float:
 
 def high(_: float, most: float) -> float:
     return most
+
+
+def free_gates(total: int) -> Gates:
+    """Gates of groups without limits, whose requests do not ask."""
+    return Gates(lambda _: Limits(), total, lambda _: False, low)
+
+
+def test_a_leased_request_that_is_not_at_its_site_gives_its_place_to_another() -> None:
+    gates = free_gates(1)
+    gates.lend(1, "a")
+    assert gates.admit("b", None, 0.0) == math.inf
+    gates.leave("a", 1, Visit(), 0.0)
+    assert gates.admit("b", None, 0.0) == 0
+    assert gates.admit("a", 1, 0.0) == math.inf
+    gates.leave("b", None, Visit(), 0.0)
+    assert gates.admit("a", 1, 0.0) == 0
+
+
+def test_nothing_is_leased_as_long_as_an_unleased_request_is_short_of_the_total() -> (
+    None
+):
+    gates = free_gates(1)
+    gates.lend(1, "a")
+    assert gates.admit("b", None, 0.0) == math.inf
+    gates.expect("b", 1)
+    assert gates.lend_at_s("c", 0.0) == math.inf
+    gates.forget(1, 0.0)
+    assert gates.admit("b", None, 0.0) == 0
+    gates.leave("b", None, Visit(), 0.0)
+    assert gates.lend_at_s("c", 0.0) == 0
+
+
+def test_an_unleased_request_that_is_gone_holds_up_no_others() -> None:
+    gates = free_gates(1)
+    gates.lend(1, "a")
+    gates.admit("b", None, 0.0)
+    gates.expect("b", 1)
+    gates.expect("b", -1)
+    assert not gates.is_starved
 
 
 def test_without_limits_a_gate_is_always_open() -> None:
