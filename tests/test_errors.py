@@ -29,6 +29,8 @@ SAMPLES = {
         "no serial run tells what a page costs: exit code 1"
     ),
     errors.PoisonError(3): "3 workers died while they did this request",
+    errors.ResultsError(3): "its results could not be applied, 3 times",
+    errors.StalledError(): "the crawl had stalled and ends",
     errors.WorkersFailedError(17): (
         "17 workers died; the crawl ends. Look above for why the first one did; raise "
         "CONCURCRAWL_MAX_RESTARTS if that is to be expected."
