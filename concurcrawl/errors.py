@@ -69,6 +69,21 @@ class WorkerLostError(ConcurcrawlError):
         return f"{self.worker} ended before it had finished its requests"
 
 
+class LeaseReturnedError(ConcurcrawlError):
+    """A worker returned a request that it had not begun: the crawl is paused.
+
+    Attributes:
+        worker: Its name.
+    """
+
+    def __init__(self, worker: str) -> None:
+        super().__init__(worker)
+        self.worker = worker
+
+    def __str__(self) -> str:
+        return f"{self.worker} returned a request that it had not begun"
+
+
 class ListPageError(ConcurcrawlError):
     """A page that should list countries holds none.
 

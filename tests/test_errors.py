@@ -19,6 +19,9 @@ SAMPLES = {
     errors.WorkerLostError("worker-3"): (
         "worker-3 ended before it had finished its requests"
     ),
+    errors.LeaseReturnedError("worker-3"): (
+        "worker-3 returned a request that it had not begun"
+    ),
     errors.ListPageError("http://a/list"): (
         "no countries found on http://a/list: it has no table with class 'wikitable' "
         "whose rows link to countries. Check in a browser that the address is that of "

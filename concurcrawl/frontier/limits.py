@@ -313,9 +313,9 @@ class Gates:
         """
         gate, coming = self[group], self._coming[group]
         limit = gate.limits.in_flight
-        if self._starved or (limit and gate.in_flight + coming >= limit):
+        if limit and gate.in_flight + coming >= limit:
             return math.inf
-        if self._unlent and not self._asks(group) and not self._has_total():
+        if not self.has_capacity(group):
             return math.inf
         if gate.is_paced() and coming:
             return math.inf
@@ -323,6 +323,12 @@ class Gates:
         if 0 < pause_s <= gate.limits.max_pause_s:
             return now_s + pause_s
         return now_s  # and one that is paused for too long is lent, to fail
+
+    def has_capacity(self, group: str) -> bool:
+        """Return whether the total lets a request of *group* be leased."""
+        if self._starved:
+            return False
+        return not self._unlent or self._asks(group) or self._has_total()
 
     def load(self, group: str) -> int:
         """Return how many requests of *group* are lent or in flight."""

@@ -209,7 +209,7 @@ class RedisFrontier(Node, Frontier):
             if self._ended is None:
                 self._look_s = _FIRST_LOOK_S
             return None
-        if not self._total.may_lend(self._stock[0].group, 0.0):
+        if not self._total.has_capacity(self._stock[0].group):
             return None  # requests without a ticket have taken what it would exceed
         lease = self._stock.popleft()
         self._held[lease.ticket] = lease

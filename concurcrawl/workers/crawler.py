@@ -119,7 +119,6 @@ class WorkerGate:
         """See :class:`~concurcrawl.gate.Gate`."""
         group, ticket = self._group(request), self._desk.ticket_of(request)
         if ticket is not None:
-            await self._desk.unpaused()
             if self._is_free(group, ticket):
                 self.inside[request] = group
                 return False

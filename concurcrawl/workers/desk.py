@@ -43,6 +43,7 @@ from concurcrawl.workers.messages import (
     Pong,
     Product,
     Recall,
+    Returned,
     SetCookies,
     Stop,
     Troubled,
@@ -109,8 +110,6 @@ class Desk(asyncio.Protocol):
         self.troubled: set[str] = set()
         self.is_recalled = False
         self.on_recall: Callable[[], None] = lambda: None
-        self._is_unpaused = asyncio.Event()
-        self._is_unpaused.set()
         self._handlers: dict[type, Callable[[Any], None]] = {
             Lend: self._on_lend,
             SetCookies: self._on_cookies,
@@ -169,6 +168,7 @@ class Desk(asyncio.Protocol):
         """See :class:`asyncio.Protocol`."""
         for message in self._frames.feed(data):
             self._hear(message)
+        self._return_if_paused()
         if self.is_recalled:  # also of what has just come
             self.on_recall()
         self._wake()
@@ -358,19 +358,17 @@ class Desk(asyncio.Protocol):
         self._pause(is_on=is_on)
         self.send(Pause(is_on))
 
-    async def unpaused(self) -> None:
-        """Wait while the crawl is paused."""
-        if not self._is_unpaused.is_set():
-            await self._is_unpaused.wait()
-
     def _pause(self, *, is_on: bool) -> None:
         assert self._crawler is not None
         self._crawler.engine.paused = is_on
-        if is_on:
-            self._is_unpaused.clear()
-        else:
-            self._is_unpaused.set()
-            self._wake()
+        self._return_if_paused()
+
+    def _return_if_paused(self) -> None:
+        """Return leases that are not begun: what is begun ends during a pause."""
+        assert self._crawler is not None
+        if self._crawler.engine.paused and self.inbox:
+            self.send(Returned(tuple(lend.ticket for lend in self.inbox)))
+            self.inbox.clear()
 
     # What the supervisor hears --------------------------------------------------
 

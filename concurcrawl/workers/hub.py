@@ -28,6 +28,7 @@ from concurcrawl.workers.messages import (
     Listen,
     Pause,
     Recall,
+    Returned,
     Sent,
     SetCookies,
     SlowDown,
@@ -89,6 +90,8 @@ class Hub:
                 asyncio.ensure_future(self._answer(worker, message))  # noqa: RUF006 - the engine outlives it
             case Idle(tickets):
                 self._release(worker, tickets)
+            case Returned(tickets):
+                self._pool.take_back(worker, tickets)
             case Pause(is_on):
                 self._pause(is_on=is_on)
             case Sent(group, ticket, at_s):

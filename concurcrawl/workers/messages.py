@@ -140,6 +140,13 @@ class Idle:
 
 
 @dataclass(frozen=True, slots=True)
+class Returned:
+    """Worker to supervisor: these leases were not begun; let them wait again."""
+
+    tickets: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Enter:
     """A worker's question: may this request start? Answered when it may."""
 
@@ -369,7 +376,7 @@ ToWorker = (
     | Stop
 )
 #: What a worker says of its requests at their sites.
-Traffic = Ask | Idle | Sent | Left | SlowDown | Pause
+Traffic = Ask | Idle | Returned | Sent | Left | SlowDown | Pause
 ToSupervisor = Ready | Failed | Pong | Looked | Part | Outcome | Traffic
 
 #: Signals that workers report and the supervisor sends, by their names in

@@ -11,7 +11,12 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from concurcrawl.errors import PoisonError, WorkerLostError, WorkersFailedError
+from concurcrawl.errors import (
+    LeaseReturnedError,
+    PoisonError,
+    WorkerLostError,
+    WorkersFailedError,
+)
 from concurcrawl.workers import wire
 from concurcrawl.workers.launch import Launcher
 from concurcrawl.workers.messages import (
@@ -345,6 +350,11 @@ class WorkerPool:
             else:
                 self._state.suspects.append(held)
         self._replace(worker)
+
+    def take_back(self, worker: Worker, tickets: Iterable[int]) -> None:
+        """Fail leases that *worker* has not begun, so that they wait again."""
+        held = [worker.held.pop(ticket) for ticket in tickets]
+        self._fail(held, LeaseReturnedError(worker.name))
 
     def stop(self) -> None:
         """Ask all workers to end when they have done what they hold."""

@@ -227,6 +227,7 @@ class SupervisorScheduler(FrontierScheduler):
     def give_back(self, request: Request) -> None:
         """Make *request* wait again: nothing came of it."""
         self._frontier.give_back(self._leases.pop(request).ticket)
+        self._count("scheduler/dequeued", -1)  # it will be counted again
         self.turnstile.pump_all()
 
     def forget(self, request: Request) -> None:

@@ -33,9 +33,6 @@ class Desk:
     def tickets(self) -> set[int]:
         return {*self.leases.values(), *self.waiting}
 
-    async def unpaused(self) -> None:
-        pass
-
     async def ask(self, question: object) -> None:
         self.said.append(question)
 
