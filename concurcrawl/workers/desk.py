@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import pickle
 import sys
 from collections import deque
 from contextlib import suppress
@@ -21,6 +22,7 @@ from twisted.python.failure import Failure
 from concurcrawl import stats, timeline
 from concurcrawl.callbacks import KeptCallbacks
 from concurcrawl.config import Config
+from concurcrawl.durable.state import KEEPS_STATE, Tracker
 from concurcrawl.errors import NotShippableError
 from concurcrawl.terminal.region import Clearing, is_terminal
 from concurcrawl.workers import lines, wire
@@ -30,6 +32,7 @@ from concurcrawl.workers.heads import head_of
 from concurcrawl.workers.messages import (
     Answer,
     Ask,
+    ChangeState,
     Event,
     Lend,
     Listen,
@@ -40,6 +43,7 @@ from concurcrawl.workers.messages import (
     Pong,
     Product,
     SetCookies,
+    SetState,
     Stop,
     Troubled,
 )
@@ -102,6 +106,7 @@ class Desk(asyncio.Protocol):
         self._callbacks = KeptCallbacks()
         self._questions: dict[int, asyncio.Future[bytes]] = {}
         self.troubled: set[str] = set()
+        self._state: Tracker | None = None
 
     async def connect(self, crawler: WorkerCrawler) -> None:
         """Begin to listen to the supervisor, for *crawler*, whose spider opens."""
@@ -109,6 +114,9 @@ class Desk(asyncio.Protocol):
         self._codec = Codec(residents(crawler))
         self._keeps_records = bool(crawler.settings["CONCURCRAWL_RECORDS"])
         self._cookies = SharedCookies(crawler)
+        if crawler.settings.getbool(KEEPS_STATE):
+            self._state = Tracker(self._note_state)
+            crawler.spider.state = self._state.live  # type: ignore[union-attr]
         if Config.from_settings(crawler.settings).progress:
             _write_among_rows()
         # Items are logged as scraped where their pipelines run.
@@ -151,12 +159,11 @@ class Desk(asyncio.Protocol):
         self._wake()
 
     def _hear(self, message: ToWorker) -> None:
-        assert self._cookies is not None
         match message:
             case Lend():
                 self.inbox.append(message)
-            case SetCookies():
-                self._cookies.apply(message.changes)
+            case SetCookies() | SetState() | ChangeState():
+                self._hear_shared(message)
             case Listen():
                 self._listen = message
             case Troubled():
@@ -167,6 +174,27 @@ class Desk(asyncio.Protocol):
                 self.send(Pong())
             case Stop():
                 self._stop()
+
+    def _hear_shared(self, message: SetCookies | SetState | ChangeState) -> None:
+        """Take over what other processes changed."""
+        assert self._cookies is not None
+        match message:
+            case SetCookies(changes):
+                self._cookies.apply(changes)
+            case SetState(whole) if self._state is not None:
+                self._state.replace(pickle.loads(whole))  # noqa: S301 - the supervisor's
+            case ChangeState(noted) if self._state is not None:
+                self._state.apply(noted)
+
+    def _note_state(self, change: bytes) -> None:
+        self.here().state.append(change)
+
+    def collect_state(self) -> None:
+        """Note on the outcome at hand what its callback changed in ``spider.state``."""
+        if self._state is not None:
+            spider: Any = self._crawler.spider  # type: ignore[union-attr]
+            spider.state = self._state.adopt(getattr(spider, "state", None))
+            self._state.collect()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See :class:`asyncio.Protocol`."""
@@ -216,6 +244,8 @@ class Desk(asyncio.Protocol):
         if outcome is None:
             return
         outcome.record = timeline.end(request, self.name)
+        if self._state is not None:
+            self.collect_state()
         page = self._pages.pop(request, None)
         if page is not None:
             outcome.status = page.status

@@ -19,12 +19,14 @@ from concurcrawl.workers.messages import (
     REPLAYED,
     Answer,
     Ask,
+    ChangeState,
     Enter,
     FetchRobots,
     Left,
     Listen,
     Sent,
     SetCookies,
+    SetState,
     SlowDown,
     Troubled,
 )
@@ -93,6 +95,13 @@ class Hub:
         self._cookies.apply(changes)
         self._pool.tell_all(SetCookies(tuple(changes)))
 
+    def tell_state(self, changes: Sequence[bytes], but: str) -> None:
+        """Tell workers, but the one called *but*, what changed in ``spider.state``."""
+        message = ChangeState(tuple(changes))
+        for worker in self._pool.workers:
+            if worker.name != but:
+                worker.send(message)
+
     def trouble(self, group: str) -> None:
         """Have all workers ask before each request to *group* from now on."""
         if group not in self._troubled:
@@ -155,7 +164,9 @@ class Hub:
         )
         cookies = self._cookies.everything() if self._cookies is not None else ()
         troubled = [Troubled(group) for group in self._troubled]
-        return [listen, SetCookies(cookies), *troubled]
+        state = self._scheduler.state
+        whole = [] if state is None else [SetState(state.whole())]
+        return [listen, SetCookies(cookies), *whole, *troubled]
 
     def _lose(self, worker: Worker) -> None:
         """Take a dead worker's requests from the sites they were at."""
