@@ -6,9 +6,11 @@ import logging
 from typing import TYPE_CHECKING, Any, Self
 
 from scrapy import signals
+from scrapy.dupefilters import BaseDupeFilter, RFPDupeFilter
 from scrapy.spiders import Spider
 from scrapy.utils.asyncio import is_asyncio_available
 from scrapy.utils.deprecate import method_is_overridden
+from scrapy.utils.misc import load_object
 from scrapy.utils.reactor import is_reactor_installed
 
 from concurcrawl import (
@@ -44,6 +46,8 @@ _RANK = "cmdline"
 _CONCURRENT_ITEMS = 16
 #: Where no pipeline may have to wait, so that several at a time gain nothing.
 _ITEMS_WITHOUT_PIPELINES = 1
+
+_SPIDER_STATE = "scrapy.extensions.spiderstate.SpiderState"
 
 #: Commands that look at one response, here and now, whatever MODE a project has set.
 _LOOKING = {"bench", "check", "fetch", "parse", "shell", "view"}
@@ -150,6 +154,16 @@ def _make_durable(settings: BaseSettings, crawler: Crawler) -> None:
 
     jobdir.claim(crawler, settings["JOBDIR"])
     feeds.enable(settings, _RANK)
+    _keep_state(settings)
+
+
+def _keep_state(settings: BaseSettings) -> None:
+    """Have ``spider.state`` kept by the supervisor, unless that is switched off."""
+    from concurcrawl.durable.state import KEEPS_STATE
+
+    if components.is_on(settings, "EXTENSIONS", _SPIDER_STATE):
+        components.add(settings, "EXTENSIONS", {_SPIDER_STATE: None}, _RANK)
+        settings.set(KEEPS_STATE, True, _RANK)
 
 
 def _leave_to_frontier(settings: BaseSettings) -> None:
@@ -174,6 +188,7 @@ def _share(settings: BaseSettings, crawler: Crawler) -> None:
     if settings["JOBDIR"]:
         expected = "empty with CONCURCRAWL_FRONTIER_URL: Redis keeps what is left to do"
         raise ConfigError("JOBDIR", settings["JOBDIR"], expected)
+    _refuse_own_filter(settings)
     redis_target.claim(crawler, settings, _RANK)
     feeds.enable(settings, _RANK, held_feeds.HeldCsv)
     closing = {
@@ -181,6 +196,22 @@ def _share(settings: BaseSettings, crawler: Crawler) -> None:
         "concurcrawl.workers.shared_limits.SharedCloseSpider": 0,
     }
     components.add(settings, "EXTENSIONS", closing, _RANK)
+
+
+def _refuse_own_filter(settings: BaseSettings) -> None:
+    """Refuse a duplicate filter that each node would have to itself.
+
+    Raises:
+        ConfigError: If there is one.
+    """
+    name = "DUPEFILTER_CLASS"
+    if load_object(settings[name]) not in (RFPDupeFilter, BaseDupeFilter):
+        expected = (
+            "Scrapy's own with CONCURCRAWL_FRONTIER_URL: Redis filters duplicates for "
+            "all nodes, and a filter in each would let a page pass at every node; say "
+            "what is a duplicate by REQUEST_FINGERPRINTER_CLASS"
+        )
+        raise ConfigError(name, settings[name], expected)
 
 
 def _apply(settings: BaseSettings, planned: Plan) -> None:

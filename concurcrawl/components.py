@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from scrapy.utils.misc import load_object
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -22,6 +24,20 @@ def add(
         rank: The priority to set them with.
     """
     settings.set(name, {**settings.getdict(name), **components}, rank)
+
+
+def is_on(settings: BaseSettings, name: str, path: str) -> bool:
+    """Return whether a component of Scrapy's own is not switched off.
+
+    Args:
+        settings: Of the crawl.
+        name: A setting that is a dict; its defaults are in the one with ``_BASE``.
+        path: Import path of the component's class.
+    """
+    keys = {path, load_object(path)}
+    merged = {**settings.getdict(f"{name}_BASE"), **settings.getdict(name)}
+    found = [merged[key] for key in keys & merged.keys()]
+    return bool(found) and None not in found
 
 
 def replace(settings: BaseSettings, scrapys: type, ours: type, rank: str) -> None:

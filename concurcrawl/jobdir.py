@@ -15,6 +15,7 @@ from concurcrawl.errors import JobDirError
 from concurcrawl.files import make_name_safe
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import IO
 
     from scrapy.crawler import Crawler
@@ -24,10 +25,13 @@ FRONTIER = "concurcrawl.sqlite"
 _LOCK = "concurcrawl.lock"
 
 #: What Scrapy's own extension keeps of a spider.
-_STATE = "spider.state"
+STATE = "spider.state"
 
 #: The note with the name of the spider that the folder belongs to.
 SPIDER = "spider"
+
+#: The note of a crawl that has finished: the same folder begins anew.
+FINISHED = "finished"
 
 
 class JobDir:
@@ -36,11 +40,14 @@ class JobDir:
     def __init__(self, path: str, spider: str) -> None:
         """Claim the folder at *path* for *spider*. Nothing in it is changed.
 
+        ``at_end`` is called before others may have it.
+
         Raises:
             JobDirError: If it cannot be had: used by a live crawl, by another spider,
                 by Scrapy's own scheduler, damaged, or not writable.
         """
         self._folder = Path(path)
+        self.at_end: Callable[[], None] = lambda: None
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._refuse_scrapys(path)
@@ -62,6 +69,16 @@ class JobDir:
             raise
 
     @property
+    def path(self) -> str:
+        """The folder."""
+        return str(self._folder)
+
+    @property
+    def state(self) -> str:
+        """The path of the file with ``spider.state``."""
+        return str(self._folder / STATE)
+
+    @property
     def frontier(self) -> str:
         """The path of the frontier's file, readable by its owner only."""
         file = self._folder / FRONTIER
@@ -72,8 +89,9 @@ class JobDir:
 
     def close(self) -> None:
         """Let others have it."""
+        self.at_end()
         with contextlib.suppress(OSError):  # Scrapy has written none
-            (self._folder / _STATE).chmod(0o600)
+            (self._folder / STATE).chmod(0o600)
         self._lock.close()
 
     def _refuse_scrapys(self, path: str) -> None:

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 
     from scrapy import Request, Spider
     from scrapy.crawler import Crawler
+    from scrapy.dupefilters import BaseDupeFilter
     from scrapy.robotstxt import RobotParser
     from scrapy.settings import BaseSettings
     from scrapy.utils.asyncio import CallLaterResult
@@ -79,9 +80,9 @@ class FrontierScheduler(BaseScheduler):
         self._records_path = Config.from_settings(crawler.settings).records
         self._clocks_pipelines = timeline.clocks_pipelines(crawler.settings)
         filter_cls = load_object(crawler.settings["DUPEFILTER_CLASS"])
-        self._own_filter = None
+        self._own_filter: BaseDupeFilter | None = None
         if filter_cls is not RFPDupeFilter:
-            self._own_filter = build_from_crawler(filter_cls, crawler)
+            self._own_filter = self._build_filter(filter_cls)
         # The frontier knows the duplicates; this one only says what it knows.
         self._filter_log = RFPDupeFilter(
             debug=crawler.settings.getbool("DUPEFILTER_DEBUG"),
@@ -114,10 +115,13 @@ class FrontierScheduler(BaseScheduler):
             self._watch.stop()
         if self._timer is not None:
             self._timer.cancel()
-        self._frontier.close()
+        self._close_frontier()
         if self._records is not None:
             self._records.close()
         return self._own_filter.close(reason) if self._own_filter else None
+
+    def _close_frontier(self) -> None:
+        self._frontier.close()
 
     def __len__(self) -> int:
         """Return how many requests wait, as Scrapy's own scheduler does."""
@@ -133,10 +137,12 @@ class FrontierScheduler(BaseScheduler):
         if entry is None:
             return False
         pushed: Awaitable[list[bool]]
-        pushed = self._frontier.push([entry], self._notes_with(request))
+        pushed = self._push(request, entry)
         if not isinstance(pushed, Done):
             # The engine wants to know now; whether it was new is heard of later.
-            asyncio.ensure_future(self._note_later(request, pushed))  # noqa: RUF006 - the engine outlives it
+            self._wait_for(
+                request, asyncio.ensure_future(self._note_later(request, pushed))
+            )
             return True
         added: bool = at_once(pushed)[0]
         if added:
@@ -193,9 +199,21 @@ class FrontierScheduler(BaseScheduler):
     def _frontier_path(self) -> str:
         return ""
 
-    def _notes_with(self, request: Request) -> dict[str, str]:
-        """Return what to remember together with a new request."""
-        return {}
+    def _push(self, request: Request, entry: Entry) -> Awaitable[list[bool]]:
+        """Push *entry*, which is *request*."""
+        return self._frontier.push([entry])
+
+    def _wait_for(self, request: Request, pushed: asyncio.Future[None]) -> None:
+        """Note that *request* is on its way into the frontier."""
+
+    def _build_filter(self, filter_cls: type[BaseDupeFilter]) -> BaseDupeFilter:
+        """Return a filter of the project's own."""
+        found: BaseDupeFilter = build_from_crawler(filter_cls, self._crawler)
+        return found
+
+    def _was_seen(self, request: Request) -> bool:
+        """Return whether the project's own filter, if there is one, knows *request*."""
+        return self._own_filter is not None and self._own_filter.request_seen(request)
 
     def _pack(self, request: Request) -> bytes:
         name = b"%d" % next(self._names)
@@ -266,9 +284,10 @@ class FrontierScheduler(BaseScheduler):
         self, request: Request, payload: bytes, key: bytes | None
     ) -> Entry | None:
         """Return what to push, or None if the project's own filter knows it."""
-        own_filter = None if request.dont_filter else self._own_filter
-        if own_filter is not None and own_filter.request_seen(request):
-            own_filter.log(request, self._crawler.spider)
+        if not request.dont_filter and self._was_seen(request):
+            assert self._own_filter is not None
+            assert self._crawler.spider is not None
+            self._own_filter.log(request, self._crawler.spider)
             return None
         return Entry(
             key=key,

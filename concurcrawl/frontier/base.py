@@ -35,6 +35,20 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Output:
+    """One output of ``Spider.start()``, known again by what it is.
+
+    Attributes:
+        what: Digest of the output; equal digests are equal outputs.
+        nth: How many outputs of this run of ``start()`` were equal to it, this one
+            included. Counts from 1.
+    """
+
+    what: bytes
+    nth: int
+
+
+@dataclass(frozen=True, slots=True)
 class Lease:
     """One request, lent.
 
@@ -99,7 +113,10 @@ class Frontier(ABC):
 
     @abstractmethod
     def push(
-        self, entries: Iterable[Entry], notes: Mapping[str, str] | None = None
+        self,
+        entries: Iterable[Entry],
+        notes: Mapping[str, str] | None = None,
+        output: Output | None = None,
     ) -> Awaitable[list[bool]]:
         """Add each request unless its key was ever pushed before, and take notes.
 
@@ -107,9 +124,19 @@ class Frontier(ABC):
         together. While they are, others may be pushed; if reading raises, nothing of
         the step was done.
 
+        Args:
+            entries: The requests.
+            notes: As of :meth:`keep`.
+            output: The output of ``start()`` that they are. In the same step it counts
+                as taken; if it did before, none of the requests is added.
+
         Returns:
             Whether each was added, in the order of *entries*.
         """
+
+    @abstractmethod
+    def times_taken(self, what: bytes) -> Awaitable[int]:
+        """Return how many outputs of ``start()`` with this digest were taken."""
 
     @abstractmethod
     def take(self) -> Lease | None:
@@ -152,12 +179,21 @@ class Frontier(ABC):
 
     @abstractmethod
     def keep(
-        self, items: Sequence[bytes], notes: Mapping[str, str]
+        self,
+        items: Sequence[bytes],
+        notes: Mapping[str, str],
+        output: Output | None = None,
     ) -> Awaitable[list[int]]:
         """Keep items that came of no lease and take notes, in one step.
 
+        Args:
+            items: The items.
+            notes: What to remember, by name; each replaces the one of its name.
+            output: The output of ``start()`` that they are. In the same step it counts
+                as taken; if it did before, no item is kept.
+
         Returns:
-            The numbers of the items.
+            The numbers of the items; none if the output was taken before.
         """
 
     @abstractmethod

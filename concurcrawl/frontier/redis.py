@@ -32,7 +32,7 @@ from concurcrawl.errors import (
     PausedTooLongError,
 )
 from concurcrawl.frontier import redis_wire as wire
-from concurcrawl.frontier.base import Completed, Entry, Frontier, Lease
+from concurcrawl.frontier.base import Completed, Entry, Frontier, Lease, Output
 from concurcrawl.frontier.limits import Gates, Limits, Visit
 from concurcrawl.frontier.redis_admissions import Admissions
 from concurcrawl.frontier.redis_node import Node
@@ -101,6 +101,7 @@ class RedisFrontier(Node, Frontier):
         self._expected = 0
         self._ready_at_s: float | None = None
         self._look_s = _FIRST_LOOK_S
+        self._is_hurried = False
         self._task: asyncio.Task[None] | None = None
         self.room: Callable[[], int] = lambda: 0
         self.spare = 0
@@ -142,14 +143,20 @@ class RedisFrontier(Node, Frontier):
                 if not outbox:
                     try:
                         await asyncio.wait_for(outbox.due.wait(), self._next_look_s())
-                        await asyncio.sleep(_LINGER_S)
+                        if not self._is_hurried:
+                            await asyncio.sleep(_LINGER_S)
                     except TimeoutError:
                         self._look_s = min(2 * self._look_s, _LAST_LOOK_S)
                         self._admissions.look_sooner()
                         self.on_news()
+                self._is_hurried = False
                 await self.exchange()
         except FrontierError as error:
             self.on_failure(error)
+
+    def hurry(self) -> None:
+        """Make the next exchange at once: something waits for its answer."""
+        self._is_hurried = True
 
     def _next_look_s(self) -> float:
         """Return how long to wait if nothing happens here."""
@@ -194,12 +201,19 @@ class RedisFrontier(Node, Frontier):
     # The contract ----------------------------------------------------------------
 
     def push(
-        self, entries: Iterable[Entry], notes: Mapping[str, str] | None = None
+        self,
+        entries: Iterable[Entry],
+        notes: Mapping[str, str] | None = None,
+        output: Output | None = None,
     ) -> asyncio.Future[list[bool]]:
         """See :meth:`Frontier.push`."""
         entries = list(entries)
         self._introduce(entries)
-        return self._outbox.ask(wire.push(entries, notes or {}), wire.added)
+        return self._outbox.ask(wire.push(entries, notes or {}, output), wire.added)
+
+    async def times_taken(self, what: bytes) -> int:
+        """See :meth:`Frontier.times_taken`."""
+        return await self._link.times_taken(what)
 
     def take(self) -> Lease | None:
         """See :meth:`Frontier.take`. What there is was fetched ahead."""
@@ -265,11 +279,14 @@ class RedisFrontier(Node, Frontier):
         return self._outbox.ask(op, lambda _: None)
 
     def keep(
-        self, items: Sequence[bytes], notes: Mapping[str, str]
+        self,
+        items: Sequence[bytes],
+        notes: Mapping[str, str],
+        output: Output | None = None,
     ) -> asyncio.Future[list[int]]:
         """See :meth:`Frontier.keep`."""
         return self._outbox.ask(
-            wire.keep(items, notes, self._member.owner),
+            wire.keep(items, notes, self._member.owner, output),
             lambda first: wire.numbers(first, len(items)),
         )
 

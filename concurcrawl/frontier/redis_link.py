@@ -228,6 +228,11 @@ class RedisLink:
         found = await self._patiently(self._run, "HGETALL", f"{self._target.base}notes")
         return {name.decode(): text.decode() for name, text in found.items()}
 
+    async def times_taken(self, what: bytes) -> int:
+        """See :class:`~concurcrawl.frontier.redis_session.Link`."""
+        taken = f"{self._target.base}taken"
+        return int(await self._patiently(self._run, "HGET", taken, what) or 0)
+
     async def items(self, node: str) -> list[tuple[int, bytes]]:
         """See :class:`~concurcrawl.frontier.redis_session.Link`."""
         found = await self._patiently(

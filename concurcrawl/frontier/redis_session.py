@@ -31,6 +31,9 @@ class Link(Protocol):
     async def notes(self) -> dict[str, str]:
         """Return the notes of the job."""
 
+    async def times_taken(self, what: bytes) -> int:
+        """Return how many outputs of ``start()`` with this digest were taken."""
+
     async def items(self, node: str) -> list[tuple[int, bytes]]:
         """Return the items that *node* keeps."""
 

@@ -11,7 +11,7 @@ from concurcrawl.frontier.base import Completed, Lease
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from concurcrawl.frontier.base import Entry
+    from concurcrawl.frontier.base import Entry, Output
     from concurcrawl.frontier.limits import Limits, Visit
 
 #: What Redis takes for an argument.
@@ -169,9 +169,11 @@ def join(how: str, age_s: float, job_id: str, spider: str, about: str) -> list[A
     return [how, repr(age_s), job_id, spider, about]
 
 
-def push(entries: Sequence[Entry], notes: Mapping[str, str]) -> Operation:
+def push(
+    entries: Sequence[Entry], notes: Mapping[str, str], output: Output | None = None
+) -> Operation:
     """Add requests and take notes."""
-    return ["push", *_notes(notes), *_entries(entries)]
+    return ["push", *_output(output), *_notes(notes), *_entries(entries)]
 
 
 def complete(
@@ -181,9 +183,14 @@ def complete(
     return ["complete", ticket, owner, *_entries(entries), len(items), *items]
 
 
-def keep(items: Sequence[bytes], notes: Mapping[str, str], owner: str) -> Operation:
+def keep(
+    items: Sequence[bytes],
+    notes: Mapping[str, str],
+    owner: str,
+    output: Output | None = None,
+) -> Operation:
     """Keep items and take notes."""
-    return ["keep", owner, *_notes(notes), len(items), *items]
+    return ["keep", owner, *_output(output), *_notes(notes), len(items), *items]
 
 
 def deliver(items: Sequence[int], notes: Mapping[str, str]) -> Operation:
@@ -252,6 +259,8 @@ def completed(answer: Any, items: int) -> Completed | None:
 
 def numbers(first: bytes, items: int) -> list[int]:
     """Return the numbers that items got, of which the first is *first*."""
+    if first == b"taken":
+        return []
     return list(range(int(first), int(first) + items))
 
 
@@ -266,6 +275,10 @@ def _entries(entries: Sequence[Entry]) -> list[Arg]:
         key = b"" if entry.key is None else b"k" + entry.key
         args += (key, entry.group, entry.priority, int(entry.is_start), entry.payload)
     return args
+
+
+def _output(output: Output | None) -> list[Arg]:
+    return ["", 0] if output is None else [output.what, output.nth]
 
 
 def _notes(notes: Mapping[str, str]) -> list[Arg]:

@@ -11,7 +11,14 @@ from itertools import count
 from typing import TYPE_CHECKING
 
 from concurcrawl.errors import LeaseLostError, PausedTooLongError
-from concurcrawl.frontier.base import Completed, Done, Entry, Frontier, Lease
+from concurcrawl.frontier.base import (
+    Completed,
+    Done,
+    Entry,
+    Frontier,
+    Lease,
+    Output,
+)
 from concurcrawl.frontier.limits import Gates, Limits
 
 if TYPE_CHECKING:
@@ -39,6 +46,15 @@ CREATE TABLE IF NOT EXISTS note (
     name TEXT PRIMARY KEY,
     text TEXT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS taken (
+    what BLOB PRIMARY KEY,
+    times INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS asked (key BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS state (
+    number INTEGER PRIMARY KEY,
+    change BLOB NOT NULL
+);
 """
 
 _HEAD = """
@@ -84,7 +100,7 @@ class SqliteFrontier(Frontier):
         self._direction = -1 if newest_first else 1
         self._start_direction = -1 if newest_start_first else 1
         self._clock = clock
-        self._db = sqlite3.connect(path or _nameless(), isolation_level=None)
+        self._db = sqlite3.connect(path or nameless(), isolation_level=None)
         # What goes with the process need only be rolled back, which memory serves best.
         self._db.execute(f"PRAGMA journal_mode = {'WAL' if path else 'MEMORY'}")
         # A commit need not reach the disk before the next: the file stays whole, and
@@ -103,13 +119,23 @@ class SqliteFrontier(Frontier):
         self._pushed: dict[str, tuple[int, int]] = {}
 
     def push(
-        self, entries: Iterable[Entry], notes: Mapping[str, str] | None = None
+        self,
+        entries: Iterable[Entry],
+        notes: Mapping[str, str] | None = None,
+        output: Output | None = None,
     ) -> Done[list[bool]]:
         """See :meth:`Frontier.push`."""
         with self._whole():
             self._take_notes(notes or {})
-            added = [self._insert(entry) for entry in entries]
+            is_new = self._take_output(output)
+            added = [is_new and self._insert(entry) for entry in entries]
         return Done(added)
+
+    def times_taken(self, what: bytes) -> Done[int]:
+        """See :meth:`Frontier.times_taken`."""
+        select = "SELECT times FROM taken WHERE what = ?"
+        row = self._db.execute(select, (what,)).fetchone()
+        return Done(0 if row is None else int(row[0]))
 
     def take(self) -> Lease | None:
         """See :meth:`Frontier.take`.
@@ -163,11 +189,16 @@ class SqliteFrontier(Frontier):
             self._db.execute("PRAGMA synchronous = NORMAL")
         return Done(None)
 
-    def keep(self, items: Sequence[bytes], notes: Mapping[str, str]) -> Done[list[int]]:
+    def keep(
+        self,
+        items: Sequence[bytes],
+        notes: Mapping[str, str],
+        output: Output | None = None,
+    ) -> Done[list[int]]:
         """See :meth:`Frontier.keep`."""
         with self._whole():
             self._take_notes(notes)
-            numbers = self._keep(items)
+            numbers = self._keep(items) if self._take_output(output) else []
         return Done(numbers)
 
     def notes(self) -> Done[dict[str, str]]:
@@ -230,6 +261,63 @@ class SqliteFrontier(Frontier):
         """See :meth:`Frontier.close`."""
         self._db.close()
 
+    # What only a crawl with a JOBDIR needs ---------------------------------------
+
+    def begin_anew(self, notes: Mapping[str, str]) -> None:
+        """Forget how a finished crawl went, but not which requests it knew.
+
+        Args:
+            notes: The only ones that stay.
+        """
+        with self._whole():
+            for table in ("taken", "asked", "note"):
+                self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+            self._take_notes(notes)
+
+    def knows(self, key: bytes) -> bool:
+        """Return whether a request with this key was ever added."""
+        select = "SELECT 1 FROM seen WHERE key = ?"
+        return self._db.execute(select, (key,)).fetchone() is not None
+
+    def remember(self, key: bytes) -> None:
+        """Note a key of a request that something else than keys is to filter."""
+        with self._whole():
+            self._db.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,))
+
+    def ask(self, keys: Iterable[bytes]) -> None:
+        """Note the requests that the project's own filter is about to be asked for."""
+        with self._whole():
+            self._db.executemany(
+                "INSERT OR IGNORE INTO asked VALUES (?)", ((key,) for key in keys)
+            )
+
+    def answered(self, keys: Iterable[bytes]) -> None:
+        """Forget what :meth:`ask` has noted: the step that follows has what came."""
+        with self._whole():
+            self._db.executemany(
+                "DELETE FROM asked WHERE key = ?", ((key,) for key in keys)
+            )
+
+    def asked(self) -> set[bytes]:
+        """Return the keys that were asked for and not answered."""
+        return {key for (key,) in self._db.execute("SELECT key FROM asked")}
+
+    def state(self) -> list[bytes]:
+        """Return what :meth:`add_state` and :meth:`replace_state` have kept."""
+        rows = self._db.execute("SELECT change FROM state ORDER BY number")
+        return [change for (change,) in rows]
+
+    def add_state(self, change: bytes) -> None:
+        """Keep a change of the spider's state."""
+        with self._whole():
+            self._db.execute("INSERT INTO state (change) VALUES (?)", (change,))
+
+    def replace_state(self, whole: bytes) -> None:
+        """Keep the spider's state in the place of all changes up to now."""
+        with self._whole():
+            self._db.execute("DELETE FROM state")
+            self._db.execute("INSERT INTO state (change) VALUES (?)", (whole,))
+
     @contextmanager
     def _whole(self) -> Iterator[None]:
         """Make what is written within it happen whole or not at all.
@@ -268,6 +356,17 @@ class SqliteFrontier(Frontier):
     def _take_notes(self, notes: Mapping[str, str]) -> None:
         self._db.executemany("INSERT OR REPLACE INTO note VALUES (?, ?)", notes.items())
 
+    def _take_output(self, output: Output | None) -> bool:
+        """Count *output* as taken; return whether it was not before."""
+        if output is None:
+            return True
+        if self.times_taken(output.what).value >= output.nth:
+            return False
+        self._db.execute(
+            "INSERT OR REPLACE INTO taken VALUES (?, ?)", (output.what, output.nth)
+        )
+        return True
+
     def _insert(self, entry: Entry) -> bool:
         if entry.key is not None:
             added = self._db.execute(
@@ -295,7 +394,7 @@ class SqliteFrontier(Frontier):
             self._heads[group] = row[0]
 
 
-def _nameless() -> str:
+def nameless() -> str:
     """Return how SQLite calls a file without a name, or none where it finds no room."""
     try:
         tempfile.gettempdir()

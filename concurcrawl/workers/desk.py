@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import pickle
 import sys
 from collections import deque
 from contextlib import suppress
@@ -21,6 +22,7 @@ from twisted.python.failure import Failure
 from concurcrawl import stats, timeline
 from concurcrawl.callbacks import KeptCallbacks
 from concurcrawl.config import Config
+from concurcrawl.durable.state import KEEPS_STATE, Tracker
 from concurcrawl.errors import NotShippableError
 from concurcrawl.terminal.region import Clearing, is_terminal
 from concurcrawl.workers import lines, wire
@@ -30,6 +32,7 @@ from concurcrawl.workers.heads import head_of
 from concurcrawl.workers.messages import (
     Answer,
     Ask,
+    ChangeState,
     Event,
     Lend,
     Listen,
@@ -45,6 +48,7 @@ from concurcrawl.workers.messages import (
     Recall,
     Returned,
     SetCookies,
+    SetState,
     Stop,
     Troubled,
 )
@@ -113,6 +117,8 @@ class Desk(asyncio.Protocol):
         self._handlers: dict[type, Callable[[Any], None]] = {
             Lend: self._on_lend,
             SetCookies: self._on_cookies,
+            SetState: self._on_state,
+            ChangeState: self._on_change,
             Listen: self._on_listen,
             Troubled: self._on_troubled,
             Recall: self._on_recall,
@@ -122,6 +128,7 @@ class Desk(asyncio.Protocol):
             Look: self._on_look,
             Stop: self._on_stop,
         }
+        self._state: Tracker | None = None
 
     async def connect(self, crawler: WorkerCrawler) -> None:
         """Begin to listen to the supervisor, for *crawler*, whose spider opens."""
@@ -129,6 +136,9 @@ class Desk(asyncio.Protocol):
         self._codec = codec_of(crawler)
         self._keeps_records = bool(crawler.settings["CONCURCRAWL_RECORDS"])
         self._cookies = SharedCookies(crawler)
+        if crawler.settings.getbool(KEEPS_STATE):
+            self._state = Tracker(self._note_state)
+            crawler.spider.state = self._state.live  # type: ignore[union-attr]
         if Config.from_settings(crawler.settings).progress:
             _write_among_rows()
         # Items are logged as scraped where their pipelines run.
@@ -203,6 +213,24 @@ class Desk(asyncio.Protocol):
         engine: Any = self._crawler.engine
         self.send(Looked(engine.look()))
 
+    def _on_state(self, message: SetState) -> None:
+        if self._state is not None:
+            self._state.replace(pickle.loads(message.whole))  # noqa: S301 - the supervisor's
+
+    def _on_change(self, message: ChangeState) -> None:
+        if self._state is not None:
+            self._state.apply(message.changes)
+
+    def _note_state(self, change: bytes) -> None:
+        self.here().state.append(change)
+
+    def collect_state(self) -> None:
+        """Note on the outcome at hand what its callback changed in ``spider.state``."""
+        if self._state is not None:
+            spider: Any = self._crawler.spider  # type: ignore[union-attr]
+            spider.state = self._state.adopt(getattr(spider, "state", None))
+            self._state.collect()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """See :class:`asyncio.Protocol`."""
         if not self.is_stopping:
@@ -251,6 +279,8 @@ class Desk(asyncio.Protocol):
         if outcome is None:
             return
         outcome.record = timeline.end(request, self.name)
+        if self._state is not None:
+            self.collect_state()
         page = self._pages.pop(request, None)
         if page is not None:
             outcome.status = page.status

@@ -279,6 +279,7 @@ class WorkersDownloader(UngovernedDownloader):
         for line in outcome.logs:
             lines.log(line, worker.name, self.crawler.spider)
         self.hub.hear_cookies(worker, outcome.cookies)
+        outcome.worker = worker.name
         if self._tallies is not None:
             self._tallies[worker.name] += _tally_of(outcome)
         if outcome.ticket is None:

@@ -215,7 +215,11 @@ class WorkerEngine(ExecutionEngine):
             response,
         )
         began_s = time.monotonic()
+        collect_state = self.crawler.desk.collect_state
+        collect_state()
         async for output in outputs:
+            # Now, while no other callback can have had its turn.
+            collect_state()
             await self.scraper._process_spidermw_output_async(output, response)
             if time.monotonic() - began_s > _TURN_S:
                 await asyncio.sleep(0)  # others have theirs

@@ -21,6 +21,7 @@ from concurcrawl.workers.messages import (
     REPLAYED,
     Answer,
     Ask,
+    ChangeState,
     Enter,
     FetchRobots,
     Idle,
@@ -31,6 +32,7 @@ from concurcrawl.workers.messages import (
     Returned,
     Sent,
     SetCookies,
+    SetState,
     SlowDown,
     Troubled,
 )
@@ -115,6 +117,13 @@ class Hub:
             self._cookies = SharedCookies(self._crawler)
         self._cookies.apply(changes)
         self._pool.tell_all(SetCookies(tuple(changes)))
+
+    def tell_state(self, changes: Sequence[bytes], but: str) -> None:
+        """Tell workers, but the one called *but*, what changed in ``spider.state``."""
+        message = ChangeState(tuple(changes))
+        for worker in self._pool.workers:
+            if worker.name != but:
+                worker.send(message)
 
     def trouble(self, group: str) -> None:
         """Have all workers ask before each request to *group* from now on."""
@@ -213,7 +222,9 @@ class Hub:
         troubled = [Troubled(group) for group in self._troubled]
         recalled = Recall(self._is_recalled)
         paused = Pause(self._crawler.engine.paused)
-        return [listen, SetCookies(cookies), *troubled, recalled, paused]
+        state = self._scheduler.state
+        whole = [] if state is None else [SetState(state.whole())]
+        return [listen, SetCookies(cookies), *whole, *troubled, recalled, paused]
 
     def _lose(self, worker: Worker) -> None:
         """Take a dead worker's requests from the sites they were at."""

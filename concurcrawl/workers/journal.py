@@ -2,8 +2,9 @@
 
 - An item is kept in the frontier from the moment its request is done until it is safe
   in the feeds. A crawl that resumes sends those that are left through the pipelines.
-- How much of ``Spider.start()`` has been taken is noted with what was taken, and a
-  crawl that resumes goes on after it.
+- What ``Spider.start()`` yields is noted with what it is, and a crawl that resumes
+  skips what was taken before.
+- A crawl that has finished begins anew in the same folder.
 
 Without a ``JOBDIR`` a journal does nothing.
 """
@@ -20,13 +21,15 @@ from scrapy import Request, signals
 
 from concurcrawl.feeds import Ledger
 from concurcrawl.frontier.base import at_once
-from concurcrawl.jobdir import SPIDER
+from concurcrawl.frontier.sqlite import SqliteFrontier
+from concurcrawl.jobdir import FINISHED, SPIDER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from scrapy.crawler import Crawler
 
+    from concurcrawl.durable.start import StartOutputs
     from concurcrawl.frontier.base import Frontier
     from concurcrawl.jobdir import JobDir
     from concurcrawl.workers.messages import Head
@@ -36,25 +39,23 @@ logger = logging.getLogger(__name__)
 #: Seconds between two times that the feeds are made safe.
 _INTERVAL_S = 1.0
 
-#: The note with how much of start() was taken: a number, or that it was all.
-START = "start"
-ALL = "all"
-
-
-def is_start(request: Request) -> bool:
-    """Tell whether *request* came from ``Spider.start()``."""
-    return bool(request.meta.get("is_start_request"))
-
 
 class Journal:
-    """Keeps items until they are safe, and how far the start has come.
+    """Keeps items until they are safe, and what start() has yielded.
 
     Invariant: an item is in the frontier, or in each feed below its noted length, or,
     if a pipeline dropped it, in neither; never in both.
+
+    Attributes:
+        start: What start() yields.
     """
 
     def __init__(
-        self, crawler: Crawler, frontier: Frontier, jobdir: JobDir | None
+        self,
+        crawler: Crawler,
+        frontier: Frontier,
+        jobdir: JobDir | None,
+        start: StartOutputs,
     ) -> None:
         """Keep the journal of *crawler*, whose spider is about to start."""
         self._crawler = crawler
@@ -63,17 +64,16 @@ class Journal:
         self._is_resumed = jobdir is not None and jobdir.is_resumed
         self._processed: set[int] = set()
         self._is_closed = False
-        self._started = 0  # outputs of start() that were taken, this one included
         self._timer: asyncio.Task[None] | None = None
         self.is_replaying = False
         self.process: Callable[[bytes, Head | None, int], Awaitable[None]] = not_open
         self.encode: Callable[[object], bytes] = pickle.dumps
         self.on_failure: Callable[[Exception], None] = _raise
-        assert crawler.spider is not None
-        self._start = crawler.spider.start
-        crawler.spider.start = self._start_in_turns  # type: ignore[method-assign]
+        self.start = start
         if not self.is_kept:
             return
+        if self._is_resumed:
+            self._begin_anew_if_finished()
         self._ledger = Ledger(crawler, self._take_notes)
         if self._is_resumed:
             self._ledger.resume(at_once(frontier.notes()))
@@ -105,9 +105,26 @@ class Journal:
         """Note that pipelines and feeds have had these items."""
         self._processed.update(numbers)
 
-    def start_notes(self) -> dict[str, str]:
-        """Return what to remember with a start request."""
-        return {START: str(self._started)} if self.is_kept else {}
+    def _begin_anew_if_finished(self) -> None:
+        notes = at_once(self._frontier.notes())
+        if FINISHED in notes:
+            assert isinstance(self._frontier, SqliteFrontier)
+            self._frontier.begin_anew({SPIDER: notes[SPIDER]})
+            self._is_resumed = False
+            logger.info(
+                "The crawl of this JOBDIR has finished: it begins anew, without the "
+                "pages that are known"
+            )
+
+    def end(self, reason: str) -> None:
+        """Note that the crawl has finished, if it has: last of all, after the feeds."""
+        is_over = (
+            reason == "finished"
+            and self.start.is_exhausted
+            and not (self._frontier.waiting() or self._frontier.lent())
+        )
+        if is_over and not at_once(self._frontier.items()):
+            at_once(self._frontier.keep([], {FINISHED: "1"}))
 
     async def close(self) -> None:
         """Make the feeds safe for the last time."""
@@ -157,50 +174,36 @@ class Journal:
             self._processed.add(number)
         self.is_replaying = False
 
-    async def _start_in_turns(self) -> AsyncIterator[Any]:
-        """Yield what the spider's start() yields, and let others have turns.
+    async def in_turns(self, outputs: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """Yield the *outputs* of start() that the engine is to have.
 
         While all workers are busy, the engine takes one output after the other. If
-        start() never waits, nobody would hear workers or signals before its end.
+        start() never waits, workers and signals would not be heard before its end.
         """
-        async for output in self._go_on_starting() if self.is_kept else self._start():
+        async for output in self._untaken(outputs) if self.is_kept else outputs:
             yield output
             await asyncio.sleep(0)
 
-    async def _go_on_starting(self) -> AsyncIterator[Any]:
-        """Yield what the spider's own start() yields, without what was taken before."""
-        note = (await self._frontier.notes()).get(START, "0")
-        if note == ALL:
-            return
-        taken = int(note)
-        async for output in self._start():
-            self._started += 1
-            if self._started <= taken:
-                continue
+    async def _untaken(self, outputs: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        async for output in self.start.untaken(outputs):
             if isinstance(output, Request):
                 yield output
-                # It may have come to nothing: a duplicate, or dropped on its way.
-                if await self._keep((), self.start_notes()) is None:
-                    return
-            else:
-                payload = self.encode(output)
-                entry = self.entry(payload, None) or b""
-                kept = await self._keep([entry], self.start_notes())
-                if kept is None:
-                    return
-                await self.process(payload, None, *kept)
-                self.processed(kept)
-        await self._keep((), {START: ALL})
+            elif not await self._process_start(output):
+                return
 
-    async def _keep(
-        self, items: Sequence[bytes], notes: dict[str, str]
-    ) -> list[int] | None:
-        """Keep *items* and return their numbers; None if that ended the crawl."""
+    async def _process_start(self, item: Any) -> bool:
+        """Keep and process an item of start(); return whether the crawl goes on."""
+        payload = self.encode(item)
+        entry = self.entry(payload, None)
         try:
-            return await self._frontier.keep(items, notes)
+            kept = await self._frontier.keep([entry], {}, self.start.output_of(item))
         except sqlite3.Error as error:
             self.on_failure(error)
-            return None
+            return False
+        for number in kept:
+            await self.process(payload, None, number)
+        self.processed(kept)
+        return True
 
 
 async def not_open(_payload: bytes, _head: Head | None, _number: int) -> None:

@@ -87,6 +87,20 @@ class SetCookies:
 
 
 @dataclass(frozen=True, slots=True)
+class SetState:
+    """Supervisor to worker, first: all of ``spider.state``, pickled."""
+
+    whole: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeState:
+    """Supervisor to worker: what others changed in ``spider.state``."""
+
+    changes: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Troubled:
     """Supervisor to worker: from now on ask before each request to this group."""
 
@@ -345,6 +359,8 @@ class Outcome:
         logs: The log lines since the last outcome.
         close_reason: Set if a callback raised ``CloseSpider``.
         record: How the request went, if records are kept.
+        state: What was changed in ``spider.state``, in order.
+        worker: Who sent it; the supervisor fills that in.
     """
 
     ticket: int | None = None
@@ -360,6 +376,8 @@ class Outcome:
     logs: list[LogLine] = field(default_factory=list)
     close_reason: str | None = None
     record: Record | None = None
+    state: list[bytes] = field(default_factory=list)
+    worker: str = ""
 
 
 ToWorker = (
@@ -367,6 +385,8 @@ ToWorker = (
     | Lend
     | Listen
     | SetCookies
+    | SetState
+    | ChangeState
     | Troubled
     | Recall
     | Pause

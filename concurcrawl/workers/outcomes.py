@@ -117,7 +117,8 @@ class Outcomes:
             kept = await journal.through_pipelines(lambda: self._process(raw, page, []))
         else:
             payloads, kept = self._keepable(payloads, head)
-        numbers = await scheduler.complete(lease, made, kept)
+        changes = (outcome.state, outcome.worker)
+        numbers = await scheduler.complete(lease, made, kept, changes)
         spent = timeline.clock_pipelines() if self._clocks_pipelines else None
         try:
             if payloads:

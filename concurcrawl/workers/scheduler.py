@@ -5,20 +5,32 @@ from __future__ import annotations
 import logging
 import sqlite3
 from dataclasses import dataclass
+from functools import partial
 from itertools import compress
 from typing import TYPE_CHECKING, Any
 
+from scrapy import signals
+from scrapy.dupefilters import BaseDupeFilter
 from scrapy.utils.defer import deferred_from_coro
 from twisted.python.failure import Failure
 
 from concurcrawl import jobdir
+from concurcrawl.compat.start import wrap_start
+from concurcrawl.durable import own_filter
+from concurcrawl.durable.kept_state import KeptState
+from concurcrawl.durable.own_filter import DurableFilter
+from concurcrawl.durable.start import StartOutputs
+from concurcrawl.durable.state import KEEPS_STATE
 from concurcrawl.errors import NotJsonError, NotShippableError
+from concurcrawl.frontier.base import at_once
+from concurcrawl.frontier.sqlite import SqliteFrontier
 from concurcrawl.scheduler import FrontierScheduler
 from concurcrawl.workers.codec import codec_of
-from concurcrawl.workers.journal import Journal, is_start
+from concurcrawl.workers.journal import Journal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    import asyncio
+    from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 
     from scrapy import Request, Spider
     from scrapy.crawler import Crawler
@@ -29,6 +41,9 @@ if TYPE_CHECKING:
     from concurcrawl.workers.downloader import WorkersDownloader
     from concurcrawl.workers.messages import Product
     from concurcrawl.workers.shared_journal import SharedJournal
+
+    #: Changes of ``spider.state``, and the worker that made them.
+    StateChanges = tuple[Sequence[bytes], str]
 
 logger = logging.getLogger(__name__)
 
@@ -53,7 +68,13 @@ class SupervisorScheduler(FrontierScheduler):
 
     def __init__(self, crawler: Crawler) -> None:
         self._jobdir = jobdir.claimed_by(crawler)
+        self._durable_filter: DurableFilter | None = None
+        self._asked: list[bytes] = []
         super().__init__(crawler)
+        self.start = StartOutputs(
+            crawler, self._frontier, lambda: self._own_filter is not None
+        )
+        self.state: KeptState | None = None
         self.journal: Journal | SharedJournal = self._make_journal()
         self._codec = codec_of(crawler)
         self._arriving: _Arriving | None = None
@@ -73,8 +94,26 @@ class SupervisorScheduler(FrontierScheduler):
         opened = super().open(spider)
         if opened is not None:
             await opened
+        self._open_state(spider)
         await self.journal.open()
         await self._downloader.connect()
+        wrap_start(self._crawler.engine, self.journal.in_turns)
+
+    def _open_state(self, spider: Spider) -> None:
+        """Load ``spider.state``, where Scrapy's extension would have it be."""
+        folder = self._jobdir
+        if folder is None or not self._crawler.settings.getbool(KEEPS_STATE):
+            return
+        self.state = KeptState(spider, self._job_frontier(), folder.state)
+        self.state.tell = self._downloader.hub.tell_state
+        self.state.open()
+        # The last of all receivers: what others change as they close is kept, too.
+        self._crawler.signals.connect(self.state.close, signals.spider_closed)
+
+    def _job_frontier(self) -> SqliteFrontier:
+        """Return the frontier of a crawl with a JOBDIR."""
+        assert isinstance(self._frontier, SqliteFrontier)
+        return self._frontier
 
     def close(self, reason: str) -> Deferred[None] | None:
         """See :class:`BaseScheduler`. Ends the workers first."""
@@ -92,6 +131,24 @@ class SupervisorScheduler(FrontierScheduler):
         closed = super().close(reason)
         if closed is not None:
             await closed
+        if self._jobdir is not None:
+            self._jobdir.at_end = partial(self._end, reason)
+
+    def _close_frontier(self) -> None:
+        if self._jobdir is None:  # else feeds, which are closed later, have notes in it
+            super()._close_frontier()
+
+    def _end(self, reason: str) -> None:
+        """Close the frontier, when nothing more can happen to the JOBDIR."""
+        try:
+            if self._durable_filter is not None:
+                self._durable_filter.close()
+            if isinstance(self.journal, Journal):
+                self.journal.end(reason)
+        except sqlite3.Error as error:
+            logger.error("The JOBDIR could not be written: %s", error)  # noqa: TRY400
+        finally:
+            super()._close_frontier()
 
     def leased(self) -> set[Request]:
         """Return the requests that workers hold."""
@@ -149,6 +206,7 @@ class SupervisorScheduler(FrontierScheduler):
         lease: Lease | None,
         products: Iterable[Product],
         items: Iterable[bytes] = (),
+        changes: StateChanges = ((), ""),
     ) -> list[int]:
         """End *lease*, push the requests and keep the items that came of it.
 
@@ -158,6 +216,7 @@ class SupervisorScheduler(FrontierScheduler):
             lease: It, or None for what came of no lease.
             products: The requests, encoded; read more than once.
             items: The items, as the journal wants them.
+            changes: Those of ``spider.state``, and which worker made them.
 
         Returns:
             The numbers of the items.
@@ -167,6 +226,7 @@ class SupervisorScheduler(FrontierScheduler):
         """
         accepted = bytearray()  # of each product, whether it was pushed
         entries = self._entries(products, accepted, lease)
+        entries = self._in_step(products, entries, changes)
         if lease is None:
             added = await self._frontier.push(entries)
             numbers = await self._frontier.keep([*items], {}) if items else []
@@ -186,6 +246,28 @@ class SupervisorScheduler(FrontierScheduler):
     def _name_of(self, lease: Lease | None) -> str:
         held = (request for request, one in self._leases.items() if one is lease)
         return "a worker" if lease is None else str(next(held, "a lost lease"))
+
+    def _in_step(
+        self,
+        products: Iterable[Product],
+        entries: Iterator[Entry],
+        changes: StateChanges,
+    ) -> Iterator[Entry]:
+        """Return *entries*; the step that reads them keeps what belongs to it, too."""
+        if self._durable_filter is not None:
+            keys = [product.key for product in products if product.key]
+            if keys:
+                self._durable_filter.ask(keys)
+                entries = self._durable_filter.step(entries, keys)
+        if self.state is not None:
+            entries = self._with_state(self.state, entries, changes)
+        return entries
+
+    def _with_state(
+        self, state: KeptState, entries: Iterator[Entry], changes: StateChanges
+    ) -> Iterator[Entry]:
+        state.merge(*changes)
+        yield from entries
 
     def _entries(
         self, products: Iterable[Product], accepted: bytearray, lease: Lease | None
@@ -251,15 +333,46 @@ class SupervisorScheduler(FrontierScheduler):
         """Note where others see it that a request was given up."""
 
     def _make_journal(self) -> Journal | SharedJournal:
-        return Journal(self._crawler, self._frontier, self._jobdir)
+        return Journal(self._crawler, self._frontier, self._jobdir, self.start)
 
     def _frontier_path(self) -> str:
         if self._jobdir is None:
             return super()._frontier_path()
         return self._jobdir.frontier
 
-    def _notes_with(self, request: Request) -> dict[str, str]:
-        return self.journal.start_notes() if is_start(request) else {}
+    def _push(self, request: Request, entry: Entry) -> Awaitable[list[bool]]:
+        entries: Iterable[Entry] = [entry]
+        asked, self._asked = self._asked, []
+        if asked and self._durable_filter is not None:
+            entries = self._durable_filter.step(entries, asked)
+        return self._frontier.push(entries, None, self.start.output_of(request))
+
+    def _wait_for(self, request: Request, pushed: asyncio.Future[None]) -> None:
+        self.start.wait_for(request, pushed)
+
+    def _build_filter(self, filter_cls: type[BaseDupeFilter]) -> BaseDupeFilter:
+        if self._jobdir is None or filter_cls is BaseDupeFilter:
+            return super()._build_filter(filter_cls)
+        frontier = self._job_frontier()
+        own_filter.cut_back(at_once(frontier.notes()))
+        found = super()._build_filter(filter_cls)
+        self._durable_filter = DurableFilter(found, frontier, self._jobdir.path)
+        return found
+
+    def _was_seen(self, request: Request) -> bool:
+        durable, arriving = self._durable_filter, self._arriving
+        if durable is None:
+            return super()._was_seen(request)
+        if arriving is not None and arriving.request is request:
+            return durable.seen(request, arriving.product.key)
+        key = self._crawler.request_fingerprinter.fingerprint(request)
+        durable.ask([key])
+        is_seen = durable.seen(request, key)
+        if is_seen:
+            durable.end([key])
+        else:
+            self._asked = [key]
+        return is_seen
 
     def _pack(self, request: Request) -> bytes:
         return self._codec.encode(request)

@@ -6,8 +6,8 @@
   ever: it writes them and says that it has. A node that dies in between leaves a batch
   that is not *settled*: whoever finds its files, which is the node itself when it comes
   back, sees by their length whether they were written, and nobody else doubles them.
-- How far ``Spider.start()`` has come is noted with what it has yielded, so that
-  another node can go on.
+- What ``Spider.start()`` yields is noted with what it is, so that another node can go
+  on.
 """
 
 from __future__ import annotations
@@ -28,13 +28,14 @@ from scrapy import Request, signals
 
 from concurcrawl.errors import ConcurcrawlError, LeaseLostError, NotJsonError
 from concurcrawl.held_feeds import HeldLedger
-from concurcrawl.workers.journal import ALL, START, not_open
+from concurcrawl.workers.journal import not_open
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from scrapy.crawler import Crawler
 
+    from concurcrawl.durable.start import StartOutputs
     from concurcrawl.frontier.redis import RedisFrontier
     from concurcrawl.frontier.redis_link import RedisLink
     from concurcrawl.workers.messages import Head
@@ -52,7 +53,7 @@ _FEED = "feed:"
 
 
 class SharedJournal:
-    """A node's items, and how far the start has come.
+    """A node's items, and what start() has yielded.
 
     Invariant: an item is in Redis, or in the feeds of one node, or in a batch that is
     not settled; or, if a pipeline dropped it, nowhere.
@@ -60,13 +61,14 @@ class SharedJournal:
 
     is_kept = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts of a node
         self,
         crawler: Crawler,
         frontier: RedisFrontier,
         link: RedisLink,
         portable: Portable,
         home: str,
+        start: StartOutputs,
         *,
         streams: bool,
     ) -> None:
@@ -78,6 +80,7 @@ class SharedJournal:
             link: The way to Redis.
             portable: Writes and reads items.
             home: Whose feeds those of this node are, also when it is started again.
+            start: What start() yields.
             streams: Whether items go into one stream instead.
         """
         self._crawler = crawler
@@ -91,7 +94,6 @@ class SharedJournal:
         self._ours: set[int] = set()
         self._processed: set[int] = set()
         self._ledger: HeldLedger | None = None
-        self._started = 0
         self._timer: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
         self._replaying = 0
@@ -100,9 +102,7 @@ class SharedJournal:
         self.decode: Callable[[bytes], Any] = pickle.loads
         self.on_failure: Callable[[Exception], None] = lambda _: None
         self.lead: Callable[[], Awaitable[bool]] = _never
-        assert crawler.spider is not None
-        self._start = crawler.spider.start
-        crawler.spider.start = self._start_once  # type: ignore[method-assign]
+        self.start = start
 
     @property
     def is_replaying(self) -> bool:
@@ -163,10 +163,6 @@ class SharedJournal:
     def processed(self, numbers: Sequence[int]) -> None:
         """Note that pipelines and feeds have had these items."""
         self._processed.update(numbers)
-
-    def start_notes(self) -> dict[str, str]:
-        """Return what to remember with a start request."""
-        return {START: str(self._started)}
 
     def adopt(self, items: list[tuple[int, bytes]]) -> None:
         """Process items of dead nodes, or of an earlier life."""
@@ -308,38 +304,35 @@ class SharedJournal:
 
     # The start ----------------------------------------------------------------------
 
-    async def _start_once(self) -> AsyncIterator[Any]:
-        """Yield what start() yields, if this node leads, and as far as nobody has."""
+    async def in_turns(self, outputs: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """Yield the *outputs* of start() that the engine is to have, if we lead.
+
+        A node that leads no longer waits until it does again, or the crawl ends: the
+        other runs start() meanwhile.
+        """
         if not await self.lead():
             return
-        note = (await self._frontier.notes()).get(START, "0")
-        if note == ALL:
-            return
-        taken = int(note)
-        async for output in self._start():
-            self._started += 1
-            if self._started <= taken:
-                continue
+        async for output in self.start.untaken(outputs):
             if isinstance(output, Request):
                 yield output
-                # It may have come to nothing: a duplicate, or dropped on its way.
-                self._frontier.keep((), self.start_notes())
             else:
                 await self._process_start(output)
             await asyncio.sleep(0)
-        await self._frontier.keep((), {START: ALL})
+            if not self._frontier.is_leader and not await self.lead():
+                return
 
     async def _process_start(self, item: Any) -> None:
-        payload = self.encode(item)
+        payload, output = self.encode(item), self.start.output_of(item)
         if self.streams:
             lines = await self.through_pipelines(lambda: self.process(payload, None, 0))
-            await self._frontier.keep(lines, self.start_notes())
+            await self._frontier.keep(lines, {}, output)
             return
         entry = self.entry(payload, None)
         if entry is not None:
-            kept = await self._frontier.keep([entry], self.start_notes())
+            kept = await self._frontier.keep([entry], {}, output)
             self.took(kept)
-            await self.process(payload, None, *kept)
+            for number in kept:
+                await self.process(payload, None, number)
             self.processed(kept)
 
 

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from concurcrawl.frontier.base import Lease
     from concurcrawl.workers.cookies import CookieChange
     from concurcrawl.workers.messages import Product
+    from concurcrawl.workers.scheduler import StateChanges
 
 logger = logging.getLogger(__name__)
 
@@ -161,9 +162,10 @@ class SharedScheduler(SupervisorScheduler):
         lease: Lease | None,
         products: Iterable[Product],
         items: Iterable[bytes] = (),
+        changes: StateChanges = ((), ""),
     ) -> list[int]:
         """See :meth:`SupervisorScheduler.complete`."""
-        numbers = await super().complete(lease, products, items)
+        numbers = await super().complete(lease, products, items, changes)
         if not self._streams:
             self.journal.took(numbers)
         return numbers
@@ -228,8 +230,13 @@ class SharedScheduler(SupervisorScheduler):
             self._link,
             self._portable,
             self._home,
+            self.start,
             streams=self._streams,
         )
+
+    def _wait_for(self, request: Request, pushed: asyncio.Future[None]) -> None:
+        if self.start.wait_for(request, pushed):
+            self._frontier.hurry()
 
     def _pack(self, request: Request) -> bytes:
         return self._portable.write_request(request)
@@ -277,6 +284,7 @@ class SharedScheduler(SupervisorScheduler):
             "others do what it held; it goes on with other requests."
         )
         self._stats.inc_value("concurcrawl/leases_lost")
+        self._leads.clear()  # another leads now, and runs start()
         self.turnstile.withdraw({lease.ticket for lease in self._leases.values()})
         self.journal.disown()
 

@@ -37,9 +37,13 @@ local function strand(name)
 end
 
 function OPS.keep()
-  local owner = arg()
+  local owner, is_new = arg(), take_output()
   take_notes()
-  return keep_items(owner)
+  if is_new then
+    return keep_items(owner)
+  end
+  skip(num())
+  return 'taken'
 end
 
 function OPS.deliver()

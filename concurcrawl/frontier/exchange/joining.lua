@@ -14,7 +14,7 @@ local function wipe()
   redis.call('UNLINK', key('job'), key('seen'), key('requests'), key('heads'),
     key('attempts'), key('nodes'), key('groups'), key('everyone'), key('orphans'),
     key('unsettled'), key('notes'), key('stats'), key('cookies'), key('troubled'),
-    key('failures'), key('stream'), key('stranded'))
+    key('failures'), key('stream'), key('stranded'), key('taken'))
 end
 
 local function begin(id, spider)

@@ -7,6 +7,20 @@ local function take_notes()
   end
 end
 
+-- Count an output of start() as taken. Returns false if it was before.
+local function take_output()
+  local what, nth = arg(), num()
+  if what == '' then
+    return true
+  end
+  local times = tonumber(redis.call('HGET', key('taken'), what) or 0)
+  if times >= nth then
+    return false
+  end
+  redis.call('HSET', key('taken'), what, nth)
+  return true
+end
+
 function OPS.stat()
   local how, name, value = arg(), arg(), arg()
   local stats, field = key('stats'), how .. ':' .. name

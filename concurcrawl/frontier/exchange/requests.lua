@@ -99,8 +99,14 @@ local function set_aside(number, attempts)
 end
 
 function OPS.push()
+  local is_new = take_output()
   take_notes()
-  return insert_all()
+  if is_new then
+    return insert_all()
+  end
+  local count = num()
+  skip(5 * count)
+  return string.rep('0', count)
 end
 
 function OPS.fail()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from concurcrawl.frontier.base import Output
 from tests.contracts.frontier.making import FrontierTests, entry, taken
 
 if TYPE_CHECKING:
@@ -32,6 +33,25 @@ class ItemContract(FrontierTests):
         frontier.deliver([third, first], {"a": "x"})
         frontier.deliver([first, 1 << 40], {})
         assert frontier.items() == [(second, b"2")]
+        assert frontier.notes() == {"a": "x"}
+
+    def test_an_output_of_start_is_taken_as_often_as_it_was_pushed(
+        self, frontier: Told
+    ) -> None:
+        once, twice = Output(b"what", 1), Output(b"what", 2)
+        assert frontier.times_taken(b"what") == 0
+        assert frontier.push([entry("x")], output=once) == [True]
+        assert frontier.push([entry("again"), entry("x")], output=once) == [False] * 2
+        assert frontier.push([entry("y")], {"a": "x"}, output=twice) == [True]
+        assert frontier.push([entry("z")], {"a": "y"}, output=once) == [False]
+        assert (frontier.times_taken(b"what"), frontier.waiting()) == (2, 2)
+        assert frontier.notes() == {"a": "y"}
+
+    def test_an_item_of_start_is_kept_once(self, frontier: Told) -> None:
+        first = frontier.keep([b"1"], {}, Output(b"what", 1))
+        assert frontier.keep([b"1"], {"a": "x"}, Output(b"what", 1)) == []
+        second = frontier.keep([b"1"], {}, Output(b"what", 2))
+        assert frontier.items() == [(first[0], b"1"), (second[0], b"1")]
         assert frontier.notes() == {"a": "x"}
 
     def test_a_note_replaces_the_one_of_its_name(self, frontier: Told) -> None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Iterable, Mapping, Sequence
     from typing import TypeVar
 
-    from concurcrawl.frontier.base import Completed, Entry, Frontier, Lease
+    from concurcrawl.frontier.base import Completed, Entry, Frontier, Lease, Output
     from concurcrawl.frontier.limits import Visit
 
     T = TypeVar("T")
@@ -33,9 +33,16 @@ class Told:
     # As Frontier has them ------------------------------------------------------------
 
     def push(
-        self, entries: Iterable[Entry], notes: Mapping[str, str] | None = None
+        self,
+        entries: Iterable[Entry],
+        notes: Mapping[str, str] | None = None,
+        output: Output | None = None,
     ) -> list[bool]:
-        return self.wait(self.frontier.push(entries, notes))
+        return self.wait(self.frontier.push(entries, notes, output))
+
+    def times_taken(self, what: bytes) -> int:
+        self.catch_up()
+        return self.wait(self.frontier.times_taken(what))
 
     def take(self) -> Lease | None:
         self.catch_up(1)
@@ -53,8 +60,13 @@ class Told:
     def deliver(self, items: Sequence[int], notes: Mapping[str, str]) -> None:
         self.wait(self.frontier.deliver(items, notes))
 
-    def keep(self, items: Sequence[bytes], notes: Mapping[str, str]) -> list[int]:
-        return self.wait(self.frontier.keep(items, notes))
+    def keep(
+        self,
+        items: Sequence[bytes],
+        notes: Mapping[str, str],
+        output: Output | None = None,
+    ) -> list[int]:
+        return self.wait(self.frontier.keep(items, notes, output))
 
     def notes(self) -> dict[str, str]:
         self.catch_up()

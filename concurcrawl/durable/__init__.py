@@ -1,0 +1,1 @@
+"""What makes a crawl with a ``JOBDIR`` lose nothing."""

@@ -1,0 +1,134 @@
+"""A ``DUPEFILTER_CLASS`` of the project's own, when the process is killed.
+
+Such a filter notes a request as seen before the frontier has it. Killed in between, the
+request would be known to the filter and waiting nowhere. Two ways against that:
+
+- The file of Scrapy's own filter, which subclasses inherit, only grows. Its length is
+  noted in the step that adds the requests, and a crawl that resumes cuts it back.
+- Of any other filter, the requests that it is about to be asked for are noted first. If
+  they still are when the crawl resumes, an answer that one of them was seen is believed
+  only if the frontier knows it too.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scrapy.dupefilters import RFPDupeFilter
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from scrapy import Request
+    from scrapy.dupefilters import BaseDupeFilter
+
+    from concurcrawl.frontier.base import Entry
+    from concurcrawl.frontier.sqlite import SqliteFrontier
+
+#: Prefix of the note with the length of the filter's file.
+_NOTE = "filter:"
+
+
+def cut_back(notes: Mapping[str, str]) -> None:
+    """Cut the filter's file to what the frontier knows of, before it is opened."""
+    for name, text in notes.items():
+        path = Path(name.removeprefix(_NOTE))
+        if name.startswith(_NOTE) and path.exists():
+            os.truncate(path, min(int(text), path.stat().st_size))
+
+
+class DurableFilter:
+    """Asks a filter in steps that can be taken back or doubted.
+
+    Invariant: what the filter was asked since the last step of the frontier is in a
+    file that will be cut back, or noted as asked.
+    """
+
+    def __init__(
+        self, dupefilter: BaseDupeFilter, frontier: SqliteFrontier, folder: str
+    ) -> None:
+        """Make one.
+
+        Args:
+            dupefilter: The project's filter.
+            frontier: Keeps what is asked.
+            folder: The JOBDIR. Files elsewhere may be others' too, and are not cut.
+        """
+        self._filter = dupefilter
+        self._frontier = frontier
+        self._folder = Path(folder).resolve()
+        self._in_doubt = frontier.asked()
+        self._new: list[bytes] = []
+        self._noted: dict[str, str] = {}
+
+    def step(self, entries: Iterable[Entry], keys: list[bytes]) -> Iterator[Entry]:
+        """Yield *entries*, for which the filter is asked meanwhile, to the frontier.
+
+        Args:
+            entries: The requests to add.
+            keys: All that the filter may be asked for, as :meth:`ask` had them.
+        """
+        yield from entries
+        self.end(keys)
+
+    def ask(self, keys: list[bytes]) -> None:
+        """Note what the filter is about to be asked for. Not within a step."""
+        if self._file() is None:
+            self._frontier.ask(keys)
+        elif not self._noted:
+            self._note_length()
+
+    def seen(self, request: Request, key: bytes) -> bool:
+        """Return whether *request* is to be filtered."""
+        is_seen = self._filter.request_seen(request)
+        if is_seen and key in self._in_doubt and self._file() is None:
+            is_seen = self._frontier.knows(key)
+        self._in_doubt.discard(key)
+        if not is_seen:
+            self._new.append(key)
+        return is_seen
+
+    def end(self, keys: Iterable[bytes]) -> None:
+        """Note, in the step that adds the requests, that the filter has answered."""
+        self._flush()
+        if self._file() is None:
+            self._frontier.answered(keys)
+            for key in self._new:
+                self._frontier.remember(key)
+        else:
+            self._note_length()
+        self._new.clear()
+
+    def close(self) -> None:
+        """Note how the filter has left its file."""
+        for name in self._noted:
+            path = Path(name.removeprefix(_NOTE))
+            if path.exists():
+                self._frontier.keep([], {name: str(path.stat().st_size)})
+
+    def _file(self) -> io.IOBase | None:
+        """Return the file that can be cut back, if the filter has one."""
+        found = getattr(self._filter, "file", None)
+        if not isinstance(self._filter, RFPDupeFilter) or found is None or found.closed:
+            return None
+        path = Path(found.name).resolve()
+        is_ours: bool = "a" in found.mode and path.is_relative_to(self._folder)
+        return found if is_ours else None
+
+    def _note_length(self) -> None:
+        file = self._file()
+        assert file is not None
+        length = str(os.fstat(file.fileno()).st_size)
+        name = f"{_NOTE}{Path(file.name).resolve()}"  # type: ignore[attr-defined]
+        if self._noted.get(name) != length:
+            self._noted[name] = length
+            self._frontier.keep([], {name: length})
+
+    def _flush(self) -> None:
+        """Have the filter's files say what it has noted, before the frontier does."""
+        for thing in vars(self._filter).values():
+            if isinstance(thing, io.IOBase) and not thing.closed and thing.writable():
+                thing.flush()
