@@ -34,11 +34,11 @@ gallery: setup ## take the pictures of docs/gallery from a comparison made here
 model: setup ## lay what serial runs predict beside all modes (ten minutes, quiet machine)
 	$(BIN)/python -m tests.compare.grid build/model
 
-test: lint ## check format, types and all tests; options: ARGS="-k frontier"
+test: lint ## check format, types and tests; PYTHONS="3.11 3.13", ARGS="-k frontier"
 	@command -v redis-server >/dev/null || $(call debian,redis-server)
 	@command -v chromium >/dev/null || $(call debian,chromium)
 	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || $(call debian,nginx)
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+	PYTHONS="$(PYTHONS)" $(BIN)/nox -- $(ARGS)
 
 chaos: setup ## kill N=200 crawls at random, the ones of SEED=1, and see that none loses
 	$(BIN)/python -m tests.chaos --runs $(or $(N),200) --seed $(or $(SEED),1) $(ARGS)
@@ -49,7 +49,7 @@ lint: setup ## check format and types only
 	$(BIN)/mypy
 
 clean: ## remove everything that the targets above have made
-	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .nox build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): pyproject.toml Makefile

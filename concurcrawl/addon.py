@@ -23,7 +23,8 @@ from concurcrawl import (
     outputs,
     timeline,
 )
-from concurcrawl.callers import scrapy_command
+from concurcrawl.compat import spider_arguments
+from concurcrawl.compat.stack import scrapy_command
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, ConfigError
 from concurcrawl.middlewares import http_compression, meta_refresh, profile
@@ -75,6 +76,7 @@ class Addon:
             SystemExit: With one sentence, if ``MODE`` or one of our settings is wrong.
                 Raised later, it would leave the exit code of a script at 0.
         """
+        spider_arguments.record()
         try:
             _shows_progress(settings)  # says what is wrong with it
             _leave_to_frontier(settings)

@@ -30,7 +30,12 @@ import psutil
 from concurcrawl.mirror.countries import countries
 from concurcrawl.mirror.process import MirrorProcess
 from concurcrawl.mirror.site import LIST_PATH
-from tests.crawls import MODES, PROJECT, environment
+from tests.crawls import (
+    MODES,
+    PROJECT,
+    environment,
+    start_processes_with_default_signals,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -425,6 +430,7 @@ def main() -> int:
     parser.add_argument("--only", type=int, help="do only the run of this number")
     parser.add_argument("--keep", type=Path, help="folder for what failed runs left")
     args = parser.parse_args()
+    start_processes_with_default_signals()
     numbers = range(args.first, args.first + args.runs)
     if args.only is not None:
         numbers = range(args.only, args.only + 1)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import settings
 from tldextract import TLDExtract
 
+from tests.crawls import start_processes_with_default_signals
 from tests.servers.process import serving
 from tests.servers.redis import redis_server
 
@@ -17,9 +18,26 @@ if TYPE_CHECKING:
 
     from tests.servers.redis import RedisServer
 
+start_processes_with_default_signals()
+
 # Other processes of the tests, or of the machine, may be busy meanwhile.
 settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
+
+#: Folders and modules of tests that take long and are alike on every Python: real
+#: browsers, random kills, comparisons, benchmarks, and what reads files of this tree.
+_ONCE = {
+    *("bench", "compare", "deploy", "mirror", "pages"),
+    *("test_architecture.py", "test_chaos.py", "test_power_cut.py", "test_readme.py"),
+}
+
+
+@pytest.hookimpl(tryfirst=True)  # before "-m" chooses
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what runs on one Python only, see noxfile.py."""
+    for item in items:
+        if not _ONCE.isdisjoint(item.path.parts):
+            item.add_marker("once")
 
 
 @pytest.fixture(scope="session")

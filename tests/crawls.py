@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import os
 import re
+import signal
 import subprocess
 import sys
 from collections import Counter
@@ -16,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 if TYPE_CHECKING:
-    import signal
     from collections.abc import Iterator, Sequence
 
 ROOT = Path(__file__).parent.parent
@@ -100,11 +100,50 @@ class Crawl:
         )
 
 
+#: Variable with the numbers of the signals that the test runner ignores.
+_IGNORED = "CONCURCRAWL_TESTS_IGNORE"
+
+#: Python itself ignores these two, and restores them in what it starts.
+_IGNORED_BY_PYTHON = {
+    getattr(signal, name) for name in ("SIGPIPE", "SIGXFSZ") if hasattr(signal, name)
+}
+
+
+def start_processes_with_default_signals() -> None:
+    """Let no process that is started from here inherit that a signal is ignored.
+
+    Under nohup, in the background of a script and in some CI runners SIGHUP, SIGINT
+    and SIGQUIT are ignored, and that survives an exec. A handler that does nothing
+    does not: this process goes on ignoring them, what it starts does not. Processes of
+    pytest-xdist are started too, so they are told in the environment.
+    """
+    told = {int(number) for number in os.environ.get(_IGNORED, "").split()}
+    ignored = told | {
+        int(number)
+        for number in signal.valid_signals() - _IGNORED_BY_PYTHON
+        if signal.getsignal(number) is signal.SIG_IGN
+    }
+    os.environ[_IGNORED] = " ".join(map(str, ignored))
+    for number in ignored:
+        signal.signal(number, lambda *_: None)
+
+
 @contextmanager
-def crawling(spider: str, site: str, folder: Path, *options: str) -> Iterator[Crawl]:
-    """Start a crawl; whatever is left of it at the end is killed."""
+def crawling(
+    spider: str, site: str, folder: Path, *options: str, launcher: Sequence[str] = ()
+) -> Iterator[Crawl]:
+    """Start a crawl; whatever is left of it at the end is killed.
+
+    Args:
+        spider: Its name.
+        site: URL of the site.
+        folder: For what it writes.
+        options: More of the command's options.
+        launcher: A command that executes the one that follows it, as ``nohup`` does.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     command = [
+        *launcher,
         *(sys.executable, "-m", "scrapy", "crawl", spider, "-a", f"site={site}"),
         # Scrapy takes several of one of the two, but not both.
         *("-o" if "-o" in options else "-O", str(folder / "items.jsonl")),

@@ -75,6 +75,22 @@ def test_a_hangup_ends_a_crawl_as_sigterm_does(
     assert alive(tree) == []
 
 
+@pytest.mark.parametrize("mode", MODES)
+def test_a_crawl_under_nohup_survives_a_hangup_and_brings_everything(
+    mode: str, site: str, tmp_path: Path
+) -> None:
+    slow = ("-a", "pages=12")
+    with crawling(
+        "slow", site, tmp_path, *options(mode), *slow, launcher=["nohup"]
+    ) as crawl:
+        wait_for_pages(crawl, 2)
+        for process in (crawl.process.pid, *(one.pid for one in crawl.tree())):
+            os.kill(process, signal.SIGHUP)
+        found = crawl.finish()
+    assert (found.exit_code, found.stats["finish_reason"]) == (0, "finished")
+    assert found.items == {f'{{"page": "{n}"}}': 1 for n in range(12)}
+
+
 def test_a_hangup_in_the_middle_of_another_is_the_same_one() -> None:
     script = """
 import signal, sys

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from scrapy import Spider
 from scrapy.settings import BaseSettings
 
-from concurcrawl.callers import spider_arguments
+from concurcrawl.compat import spider_arguments
 from concurcrawl.stats import SCALARS
 from concurcrawl.workers.codec import HAS_JOBDIR
 from concurcrawl.workers.messages import (
@@ -42,7 +42,7 @@ _WORKER_SETTINGS: dict[str, Any] = {
 def describe(crawler: Crawler) -> Crawl:
     """Describe *crawler* for its workers."""
     settings: dict[str, tuple[Any, int]] = {}
-    args, kwargs = spider_arguments(crawler)
+    args, kwargs = spider_arguments.of(crawler)
     for name in crawler.settings:
         priority = crawler.settings.getpriority(name) or 0
         if priority > 0 and name not in _WORKER_SETTINGS:

@@ -1,0 +1,70 @@
+"""What Scrapy keeps nowhere while a crawl is set up, read from our callers' frames.
+
+Since Python 3.13 ``frame.f_locals`` of a function is a proxy (PEP 667): its ``keys()``
+is a list, not a set. Here it is only asked for single names, which works everywhere.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+    from scrapy.crawler import Crawler
+
+
+def scrapy_command() -> str | None:
+    """Return the name of the ``scrapy`` command that is running, None in a script.
+
+    Touches: the local variable ``cmdname`` of ``scrapy.cmdline.execute()``, a caller of
+    every hook that runs while a command makes its crawler. Read in Scrapy 2.19.0.
+
+    Nothing else knows the name. ``sys.argv`` no longer has it, as Scrapy removes it
+    there; ``sys.orig_argv`` is that of the script where a script calls
+    ``execute(["scrapy", "crawl", ...])``; and the settings that commands bring are
+    alike for several of them.
+
+    If it moves: None, as in a script. ``fetch`` and ``shell`` in a project with a
+    ``MODE`` then start workers, and crawls do without uvloop.
+
+    Wished for: the command's name in the settings.
+    """
+    for frame in _callers():
+        # Not __name__, which is "__main__" under "python -m scrapy.cmdline".
+        spec = frame.f_globals.get("__spec__")
+        if getattr(spec, "name", None) == "scrapy.cmdline":
+            name = frame.f_locals.get("cmdname")
+            if isinstance(name, str):
+                return name
+    return None
+
+
+def spider_arguments(crawler: Crawler) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
+    """Return what *crawler* makes its spider with, None if no caller says it.
+
+    Touches: the local variables ``self``, ``args`` and ``kwargs`` of
+    ``Crawler.crawl()`` and ``crawl_async()``, one of which is a caller of everything
+    that is made for a crawl. Read in Scrapy 2.19.0.
+
+    Only for a crawler whose spider was made before the add-on was loaded; see
+    :mod:`concurcrawl.compat.spider_arguments`, which is asked first.
+
+    If it moves: the crawl is refused with a sentence.
+    """
+    for frame in _callers():
+        variables = frame.f_locals
+        if variables.get("self") is crawler:
+            args, kwargs = variables.get("args"), variables.get("kwargs")
+            if isinstance(args, tuple) and isinstance(kwargs, dict):
+                return args, kwargs
+    return None
+
+
+def _callers() -> Iterator[FrameType]:
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        yield frame
+        frame = frame.f_back

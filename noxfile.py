@@ -1,0 +1,163 @@
+"""Runs the tests on every Python that is here; ``make test`` calls it.
+
+All tests run on the default Python, which is that of ``.venv`` and of nox itself. The
+others run all but those marked ``once``, each in an environment under ``.nox`` that is
+kept until ``pyproject.toml``, this file or that Python changes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import nox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+#: The Pythons that are looked for. Classifiers name those that tests have passed on.
+VERSIONS = ("3.11", "3.12", "3.13", "3.14")
+
+ROOT = Path(__file__).parent
+
+#: Prints the version of a Python that can run the tests: CPython, with its lock.
+_PROBE = """
+import platform, sys, sysconfig
+if platform.python_implementation() == "CPython":
+    if not sysconfig.get_config_var("Py_GIL_DISABLED"):
+        print(platform.python_version())
+"""
+
+#: How long a Python may take to say its version; a broken one may hang.
+_PROBE_S = 30
+
+
+def find(version: str) -> str | None:
+    """Return the path of a Python that runs, None if there is none.
+
+    Args:
+        version: Such as ``3.12``, or a path.
+    """
+    if os.sep in version:
+        return version if _version(version) else None
+    for path in _candidates(version):
+        found = _version(str(path))
+        if found is not None and found.startswith(f"{version}."):
+            return str(path)
+    return None
+
+
+def _candidates(version: str) -> Iterator[Path]:
+    name = f"python{version}"
+    folders = os.environ.get("PATH", "").split(os.pathsep)
+    # A shim of pyenv runs only where its version is chosen: look at the versions too.
+    root = Path(os.environ.get("PYENV_ROOT") or Path.home() / ".pyenv")
+    installed = root.glob(f"versions/{version}.*/bin")
+    latest_first = sorted(installed, key=_numbers, reverse=True)
+    for folder in (*map(Path, filter(None, folders)), *latest_first):
+        path = folder / name
+        if os.access(path, os.X_OK) and path.is_file():
+            yield path
+
+
+def _numbers(folder: Path) -> list[int]:
+    return [int(number) for number in re.findall(r"\d+", folder.parent.name)]
+
+
+def _version(path: str) -> str | None:
+    try:
+        done = subprocess.run(
+            [path, "-c", _PROBE],
+            capture_output=True,
+            text=True,
+            timeout=_PROBE_S,
+            check=True,
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip() or None
+
+
+def default() -> str:
+    """Return the version of the Python that runs this."""
+    return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def wanted(pythons: str) -> tuple[list[tuple[str, str]], list[str]]:
+    """Choose the Pythons besides the default one.
+
+    Args:
+        pythons: What ``PYTHONS`` is set to; empty for all that are found.
+
+    Returns:
+        Version and path of each; and the versions that were not found.
+    """
+    found, missing = [], []
+    for version in pythons.split() or VERSIONS:
+        if version == default():
+            continue
+        path = find(version)
+        if path is None:
+            missing.append(version)
+        else:
+            found.append((version, path))
+    return found, missing
+
+
+_PYTHONS = os.environ.get("PYTHONS", "")
+_others, _missing = wanted(_PYTHONS)
+
+
+def _pytest(python: str, *options: str, posargs: Sequence[str]) -> list[str]:
+    spread = ("-n", "2", "--dist", "worksteal")
+    return [python, "-m", "pytest", *spread, *options, *posargs]
+
+
+def _on_default(session: nox.Session) -> None:
+    command = _pytest(sys.executable, posargs=session.posargs)
+    session.run(*command, external=True)
+
+
+def _on_other(session: nox.Session) -> None:
+    _install(session)
+    # Where only some are asked for, all of them may be of those that run once.
+    codes = [0, 5] if session.posargs else [0]
+    command = _pytest("python", "-m", "not once", posargs=session.posargs)
+    session.run(*command, success_codes=codes)
+
+
+def _install(session: nox.Session) -> None:
+    """Install what tests need, unless that was done since it last changed."""
+    ready = Path(session.virtualenv.location) / "ready"
+    sources = (ROOT / "pyproject.toml", ROOT / "noxfile.py")
+    changed = max(source.stat().st_mtime for source in sources)
+    if ready.exists() and ready.stat().st_mtime >= changed:
+        return
+    ready.unlink(missing_ok=True)
+    session.install("--quiet", "--upgrade", "pip>=25.1")  # the first with --group
+    session.install("--quiet", "--editable", ".[fast]", "--group", "test")
+    ready.touch()
+
+
+def _say_what_is_missing(session: nox.Session) -> None:
+    """Name the Pythons that nothing was run on; it is an error if one was asked for."""
+    sentence = f"not tested, as it was not found: Python {', '.join(_missing)}"
+    if _PYTHONS:
+        session.error(sentence)
+    session.warn(sentence)
+
+
+if not _PYTHONS or default() in _PYTHONS.split():
+    nox.session(name=f"tests-{default()}", venv_backend="none")(_on_default)
+for _name, _path in _others:
+    nox.session(
+        name=f"tests-{Path(_name).name.removeprefix('python')}",
+        python=_path,
+        reuse_venv=True,
+    )(_on_other)
+if _missing:
+    nox.session(name="missing", venv_backend="none")(_say_what_is_missing)
