@@ -11,9 +11,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from concurcrawl.errors import PoisonError, WorkerLostError, WorkersFailedError
+from concurcrawl.errors import (
+    ConcurcrawlError,
+    PoisonError,
+    WorkerLostError,
+    WorkersFailedError,
+)
 from concurcrawl.workers import wire
-from concurcrawl.workers.launch import Launcher
 from concurcrawl.workers.messages import (
     Failed,
     Job,
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
     from concurcrawl.frontier.base import Lease
+    from concurcrawl.workers.launch.base import Launcher
     from concurcrawl.workers.messages import (
         Ask,
         Left,
@@ -188,7 +193,7 @@ class WorkerPool:
     All methods are called in the thread of the event loop.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the launcher by name
         self,
         slots: Sequence[int],
         ahead: int,
@@ -196,6 +201,8 @@ class WorkerPool:
         sys_path: tuple[str, ...],
         tolerance: Tolerance,
         on_news: Callable[[Worker, News], None],
+        *,
+        launcher: Launcher,
     ) -> None:
         """Start the workers. They import and open while we do.
 
@@ -206,13 +213,14 @@ class WorkerPool:
             sys_path: Where workers import from.
             tolerance: How much dying is borne.
             on_news: Told of all that workers say, before leases are answered.
+            launcher: What starts the workers.
         """
         self._ahead = ahead
         self._crawl = crawl
         self._sys_path = sys_path
         self._tolerance = tolerance
         self._on_news = on_news
-        self._launcher = Launcher()
+        self._launcher = launcher
         self._state = _State()
         self._watch: asyncio.Task[None] | None = None
         self.greeting: Callable[[], list[ToWorker]] = list
@@ -288,8 +296,8 @@ class WorkerPool:
 
     def cannot_start(self, worker: Worker, reason: str) -> None:
         """Give up: what stops one worker from starting stops the next one too."""
-        logger.error("%s cannot start:\n%s", worker.name, reason)
         if not self._state.gave_up:
+            logger.error("%s cannot start: %s", worker.name, reason)
             self._give_up(WorkersFailedError(self._state.restarts + 1))
 
     def lost(self, worker: Worker) -> None:
@@ -362,12 +370,16 @@ class WorkerPool:
         if self._state.restarts > self._tolerance.restarts:
             self._give_up(WorkersFailedError(self._state.restarts))
             return
-        successor = self._launch(worker.slots)
+        try:
+            successor = self._launch(worker.slots)
+        except (ConcurcrawlError, OSError) as error:
+            self._give_up(error)
+            return
         self.workers.append(successor)
         connected = asyncio.ensure_future(self._connect(successor))
         connected.add_done_callback(lambda _: self._try_suspect())
 
-    def _give_up(self, error: WorkersFailedError) -> None:
+    def _give_up(self, error: Exception) -> None:
         self._state.gave_up = True
         logger.error("%s", error)
         self._fail(self._state.suspects, error)

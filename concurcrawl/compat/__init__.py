@@ -1,0 +1,1 @@
+"""The private parts of other libraries that we touch."""
