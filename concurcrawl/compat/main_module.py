@@ -1,17 +1,15 @@
-"""What Python and dill keep to themselves about the module ``__main__``."""
+"""What Python keeps to itself about the module ``__main__``."""
 
 from __future__ import annotations
 
-import io
-import pickle
 import sys
 import threading
 from contextlib import contextmanager
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
     from types import FrameType
 
 
@@ -49,37 +47,3 @@ def running_line() -> tuple[str, int] | None:
             return code.co_filename, frame.f_lineno
         frame = frame.f_back
     return None
-
-
-def pack(definitions: Mapping[str, Any]) -> bytes:
-    """Return what ``__main__`` defines as bytes, by value.
-
-    Touched: ``dill.Pickler._main`` (0.4.1), the module whose functions are written
-    without their globals. dill sets it at import, when ``__main__`` may be another
-    module than the notebook's. If it is renamed, functions travel with all globals.
-
-    Raises:
-        Exception: Anything that pickling runs into.
-    """
-    from concurcrawl.compat.pickling import dill  # most crawls need no definitions
-
-    buffer = io.BytesIO()
-    pickler = dill.Pickler(
-        buffer, protocol=pickle.HIGHEST_PROTOCOL, byref=False, recurse=False
-    )
-    pickler._main = sys.modules["__main__"]
-    pickler.dump(dict(definitions))
-    return buffer.getvalue()
-
-
-def unpack(definitions: bytes, module: ModuleType) -> None:
-    """Define in *module* what :func:`pack` was given.
-
-    Touched: ``dill.Unpickler._main`` (0.4.1), whose namespace becomes the globals of
-    the functions. If it is renamed, they do not find each other.
-    """
-    from concurcrawl.compat.pickling import dill  # most crawls need no definitions
-
-    unpickler = dill.Unpickler(io.BytesIO(definitions))
-    unpickler._main = module
-    vars(module).update(unpickler.load())

@@ -170,6 +170,7 @@ class Worker(asyncio.Protocol):
                     self.held[message.ticket].keep(message.products)
                 case Failed():
                     self._pool.cannot_start(self, message.reason)
+                    self._transport.close()  # type: ignore[union-attr] # it sent this
                 case _:
                     self._pool.heard(self, message)
 

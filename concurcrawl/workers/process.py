@@ -84,6 +84,10 @@ def _report(sock: socket.socket, error: BaseException) -> None:
     sock.setblocking(True)
     with contextlib.suppress(OSError):  # the supervisor is gone
         sock.sendall(frame(Failed(reason)))
+        # It may not have connected yet. Closed by us now, what it sends then would
+        # fail, and it would not read why.
+        while sock.recv(1 << 16):
+            pass
 
 
 def _let_be_woken_without_hurry() -> None:

@@ -8,6 +8,7 @@ the spider needs of ``__main__`` is sent by value.
 from __future__ import annotations
 
 import linecache
+import pickle
 import pickletools
 import runpy
 import sys
@@ -153,8 +154,11 @@ def _packed(names: Iterator[str] | list[str]) -> MainModule:
     found = mentioned(names, vars(sys.modules["__main__"]))
     if not found:
         return MainModule()
+    import cloudpickle  # most crawls need no definitions
+
     try:
-        definitions = compat.pack(found)
+        # Not dill: it makes no Enum, and an Item that cannot be instantiated.
+        definitions = cloudpickle.dumps(found)
     except Exception as error:
         raise NotDefinableError(", ".join(sorted(found)), str(error)) from error
     return MainModule(definitions=definitions, sources=_sources(found))
@@ -180,7 +184,7 @@ def _define(main: MainModule) -> None:
     module = ModuleType("__main__")
     sys.modules["__main__"] = sys.modules["__mp_main__"] = module
     if main.definitions:
-        compat.unpack(main.definitions, module)
+        vars(module).update(pickle.loads(main.definitions))  # noqa: S301 - our supervisor's
     for file, lines in main.sources:
         text = "".join(lines)
         # Without a time it is never looked for on the disk.
