@@ -52,7 +52,7 @@ def check_guard() -> None:
         UnguardedError: If they would crawl when they import it.
     """
     script = _script()
-    if script is None:
+    if script is None or scrapy_command():
         return
     at = compat.running_line()
     if not is_guarded(script.read_bytes(), at[1] if at else None):
@@ -65,7 +65,8 @@ def check_spider(spidercls: type) -> None:
     Raises:
         NotDefinableError: If it cannot be sent to them.
     """
-    if spidercls.__module__ == "__main__" and _script() is None:
+    is_typed_in = spidercls.__module__ == "__main__" and _script() is None
+    if is_typed_in and not scrapy_command():
         _packed([spidercls.__qualname__.partition(".")[0]])
 
 
@@ -78,12 +79,12 @@ def describe(crawl: bytes) -> MainModule:
     Raises:
         NotDefinableError: If it cannot be sent to them.
     """
+    if scrapy_command():  # of Scrapy's own script they need nothing
+        return MainModule()
     main = sys.modules["__main__"]
     script = _script()
     if script is None:
         return _packed(_names_in(crawl, vars(main)))
-    if script == Path():
-        return MainModule()
     name = getattr(getattr(main, "__spec__", None), "name", None)
     return MainModule(name=name) if name else MainModule(path=str(script))
 
@@ -127,9 +128,7 @@ def crawl_begins() -> None:
 
 
 def _script() -> Path | None:
-    """Return the file that workers import; ``Path()`` if they need none; else None."""
-    if scrapy_command():
-        return Path()  # of the command itself they need nothing
+    """Return the file that workers can import as ``__main__``, or None."""
     main = sys.modules["__main__"]
     name = getattr(getattr(main, "__spec__", None), "name", None) or ""
     file = getattr(main, "__file__", None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 import sys
 import tempfile
@@ -122,5 +123,5 @@ def _check_spawn() -> None:
     try:
         tempfile.gettempdir()
     except FileNotFoundError:  # dill asks for one before anything of ours runs there
-        expected = "fork here: to spawn takes a folder for temporary files (TMPDIR)"
-        raise ConfigError(_SETTING, "spawn", expected) from None
+        expected = "a folder that can be written to: workers are spawned here"
+        raise ConfigError("TMPDIR", os.environ.get("TMPDIR"), expected) from None
