@@ -18,7 +18,7 @@ UNGUARDED = {
     "as documented": "import a\ncrawl()  # here",
     "beside a guard": "crawl()  # here\nif __name__ == '__main__':\n    x",
     "another condition": "if a:\n    crawl()  # here",
-    "a guard in a function": "def f():\n  if __name__ == '__main__': x\ncrawl()  # here",
+    "a guard in a function": "def f():\n if __name__ == '__main__': x\ncrawl()  # here",
 }
 
 

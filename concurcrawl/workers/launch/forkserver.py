@@ -12,6 +12,7 @@ is over.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
 import contextlib
 import gc
@@ -205,6 +206,7 @@ def _run(
     ours.close()
     # An event loop of the supervisor may have it: our signals would wake that.
     signal.set_wakeup_fd(-1)
+    asyncio.set_event_loop(None)  # a worker makes its own
     leave_signals_to_supervisor()
     _preload()
     crawls = _Crawls(serve, theirs)

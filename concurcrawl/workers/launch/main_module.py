@@ -8,6 +8,7 @@ the spider needs of ``__main__`` is sent by value.
 from __future__ import annotations
 
 import linecache
+import os
 import pickle
 import pickletools
 import runpy
@@ -94,8 +95,8 @@ def load(main: MainModule, on_crawl: Callable[[], None]) -> None:
 
     Args:
         main: What it is.
-        on_crawl: Called if the script begins a crawl while it is imported; must not
-            return.
+        on_crawl: Called if the script begins a crawl because it is imported, also in
+            a thread of its own; must not return.
 
     Raises:
         Exception: Any that the script raises.
@@ -104,27 +105,25 @@ def load(main: MainModule, on_crawl: Callable[[], None]) -> None:
     if not (main.name or main.path):
         _define(main)
         return
-    _on_crawl = on_crawl
-    try:
-        name = "__mp_main__"
-        if main.name:
-            found = runpy.run_module(main.name, run_name=name, alter_sys=True)
-        else:
-            found = runpy.run_path(main.path, run_name=name)
-    finally:
-        _on_crawl = None
+    _on_crawl = os.getpid(), on_crawl
+    name = "__mp_main__"
+    if main.name:
+        found = runpy.run_module(main.name, run_name=name, alter_sys=True)
+    else:
+        found = runpy.run_path(main.path, run_name=name)
     module = ModuleType(name)
     vars(module).update(found)
     sys.modules["__main__"] = sys.modules[name] = module
 
 
-_on_crawl: Callable[[], None] | None = None
+#: The worker whose script was imported, and what it does when that crawls.
+_on_crawl: tuple[int, Callable[[], None]] | None = None
 
 
 def crawl_begins() -> None:
-    """End this process if it is a worker that imports its script."""
-    if _on_crawl is not None:
-        _on_crawl()
+    """End this process if it is a worker: its script was imported, and crawls."""
+    if _on_crawl is not None and _on_crawl[0] == os.getpid():
+        _on_crawl[1]()
 
 
 def _script() -> Path | None:
