@@ -7,6 +7,7 @@ import resource
 import signal
 import subprocess
 import sys
+import time
 from collections import Counter
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -216,27 +217,36 @@ def test_a_script_without_a_guard_is_refused_where_workers_are_spawned(
     assert earlier.read_text(encoding="utf-8") == "of an earlier crawl\n"
 
 
-def test_a_worker_that_finds_its_script_crawling_says_so_and_does_not_crawl(
+def test_a_worker_whose_script_crawls_when_it_is_imported_says_so(
     program: Program,
 ) -> None:
-    # A guard, but not where the crawl is: in a thread, its place is not to be seen.
-    hidden = (
-        "import threading\n"
-        "def main():\n"
-        + "".join(f"    {line}\n" for line in TOGETHER.splitlines())
-        + "SETTINGS['TWISTED_REACTOR_ENABLED'] = True\n"
-        "SETTINGS['LOG_FILE'], SETTINGS['LOG_FILE_APPEND'] = 'log', False\n"
-        "if __name__ == '__main__': pass\n"
-        "runner = threading.Thread(target=main)\n"
-        "runner.start()\n"
-    ).replace("process.start()", "process.start(install_signal_handlers=False)")
-    program.run(program.text(hidden, method="spawn"))
-    log = (program.folder / "log").read_bytes()
-    assert b"\0" not in log  # of a second process that has emptied the file
-    assert b"cannot start: " in log
-    assert b"would crawl again in each worker" in log
-    assert b"Traceback" not in log
-    assert program.visits() == Counter()
+    # The crawl with workers is guarded; another one, without, is not.
+    done = program.run(
+        program.text(
+            """
+import asyncio
+from scrapy.crawler import AsyncCrawlerRunner
+from scrapy.utils.log import configure_logging
+
+def run(**others):
+    async def main():
+        settings = {**SETTINGS, "TWISTED_REACTOR_ENABLED": False, **others}
+        await AsyncCrawlerRunner(settings).crawl(Pages)
+    asyncio.run(main())
+
+configure_logging()
+run(MODE="async")
+if __name__ == "__main__":
+    run(FEEDS={})
+""",
+            method="spawn",
+        )
+    )
+    assert "cannot start: " in done.stderr
+    assert "would crawl again in each worker" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert program.items("a") == pages("a")  # of the first, as it was
+    assert program.visits() == pages("a")
 
 
 def test_to_fork_is_refused_where_that_is_impossible(program: Program) -> None:
@@ -346,10 +356,10 @@ def started(program: Program, text: str) -> Iterator[Crawl]:
 
 
 def wait_for_files(folder: Path, pattern: str, count: int) -> None:
-    deadline = psutil.time.monotonic() + DEADLINE_S
+    deadline = time.monotonic() + DEADLINE_S
     while len([*folder.glob(pattern)]) < count:
-        assert psutil.time.monotonic() < deadline
-        psutil.time.sleep(0.05)
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 @pytest.mark.parametrize("method", ["auto", "spawn"])
