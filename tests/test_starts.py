@@ -15,7 +15,6 @@ from urllib.request import urlopen
 from uuid import uuid4
 
 import nbformat
-import psutil
 import pytest
 from nbclient import NotebookClient
 
@@ -25,6 +24,8 @@ from tests.test_any_spider import SAME
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    import psutil
 
 SPAWNED = ("-s", "CONCURCRAWL_START_METHOD=spawn")
 
