@@ -10,6 +10,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 from urllib.request import urlopen
 from uuid import uuid4
@@ -18,11 +19,11 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tests.crawls import DEADLINE_S, PROJECT, Crawl, alive, crawl, environment
+from tests.crawls import DEADLINE_S, PROJECT, Crawl, Result, alive, crawl, environment
 from tests.test_any_spider import SAME
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     import psutil
@@ -388,12 +389,29 @@ def test_a_crawl_that_ends_leaves_the_workers_of_another(program: Program) -> No
     assert_whole(program, program.run(program.text(slow + body)))
 
 
+@pytest.fixture(scope="module")
+def plain(
+    site: str, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Result]:
+    """Return how a spider does without a mode; each runs once."""
+
+    @cache
+    def run(spider: str) -> Result:
+        return crawl(spider, site, tmp_path_factory.mktemp(spider))
+
+    return run
+
+
 @pytest.mark.parametrize("options", [("parallel",), ("hybrid",), ("async", "JOBDIR")])
 @pytest.mark.parametrize("spider", SAME)
 def test_spawned_workers_give_what_plain_scrapy_gives(
-    spider: str, options: tuple[str, ...], site: str, tmp_path: Path
+    spider: str,
+    options: tuple[str, ...],
+    site: str,
+    tmp_path: Path,
+    plain: Callable[[str], Result],
 ) -> None:
-    expected = crawl(spider, site, tmp_path / "plain")
+    expected = plain(spider)
     mode, *durable = options
     where = [f"JOBDIR={tmp_path / 'job'}" for _ in durable]
     more = [word for one in where for word in ("-s", one)]
