@@ -102,6 +102,7 @@ class LimitContract(FrontierTests):
         self, limited: Told
     ) -> None:
         # A crawl that gives up gives all back, and then its workers end.
+        limited.push([entry("1")])
         lease = taken(limited)
         limited.give_back(lease.ticket)
         limited.start_over(lease.ticket)
