@@ -313,6 +313,7 @@ def test_without_a_folder_for_temporary_files_a_crawl_is_in_memory(
         [
             *(sys.executable, "-m", "scrapy", "crawl", "closes", "-a", f"site={site}"),
             *("-s", f"MODE={mode}", "-o", "-:jsonlines"),
+            *("-s", f"PIPELINE_FILE={tmp_path / 'none'}"),
         ],
         cwd=PROJECT,
         env=environment(),
