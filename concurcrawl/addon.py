@@ -32,6 +32,7 @@ from concurcrawl.modes import Mode, Plan, hindrance, plan, pool_threads
 from concurcrawl.politeness import PER_GROUP, Politeness
 from concurcrawl.refusal import refusal
 from concurcrawl.workers.interrupts import end_cleanly_with_terminal
+from concurcrawl.workers.launch.main_module import crawl_begins
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -76,6 +77,7 @@ class Addon:
             SystemExit: With one sentence, if ``MODE`` or one of our settings is wrong.
                 Raised later, it would leave the exit code of a script at 0.
         """
+        crawl_begins()
         spider_arguments.record()
         try:
             _shows_progress(settings)  # says what is wrong with it
@@ -91,10 +93,7 @@ class Addon:
             garbage.put_off()
         early_imports.import_deprecated_classes()
         end_cleanly_with_terminal()
-        if planned.is_supervised:
-            from concurcrawl.workers import launch  # pulls in multiprocess
-
-            launch.prepare()
+        _prepare_workers(settings, planned)
 
     def update_settings(self, settings: BaseSettings) -> None:
         """Write the settings of the mode.
@@ -102,6 +101,7 @@ class Addon:
         Raises:
             SystemExit: With one sentence, if ``MODE`` or one of our settings is wrong.
         """
+        crawl_begins()
         try:
             if _shows_progress(settings):
                 from concurcrawl.progress import watch  # most crawls show none
@@ -117,6 +117,7 @@ class Addon:
                 _make_durable(settings, self._crawler)
         except ConcurcrawlError as error:
             raise refusal(error, settings) from None
+        _prepare_workers(settings, planned, self._crawler.spidercls)
         if scrapy_command():
             self._crawler.signals.connect(_look_for_garbage, signals.engine_started)
         _warn_if_without_start(self._crawler.spidercls)
@@ -129,6 +130,24 @@ class Addon:
     def _save_tasks(self) -> None:
         if is_asyncio_available():
             outputs.handle_with_few_tasks(self._crawler.engine.scraper)
+
+
+def _prepare_workers(
+    settings: BaseSettings, planned: Plan, spidercls: type[Spider] | None = None
+) -> None:
+    """See that workers can be started, if there are to be any.
+
+    Raises:
+        SystemExit: With one sentence, if they cannot.
+    """
+    if not planned.is_supervised:
+        return
+    from concurcrawl.workers.launch import ways  # pulls in multiprocess
+
+    try:
+        ways.prepare(Config.from_settings(settings).start_method, spidercls)
+    except ConcurcrawlError as error:
+        raise refusal(error, settings) from None
 
 
 def _keeps_order(settings: BaseSettings, planned: Plan) -> bool:

@@ -52,6 +52,13 @@ class Config:
         "Crawler processes of `parallel` and `hybrid`; 0 means one per usable CPU.",
         unit="processes",
     )
+    start_method: str = _option(
+        "auto",
+        "How workers are started: `auto` forks where that is possible, and spawns "
+        "elsewhere, as on macOS and Windows.",
+        unit="word",
+        choices=("auto", "fork", "spawn"),
+    )
     threads: int = _option(
         16,
         "Blocking downloads at a time in `concurrent`.",

@@ -54,6 +54,46 @@ class NotShippableError(ConcurcrawlError):
         )
 
 
+class UnguardedError(ConcurcrawlError):
+    """A script would crawl again in each worker that imports it.
+
+    Attributes:
+        script: Its path.
+    """
+
+    def __init__(self, script: str) -> None:
+        super().__init__(script)
+        self.script = script
+
+    def __str__(self) -> str:
+        return (
+            f"{self.script} would crawl again in each worker: workers are spawned here "
+            "and import the script. Put what runs the crawl below "
+            "'if __name__ == \"__main__\":', or use MODE=serial, concurrent or async."
+        )
+
+
+class NotDefinableError(ConcurcrawlError):
+    """Spawned workers cannot have what ``__main__`` defines.
+
+    Attributes:
+        what: The names that the spider needs of it.
+        reason: What the pickler said.
+    """
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(what, reason)
+        self.what = what
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what}: what was typed in (in a notebook, say) cannot be sent to "
+            f"spawned workers: {self.reason}. Put the spider and what it needs into a "
+            "module, or use MODE=serial, concurrent or async."
+        )
+
+
 class WorkerLostError(ConcurcrawlError):
     """A worker ended before it had done what it was lent.
 

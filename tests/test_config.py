@@ -45,6 +45,7 @@ KINDS: dict[type, tuple[str, Any]] = {
     str: ("somewhere", "somewhere"),
 }
 NAMES: dict[str, tuple[str, Any]] = {
+    "start_method": ("spawn", "spawn"),
     "host_groups": (
         '{"shop": ["a.example", "b.example"]}',
         {"shop": ("a.example", "b.example")},

@@ -62,6 +62,16 @@ SAMPLES = {
         "the item {1: 2} cannot be sent to another machine: it holds a lock. Requests "
         "and items travel as JSON, callbacks as names of the spider's methods."
     ),
+    errors.UnguardedError("/home/me/crawl.py"): (
+        "/home/me/crawl.py would crawl again in each worker: workers are spawned here "
+        "and import the script. Put what runs the crawl below "
+        "'if __name__ == \"__main__\":', or use MODE=serial, concurrent or async."
+    ),
+    errors.NotDefinableError("Pages, connection", "it holds a lock"): (
+        "Pages, connection: what was typed in (in a notebook, say) cannot be sent to "
+        "spawned workers: it holds a lock. Put the spider and what it needs into a "
+        "module, or use MODE=serial, concurrent or async."
+    ),
     errors.ItemsError("No space left on device"): (
         "the items cannot be written: No space left on device"
     ),

@@ -259,7 +259,10 @@ class Frontier(ABC):
 
     @abstractmethod
     def start_over(self, ticket: int) -> None:
-        """Take a lent request for lent anew: whoever had it is gone from the site."""
+        """Take a lent request for lent anew: whoever had it is gone from the site.
+
+        One that is not lent any longer stays as it is.
+        """
 
     @abstractmethod
     def waiting(self) -> int:

@@ -242,6 +242,8 @@ class SqliteFrontier(Frontier):
 
     def start_over(self, ticket: int) -> None:
         """See :meth:`Frontier.start_over`."""
+        if ticket not in self._lent:  # it was given back before its worker died
+            return
         self._gates.forget(ticket, self._clock())
         self._gates.lend(ticket, self._lent[ticket])
 

@@ -12,12 +12,12 @@ import sys
 from types import FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
-import dill
 from lxml import etree
 from parsel import Selector, SelectorList
 from scrapy.http import Response
 
 from concurcrawl.callbacks import name_of
+from concurcrawl.compat.pickling import dill
 from concurcrawl.errors import IN_ONE_PROCESS, NotShippableError
 
 if TYPE_CHECKING:

@@ -38,6 +38,7 @@ from concurcrawl.workers import lines
 from concurcrawl.workers.codec import Codec
 from concurcrawl.workers.hub import Hub
 from concurcrawl.workers.job import describe, import_path
+from concurcrawl.workers.launch.ways import launcher
 from concurcrawl.workers.messages import Outcome
 from concurcrawl.workers.outcomes import Outcomes, close_spider
 from concurcrawl.workers.pool import Tolerance, Worker, WorkerPool
@@ -64,11 +65,12 @@ class WorkersDownloader(UngovernedDownloader):
 
     def __init__(self, crawler: Crawler) -> None:
         config = Config.from_settings(crawler.settings)
+        crawl = Codec().encode(describe(crawler))
         # First of all: workers start while our own handlers and middlewares load.
         self.pool = WorkerPool(
             [int(share) for share in crawler.settings.getlist("CONCURCRAWL_SLOTS")],
             max(1, crawler.settings.getint(AHEAD)),
-            Codec().encode(describe(crawler)),
+            crawl,
             import_path(crawler.spidercls),
             Tolerance(
                 deaths=config.max_attempts,
@@ -76,6 +78,7 @@ class WorkersDownloader(UngovernedDownloader):
                 silence_s=config.callback_timeout_s,
             ),
             self._hear,
+            launcher=launcher(config.start_method, crawl),
         )
         super().__init__(crawler)
         self.hub = Hub(crawler, self.pool)

@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from concurcrawl.errors import (
+    ConcurcrawlError,
     LeaseReturnedError,
     PoisonError,
     WorkerLostError,
     WorkersFailedError,
 )
 from concurcrawl.workers import wire
-from concurcrawl.workers.launch import Launcher
 from concurcrawl.workers.messages import (
     Failed,
     Job,
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from concurcrawl.frontier.base import Lease
     from concurcrawl.watchdog.stall import Waiting
+    from concurcrawl.workers.launch.base import Launcher
     from concurcrawl.workers.messages import Product, ToWorker, Traffic
 
     #: All that came of a lease, also what was sent ahead.
@@ -192,6 +193,7 @@ class Worker(asyncio.Protocol):
                     self.held[message.ticket].keep(message.products)
                 case Failed():
                     self._pool.cannot_start(self, message.reason)
+                    self._transport.close()  # type: ignore[union-attr] # it sent this
                 case _:
                     self._pool.heard(self, message)
 
@@ -215,7 +217,7 @@ class WorkerPool:
     All methods are called in the thread of the event loop.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the launcher by name
         self,
         slots: Sequence[int],
         ahead: int,
@@ -223,6 +225,8 @@ class WorkerPool:
         sys_path: tuple[str, ...],
         tolerance: Tolerance,
         on_news: Callable[[Worker, News], None],
+        *,
+        launcher: Launcher,
     ) -> None:
         """Start the workers. They import and open while we do.
 
@@ -233,13 +237,14 @@ class WorkerPool:
             sys_path: Where workers import from.
             tolerance: How much dying is borne.
             on_news: Told of all that workers say, before leases are answered.
+            launcher: What starts the workers.
         """
         self._ahead = ahead
         self._crawl = crawl
         self._sys_path = sys_path
         self._tolerance = tolerance
         self._on_news = on_news
-        self._launcher = Launcher()
+        self._launcher = launcher
         self._state = _State()
         self._watch: asyncio.Task[None] | None = None
         self.greeting: Callable[[], list[ToWorker]] = list
@@ -321,8 +326,8 @@ class WorkerPool:
 
     def cannot_start(self, worker: Worker, reason: str) -> None:
         """Give up: what stops one worker from starting stops the next one too."""
-        logger.error("%s cannot start:\n%s", worker.name, reason)
         if not self._state.gave_up:
+            logger.error("%s cannot start: %s", worker.name, reason)
             self._give_up(WorkersFailedError(self._state.restarts + 1))
 
     def lost(self, worker: Worker) -> None:
@@ -409,12 +414,16 @@ class WorkerPool:
         if self._state.restarts > self._tolerance.restarts:
             self._give_up(WorkersFailedError(self._state.restarts))
             return
-        successor = self._launch(worker.slots)
+        try:
+            successor = self._launch(worker.slots)
+        except (ConcurcrawlError, OSError) as error:
+            self._give_up(error)
+            return
         self.workers.append(successor)
         connected = asyncio.ensure_future(self._connect(successor))
         connected.add_done_callback(lambda _: self._try_suspect())
 
-    def _give_up(self, error: WorkersFailedError) -> None:
+    def _give_up(self, error: Exception) -> None:
         self._state.gave_up = True
         logger.error("%s", error)
         self._fail(self._state.suspects, error)

@@ -11,19 +11,22 @@ import struct
 import sys
 import threading
 import traceback
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
 
-import multiprocess
 from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.settings import Settings
 from scrapy.utils.misc import build_from_crawler, load_object
 
 from concurcrawl import garbage, stats
+from concurcrawl.compat.pickling import multiprocess
 from concurcrawl.config import Config
+from concurcrawl.errors import ConcurcrawlError, UnguardedError
 from concurcrawl.workers.codec import Codec
 from concurcrawl.workers.crawler import WorkerCrawler
 from concurcrawl.workers.desk import Desk
 from concurcrawl.workers.interrupts import leave_signals_to_supervisor
+from concurcrawl.workers.launch.main_module import MainModule, load
 from concurcrawl.workers.messages import Failed, Job
 from concurcrawl.workers.wire import Frames, frame
 
@@ -32,12 +35,16 @@ if TYPE_CHECKING:
 
 _STDERR = 2
 
+#: How often a worker looks whether its parent is there.
+_INTERVAL_S = 1.0
 
-def serve(sock: socket.socket) -> None:
+
+def serve(sock: socket.socket, main: MainModule | None = None) -> None:
     """Be a worker until the supervisor says stop or is gone.
 
     Args:
         sock: Connected to the supervisor, which sends a :class:`Job` first.
+        main: What to make ``__main__`` of; None: it is there, as in a fork.
     """
     leave_signals_to_supervisor()
     _let_be_woken_without_hurry()
@@ -48,10 +55,11 @@ def serve(sock: socket.socket) -> None:
         return
     sys.path[:] = job.sys_path
     try:
+        if main is not None:
+            load(main, partial(_refuse, sock, UnguardedError(main.path or main.name)))
         _run(job, sock)
-    except Exception:  # noqa: BLE001 - the border of the process
-        sock.setblocking(True)
-        sock.sendall(frame(Failed(traceback.format_exc())))
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - the border of the process
+        _report(sock, error)
     finally:
         sock.close()
         logging.shutdown()
@@ -59,6 +67,27 @@ def serve(sock: socket.socket) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(0)  # what was registered to run at exit is the supervisor's
+
+
+def _refuse(sock: socket.socket, error: ConcurcrawlError) -> NoReturn:
+    """End here and now: the script that we import is about to crawl."""
+    _report(sock, error)
+    os._exit(1)
+
+
+def _report(sock: socket.socket, error: BaseException) -> None:
+    """Send the supervisor why this worker cannot go on."""
+    reason = str(error)
+    if not isinstance(error, ConcurcrawlError):
+        last = traceback.format_exception_only(error)[-1].strip()
+        reason = "\n".join([last, *traceback.format_exception(error)])
+    sock.setblocking(True)
+    with contextlib.suppress(OSError):  # the supervisor is gone
+        sock.sendall(frame(Failed(reason)))
+        # It may not have connected yet. Closed by us now, what it sends then would
+        # fail, and it would not read why.
+        while sock.recv(1 << 16):
+            pass
 
 
 def _let_be_woken_without_hurry() -> None:
@@ -100,10 +129,13 @@ def _close_files() -> None:
 
 def _die_with_parent() -> None:
     """End at once when the process that started us is gone, whatever we are doing."""
-    parent = multiprocess.parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+    parent, pid = multiprocess.parent_process(), os.getppid()
+    if parent is None:
+        return
+    # Its end closes a pipe, which other workers, or what they started, may hold open.
+    while parent.is_alive() and os.getppid() == pid:
+        parent.join(_INTERVAL_S)
+    os._exit(1)
 
 
 def _first_message(sock: socket.socket) -> Job | None:

@@ -98,6 +98,17 @@ class LimitContract(FrontierTests):
         assert frontier.admit(lease.group, None) == math.inf
         frontier.close()
 
+    def test_a_request_that_waits_again_is_not_begun_anew_for_a_holder_that_is_gone(
+        self, limited: Told
+    ) -> None:
+        # A crawl that gives up gives all back, and then its workers end.
+        limited.push([entry("1")])
+        lease = taken(limited)
+        limited.give_back(lease.ticket)
+        limited.start_over(lease.ticket)
+        assert (limited.waiting(), limited.lent()) == (1, 0)
+        assert taken(limited).payload == lease.payload
+
     def test_nothing_is_leased_while_an_unleased_request_waits_for_the_total(
         self, clock: Clock
     ) -> None:

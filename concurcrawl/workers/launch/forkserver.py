@@ -1,0 +1,258 @@
+"""Workers that are forked from a process which Scrapy is imported in.
+
+The *fork server* is forked as early as the add-on can: Scrapy is imported by then, no
+reactor is installed, there is one thread. Each worker is a fork of it, in about 10 ms,
+at any later time. Forking later from the supervisor itself would copy a running
+reactor.
+
+One fork server serves all crawls of a process and ends with it. Each crawl has a
+channel to it, and each worker a connection to its supervisor; what has its end closed
+is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import contextlib
+import gc
+import os
+import signal
+import socket
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from scrapy.settings import Settings
+from scrapy.utils.misc import (
+    is_generator_with_return_value,
+    load_object,
+    walk_modules_iter,
+)
+from typing_extensions import override
+
+from concurcrawl import garbage
+from concurcrawl.compat.pickling import multiprocess
+from concurcrawl.workers.interrupts import leave_signals_to_supervisor
+from concurcrawl.workers.launch.base import Launcher
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    #: What a worker runs with its connection.
+    Serve = Callable[[socket.socket], None]
+
+#: Settings that name a component which each crawler has.
+_COMPONENTS = (
+    "DUPEFILTER_CLASS",
+    "ITEM_PROCESSOR",
+    "LOG_FORMATTER",
+    "REQUEST_FINGERPRINTER_CLASS",
+    "STATS_CLASS",
+    "TWISTED_DNS_RESOLVER",
+)
+
+#: Sent with one socket: over the server's own connection a new channel, over a channel
+#: a worker's connection.
+_OPEN = b"o"
+#: Sent alone, at the end. A closed connection alone does not tell: what the supervisor
+#: has forked itself (a multiprocessing.Pool) has it open, too.
+_END = b"e"
+
+#: How often the fork server looks whether its supervisor is there, for the same reason.
+_INTERVAL_S = 1.0
+
+#: How long a supervisor waits for workers that were killed.
+_CLOSE_TIMEOUT_S = 30.0
+
+
+class ForkServer:
+    """A process that forks workers and reaps them.
+
+    When the supervisor ends, for whatever reason, it kills those that are left.
+    """
+
+    def __init__(self, serve: Serve) -> None:
+        """Fork it.
+
+        Args:
+            serve: What a worker runs with its connection.
+        """
+        ours, theirs = socket.socketpair()
+        self._socket = ours
+        self._owner = os.getpid()
+        self._process = multiprocess.get_context("fork").Process(
+            target=_run, args=(theirs, ours, self._owner, serve), name="fork-server"
+        )
+        self._process.start()
+        theirs.close()
+        # Before multiprocess's own exit handler, which would wait for it for ever.
+        atexit.register(self.close)
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether it can fork for this process, and not for the one it was made by."""
+        return self._owner == os.getpid() and self._process.is_alive()
+
+    def open_channel(self) -> socket.socket:
+        """Return a new channel for a crawl.
+
+        Raises:
+            OSError: If the fork server is gone.
+        """
+        ours, theirs = socket.socketpair()
+        with theirs:
+            socket.send_fds(self._socket, [_OPEN], [theirs.fileno()])
+        return ours
+
+    def close(self) -> None:
+        """End it and every worker that is left; wait until they are gone."""
+        atexit.unregister(self.close)
+        if self._owner == os.getpid():  # a fork of the supervisor has no part in it
+            with contextlib.suppress(OSError):  # it was killed
+                self._socket.send(_END)
+            self._process.join()
+        self._socket.close()
+
+
+class ForkLauncher(Launcher):
+    """Has workers forked by a fork server."""
+
+    def __init__(self, server: ForkServer) -> None:
+        """Make one for a crawl.
+
+        Raises:
+            OSError: If the fork server is gone.
+        """
+        self._channel = server.open_channel()
+
+    @override
+    def start(self) -> socket.socket:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            try:
+                socket.send_fds(self._channel, [_OPEN], [theirs.fileno()])
+            except OSError:
+                ours.close()
+                raise
+        return ours
+
+    @override
+    def close(self) -> None:
+        if self._channel.fileno() < 0:
+            return
+        with self._channel, contextlib.suppress(OSError):  # the fork server was killed
+            self._channel.settimeout(_CLOSE_TIMEOUT_S)
+            self._channel.send(_END)
+            while self._channel.recv(1):  # its end is closed when no worker is left
+                pass
+
+
+@dataclass(slots=True)
+class _Crawls:
+    """The channels that are open, and the workers that were forked for each."""
+
+    serve: Serve
+    supervisor: socket.socket
+    workers: dict[socket.socket, list[Any]] = field(default_factory=dict)
+
+    def wait(self) -> list[Any]:
+        """Return what is ready: connections, and sentinels of workers that ended."""
+        sentinels = [one.sentinel for some in self.workers.values() for one in some]
+        connections = [self.supervisor, *self.workers]
+        found: list[Any] = multiprocess.connection.wait(
+            [*connections, *sentinels], _INTERVAL_S
+        )
+        return found
+
+    def reap(self, ready: list[Any]) -> None:
+        """Forget the workers that have ended."""
+        for workers in self.workers.values():
+            for worker in [one for one in workers if one.sentinel in ready]:
+                worker.join()
+                workers.remove(worker)
+
+    def answer(self, channel: socket.socket) -> None:
+        """Fork a worker, or end the crawl whose channel it is."""
+        connection = _receive(channel)
+        if connection is None:
+            self.end(channel)
+            return
+        with connection:
+            worker = multiprocess.get_context("fork").Process(
+                target=self._become_worker, args=(connection,)
+            )
+            worker.start()
+            self.workers[channel].append(worker)
+
+    def end(self, channel: socket.socket) -> None:
+        """Kill the workers of a crawl; then close its channel."""
+        workers = self.workers.pop(channel)
+        for worker in workers:
+            worker.kill()
+        for worker in workers:
+            worker.join()
+        channel.close()
+
+    def _become_worker(self, connection: socket.socket) -> None:
+        # Held open here, they would seem open to the supervisor.
+        for one in (self.supervisor, *self.workers):
+            one.close()
+        self.serve(connection)
+
+
+def _run(
+    theirs: socket.socket, ours: socket.socket, supervisor: int, serve: Serve
+) -> None:
+    ours.close()
+    # An event loop of the supervisor may have it: our signals would wake that.
+    signal.set_wakeup_fd(-1)
+    asyncio.set_event_loop(None)  # a worker makes its own
+    leave_signals_to_supervisor()
+    _preload()
+    crawls = _Crawls(serve, theirs)
+    while os.getppid() == supervisor:
+        ready = crawls.wait()
+        crawls.reap(ready)
+        for channel in [one for one in crawls.workers if one in ready]:
+            crawls.answer(channel)
+        if theirs in ready:
+            new = _receive(theirs)
+            if new is None:
+                break
+            crawls.workers[new] = []
+    for channel in [*crawls.workers]:
+        crawls.end(channel)
+    os._exit(0)  # what the parent registered to run at exit is the parent's
+
+
+def _receive(connection: socket.socket) -> socket.socket | None:
+    """Return the socket that came over *connection*, or None at its end."""
+    try:
+        word, fds, _, _ = socket.recv_fds(connection, 1, 1)
+    except ConnectionError:
+        return None
+    return socket.socket(fileno=fds[0]) if word == _OPEN else None
+
+
+def _preload() -> None:
+    """Import what every worker needs, once, while the supervisor imports it too.
+
+    Not the project's own modules: some import the reactor, and it would be installed
+    before a worker can choose its own.
+    """
+    defaults = Settings()
+    paths = [
+        *defaults.getdict("DOWNLOADER_MIDDLEWARES_BASE"),
+        *defaults.getdict("SPIDER_MIDDLEWARES_BASE"),
+        *(defaults[name] for name in _COMPONENTS),
+        defaults.getdict("DOWNLOAD_HANDLERS_BASE")["https"],
+        "concurcrawl.handler.ThreadedDownloadHandler",
+        "concurcrawl.middlewares.profile.enable",
+    ]
+    for path in paths:
+        load_object(path)
+    # Scrapy reads the source of callbacks, which takes patterns that are compiled once.
+    is_generator_with_return_value(walk_modules_iter)
+    # What is here stays for good: collections need not look at it, nor copy its pages.
+    gc.collect()
+    garbage.leave_out_what_is_here()

@@ -1,0 +1,127 @@
+"""Which way the workers of a crawl are started."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import sys
+import tempfile
+import threading
+from typing import TYPE_CHECKING
+
+from scrapy.utils.reactor import is_reactor_installed
+from typing_extensions import override
+
+from concurcrawl.errors import ConfigError
+from concurcrawl.workers.launch import main_module
+from concurcrawl.workers.launch.base import Launcher
+from concurcrawl.workers.launch.forkserver import ForkLauncher, ForkServer
+from concurcrawl.workers.launch.spawn import SpawnLauncher
+from concurcrawl.workers.process import serve
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SETTING = "CONCURCRAWL_START_METHOD"
+
+_fork_server: ForkServer | None = None
+
+
+def prepare(method: str, spidercls: type | None = None) -> None:
+    """See that workers can be started: fork the fork server while that is possible.
+
+    Args:
+        method: ``auto``, ``fork`` or ``spawn``.
+        spidercls: The spider, if it is known yet.
+
+    Raises:
+        ConfigError: If they cannot be started that way.
+        UnguardedError: If they would be spawned, and import a script that crawls then.
+        NotDefinableError: If they would be spawned, and cannot have the spider.
+    """
+    global _fork_server  # noqa: PLW0603 - one a process, as there is one reactor
+    if method != "spawn":
+        if _server() is not None:
+            return
+        hindrance = _hindrance()
+        if hindrance is None:
+            _fork_server = ForkServer(serve)
+            return
+        if method == "fork":
+            raise ConfigError(_SETTING, method, f"auto or spawn here: {hindrance}")
+    _check_spawn()
+    if spidercls is not None:
+        main_module.check_spider(spidercls)
+
+
+def launcher(method: str, crawl: bytes) -> Launcher:
+    """Return what starts the workers of a crawl.
+
+    Args:
+        method: ``auto``, ``fork`` or ``spawn``.
+        crawl: The encoded :class:`~concurcrawl.workers.messages.Crawl`.
+
+    Raises:
+        NotDefinableError: If workers are spawned, and cannot have the spider.
+    """
+
+    def spawn() -> Launcher:
+        return SpawnLauncher(main_module.describe(crawl))
+
+    server = _server() if method != "spawn" else None
+    return spawn() if server is None else _ForkElseSpawn(server, method, spawn)
+
+
+class _ForkElseSpawn(Launcher):
+    """Forks; spawns when the fork server was killed."""
+
+    def __init__(
+        self, server: ForkServer, method: str, spawn: Callable[[], Launcher]
+    ) -> None:
+        self._fork = ForkLauncher(server)
+        self._method = method
+        self._make_spawn = spawn
+        self._spawn: Launcher | None = None
+
+    @override
+    def start(self) -> socket.socket:
+        if self._spawn is None:
+            with contextlib.suppress(OSError):
+                return self._fork.start()
+            if self._method == "fork":
+                expected = "auto or spawn here: the process that forks was killed"
+                raise ConfigError(_SETTING, self._method, expected)
+            _check_spawn()
+            self._spawn = self._make_spawn()
+        return self._spawn.start()
+
+    @override
+    def close(self) -> None:
+        self._fork.close()
+        if self._spawn is not None:
+            self._spawn.close()
+
+
+def _server() -> ForkServer | None:
+    return _fork_server if _fork_server and _fork_server.is_alive else None
+
+
+def _hindrance() -> str | None:
+    """Return why this process cannot be forked, or None."""
+    if sys.platform != "linux" or not hasattr(socket, "send_fds"):
+        return "workers are forked on Linux only"
+    if is_reactor_installed():
+        return "a reactor was installed before the crawl was set up"
+    if threading.active_count() > 1:
+        return "other threads run, and a fork would copy their locks"
+    return None
+
+
+def _check_spawn() -> None:
+    main_module.check_guard()
+    try:
+        tempfile.gettempdir()
+    except FileNotFoundError:  # dill asks for one before anything of ours runs there
+        expected = "a folder that can be written to: workers are spawned here"
+        raise ConfigError("TMPDIR", os.environ.get("TMPDIR"), expected) from None
