@@ -145,11 +145,16 @@ def _make_durable(settings: BaseSettings, crawler: Crawler) -> None:
 
     Raises:
         JobDirError: If it cannot be had.
+        FeedError: If another crawl writes one of the feeds.
     """
     from concurcrawl import feeds, jobdir  # most crawls have none
+    from concurcrawl.compat import feed_export
+    from concurcrawl.durable import feed_locks
 
     jobdir.claim(crawler, settings["JOBDIR"])
+    feed_locks.claim(crawler, settings)
     feeds.enable(settings, _RANK)
+    feed_export.enable(settings, _RANK)
 
 
 def _leave_to_frontier(settings: BaseSettings) -> None:
@@ -167,14 +172,17 @@ def _share(settings: BaseSettings, crawler: Crawler) -> None:
     Raises:
         ConfigError: If there is a ``JOBDIR`` too.
         FrontierError: If it cannot be shared.
+        FeedError: If another crawl writes one of the feeds.
     """
     from concurcrawl import feeds, held_feeds  # most crawls have none
+    from concurcrawl.durable import feed_locks
     from concurcrawl.frontier import redis_target
 
     if settings["JOBDIR"]:
         expected = "empty with CONCURCRAWL_FRONTIER_URL: Redis keeps what is left to do"
         raise ConfigError("JOBDIR", settings["JOBDIR"], expected)
     redis_target.claim(crawler, settings, _RANK)
+    feed_locks.claim(crawler, settings)
     feeds.enable(settings, _RANK, held_feeds.HeldCsv)
     closing = {
         "scrapy.extensions.closespider.CloseSpider": None,

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
     from scrapy.crawler import Crawler
 
-_LINES = {"jsonlines", "jsonl", "jl", "csv"}
-
 
 class HeldLedger(Ledger):
     """Knows which lines are held, and of which items.
@@ -34,29 +32,38 @@ class HeldLedger(Ledger):
         written: Numbers of the items that went into a feed since this was emptied.
     """
 
-    def __init__(self, crawler: Crawler, lengths: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        crawler: Crawler,
+        lengths: Mapping[str, int],
+        columns: Mapping[str, str] | None = None,
+    ) -> None:
         """Keep the ledger of *crawler*.
 
         Args:
-            crawler: It.
+            crawler: The crawl.
             lengths: How long each file is that an earlier life of this node has begun.
+            columns: Those of its tables, as :meth:`columns_of` has them.
         """
         super().__init__(crawler, lambda _: None)
         self._held: dict[str, _HeldFile] = {}
         self._lengths.update(lengths)
+        self._columns.update(columns or {})
 
-    def cut(self, lengths: Mapping[str, int]) -> None:
-        """Have files no longer than this when they are opened."""
+    def cut(self, lengths: Mapping[str, int], columns: Mapping[str, str]) -> None:
+        """Cut files to *lengths* when they are opened; learn *columns* of tables."""
         self._lengths.update(lengths)
+        self._columns.update(columns)
 
-    def open_feed(self, path: Path, mode: str, feed_format: str) -> IO[bytes]:
+    def open_feed(self, path: Path, mode: str, *, has_lines: bool) -> IO[bytes]:
         """Open a feed: held if an item of its format is a line."""
-        if feed_format not in _LINES:
+        if not has_lines:
             return super().open(path, mode)
         key = str(path.absolute())
         known = self._lengths.get(key)
         if known is None or not path.exists():
             self._lengths.pop(key, None)
+            self._columns.pop(key, None)
             path.open(mode).close()
         elif known < path.stat().st_size:
             # Not earlier: other nodes of this host have files too.
@@ -66,10 +73,13 @@ class HeldLedger(Ledger):
         found: IO[bytes] = file  # type: ignore[assignment]  # all that exporters use
         return found
 
-    def is_continued(self, file: Any) -> bool:
-        """See :meth:`Ledger.is_continued`."""
-        held = [key for key, one in self._held.items() if one is file]
-        return any(map(self._lengths.get, held)) or super().is_continued(file)
+    def columns_of(self, path: str) -> str:
+        """Return the columns of a table as they are noted; empty if it is none."""
+        return self._columns.get(path, "")
+
+    def _key(self, file: Any) -> str:
+        held = (key for key, one in self._held.items() if one is file)
+        return next(held, "") or super()._key(file)
 
     def drop(self, is_ours: Callable[[int], bool]) -> None:
         """Forget lines of items that are not ours any more."""

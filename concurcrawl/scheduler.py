@@ -107,10 +107,13 @@ class FrontierScheduler(BaseScheduler):
         self._settle()
         if self._timer is not None:
             self._timer.cancel()
-        self._frontier.close()
+        self._close_frontier()
         if self._records is not None:
             self._records.close()
         return self._own_filter.close(reason) if self._own_filter else None
+
+    def _close_frontier(self) -> None:
+        self._frontier.close()
 
     def __len__(self) -> int:
         """Return how many requests wait, as Scrapy's own scheduler does."""

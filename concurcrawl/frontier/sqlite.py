@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from concurcrawl.errors import LeaseLostError, PausedTooLongError
 from concurcrawl.frontier.base import Completed, Done, Entry, Frontier, Lease
+from concurcrawl.frontier.exports import Changes, Store
 from concurcrawl.frontier.limits import Gates, Limits
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ class SqliteFrontier(Frontier):
         # what a power cut takes from its end is done again. See deliver().
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.executescript(_SCHEMA)
+        #: What feeds that cannot be continued need; changed by :meth:`deliver` only.
+        self.exports = Store(self._db)
         self._broken: sqlite3.OperationalError | None = None
         self._tickets = count(1 + self._last("ticket", "request"))
         self._gates = Gates(limits_of, total, asks, random.uniform)
@@ -150,8 +153,19 @@ class SqliteFrontier(Frontier):
         """See :meth:`Frontier.items`."""
         return Done(self._db.execute("SELECT * FROM item ORDER BY number").fetchall())
 
-    def deliver(self, items: Sequence[int], notes: Mapping[str, str]) -> Done[None]:
-        """See :meth:`Frontier.deliver`."""
+    def deliver(
+        self,
+        items: Sequence[int],
+        notes: Mapping[str, str],
+        changes: Changes | None = None,
+    ) -> Done[None]:
+        """See :meth:`Frontier.deliver`.
+
+        Args:
+            items: Numbers of items.
+            notes: What to remember.
+            changes: What to change in :attr:`exports` in the same step.
+        """
         self._db.execute("PRAGMA synchronous = FULL")  # all of the log, up to here
         try:
             with self._whole():
@@ -159,6 +173,8 @@ class SqliteFrontier(Frontier):
                     "DELETE FROM item WHERE number = ?", ((number,) for number in items)
                 )
                 self._take_notes(notes)
+                if changes is not None:
+                    self.exports.apply(changes)
         finally:
             self._db.execute("PRAGMA synchronous = NORMAL")
         return Done(None)

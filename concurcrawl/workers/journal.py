@@ -18,8 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from scrapy import Request, signals
 
+from concurcrawl.durable.exports import Exports
 from concurcrawl.feeds import Ledger
 from concurcrawl.frontier.base import at_once
+from concurcrawl.frontier.sqlite import SqliteFrontier
 from concurcrawl.jobdir import SPIDER
 
 if TYPE_CHECKING:
@@ -68,6 +70,7 @@ class Journal:
         self.is_replaying = False
         self.process: Callable[[bytes, Head | None, int], Awaitable[None]] = not_open
         self.encode: Callable[[object], bytes] = pickle.dumps
+        self.decode: Callable[[bytes], Any] = pickle.loads
         self.on_failure: Callable[[Exception], None] = _raise
         assert crawler.spider is not None
         self._start = crawler.spider.start
@@ -77,6 +80,21 @@ class Journal:
         self._ledger = Ledger(crawler, self._take_notes)
         if self._is_resumed:
             self._ledger.resume(at_once(frontier.notes()))
+        self._exports = self._make_exports(frontier)
+
+    def _make_exports(self, frontier: Frontier) -> Exports:
+        assert isinstance(frontier, SqliteFrontier)  # there is a JOBDIR
+        self._store = frontier
+        exports = Exports(
+            self._crawler,
+            frontier,
+            self._ledger,
+            encode=lambda item: self.encode(item),  # noqa: PLW0108 - it is set later
+            decode=lambda payload: self.decode(payload),  # noqa: PLW0108 - likewise
+        )
+        exports.on_many = self._make_safe_or_fail
+        exports.is_over = lambda: not frontier.waiting()
+        return exports
 
     async def open(self) -> None:
         """Begin to make feeds safe, and to replay the items that are not."""
@@ -115,29 +133,32 @@ class Journal:
             self._timer.cancel()
         if not self.is_kept:
             return
-        try:
-            await self._make_safe()
-        except (OSError, sqlite3.Error) as error:
-            self.on_failure(error)
+        self._make_safe_or_fail()
         self._is_closed = True
 
     async def _make_safe_now_and_then(self) -> None:
-        while True:
+        is_well = True
+        while is_well:
             await asyncio.sleep(_INTERVAL_S)
-            try:
-                await self._make_safe()
-            except (OSError, sqlite3.Error) as error:
-                self.on_failure(error)
-                return
+            is_well = self._make_safe_or_fail()
 
-    async def _make_safe(self) -> None:
+    def _make_safe_or_fail(self) -> bool:
+        try:
+            self._make_safe()
+        except (OSError, sqlite3.Error) as error:
+            self.on_failure(error)
+            return False
+        return True
+
+    def _make_safe(self) -> None:
         # Also those on whose account others are still busy: they are in the feeds.
         done = self._processed | self._ledger.written
         # In this order: a note must not promise what the disk does not have.
         notes = self._ledger.make_safe()
-        if not done:
+        changes = self._exports.changes()
+        if not (done or changes):
             return
-        await self._frontier.deliver(sorted(done), notes)
+        self._store.deliver(sorted(done), notes, changes)
         self._processed.clear()
         self._ledger.written.clear()
 

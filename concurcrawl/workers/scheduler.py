@@ -72,6 +72,7 @@ class SupervisorScheduler(FrontierScheduler):
         opened = super().open(spider)
         if opened is not None:
             await opened
+        self.journal.decode = self._codec.decode
         await self.journal.open()
         await self._downloader.connect()
 
@@ -220,6 +221,12 @@ class SupervisorScheduler(FrontierScheduler):
 
     def _make_journal(self) -> Journal | SharedJournal:
         return Journal(self._crawler, self._frontier, self._jobdir)
+
+    def _close_frontier(self) -> None:
+        if self._jobdir is None:
+            super()._close_frontier()
+        else:  # feeds are finished after the scheduler is closed
+            self._jobdir.before_close(super()._close_frontier)
 
     def _frontier_path(self) -> str:
         if self._jobdir is None:

@@ -1,0 +1,1 @@
+"""What a crawl with a ``JOBDIR`` keeps on the disk."""
