@@ -184,6 +184,8 @@ def _share(settings: BaseSettings, crawler: Crawler) -> None:
     redis_target.claim(crawler, settings, _RANK)
     feed_locks.claim(crawler, settings)
     feeds.enable(settings, _RANK, held_feeds.HeldCsv)
+    if Config.from_settings(settings).frontier_items != "stream":
+        held_feeds.warn_of_unheld(settings)
     closing = {
         "scrapy.extensions.closespider.CloseSpider": None,
         "concurcrawl.workers.shared_limits.SharedCloseSpider": 0,

@@ -11,11 +11,16 @@ written at once.
 from __future__ import annotations
 
 import io
+import logging
 import os
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlparse
 
-from concurcrawl.feeds import ContinuedCsv, Ledger, item_at_hand
+from scrapy.utils.conf import feed_complete_default_values_from_settings
+from scrapy.utils.misc import load_object
+
+from concurcrawl.feeds import ContinuedCsv, Ledger, has_lines, item_at_hand
 from concurcrawl.files import write_all
 
 if TYPE_CHECKING:
@@ -23,6 +28,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scrapy.crawler import Crawler
+    from scrapy.settings import BaseSettings
+
+logger = logging.getLogger(__name__)
 
 
 class HeldLedger(Ledger):
@@ -123,6 +131,27 @@ class HeldLedger(Ledger):
                 file.length = known
 
 
+def warn_of_unheld(settings: BaseSettings) -> None:
+    """Name the feeds that may lose or double items if a node is stopped or killed."""
+    exporters = settings.getwithbase("FEED_EXPORTERS")
+    names = []
+    for uri, given in settings.getdict("FEEDS").items():
+        options = feed_complete_default_values_from_settings(given, settings, str(uri))
+        exporter = exporters.get(options["format"])
+        is_file = urlparse(str(uri)).scheme in ("", "file")
+        is_held = exporter and has_lines(options, load_object(exporter))
+        if not (is_file and is_held):
+            names.append(str(uri))
+    if names:
+        logger.warning(
+            "Over Redis these feeds may lack or repeat items once a node was stopped "
+            "or killed: %s. JSON lines or CSV in a local file, neither compressed nor "
+            "in batches, have each item once, and so has "
+            "CONCURCRAWL_FRONTIER_ITEMS=stream",
+            ", ".join(names),
+        )
+
+
 class _HeldFile(io.BufferedIOBase):
     """A file whose lines are kept in memory until they may be written."""
 
@@ -135,6 +164,10 @@ class _HeldFile(io.BufferedIOBase):
 
     def writable(self) -> bool:
         """See :class:`io.BufferedIOBase`."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True, so that a text wrapper asks where it is: BOMs come once."""
         return True
 
     def write(self, data: Any) -> int:
