@@ -125,6 +125,11 @@ class _Feed:
 class Exports:
     """The feeds of a crawl with a ``JOBDIR``, and the items they must have again.
 
+    Attributes:
+        has_failed: Whether a commit has failed: no other is made then.
+        on_many: Called when a commit should not wait any longer.
+        is_over: Returns whether nothing is left to crawl.
+
     Invariant: an item that has left the pipelines is, for each feed that keeps items,
     in the frontier or in a complete file, and never in both.
     """
@@ -162,6 +167,7 @@ class Exports:
         self._streams: list[Any] = []
         self._said: set[str] = set()
         self._is_closing = False
+        self.has_failed = False
         self.on_many: Callable[[], object] = lambda: None
         self.is_over: Callable[[], bool] = lambda: True
         feed_export.watch(crawler, self)
@@ -253,6 +259,8 @@ class Exports:
 
     def closed(self, reason: str) -> None:
         """See :class:`~concurcrawl.compat.feed_export.Watcher`."""
+        if self.has_failed or self._changes.rows or self._ledger.written:
+            return  # these items are in the frontier still, and so are not here
         changes = self.changes()
         missing = [
             file.uri

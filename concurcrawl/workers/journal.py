@@ -146,6 +146,7 @@ class Journal:
         try:
             self._make_safe()
         except (OSError, sqlite3.Error) as error:
+            self._exports.has_failed = True
             self.on_failure(error)
             return False
         return True
