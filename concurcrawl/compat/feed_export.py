@@ -21,6 +21,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
+import scrapy
 from scrapy.extensions.feedexport import (
     FeedExporter,
     FeedSlot,
@@ -31,6 +32,7 @@ from scrapy.utils.defer import ensure_awaitable
 from scrapy.utils.misc import load_object
 
 from concurcrawl import components
+from concurcrawl.errors import FeedError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +48,13 @@ _TURN = 50
 
 
 class Watcher(Protocol):
-    """Told what a feed exporter does; decides where it goes on."""
+    """Told what a feed exporter does; decides where it goes on.
+
+    Attributes:
+        wants_items: Whether it is to be told of each item, which costs 4 us each.
+    """
+
+    wants_items: bool
 
     def begin(self, feed: str, batch: int, uri: str) -> tuple[int, str]:
         """Return number and address of the file that *feed* begins."""
@@ -92,13 +100,14 @@ class WatchedFeedExporter(FeedExporter):
 
     _is_closing = False
     _again: int | None = None
+    _watcher: Watcher | None = None
 
     async def open_spider(self, spider: Spider) -> None:  # type: ignore[override]  # a signal's receiver may be either
         """Open the feeds and fill them with the items that an earlier life has left."""
+        self._watcher = watcher = _watchers.get(self.crawler)
         opened: Any = super().open_spider(spider)
         if opened is not None:
             await opened
-        watcher = _watchers.get(self.crawler)
         if watcher is not None:
             for feed in [slot.uri_template for slot in self.slots]:
                 await self._export_again(feed, watcher, spider)
@@ -130,8 +139,8 @@ class WatchedFeedExporter(FeedExporter):
 
     def item_scraped(self, item: Any, spider: Spider) -> None:
         """Export an item."""
-        watcher = _watchers.get(self.crawler)
-        if watcher is None:
+        watcher = self._watcher
+        if watcher is None or not watcher.wants_items:
             super().item_scraped(item, spider)
             return
         counts = [(slot, slot.itemcount) for slot in self.slots]
@@ -220,13 +229,29 @@ def first_address(spider: Spider | None, template: str, uri_params: Any) -> str:
 
 
 def enable(settings: BaseSettings, rank: str) -> None:
-    """Put watched feed exporters in the place of Scrapy's and of the project's own."""
+    """Put watched feed exporters in the place of Scrapy's and of the project's own.
+
+    Raises:
+        FeedError: If this release of Scrapy lacks what they override.
+    """
+    for name in ("_start_new_batch", "_close_slot"):
+        if not hasattr(FeedExporter, name):
+            raise FeedError(
+                "FEEDS",
+                f"Scrapy {scrapy.__version__} has no FeedExporter.{name}, which a "
+                "JOBDIR needs; install Scrapy 2.19, or leave JOBDIR out",
+            )
     changes: dict[Any, Any] = {}
     for key, place in settings.getwithbase("EXTENSIONS").items():
         cls = _loaded(key) if place is not None else None
         if cls is not None and not issubclass(cls, WatchedFeedExporter):
             changes |= {key: None, _watched(cls): place}
     components.add(settings, "EXTENSIONS", changes, rank)
+    if settings.getdict("FEEDS") and not changes:
+        logger.warning(
+            "FEEDS: no extension derives from Scrapy's FeedExporter, so what writes "
+            "them is not known, nor whether a crawl that resumes does so once"
+        )
 
 
 def _watched(cls: type[FeedExporter]) -> type[FeedExporter]:

@@ -127,6 +127,7 @@ class Exports:
 
     Attributes:
         has_failed: Whether a commit has failed: no other is made then.
+        wants_items: Whether a feed is open that keeps items.
         on_many: Called when a commit should not wait any longer.
         is_over: Returns whether nothing is left to crawl.
 
@@ -168,6 +169,7 @@ class Exports:
         self._said: set[str] = set()
         self._is_closing = False
         self.has_failed = False
+        self.wants_items = False
         self.on_many: Callable[[], object] = lambda: None
         self.is_over: Callable[[], bool] = lambda: True
         feed_export.watch(crawler, self)
@@ -207,6 +209,8 @@ class Exports:
         """See :class:`~concurcrawl.compat.feed_export.Watcher`."""
         feed = self._feeds[slot.uri_template]
         feed.kind = _kind(slot)
+        # A line tells the ledger itself.
+        self.wants_items = self.wants_items or feed.kind is not Kind.LINES
         self._say(slot, feed)
         if feed.left:
             file = feed.files[feed.left.pop()]
