@@ -299,3 +299,22 @@ def test_a_feed_with_the_name_of_a_jobdirs_file_is_refused(
         assert running.process.wait(DEADLINE_S) == 1
     assert "the JOBDIR has a file of that name" in running.log
     assert "Traceback" not in running.log
+
+
+def test_a_feed_on_a_full_disk_has_each_item_once_when_there_is_room(
+    pages: str, tmp_path: Path
+) -> None:
+    full = tmp_path / "full.json"
+    full.symlink_to("/dev/full")
+    feeds = {
+        str(full): {"format": "json", "overwrite": True},
+        str(tmp_path / "a.xml"): {"format": "xml"},
+    }
+    with crawling(pages, tmp_path, feeds, "hybrid") as running:
+        running.process.wait(DEADLINE_S)
+    assert "'finish_reason': 'storage_failed'" in running.log
+    full.unlink()
+    with crawling(pages, tmp_path, feeds, "async") as running:
+        assert running.process.wait(DEADLINE_S) == 0
+    assert Counter(of_json(full.read_bytes())) == expected()
+    assert Counter(of_xml((tmp_path / "a.xml").read_bytes())) == expected()
