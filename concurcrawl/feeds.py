@@ -69,6 +69,7 @@ class Ledger:
         self.written: set[int] = set()
         self._error: OSError | None = None
         self._files: dict[str, IO[bytes]] = {}
+        self._final: dict[str, int] = {}
         self._whole: list[IO[bytes]] = []
         self._lengths: dict[str, int] = {}
         self._columns: dict[str, str] = {}
@@ -145,10 +146,14 @@ class Ledger:
                 whole.flush()  # a full disk is to be seen before its end
         for key, file in list(self._files.items()):
             if file.closed:
-                continue
-            file.flush()
-            os.fsync(file.fileno())
-            notes[_NOTE + key] = str(file.tell())
+                length = self._final.get(key)
+                if length is None:
+                    continue
+            else:
+                file.flush()
+                os.fsync(file.fileno())
+                length = file.tell()
+            notes[_NOTE + key] = str(length)
             if key in self._columns:
                 notes[_COLUMNS + key] = self._columns[key]
         return notes
@@ -157,6 +162,18 @@ class Ledger:
         """Return the class that writes *feed_format*; None if there is none."""
         known = self._exporters.get(feed_format)
         return None if known is None else load_object(known)
+
+    def closing(self, file: IO[bytes]) -> None:
+        """Note how long a file is that is about to be closed.
+
+        Raises:
+            OSError: If it cannot be made safe.
+        """
+        key = self._key(file)
+        if key:
+            file.flush()
+            os.fsync(file.fileno())
+            self._final[key] = file.tell()
 
     def wrote(self) -> None:
         """Note that the item at hand went into a feed."""
@@ -185,6 +202,17 @@ class _FeedFile(io.BufferedWriter):
             raise
         self._ledger.wrote()
         return written
+
+    def close(self) -> None:
+        """See :class:`io.BufferedWriter`."""
+        if not self.closed:
+            try:
+                self._ledger.closing(self)
+            except OSError as error:
+                self._ledger.fail(error)
+                super().close()
+                raise
+        super().close()
 
 
 def enable(

@@ -128,7 +128,7 @@ class Exports:
     Attributes:
         has_failed: Whether a commit has failed: no other is made then.
         wants_items: Whether a feed is open that keeps items.
-        on_many: Called when a commit should not wait any longer.
+        commit: Called when a commit should not wait any longer.
         is_over: Returns whether nothing is left to crawl.
 
     Invariant: an item that has left the pipelines is, for each feed that keeps items,
@@ -170,7 +170,7 @@ class Exports:
         self._is_closing = False
         self.has_failed = False
         self.wants_items = False
-        self.on_many: Callable[[], object] = lambda: None
+        self.commit: Callable[[], object] = lambda: None
         self.is_over: Callable[[], bool] = lambda: True
         feed_export.watch(crawler, self)
 
@@ -235,7 +235,7 @@ class Exports:
         for slot in keeping:
             self._keep(slot, payload, again)
         if self._bytes > _MANY:
-            self.on_many()
+            self.commit()
 
     def failed(self, error: OSError) -> None:
         """See :class:`~concurcrawl.compat.feed_export.Watcher`."""
@@ -263,26 +263,24 @@ class Exports:
 
     def closed(self, reason: str) -> None:
         """See :class:`~concurcrawl.compat.feed_export.Watcher`."""
-        if self.has_failed or self._changes.rows or self._ledger.written:
-            return  # these items are in the frontier still, and so are not here
-        changes = self.changes()
+        if self.has_failed:
+            return  # items are in the frontier still, and so are not here
         missing = [
             file.uri
             for feed in self._feeds.values()
             for file in feed.files.values()
-            if feed.keeps and file.first and not file.is_stored
+            if feed.keeps and file.first and not (file.is_stored or file.is_complete)
         ]
         is_over = reason == "finished" and self.is_over()
         if is_over and not missing:
-            changes.clears = True
+            self._changes.clears = True
         elif is_over:
             logger.error(
                 "Not stored: %s. The items stay in the JOBDIR: run the same command "
                 "again to store them",
                 ", ".join(missing),
             )
-        if changes:
-            self._frontier.deliver([], {}, changes)
+        self.commit()
 
     # ---------------------------------------------------------------------------------
 

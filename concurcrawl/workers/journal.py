@@ -92,7 +92,7 @@ class Journal:
             encode=lambda item: self.encode(item),  # noqa: PLW0108 - it is set later
             decode=lambda payload: self.decode(payload),  # noqa: PLW0108 - likewise
         )
-        exports.on_many = self._make_safe_or_fail
+        exports.commit = self._make_safe_or_fail
         exports.is_over = lambda: not frontier.waiting()
         return exports
 
@@ -159,6 +159,8 @@ class Journal:
         changes = self._exports.changes()
         if not (done or changes):
             return
+        if changes.clears:
+            notes = {}  # the next crawl begins anew
         self._store.deliver(sorted(done), notes, changes)
         self._processed.clear()
         self._ledger.written.clear()

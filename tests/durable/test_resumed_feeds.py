@@ -279,12 +279,14 @@ def test_a_feed_that_another_crawl_writes_is_refused(
     (other / "link").symlink_to(tmp_path)
     with crawling(pages, tmp_path, feeds, "serial") as running:
         wait_until(running, lambda: "Scraped from" in running.log)
+        running.send(signal.SIGSTOP)  # so that it is there as long as the other
         same = {str(other / "link" / "whole.json"): {"format": "jsonlines"}}
         with crawling(pages, other, same, "async") as second:
             assert second.process.wait(DEADLINE_S) == 1
         sentence = second.log.strip().splitlines()[-1]
         assert sentence.startswith(f"feed {str(tmp_path / 'whole.json')!r}: another")
         assert "Traceback" not in second.log
+        running.send(signal.SIGCONT)
         assert running.process.wait(DEADLINE_S) == 0
     found = of_json((tmp_path / "whole.json").read_bytes())
     assert Counter(found) == expected()
