@@ -170,7 +170,7 @@ class Ledger:
             OSError: If it cannot be made safe.
         """
         key = self._key(file)
-        if key:
+        if key and self._error is None:  # else nothing is noted any more
             file.flush()
             os.fsync(file.fileno())
             self._final[key] = file.tell()
