@@ -170,11 +170,16 @@ def _make_durable(settings: BaseSettings, crawler: Crawler) -> None:
 
     Raises:
         JobDirError: If it cannot be had.
+        FeedError: If another crawl writes one of the feeds.
     """
     from concurcrawl import feeds, jobdir  # most crawls have none
+    from concurcrawl.compat import feed_export
+    from concurcrawl.durable import feed_locks
 
     jobdir.claim(crawler, settings["JOBDIR"])
+    feed_locks.claim(crawler, settings)
     feeds.enable(settings, _RANK)
+    feed_export.enable(settings, _RANK)
     _keep_state(settings)
 
 
@@ -202,8 +207,10 @@ def _share(settings: BaseSettings, crawler: Crawler) -> None:
     Raises:
         ConfigError: If there is a ``JOBDIR`` too.
         FrontierError: If it cannot be shared.
+        FeedError: If another crawl writes one of the feeds.
     """
     from concurcrawl import feeds, held_feeds  # most crawls have none
+    from concurcrawl.durable import feed_locks
     from concurcrawl.frontier import redis_target
 
     if settings["JOBDIR"]:
@@ -211,7 +218,10 @@ def _share(settings: BaseSettings, crawler: Crawler) -> None:
         raise ConfigError("JOBDIR", settings["JOBDIR"], expected)
     _refuse_own_filter(settings)
     redis_target.claim(crawler, settings, _RANK)
+    feed_locks.claim(crawler, settings)
     feeds.enable(settings, _RANK, held_feeds.HeldCsv)
+    if Config.from_settings(settings).frontier_items != "stream":
+        held_feeds.warn_of_unheld(settings)
     closing = {
         "scrapy.extensions.closespider.CloseSpider": None,
         "concurcrawl.workers.shared_limits.SharedCloseSpider": 0,

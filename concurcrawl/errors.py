@@ -257,6 +257,23 @@ class JobDirError(ConcurcrawlError):
         return f"JOBDIR={self.path!r}: {self.reason}."
 
 
+class FeedError(ConcurcrawlError):
+    """A feed cannot be written as it must be.
+
+    Attributes:
+        feed: Its file or address.
+        reason: Why, and what to do.
+    """
+
+    def __init__(self, feed: str, reason: str) -> None:
+        super().__init__(feed, reason)
+        self.feed = feed
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"feed {self.feed!r}: {self.reason}."
+
+
 class NodeError(ConcurcrawlError):
     """A Scrapyd server cannot be used, or does not do what it is asked.
 

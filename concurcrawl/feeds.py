@@ -4,21 +4,23 @@ A feed's file is a log. Now and then it is made safe on disk, and its length is 
 together with the items that are in it up to there. A crawl that resumes cuts the file
 to the noted length and goes on from there with the items that were not noted.
 
-This holds for formats in which an item is a line: JSON lines and CSV.
+This holds for formats in which an item is a line: JSON lines and CSV. Other feeds are
+written again by a crawl that resumes, see :mod:`concurcrawl.durable.exports`.
 """
 
 from __future__ import annotations
 
-import csv
 import io
+import json
 import os
 from contextvars import ContextVar
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, Self
 from weakref import WeakKeyDictionary
 
-from scrapy.exporters import CsvItemExporter
+from scrapy.exporters import CsvItemExporter, JsonLinesItemExporter
 from scrapy.extensions.feedexport import FileFeedStorage
+from scrapy.utils.misc import load_object
 
 from concurcrawl.files import make_name_safe
 
@@ -31,6 +33,10 @@ if TYPE_CHECKING:
 
 #: Prefix of the notes with the length of a feed's file.
 _NOTE = "feed:"
+
+#: Prefix of the notes with the columns of a table, which its header need not show: it
+#: may be in any encoding and dialect, or not be there.
+_COLUMNS = "columns:"
 
 #: The number of the item that goes through pipelines and feeds in this context.
 item_at_hand: ContextVar[int | None] = ContextVar("item_at_hand", default=None)
@@ -59,10 +65,14 @@ class Ledger:
         """
         _ledgers[crawler] = self
         self._take_notes = take_notes
+        self._exporters = crawler.settings.getwithbase("FEED_EXPORTERS")
         self.written: set[int] = set()
         self._error: OSError | None = None
         self._files: dict[str, IO[bytes]] = {}
+        self._final: dict[str, int] = {}
+        self._whole: list[IO[bytes]] = []
         self._lengths: dict[str, int] = {}
+        self._columns: dict[str, str] = {}
 
     def resume(self, notes: Mapping[str, str]) -> None:
         """Cut each feed to the length that was noted.
@@ -76,6 +86,9 @@ class Ledger:
                 length = min(int(text), path.stat().st_size)
                 os.truncate(path, length)
                 self._lengths[str(path)] = length
+                columns = notes.get(f"{_COLUMNS}{path}")
+                if columns is not None:
+                    self._columns[str(path)] = columns
 
     def open(self, path: Path, mode: str) -> IO[bytes]:
         """Open a feed: at its end if it is continued, else in *mode*."""
@@ -90,14 +103,33 @@ class Ledger:
         self._files[key] = file
         return file
 
-    def open_feed(self, path: Path, mode: str, feed_format: str) -> IO[bytes]:
-        """Open a feed of a format, or of no known one if it is empty."""
-        return self.open(path, mode)
+    def open_feed(self, path: Path, mode: str, *, has_lines: bool) -> IO[bytes]:
+        """Open a feed; one without lines is not continued."""
+        if has_lines:
+            return self.open(path, mode)
+        file = _FeedFile(io.FileIO(str(path), mode), self)
+        self._whole = [one for one in self._whole if not one.closed]
+        self._whole.append(file)
+        return file
 
-    def is_continued(self, file: IO[bytes]) -> bool:
-        """Tell whether *file* is a feed that an earlier crawl has begun."""
-        lengths = self._lengths
-        return any(f is file and lengths.get(k, 0) for k, f in self._files.items())
+    def columns(self, file: Any) -> Any:
+        """Return the columns of a table that an earlier life has begun.
+
+        Returns:
+            What :meth:`note_columns` was given, in a list; an empty one if *file* is no
+            such table.
+        """
+        text = self._columns.get(self._key(file))
+        return [] if text is None else [json.loads(text)]
+
+    def note_columns(self, file: Any, columns: list[str] | None) -> None:
+        """Note the columns of a table, before its length is noted again."""
+        key = self._key(file)
+        if key:
+            self._columns[key] = json.dumps(columns)
+
+    def _key(self, file: Any) -> str:
+        return next((key for key, one in self._files.items() if one is file), "")
 
     def make_safe(self) -> dict[str, str]:
         """Write all feeds to disk and return the notes to take.
@@ -109,13 +141,39 @@ class Ledger:
         if self._error is not None:
             raise self._error
         notes = {}
+        for whole in self._whole:
+            if not whole.closed:
+                whole.flush()  # a full disk is to be seen before its end
         for key, file in list(self._files.items()):
             if file.closed:
-                continue
+                length = self._final.get(key)
+                if length is None:
+                    continue
+            else:
+                file.flush()
+                os.fsync(file.fileno())
+                length = file.tell()
+            notes[_NOTE + key] = str(length)
+            if key in self._columns:
+                notes[_COLUMNS + key] = self._columns[key]
+        return notes
+
+    def exporter(self, feed_format: str) -> type | None:
+        """Return the class that writes *feed_format*; None if there is none."""
+        known = self._exporters.get(feed_format)
+        return None if known is None else load_object(known)
+
+    def closing(self, file: IO[bytes]) -> None:
+        """Note how long a file is that is about to be closed.
+
+        Raises:
+            OSError: If it cannot be made safe.
+        """
+        key = self._key(file)
+        if key and self._error is None:  # else nothing is noted any more
             file.flush()
             os.fsync(file.fileno())
-            notes[_NOTE + key] = str(file.tell())
-        return notes
+            self._final[key] = file.tell()
 
     def wrote(self) -> None:
         """Note that the item at hand went into a feed."""
@@ -144,6 +202,17 @@ class _FeedFile(io.BufferedWriter):
             raise
         self._ledger.wrote()
         return written
+
+    def close(self) -> None:
+        """See :class:`io.BufferedWriter`."""
+        if not self.closed:
+            try:
+                self._ledger.closing(self)
+            except OSError as error:
+                self._ledger.fail(error)
+                super().close()
+                raise
+        super().close()
 
 
 def enable(
@@ -177,12 +246,10 @@ class LedgerStorage(FileFeedStorage):
     ) -> None:
         super().__init__(uri, feed_options=feed_options)
         self._ledger = ledger
-        options = feed_options or {}
-        # What is compressed or cut into batches is no file of lines.
-        is_plain = not (
-            options.get("postprocessing") or options.get("batch_item_count")
+        self._has_lines = ledger is not None and has_lines(
+            feed_options or {},
+            ledger.exporter(str((feed_options or {}).get("format", ""))),
         )
-        self._format = str(options.get("format", "")) if is_plain else ""
 
     @classmethod
     def from_crawler(
@@ -197,11 +264,14 @@ class LedgerStorage(FileFeedStorage):
             return super().open(spider)
         path = Path(self.path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        return self._ledger.open_feed(path, self.write_mode, self._format)
+        return self._ledger.open_feed(path, self.write_mode, has_lines=self._has_lines)
 
 
 class ContinuedCsv(CsvItemExporter):
-    """CSV whose columns are those of the header that stands in the file already."""
+    """CSV with one header, and with the columns that it began with."""
+
+    _ledger: Ledger | None = None
+    _target: Any = None
 
     @classmethod
     def from_crawler(
@@ -209,13 +279,38 @@ class ContinuedCsv(CsvItemExporter):
     ) -> Self:
         """Make one; continue the file if *crawler* has resumed."""
         ledger = _ledgers.get(crawler)
-        if ledger is not None and ledger.is_continued(file):
-            kwargs["include_headers_line"] = False
-            if kwargs.get("fields_to_export") is None:
-                kwargs["fields_to_export"] = _header(file.name)
-        return cls(file, *args, **kwargs)
+        known = [] if ledger is None else ledger.columns(file)
+        is_own = not kwargs.get("fields_to_export")
+        if known and is_own:
+            (kwargs["fields_to_export"],) = known
+        exporter = cls(file, *args, **kwargs)
+        exporter._ledger, exporter._target = ledger, file
+        if known:
+            exporter._continue(is_own=is_own)
+        return exporter
+
+    def _continue(self, *, is_own: bool) -> None:
+        """Write no header. Read in Scrapy 2.19: it is written with the first item."""
+        self._headers_not_written = False
+        # Scrapy warns of other columns if it has chosen them itself.
+        self._autodetected_fields = is_own and self.fields_to_export is not None
+
+    def _write_headers_and_set_fields_to_export(self, item: Any) -> None:
+        super()._write_headers_and_set_fields_to_export(item)
+        if self._ledger is not None:
+            fields = self.fields_to_export
+            self._ledger.note_columns(self._target, list(fields) if fields else None)
 
 
-def _header(path: str) -> list[str] | None:
-    with Path(path).open(encoding="utf-8", newline="") as file:
-        return next(csv.reader(file), None)
+def has_lines(options: Mapping[str, Any], exporter: type | None) -> bool:
+    """Return whether an item of a feed is a line, which is written at once.
+
+    An exporter of the project's own may write anything, and at any time.
+    """
+    is_plain = not (
+        # Scrapy looks whether it is there; what is in it may be nothing.
+        "postprocessing" in options or options.get("batch_item_count")
+    )
+    is_scrapys = exporter in (JsonLinesItemExporter, CsvItemExporter)
+    is_ours = exporter is not None and issubclass(exporter, ContinuedCsv)
+    return is_plain and (is_scrapys or is_ours)

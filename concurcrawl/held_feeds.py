@@ -11,11 +11,16 @@ written at once.
 from __future__ import annotations
 
 import io
+import logging
 import os
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING, Any
+from urllib.parse import urlparse
 
-from concurcrawl.feeds import ContinuedCsv, Ledger, item_at_hand
+from scrapy.utils.conf import feed_complete_default_values_from_settings
+from scrapy.utils.misc import load_object
+
+from concurcrawl.feeds import ContinuedCsv, Ledger, has_lines, item_at_hand
 from concurcrawl.files import write_all
 
 if TYPE_CHECKING:
@@ -23,8 +28,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from scrapy.crawler import Crawler
+    from scrapy.settings import BaseSettings
 
-_LINES = {"jsonlines", "jsonl", "jl", "csv"}
+logger = logging.getLogger(__name__)
 
 
 class HeldLedger(Ledger):
@@ -34,29 +40,38 @@ class HeldLedger(Ledger):
         written: Numbers of the items that went into a feed since this was emptied.
     """
 
-    def __init__(self, crawler: Crawler, lengths: Mapping[str, int]) -> None:
+    def __init__(
+        self,
+        crawler: Crawler,
+        lengths: Mapping[str, int],
+        columns: Mapping[str, str] | None = None,
+    ) -> None:
         """Keep the ledger of *crawler*.
 
         Args:
-            crawler: It.
+            crawler: The crawl.
             lengths: How long each file is that an earlier life of this node has begun.
+            columns: Those of its tables, as :meth:`columns_of` has them.
         """
         super().__init__(crawler, lambda _: None)
         self._held: dict[str, _HeldFile] = {}
         self._lengths.update(lengths)
+        self._columns.update(columns or {})
 
-    def cut(self, lengths: Mapping[str, int]) -> None:
-        """Have files no longer than this when they are opened."""
+    def cut(self, lengths: Mapping[str, int], columns: Mapping[str, str]) -> None:
+        """Cut files to *lengths* when they are opened; learn *columns* of tables."""
         self._lengths.update(lengths)
+        self._columns.update(columns)
 
-    def open_feed(self, path: Path, mode: str, feed_format: str) -> IO[bytes]:
+    def open_feed(self, path: Path, mode: str, *, has_lines: bool) -> IO[bytes]:
         """Open a feed: held if an item of its format is a line."""
-        if feed_format not in _LINES:
+        if not has_lines:
             return super().open(path, mode)
         key = str(path.absolute())
         known = self._lengths.get(key)
         if known is None or not path.exists():
             self._lengths.pop(key, None)
+            self._columns.pop(key, None)
             path.open(mode).close()
         elif known < path.stat().st_size:
             # Not earlier: other nodes of this host have files too.
@@ -66,10 +81,13 @@ class HeldLedger(Ledger):
         found: IO[bytes] = file  # type: ignore[assignment]  # all that exporters use
         return found
 
-    def is_continued(self, file: Any) -> bool:
-        """See :meth:`Ledger.is_continued`."""
-        held = [key for key, one in self._held.items() if one is file]
-        return any(map(self._lengths.get, held)) or super().is_continued(file)
+    def columns_of(self, path: str) -> str:
+        """Return the columns of a table as they are noted; empty if it is none."""
+        return self._columns.get(path, "")
+
+    def _key(self, file: Any) -> str:
+        held = (key for key, one in self._held.items() if one is file)
+        return next(held, "") or super()._key(file)
 
     def drop(self, is_ours: Callable[[int], bool]) -> None:
         """Forget lines of items that are not ours any more."""
@@ -113,6 +131,27 @@ class HeldLedger(Ledger):
                 file.length = known
 
 
+def warn_of_unheld(settings: BaseSettings) -> None:
+    """Name the feeds that may lose or double items if a node is stopped or killed."""
+    exporters = settings.getwithbase("FEED_EXPORTERS")
+    names = []
+    for uri, given in settings.getdict("FEEDS").items():
+        options = feed_complete_default_values_from_settings(given, settings, str(uri))
+        exporter = exporters.get(options["format"])
+        is_file = urlparse(str(uri)).scheme in ("", "file")
+        is_held = exporter and has_lines(options, load_object(exporter))
+        if not (is_file and is_held):
+            names.append(str(uri))
+    if names:
+        logger.warning(
+            "Over Redis these feeds may lack or repeat items once a node was stopped "
+            "or killed: %s. JSON lines or CSV in a local file, neither compressed nor "
+            "in batches, have each item once, and so has "
+            "CONCURCRAWL_FRONTIER_ITEMS=stream",
+            ", ".join(names),
+        )
+
+
 class _HeldFile(io.BufferedIOBase):
     """A file whose lines are kept in memory until they may be written."""
 
@@ -125,6 +164,10 @@ class _HeldFile(io.BufferedIOBase):
 
     def writable(self) -> bool:
         """See :class:`io.BufferedIOBase`."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True, so that a text wrapper asks where it is: BOMs come once."""
         return True
 
     def write(self, data: Any) -> int:

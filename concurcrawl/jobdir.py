@@ -11,12 +11,12 @@ from weakref import WeakKeyDictionary
 
 from scrapy import signals
 
+from concurcrawl.durable.locks import locked
 from concurcrawl.errors import JobDirError
 from concurcrawl.files import make_name_safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from typing import IO
 
     from scrapy.crawler import Crawler
 
@@ -40,18 +40,16 @@ class JobDir:
     def __init__(self, path: str, spider: str) -> None:
         """Claim the folder at *path* for *spider*. Nothing in it is changed.
 
-        ``at_end`` is called before others may have it.
-
         Raises:
             JobDirError: If it cannot be had: used by a live crawl, by another spider,
                 by Scrapy's own scheduler, damaged, or not writable.
         """
         self._folder = Path(path)
-        self.at_end: Callable[[], None] = lambda: None
+        self._closing: list[Callable[[], object]] = []
         try:
             self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._refuse_scrapys(path)
-            self._lock = _locked(self._folder / _LOCK)
+            self._lock = locked(self._folder / _LOCK)
         except BlockingIOError:
             raise JobDirError(
                 path,
@@ -87,9 +85,14 @@ class JobDir:
         make_name_safe(file)
         return str(file)
 
+    def before_close(self, close: Callable[[], object]) -> None:
+        """Call *close* when the crawl has stopped and before the folder is free."""
+        self._closing.append(close)
+
     def close(self) -> None:
         """Let others have it."""
-        self.at_end()
+        while self._closing:
+            self._closing.pop()()
         with contextlib.suppress(OSError):  # Scrapy has written none
             (self._folder / STATE).chmod(0o600)
         self._lock.close()
@@ -143,20 +146,6 @@ def claim(crawler: Crawler, path: str) -> None:
 def claimed_by(crawler: Crawler) -> JobDir | None:
     """Return the folder that *crawler* has, or None."""
     return _claimed.get(crawler)
-
-
-def _locked(path: Path) -> IO[bytes]:
-    """Open and lock a file; the lock ends with the process, however that ends."""
-    file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
-    with contextlib.suppress(ImportError):  # Windows: two crawls are not kept apart
-        import fcntl
-
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            file.close()
-            raise
-    return file
 
 
 def _owner(file: Path) -> str | None:

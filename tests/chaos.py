@@ -202,7 +202,10 @@ class Run:
         self._temporary = folder / "tmp"
         self._temporary.mkdir()
         self._jobdir = folder / "job"
-        self._feeds = (folder / "items.jsonl", folder / "items.csv")
+        names = ["items.jsonl", "items.csv"]
+        if plan.is_durable:  # else it has no end when its crawl is killed
+            names.append("items.json")
+        self._feeds = [folder / name for name in names]
 
     @property
     def log(self) -> Path:
@@ -353,11 +356,14 @@ class Run:
                 if rows and rows[0] != ["kind", "name"]:
                     raise ChaosError(f"{feed}: begins with {rows[0]}")
                 yield feed.name, Counter(Item(*row) for row in rows[1:])
+            elif feed.suffix == ".json":
+                yield feed.name, Counter(Item(**item) for item in json.loads(text))
             else:
                 yield feed.name, Counter(Item(**json.loads(line)) for line in lines)
 
     def _expect_clean(self) -> None:
         left = [str(path) for path in self._temporary.rglob("*")]
+        left += [str(path) for path in self._folder.glob(".*")]  # locks of feeds
         if self._jobdir.exists():
             left += [
                 str(path) for path in self._jobdir.iterdir() if path.name not in _KEPT

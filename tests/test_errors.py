@@ -38,6 +38,9 @@ SAMPLES = {
         "17 workers died; the crawl ends. Look above for why the first one did; raise "
         "CONCURCRAWL_MAX_RESTARTS if that is to be expected."
     ),
+    errors.FeedError("/tmp/a.json", "another crawl writes it; name another file"): (
+        "feed '/tmp/a.json': another crawl writes it; name another file."
+    ),
     errors.JobDirError("/tmp/job", "it was made by a newer version; use that"): (
         "JOBDIR='/tmp/job': it was made by a newer version; use that."
     ),

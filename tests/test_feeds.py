@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from scrapy.utils.test import get_crawler
@@ -102,11 +102,15 @@ def test_after_a_failed_write_nothing_is_safe(crawler: Crawler, tmp_path: Path) 
 
 
 def csv(
-    crawler: Crawler, path: Path, notes: dict[str, str], item: Mapping[str, str]
+    crawler: Crawler,
+    path: Path,
+    notes: dict[str, str],
+    item: Mapping[str, str],
+    **options: Any,
 ) -> None:
     kept = ledger(crawler, notes)
     file = kept.open(path, "wb")
-    exporter = ContinuedCsv.from_crawler(crawler, file)
+    exporter = ContinuedCsv.from_crawler(crawler, file, **options)
     exporter.start_exporting()
     exporter.export_item(item)
     exporter.finish_exporting()
@@ -114,13 +118,36 @@ def csv(
     file.close()
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+@pytest.mark.parametrize("delimiter", [",", ";", "\t"])
 def test_a_table_has_one_header_and_keeps_its_columns(
+    encoding: str, delimiter: str, crawler: Crawler, tmp_path: Path
+) -> None:
+    path, notes = tmp_path / "table.csv", dict[str, str]()
+    options = {"encoding": encoding, "delimiter": delimiter}
+    csv(crawler, path, notes, {"größe": "1", "two": "2"}, **options)
+    csv(crawler, path, notes, {"two": "4", "größe": "3"}, **options)
+    rows = path.read_text(encoding=encoding).splitlines()
+    assert rows == [delimiter.join(row) for row in (("größe", "two"), "12", "34")]
+
+
+def test_a_table_without_a_header_gets_none_when_it_is_continued(
     crawler: Crawler, tmp_path: Path
 ) -> None:
     path, notes = tmp_path / "table.csv", dict[str, str]()
-    csv(crawler, path, notes, {"one": "1", "two": "2"})
-    csv(crawler, path, notes, {"two": "4", "one": "3"})
-    assert path.read_text(encoding="utf-8").split() == ["one,two", "1,2", "3,4"]
+    for item in ({"one": "1"}, {"one": "2"}):
+        csv(crawler, path, notes, item, include_headers_line=False)
+    assert path.read_text(encoding="utf-8").split() == ["1", "2"]
+
+
+def test_a_table_that_is_appended_to_has_a_header_though_it_was_killed_before_a_row(
+    crawler: Crawler, tmp_path: Path
+) -> None:
+    path, notes = tmp_path / "table.csv", dict[str, str]()
+    path.write_text("of,before\n", encoding="utf-8")
+    ledger(crawler, notes).open(path, "ab").close()
+    csv(crawler, path, notes, {"one": "1"})
+    assert path.read_text(encoding="utf-8").split() == ["of,before", "one", "1"]
 
 
 @pytest.mark.parametrize("mode", ["serial", "hybrid"])

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import json
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections import Counter
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -20,7 +22,15 @@ from concurcrawl.frontier.redis_link import RedisLink, parse
 from concurcrawl.frontier.redis_session import Member
 from concurcrawl.mirror.process import MirrorProcess
 from tests.chaos import EXTRAS, PAGES, Item, expected
-from tests.crawls import DEADLINE_S, Crawl, Result, crawl, crawling
+from tests.crawls import (
+    DEADLINE_S,
+    PROJECT,
+    Crawl,
+    Result,
+    crawl,
+    crawling,
+    environment,
+)
 from tests.servers.redis import RedisServer, redis_server
 
 if TYPE_CHECKING:
@@ -214,6 +224,50 @@ def test_a_crawl_whose_nodes_were_killed_or_lost_redis_goes_on_in_the_same_feeds
     assert {r.stats["finish_reason"] for r in results} == {"finished"}
     assert items(results) == expected()
     assert not server.client.exists(UNSETTLED)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
+def test_a_node_continues_its_tables_whatever_their_dialect(
+    stop: signal.Signals, server: RedisServer, mirror: MirrorProcess, tmp_path: Path
+) -> None:
+    tables: dict[str, dict[str, Any]] = {
+        "semicolon.csv": {"item_export_kwargs": {"delimiter": ";", "quoting": 1}},
+        "bom.csv": {"encoding": "utf-8-sig"},
+        "wide.csv": {"encoding": "utf-16"},
+        "bare.csv": {"item_export_kwargs": {"include_headers_line": False}},
+    }
+    feeds = {str(tmp_path / n): {"format": "csv", **o} for n, o in tables.items()}
+    feeds[str(tmp_path / "whole.json")] = {"format": "json"}
+    feed_options = json.dumps(feeds)
+    node = (*options(server, "hybrid"), "-s", "CONCURCRAWL_FRONTIER_NODE=one")
+    command = [
+        *(sys.executable, "-m", "scrapy", "crawl", "whole"),
+        *("-a", f"site={mirror.list_url}", "-s", f"FEEDS={feed_options}", *node),
+    ]
+    for is_last in (False, True):
+        with (tmp_path / "log").open("ab") as log:
+            process = subprocess.Popen(
+                command, cwd=PROJECT, env=environment(), stdout=log, stderr=log
+            )
+        running = Crawl(process, tmp_path)
+        try:
+            if not is_last:
+                wait_until(lambda: done(server) >= 20, [running])
+                process.send_signal(stop)
+            process.wait(DEADLINE_S)
+        finally:
+            process.kill()
+    for name, table in tables.items():
+        encoding = table.get("encoding", "utf-8")
+        text = (tmp_path / name).read_bytes().decode(encoding)
+        rows = [
+            *csv.reader(text.splitlines(), delimiter=";" if "semi" in name else ",")
+        ]
+        if name != "bare.csv":
+            assert rows.pop(0) == ["kind", "name"]
+        assert Counter(Item(*row) for row in rows) == expected(), name
+    assert "may lack or repeat items" in running.log
+    assert "whole.json. JSON lines or CSV" in running.log
 
 
 def test_another_node_goes_on_with_start_and_cookies_of_a_leader_that_was_killed(

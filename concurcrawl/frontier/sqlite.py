@@ -19,6 +19,7 @@ from concurcrawl.frontier.base import (
     Lease,
     Output,
 )
+from concurcrawl.frontier.exports import Changes, Store
 from concurcrawl.frontier.limits import Gates, Limits
 
 if TYPE_CHECKING:
@@ -107,6 +108,8 @@ class SqliteFrontier(Frontier):
         # what a power cut takes from its end is done again. See deliver().
         self._db.execute("PRAGMA synchronous = NORMAL")
         self._db.executescript(_SCHEMA)
+        #: What feeds that cannot be continued need; changed by :meth:`deliver` only.
+        self.exports = Store(self._db)
         self._broken: sqlite3.OperationalError | None = None
         self._tickets = count(1 + self._last("ticket", "request"))
         self._gates = Gates(limits_of, total, asks, random.uniform)
@@ -176,8 +179,19 @@ class SqliteFrontier(Frontier):
         """See :meth:`Frontier.items`."""
         return Done(self._db.execute("SELECT * FROM item ORDER BY number").fetchall())
 
-    def deliver(self, items: Sequence[int], notes: Mapping[str, str]) -> Done[None]:
-        """See :meth:`Frontier.deliver`."""
+    def deliver(
+        self,
+        items: Sequence[int],
+        notes: Mapping[str, str],
+        changes: Changes | None = None,
+    ) -> Done[None]:
+        """See :meth:`Frontier.deliver`.
+
+        Args:
+            items: Numbers of items.
+            notes: What to remember.
+            changes: What to change in :attr:`exports` in the same step.
+        """
         self._db.execute("PRAGMA synchronous = FULL")  # all of the log, up to here
         try:
             with self._whole():
@@ -185,6 +199,8 @@ class SqliteFrontier(Frontier):
                     "DELETE FROM item WHERE number = ?", ((number,) for number in items)
                 )
                 self._take_notes(notes)
+                if changes is not None:
+                    self.exports.apply(changes)
         finally:
             self._db.execute("PRAGMA synchronous = NORMAL")
         return Done(None)
@@ -274,6 +290,7 @@ class SqliteFrontier(Frontier):
         with self._whole():
             for table in ("taken", "asked", "note"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
+            self.exports.clear()
             self._take_notes(notes)
 
     def knows(self, key: bytes) -> bool:

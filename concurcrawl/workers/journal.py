@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrapy import Request, signals
 
+from concurcrawl.durable.exports import Exports
 from concurcrawl.feeds import Ledger
 from concurcrawl.frontier.base import at_once
 from concurcrawl.frontier.sqlite import SqliteFrontier
@@ -68,6 +69,7 @@ class Journal:
         self.is_replaying = False
         self.process: Callable[[bytes, Head | None, int], Awaitable[None]] = not_open
         self.encode: Callable[[object], bytes] = pickle.dumps
+        self.decode: Callable[[bytes], Any] = pickle.loads
         self.on_failure: Callable[[Exception], None] = _raise
         self.start = start
         if not self.is_kept:
@@ -77,6 +79,21 @@ class Journal:
         self._ledger = Ledger(crawler, self._take_notes)
         if self._is_resumed:
             self._ledger.resume(at_once(frontier.notes()))
+        self._exports = self._make_exports(frontier)
+
+    def _make_exports(self, frontier: Frontier) -> Exports:
+        assert isinstance(frontier, SqliteFrontier)  # there is a JOBDIR
+        self._store = frontier
+        exports = Exports(
+            self._crawler,
+            frontier,
+            self._ledger,
+            encode=lambda item: self.encode(item),  # noqa: PLW0108 - it is set later
+            decode=lambda payload: self.decode(payload),  # noqa: PLW0108 - likewise
+        )
+        exports.commit = self._make_safe_or_fail
+        exports.is_over = self._is_over
+        return exports
 
     async def open(self) -> None:
         """Begin to make feeds safe, and to replay the items that are not."""
@@ -117,14 +134,24 @@ class Journal:
             )
 
     def end(self, reason: str) -> None:
-        """Note that the crawl has finished, if it has: last of all, after the feeds."""
-        is_over = (
+        """Note that the crawl has finished, if it has: last of all."""
+        # Where feeds are exported, that was noted in the step that completed them.
+        if (
             reason == "finished"
-            and self.start.is_exhausted
-            and not (self._frontier.waiting() or self._frontier.lent())
-        )
-        if is_over and not at_once(self._frontier.items()):
+            and self._is_over()
+            and not self._store.exports.states()
+        ):
             at_once(self._frontier.keep([], {FINISHED: "1"}))
+
+    def _is_over(self) -> bool:
+        """Return whether nothing is left to crawl, and every item is in the feeds."""
+        is_crawled = self.start.is_exhausted and not (
+            self._frontier.waiting() or self._frontier.lent()
+        )
+        if not is_crawled:
+            return False
+        done = self._processed | self._ledger.written
+        return {number for number, _ in at_once(self._frontier.items())} <= done
 
     async def close(self) -> None:
         """Make the feeds safe for the last time."""
@@ -132,29 +159,35 @@ class Journal:
             self._timer.cancel()
         if not self.is_kept:
             return
-        try:
-            await self._make_safe()
-        except (OSError, sqlite3.Error) as error:
-            self.on_failure(error)
+        self._make_safe_or_fail()
         self._is_closed = True
 
     async def _make_safe_now_and_then(self) -> None:
-        while True:
+        is_well = True
+        while is_well:
             await asyncio.sleep(_INTERVAL_S)
-            try:
-                await self._make_safe()
-            except (OSError, sqlite3.Error) as error:
-                self.on_failure(error)
-                return
+            is_well = self._make_safe_or_fail()
 
-    async def _make_safe(self) -> None:
+    def _make_safe_or_fail(self) -> bool:
+        try:
+            self._make_safe()
+        except (OSError, sqlite3.Error) as error:
+            self._exports.has_failed = True
+            self.on_failure(error)
+            return False
+        return True
+
+    def _make_safe(self) -> None:
         # Also those on whose account others are still busy: they are in the feeds.
         done = self._processed | self._ledger.written
         # In this order: a note must not promise what the disk does not have.
         notes = self._ledger.make_safe()
-        if not done:
+        changes = self._exports.changes()
+        if not (done or changes):
             return
-        await self._frontier.deliver(sorted(done), notes)
+        if changes.clears:
+            notes = {FINISHED: "1"}  # the next crawl begins anew
+        self._store.deliver(sorted(done), notes, changes)
         self._processed.clear()
         self._ledger.written.clear()
 

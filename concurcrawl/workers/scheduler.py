@@ -95,6 +95,7 @@ class SupervisorScheduler(FrontierScheduler):
         if opened is not None:
             await opened
         self._open_state(spider)
+        self.journal.decode = self._codec.decode
         await self.journal.open()
         await self._downloader.connect()
         wrap_start(self._crawler.engine, self.journal.in_turns)
@@ -131,8 +132,8 @@ class SupervisorScheduler(FrontierScheduler):
         closed = super().close(reason)
         if closed is not None:
             await closed
-        if self._jobdir is not None:
-            self._jobdir.at_end = partial(self._end, reason)
+        if self._jobdir is not None:  # feeds are finished after the scheduler is closed
+            self._jobdir.before_close(partial(self._end, reason))
 
     def _close_frontier(self) -> None:
         if self._jobdir is None:  # else feeds, which are closed later, have notes in it

@@ -49,7 +49,9 @@ _INTERVAL_S = 1.0
 #: Where the lines of the items go that pass the pipelines in this context.
 _lines: ContextVar[list[bytes] | None] = ContextVar("lines", default=None)
 
+#: Prefixes of the notes with the length of a feed and the columns of a table.
 _FEED = "feed:"
+_COLUMNS = "columns:"
 
 
 class SharedJournal:
@@ -112,7 +114,9 @@ class SharedJournal:
     async def open(self) -> None:
         """Find out what an earlier life of this node has left, and begin."""
         notes = await self._frontier.notes()
-        self._ledger = HeldLedger(self._crawler, self._lengths(notes))
+        self._ledger = HeldLedger(
+            self._crawler, self._lengths(notes), self._columns(notes)
+        )
         if not self._frontier.has_joined:
             return  # the crawl was over; the feeds are left as they are
         await self._settle_old()
@@ -217,10 +221,13 @@ class SharedJournal:
             await self._frontier.deliver(done, {})
             return
         batch = secrets.token_hex(8)
+        columns = {path: ledger.columns_of(path) for path in extents}
+        columns = {path: text for path, text in columns.items() if text}
         about = {
             "home": self._home,
             "node": self._frontier.node,
             "files": extents,
+            "columns": columns,
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "born_s": psutil.Process().create_time(),
@@ -229,6 +236,7 @@ class SharedJournal:
         await self._frontier.offer(batch, json.dumps(about), done)
         ledger.let_go(lines)
         notes = {self._note(path): str(end) for path, (_, end) in extents.items()}
+        notes |= {self._note(p, _COLUMNS): text for p, text in columns.items()}
         await self._frontier.settle(batch, notes, was_written=True)
 
     async def _make_safe_now_and_then(self) -> None:
@@ -257,13 +265,20 @@ class SharedJournal:
 
     # What an earlier life has left -----------------------------------------------
 
-    def _note(self, path: str) -> str:
-        return f"{_FEED}{self._home}:{path}"
+    def _note(self, path: str, kind: str = _FEED) -> str:
+        return f"{kind}{self._home}:{path}"
 
     def _lengths(self, notes: dict[str, str]) -> dict[str, int]:
-        start = self._note("")
+        found = self._noted(notes, _FEED)
+        return {path: int(text) for path, text in found.items()}
+
+    def _columns(self, notes: dict[str, str]) -> dict[str, str]:
+        return self._noted(notes, _COLUMNS)
+
+    def _noted(self, notes: dict[str, str], kind: str) -> dict[str, str]:
+        start = self._note("", kind)
         return {
-            name.removeprefix(start): int(text)
+            name.removeprefix(start): text
             for name, text in notes.items()
             if name.startswith(start)
         }
@@ -284,8 +299,10 @@ class SharedJournal:
                 self._sizes(path) >= end for path, (_, end) in files.items()
             )
             lengths = {p: end if was_written else at for p, (at, end) in files.items()}
-            self._ledger.cut(lengths)
+            columns = about.get("columns", {}) if was_written else {}
+            self._ledger.cut(lengths, columns)
             notes = {self._note(path): str(length) for path, length in lengths.items()}
+            notes |= {self._note(p, _COLUMNS): text for p, text in columns.items()}
             await self._frontier.settle(batch, notes, was_written=was_written)
 
     def _sizes(self, path: str) -> int:

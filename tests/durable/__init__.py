@@ -1,0 +1,1 @@
+"""Tests of what a crawl with a JOBDIR keeps on the disk."""
