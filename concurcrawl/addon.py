@@ -186,8 +186,8 @@ def _share(settings: BaseSettings, crawler: Crawler) -> None:
 def _apply(settings: BaseSettings, planned: Plan) -> None:
     """Write what *planned* means into *settings*."""
     for name, value in planned.settings.items():
-        if isinstance(value, dict):  # handlers of other schemes stay what they are
-            components.add(settings, name, value, _RANK)
+        if isinstance(value, dict):
+            components.fill(settings, name, value)
         else:
             settings.set(name, value, _RANK)
     settings.set("CONCURCRAWL_SLOTS", list(planned.slots), _RANK)
@@ -200,7 +200,6 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
         items = _CONCURRENT_ITEMS if can_wait else _ITEMS_WITHOUT_PIPELINES
         settings.set("CONCURRENT_ITEMS", items, _RANK)
     profile.enable(settings, _RANK)
-    gate.put_before_handlers(settings, _RANK)
     # Its rule is the gate's, which hears of the answers that all workers get.
     throttle = {"scrapy.extensions.throttle.AutoThrottle": None}
     components.add(settings, "EXTENSIONS", throttle, _RANK)
