@@ -24,6 +24,7 @@ from concurcrawl import (
 from concurcrawl.callers import scrapy_command
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, ConfigError
+from concurcrawl.integrations import plugins
 from concurcrawl.middlewares import http_compression, meta_refresh, profile
 from concurcrawl.modes import Mode, Plan, hindrance, plan, pool_threads
 from concurcrawl.politeness import PER_GROUP, Politeness
@@ -109,6 +110,7 @@ class Addon:
                 _share(settings, self._crawler)
             elif settings["JOBDIR"]:
                 _make_durable(settings, self._crawler)
+            plugins.refuse(settings)
         except ConcurcrawlError as error:
             raise refusal(error, settings) from None
         if scrapy_command():
@@ -185,11 +187,17 @@ def _share(settings: BaseSettings, crawler: Crawler) -> None:
 
 def _apply(settings: BaseSettings, planned: Plan) -> None:
     """Write what *planned* means into *settings*."""
+    settings.set(plugins.HAS_WORKERS, planned.is_supervised, _RANK)
     for name, value in planned.settings.items():
         if isinstance(value, dict):
             components.fill(settings, name, value)
+        elif name in plugins.PARTS_OF_A_MODE:
+            # The lowest rank: a project's own is refused, also if it is set later.
+            settings.set(name, value, "default")
         else:
             settings.set(name, value, _RANK)
+    inspector = {f"{plugins.__name__}.{plugins.Inspector.__name__}": 0}
+    components.add(settings, "EXTENSIONS", inspector, _RANK)
     settings.set("CONCURCRAWL_SLOTS", list(planned.slots), _RANK)
     settings.set(gate.AHEAD, planned.ahead, _RANK)
     meta_refresh.enable(settings, _RANK)
@@ -214,15 +222,22 @@ def chosen_mode(settings: BaseSettings) -> Mode | None:
     """Return the mode that is set, or None if none is.
 
     Raises:
-        ConfigError: If ``MODE`` is no mode.
+        ConfigError: If ``MODE``, or ``CONCURCRAWL_MODE`` where it is set, is no mode.
     """
-    value = settings.get("MODE")
+    name, expected = "CONCURCRAWL_MODE", f"one of {', '.join(Mode)}"
+    value = settings.get(name)
+    if value is None:
+        name, value = "MODE", settings.get("MODE")
+        expected += (
+            "; if MODE is a setting of this project's own, set CONCURCRAWL_MODE, which "
+            "wins (empty for none)"
+        )
     if value is None or value == "":
         return None
     try:
         return Mode(value)
     except ValueError as error:
-        raise ConfigError("MODE", value, f"one of {', '.join(Mode)}") from error
+        raise ConfigError(name, value, expected) from error
 
 
 def _shows_progress(settings: BaseSettings) -> bool:
@@ -310,11 +325,16 @@ def _keep_politeness(
         logger.warning(sentence)
 
 
+def _package_of(cls: type) -> str:
+    return cls.__module__.partition(".")[0]
+
+
 def _warn_if_without_start(spidercls: type[Spider]) -> None:
-    # Scrapy 2.19 ends such a crawl as "finished" with no request and no word.
-    if hasattr(spidercls, "start_requests") and not method_is_overridden(
-        spidercls, Spider, "start"
-    ):
+    # Scrapy 2.19 ends such a crawl as "finished" with no request and no word. A library
+    # that has start_requests() feeds its spiders by other means.
+    owners = [cls for cls in spidercls.__mro__ if "start_requests" in vars(cls)]
+    is_own = bool(owners) and _package_of(owners[0]) == _package_of(spidercls)
+    if is_own and not method_is_overridden(spidercls, Spider, "start"):
         logger.warning(
             "%s defines start_requests() but not start(): this Scrapy no longer calls "
             "start_requests(), so nothing of it is crawled. Rename it to "

@@ -85,6 +85,7 @@ def test_the_settings_of_a_mode_beat_all_that_others_wrote(mode: Mode) -> None:
     planned = plan(mode, Config(), concurrent_requests=7).settings
     settings = user_settings(MODE=mode)
     threads = planned.pop("DOWNLOAD_HANDLERS", {})
+    del planned["SCHEDULER"], planned["DOWNLOADER"]  # those of others are refused
     for name in planned:
         settings.set(name, 7, "cmdline")
     found = applied(settings=settings)
@@ -176,7 +177,9 @@ def test_the_pool_of_a_worker_has_room_for_its_share() -> None:
 WRONG = [
     (
         {"MODE": "fast"},
-        "MODE='fast': must be one of serial, concurrent, async, parallel, hybrid",
+        "MODE='fast': must be one of serial, concurrent, async, parallel, hybrid; if "
+        "MODE is a setting of this project's own, set CONCURCRAWL_MODE, which wins "
+        "(empty for none)",
     ),
     (
         {"MODE": "parallel", "CONCURCRAWL_WORKERS": "-1"},
@@ -226,7 +229,9 @@ def test_a_wrong_value_on_the_command_line_is_one_line_and_exit_code_1(
     found = crawl("pagination", site, tmp_path, "-s", "MODE=fast")
     assert (found.exit_code, found.log) == (
         1,
-        "MODE='fast': must be one of serial, concurrent, async, parallel, hybrid\n",
+        "MODE='fast': must be one of serial, concurrent, async, parallel, hybrid; if "
+        "MODE is a setting of this project's own, set CONCURCRAWL_MODE, which wins "
+        "(empty for none)\n",
     )
 
 

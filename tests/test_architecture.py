@@ -33,6 +33,7 @@ LAYERS = (
     "refusal",
     "callers",
     "callbacks",
+    "integrations.plugins",
     "records",
     "stats",
     "components",

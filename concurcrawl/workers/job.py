@@ -33,7 +33,7 @@ _WORKER_SETTINGS: dict[str, Any] = {
     "JOBDIR": None,
     "LOG_FILE": None,
     "LOG_INSTALL_ROOT_HANDLER": False,  # our lines go through the supervisor's
-    "MODE": None,
+    "CONCURCRAWL_MODE": "",
     "SCHEDULER": "concurcrawl.workers.crawler.WorkerScheduler",
     "STATS_DUMP": False,
 }
