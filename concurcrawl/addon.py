@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Self
 
 from scrapy import signals
+from scrapy.settings import SETTINGS_PRIORITIES
 from scrapy.spiders import Spider
 from scrapy.utils.asyncio import is_asyncio_available
 from scrapy.utils.deprecate import method_is_overridden
@@ -26,7 +27,7 @@ from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, ConfigError
 from concurcrawl.integrations import plugins
 from concurcrawl.middlewares import http_compression, meta_refresh, profile
-from concurcrawl.modes import Mode, Plan, hindrance, plan, pool_threads
+from concurcrawl.modes import Mode, Plan, bound, hindrance, plan, pool_threads
 from concurcrawl.politeness import PER_GROUP, Politeness
 from concurcrawl.refusal import refusal
 from concurcrawl.workers.interrupts import end_cleanly_with_terminal
@@ -116,7 +117,7 @@ class Addon:
         if scrapy_command():
             self._crawler.signals.connect(_look_for_garbage, signals.engine_started)
         _warn_if_without_start(self._crawler.spidercls)
-        _keep_politeness(settings, planned, self._crawler.spidercls)
+        _keep_politeness(settings, planned, self._crawler)
         _size_pool(settings, planned)
         _apply(settings, planned)
         if _keeps_order(settings, planned) and not settings.getdict("ITEM_PIPELINES"):
@@ -263,6 +264,7 @@ def _plan(settings: BaseSettings) -> Plan | None:
         mode,
         Config.from_settings(settings),
         concurrent_requests=concurrent_requests,
+        is_bound=bool(settings.getpriority(name)),
         is_durable=bool(settings["JOBDIR"]),
     )
     if planned.is_supervised:
@@ -303,26 +305,34 @@ def _choose_loop(settings: BaseSettings) -> None:
         settings.set(name, event_loop.quickest(), "addon")
 
 
-def _keep_politeness(
-    settings: BaseSettings, planned: Plan, spidercls: type[Spider]
-) -> None:
-    """Lift Scrapy's default limit a site; keep and name a limit somebody wrote."""
+def _keep_politeness(settings: BaseSettings, planned: Plan, crawler: Crawler) -> None:
+    """Lift Scrapy's default limit per site; keep and name a limit somebody wrote."""
     name = "CONCURRENT_REQUESTS_PER_DOMAIN"
-    written = bool(settings.getpriority(name)) or hasattr(
-        spidercls, "max_concurrent_requests"
-    )
-    limit = settings.getint(name) if written else 0
+    limit = _per_domain(settings, crawler.spider or crawler.spidercls)
     settings.set(PER_GROUP, limit, _RANK)
-    if not written:
+    if not limit:
         settings.set(name, planned.in_flight or 1 << 30, _RANK)
-    sentence = hindrance(
+    held_back = hindrance(
         planned,
         delay_s=settings.getfloat("DOWNLOAD_DELAY"),
         per_domain=limit,
         throttled=settings.getbool("AUTOTHROTTLE_ENABLED"),
     )
-    if sentence:
+    for sentence in filter(None, (bound(planned), held_back)):
         logger.warning(sentence)
+
+
+def _per_domain(settings: BaseSettings, spider: Spider | type[Spider]) -> int:
+    """Return the limit per site that a person wrote, 0 for none.
+
+    Scrapy turns the attribute into the setting, but only after add-ons were asked.
+    """
+    name = "CONCURRENT_REQUESTS_PER_DOMAIN"
+    rank = settings.getpriority(name) or 0
+    attribute = getattr(spider, "max_concurrent_requests", None)
+    if attribute is not None and rank < SETTINGS_PRIORITIES["spider"]:
+        return int(attribute)
+    return settings.getint(name) if rank else 0
 
 
 def _package_of(cls: type) -> str:

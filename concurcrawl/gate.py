@@ -169,7 +169,7 @@ class GatedHandler(BaseDownloadHandler):
             timeline.arrived(request)
             visit = Visit(
                 status=response.status,
-                latency_s=request.meta.get("download_latency"),
+                latency_s=_latency_s(request),
                 retry_after_s=retry_after.parse(
                     response.headers.get("Retry-After"), time.time()
                 ),
@@ -194,6 +194,14 @@ class GatedHandler(BaseDownloadHandler):
         close = getattr(self._inner, "close", None)
         if close is not None:  # old handlers may have none
             await ensure_awaitable(close())
+
+
+def _latency_s(request: Request) -> float | None:
+    """Return the latency that AutoThrottle goes by, None if it is to look away."""
+    if request.meta.get("autothrottle_dont_adjust_delay") is True:
+        return None
+    latency_s: float | None = request.meta.get("download_latency")
+    return latency_s
 
 
 #: Schemes whose sites have limits.

@@ -32,6 +32,13 @@ def user_settings(**written: Any) -> Settings:
     return settings
 
 
+WRONG_MODE = (
+    "MODE='fast': must be one of serial, concurrent, async, parallel, hybrid; if MODE "
+    "is a setting of this project's own, set CONCURCRAWL_MODE, which wins (empty for "
+    "none)"
+)
+
+
 def applied(
     spidercls: type[Spider] = Plain, settings: Settings | None = None, **written: Any
 ) -> BaseSettings:
@@ -177,9 +184,7 @@ def test_the_pool_of_a_worker_has_room_for_its_share() -> None:
 WRONG = [
     (
         {"MODE": "fast"},
-        "MODE='fast': must be one of serial, concurrent, async, parallel, hybrid; if "
-        "MODE is a setting of this project's own, set CONCURCRAWL_MODE, which wins "
-        "(empty for none)",
+        WRONG_MODE,
     ),
     (
         {"MODE": "parallel", "CONCURCRAWL_WORKERS": "-1"},
@@ -229,9 +234,7 @@ def test_a_wrong_value_on_the_command_line_is_one_line_and_exit_code_1(
     found = crawl("pagination", site, tmp_path, "-s", "MODE=fast")
     assert (found.exit_code, found.log) == (
         1,
-        "MODE='fast': must be one of serial, concurrent, async, parallel, hybrid; if "
-        "MODE is a setting of this project's own, set CONCURCRAWL_MODE, which wins "
-        "(empty for none)\n",
+        f"{WRONG_MODE}\n",
     )
 
 
