@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from scrapy import signals
 from scrapy.dupefilters import BaseDupeFilter, RFPDupeFilter
+from scrapy.settings import SETTINGS_PRIORITIES
 from scrapy.spiders import Spider
 from scrapy.utils.asyncio import is_asyncio_available
 from scrapy.utils.deprecate import method_is_overridden
@@ -27,8 +28,9 @@ from concurcrawl.compat import spider_arguments
 from concurcrawl.compat.stack import scrapy_command
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, ConfigError
+from concurcrawl.integrations import plugins
 from concurcrawl.middlewares import http_compression, meta_refresh, profile
-from concurcrawl.modes import Mode, Plan, hindrance, plan, pool_threads
+from concurcrawl.modes import Mode, Plan, bound, hindrance, plan, pool_threads
 from concurcrawl.politeness import PER_GROUP, Politeness
 from concurcrawl.refusal import refusal
 from concurcrawl.workers.interrupts import end_cleanly_with_terminal
@@ -111,6 +113,7 @@ class Addon:
             planned = _plan(settings)
             if planned is None:
                 return
+            plugins.refuse(settings)
             if Config.from_settings(settings).frontier_url:
                 _share(settings, self._crawler)
             elif settings["JOBDIR"]:
@@ -121,7 +124,7 @@ class Addon:
         if scrapy_command():
             self._crawler.signals.connect(_look_for_garbage, signals.engine_started)
         _warn_if_without_start(self._crawler.spidercls)
-        _keep_politeness(settings, planned, self._crawler.spidercls)
+        _keep_politeness(settings, planned, self._crawler)
         _size_pool(settings, planned)
         _apply(settings, planned)
         if _keeps_order(settings, planned) and not settings.getdict("ITEM_PIPELINES"):
@@ -247,11 +250,17 @@ def _refuse_own_filter(settings: BaseSettings) -> None:
 
 def _apply(settings: BaseSettings, planned: Plan) -> None:
     """Write what *planned* means into *settings*."""
+    settings.set(plugins.HAS_WORKERS, planned.is_supervised, _RANK)
     for name, value in planned.settings.items():
-        if isinstance(value, dict):  # handlers of other schemes stay what they are
-            components.add(settings, name, value, _RANK)
+        if isinstance(value, dict):
+            components.fill(settings, name, value)
+        elif name in plugins.PARTS_OF_A_MODE:
+            # The lowest rank: a project's own is refused, also if it is set later.
+            settings.set(name, value, "default")
         else:
             settings.set(name, value, _RANK)
+    inspector = {f"{plugins.__name__}.{plugins.Inspector.__name__}": 0}
+    components.add(settings, "EXTENSIONS", inspector, _RANK)
     settings.set("CONCURCRAWL_SLOTS", list(planned.slots), _RANK)
     settings.set(gate.AHEAD, planned.ahead, _RANK)
     meta_refresh.enable(settings, _RANK)
@@ -262,7 +271,6 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
         items = _CONCURRENT_ITEMS if can_wait else _ITEMS_WITHOUT_PIPELINES
         settings.set("CONCURRENT_ITEMS", items, _RANK)
     profile.enable(settings, _RANK)
-    gate.put_before_handlers(settings, _RANK)
     # Its rule is the gate's, which hears of the answers that all workers get.
     throttle = {"scrapy.extensions.throttle.AutoThrottle": None}
     components.add(settings, "EXTENSIONS", throttle, _RANK)
@@ -277,15 +285,22 @@ def chosen_mode(settings: BaseSettings) -> Mode | None:
     """Return the mode that is set, or None if none is.
 
     Raises:
-        ConfigError: If ``MODE`` is no mode.
+        ConfigError: If ``MODE``, or ``CONCURCRAWL_MODE`` where it is set, is no mode.
     """
-    value = settings.get("MODE")
+    name, expected = "CONCURCRAWL_MODE", f"one of {', '.join(Mode)}"
+    value = settings.get(name)
+    if value is None:
+        name, value = "MODE", settings.get("MODE")
+        expected += (
+            "; if MODE is a setting of this project's own, set CONCURCRAWL_MODE, which "
+            "wins (empty for none)"
+        )
     if value is None or value == "":
         return None
     try:
         return Mode(value)
     except ValueError as error:
-        raise ConfigError("MODE", value, f"one of {', '.join(Mode)}") from error
+        raise ConfigError(name, value, expected) from error
 
 
 def _shows_progress(settings: BaseSettings) -> bool:
@@ -311,6 +326,7 @@ def _plan(settings: BaseSettings) -> Plan | None:
         mode,
         Config.from_settings(settings),
         concurrent_requests=concurrent_requests,
+        is_bound=bool(settings.getpriority(name)),
         is_durable=bool(settings["JOBDIR"]),
     )
     if planned.is_supervised:
@@ -351,33 +367,46 @@ def _choose_loop(settings: BaseSettings) -> None:
         settings.set(name, event_loop.quickest(), "addon")
 
 
-def _keep_politeness(
-    settings: BaseSettings, planned: Plan, spidercls: type[Spider]
-) -> None:
-    """Lift Scrapy's default limit a site; keep and name a limit somebody wrote."""
+def _keep_politeness(settings: BaseSettings, planned: Plan, crawler: Crawler) -> None:
+    """Lift Scrapy's default limit per site; keep and name a limit somebody wrote."""
     name = "CONCURRENT_REQUESTS_PER_DOMAIN"
-    written = bool(settings.getpriority(name)) or hasattr(
-        spidercls, "max_concurrent_requests"
-    )
-    limit = settings.getint(name) if written else 0
+    limit = _per_domain(settings, crawler.spider or crawler.spidercls)
     settings.set(PER_GROUP, limit, _RANK)
-    if not written:
+    if not limit:
         settings.set(name, planned.in_flight or 1 << 30, _RANK)
-    sentence = hindrance(
+    held_back = hindrance(
         planned,
         delay_s=settings.getfloat("DOWNLOAD_DELAY"),
         per_domain=limit,
         throttled=settings.getbool("AUTOTHROTTLE_ENABLED"),
     )
-    if sentence:
+    for sentence in filter(None, (bound(planned), held_back)):
         logger.warning(sentence)
 
 
+def _per_domain(settings: BaseSettings, spider: Spider | type[Spider]) -> int:
+    """Return the limit per site that a person wrote, 0 for none.
+
+    Scrapy turns the attribute into the setting, but only after add-ons were asked.
+    """
+    name = "CONCURRENT_REQUESTS_PER_DOMAIN"
+    rank = settings.getpriority(name) or 0
+    attribute = getattr(spider, "max_concurrent_requests", None)
+    if attribute is not None and rank < SETTINGS_PRIORITIES["spider"]:
+        return int(attribute)
+    return settings.getint(name) if rank else 0
+
+
+def _package_of(cls: type) -> str:
+    return cls.__module__.partition(".")[0]
+
+
 def _warn_if_without_start(spidercls: type[Spider]) -> None:
-    # Scrapy 2.19 ends such a crawl as "finished" with no request and no word.
-    if hasattr(spidercls, "start_requests") and not method_is_overridden(
-        spidercls, Spider, "start"
-    ):
+    # Scrapy 2.19 ends such a crawl as "finished" with no request and no word. A library
+    # that has start_requests() feeds its spiders by other means.
+    owners = [cls for cls in spidercls.__mro__ if "start_requests" in vars(cls)]
+    is_own = bool(owners) and _package_of(owners[0]) == _package_of(spidercls)
+    if is_own and not method_is_overridden(spidercls, Spider, "start"):
         logger.warning(
             "%s defines start_requests() but not start(): this Scrapy no longer calls "
             "start_requests(), so nothing of it is crawled. Rename it to "

@@ -40,6 +40,23 @@ def is_on(settings: BaseSettings, name: str, path: str) -> bool:
     return bool(found) and None not in found
 
 
+def fill(settings: BaseSettings, name: str, components: Mapping[Any, Any]) -> None:
+    """Add *components* where Scrapy's default is all that is set.
+
+    What a project, a spider or another add-on sets stays, also if it comes later.
+
+    Args:
+        settings: Of the crawl.
+        name: A setting that is a dict by keys that are no components, such as schemes.
+        components: What to use in the place of Scrapy's defaults, by key.
+    """
+    written: BaseSettings = settings[name]
+    defaults = settings[f"{name}_BASE"]
+    for key, component in components.items():
+        if str(defaults.get(key, "scrapy.")).startswith("scrapy."):
+            written.set(key, component, "default")
+
+
 def replace(settings: BaseSettings, scrapys: type, ours: type, rank: str) -> None:
     """Put *ours* in the place of a downloader middleware of Scrapy's own.
 

@@ -17,14 +17,15 @@ from scrapy.http import Response
 from scrapy.utils.defer import ensure_awaitable
 from scrapy.utils.python import global_object_name
 
+from concurcrawl import gate
 from concurcrawl.compat.robots import obey_robots_for_all_waiters
-from concurcrawl.gate import AHEAD
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from scrapy import Spider
     from scrapy.crawler import Crawler
+    from scrapy.settings import BaseSettings
     from twisted.internet.defer import Deferred
 
 
@@ -36,7 +37,12 @@ class UngovernedDownloader(Downloader):
             it does each time that something has ended.
     """
 
+    #: Whether handlers are made when they are needed only.
+    makes_handlers_late = False
+
     def __init__(self, crawler: Crawler) -> None:
+        prefetch = self._prefetch(crawler.settings)
+        gate.put_before_handlers(crawler.settings, is_lazy=self.makes_handlers_late)
         super().__init__(crawler)
         self.on_turn: Callable[[], None] = lambda: None
         obey_robots_for_all_waiters(self.middleware.middlewares)
@@ -45,10 +51,14 @@ class UngovernedDownloader(Downloader):
             *self.middleware.middlewares, crawler=crawler
         )
         if self.total_concurrency:
-            self.total_concurrency += crawler.settings.getint(AHEAD)
+            self.total_concurrency += prefetch
         self.per_slot_settings = _SameForAll(
             {"concurrency": 1 << 30, "delay": 0.0, "jitter": 0.0}
         )
+
+    def _prefetch(self, settings: BaseSettings) -> int:
+        """Return how many requests are prepared beyond those in flight."""
+        return settings.getint(gate.AHEAD)
 
     def needs_backout(self) -> bool:
         """See :class:`Downloader`."""

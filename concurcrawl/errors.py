@@ -32,6 +32,21 @@ class ConfigError(ConcurcrawlError, ValueError):
         return f"{self.name}={self.value!r}: must be {self.expected}"
 
 
+class NotInEffectError(ConcurcrawlError):
+    """Something of a project would not be in effect, and must be.
+
+    Attributes:
+        what: What, why and what to do, in words.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return self.what
+
+
 class NotShippableError(ConcurcrawlError):
     """A request, an item or a spider cannot travel to another process.
 

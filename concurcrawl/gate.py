@@ -11,12 +11,14 @@ import math
 import time
 from collections import deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from scrapy.core.downloader.handlers.base import BaseDownloadHandler
+from scrapy.exceptions import NotConfigured, NotSupported
 from scrapy.http.request import NO_CALLBACK
 from scrapy.utils.asyncio import call_later
-from scrapy.utils.defer import maybe_deferred_to_future
+from scrapy.utils.defer import ensure_awaitable, maybe_deferred_to_future
+from scrapy.utils.deprecate import argument_is_required
 from scrapy.utils.httpobj import urlparse_cached
 from scrapy.utils.misc import build_from_crawler, load_object
 from twisted.internet.defer import Deferred
@@ -38,10 +40,6 @@ if TYPE_CHECKING:
     from scrapy.utils.asyncio import CallLaterResult
 
     from concurcrawl.frontier.base import Frontier, Lease
-
-#: Setting with the handlers that were there before the gate, by scheme.
-INNER = "CONCURCRAWL_INNER_HANDLERS"
-
 
 #: Setting with how many requests a process prepares beyond those in flight: they wait
 #: at the gate, so that one starts at once when another ends, before Scrapy has dealt
@@ -103,35 +101,55 @@ def slot_of(request: Request) -> str | None:
 
 
 class GatedHandler(BaseDownloadHandler):
-    """Asks before each download, then lets the handler that was set do it."""
+    """Asks before each download, then lets the handler that was set do it.
 
-    scheme: str
+    Each scheme has a subclass: see :func:`put_before_handlers`.
+
+    Attributes:
+        scheme: What it downloads.
+        inner: Import path or class of the handler that was set.
+    """
+
+    scheme: ClassVar[str]
+    inner: ClassVar[str | type]
 
     def __init__(self, crawler: Crawler) -> None:
         super().__init__(crawler)
-        # Scrapy's own defaults may have changed since: without a reactor they do.
-        base = crawler.settings.getdict("DOWNLOAD_HANDLERS_BASE")
-        path = crawler.settings.getdict(INNER).get(self.scheme, base[self.scheme])
-        self._path = path
         self._tells_when_sent = False
-        self._inner: BaseDownloadHandler | None = None
-        # Ours is lazy, and a supervisor that downloads nothing need not even import it.
-        if path != THREADED_HANDLER:
-            self._inner = self._open()
+        self._takes_spider = False
+        self._inner: Any = None
+        if not self.lazy:
+            self._open()
 
-    def _open(self) -> BaseDownloadHandler:
-        inner: BaseDownloadHandler
-        inner = build_from_crawler(load_object(self._path), self.crawler)
+    def _open(self) -> None:
+        """Make the handler that was set.
+
+        Raises:
+            NotConfigured: If it does not want to be made.
+        """
+        inner = build_from_crawler(load_object(self.inner), self.crawler)
+        self._takes_spider = argument_is_required(inner.download_request, "spider")
         self._tells_when_sent = departures.listen(inner)
         settings = self.crawler.settings
         if self.scheme == "http" and Config.from_settings(settings).records:
             timeline.clock_connections(inner)
-        return inner
+        self._inner = inner
 
     async def download_request(self, request: Request) -> Response:
-        """See :class:`BaseDownloadHandler`."""
+        """Download *request* when the limits of its site let it start.
+
+        Raises:
+            NotSupported: If the handler that was set cannot be made.
+        """
         if self._inner is None:
-            self._inner = self._open()
+            try:
+                self._open()
+            except NotConfigured as error:
+                raise NotSupported(
+                    f"Unsupported URL scheme '{self.scheme}': {error}"
+                ) from error
+        if self.scheme not in LIMITED_SCHEMES:
+            return await self._download(request)
         gate: Gate = self.crawler.engine.scheduler.gate  # type: ignore[union-attr]
         is_paced = await gate.enter(request)
         timeline.start(request)
@@ -147,11 +165,11 @@ class GatedHandler(BaseDownloadHandler):
         elif is_paced:
             say(time.monotonic())
         try:
-            response: Response = await self._inner.download_request(request)
+            response = await self._download(request)
             timeline.arrived(request)
             visit = Visit(
                 status=response.status,
-                latency_s=request.meta.get("download_latency"),
+                latency_s=_latency_s(request),
                 retry_after_s=retry_after.parse(
                     response.headers.get("Retry-After"), time.time()
                 ),
@@ -163,32 +181,69 @@ class GatedHandler(BaseDownloadHandler):
                 say(time.monotonic())
             gate.leave(request, visit)
 
+    async def _download(self, request: Request) -> Response:
+        if self._takes_spider:  # a handler of the old kind
+            answer = self._inner.download_request(request, self.crawler.spider)
+        else:
+            answer = self._inner.download_request(request)
+        response: Response = await ensure_awaitable(answer)
+        return response
+
     async def close(self) -> None:
-        """See :class:`BaseDownloadHandler`."""
-        if self._inner is not None:
-            await self._inner.close()
+        """Close the handler that was set, if it was made."""
+        close = getattr(self._inner, "close", None)
+        if close is not None:  # old handlers may have none
+            await ensure_awaitable(close())
 
 
-class HttpGate(GatedHandler):
-    """The gate of http."""
-
-    scheme = "http"
-
-
-class HttpsGate(GatedHandler):
-    """The gate of https."""
-
-    scheme = "https"
+def _latency_s(request: Request) -> float | None:
+    """Return the latency that AutoThrottle goes by, None if it is to look away."""
+    if request.meta.get("autothrottle_dont_adjust_delay") is True:
+        return None
+    latency_s: float | None = request.meta.get("download_latency")
+    return latency_s
 
 
-def put_before_handlers(settings: BaseSettings, rank: str) -> None:
-    """Put the gate before the handlers that *settings* name."""
-    own = settings.getdict("DOWNLOAD_HANDLERS")
-    gates = {"http": HttpGate, "https": HttpsGate}
-    settings.set(INNER, {s: own[s] for s in gates if s in own}, rank)
-    closed = {scheme for scheme, handler in own.items() if handler is None}
-    opened = {scheme: gate for scheme, gate in gates.items() if scheme not in closed}
-    settings.set("DOWNLOAD_HANDLERS", own | opened, rank)
+#: Schemes whose sites have limits.
+LIMITED_SCHEMES = ("http", "https")
+
+
+def put_before_handlers(settings: BaseSettings, *, is_lazy: bool) -> None:
+    """Put a gate before each handler that *settings* name.
+
+    It is the downloader that does it, when it is made: whatever add-ons and spiders set
+    is there by then, in whichever order they were asked.
+
+    Args:
+        settings: Of the crawl.
+        is_lazy: Whether handlers are made when they are needed only. Else those that
+            want to be made at the start are.
+    """
+    # Without a reactor Scrapy changes its defaults after add-ons were asked.
+    found = settings.getwithbase("DOWNLOAD_HANDLERS")
+    gates = {
+        scheme: _gate_of(scheme, handler, is_lazy=is_lazy)
+        for scheme, handler in found.items()
+        if handler is not None
+    }
+    is_frozen, settings.frozen = settings.frozen, False
+    settings.set("DOWNLOAD_HANDLERS", dict(found) | gates, "cmdline")
+    settings.frozen = is_frozen
+
+
+def are_threaded(settings: BaseSettings) -> bool:
+    """Return whether our own handler downloads what has limits."""
+    found = settings.getwithbase("DOWNLOAD_HANDLERS")
+    return all(found.get(scheme) == THREADED_HANDLER for scheme in LIMITED_SCHEMES)
+
+
+def _gate_of(scheme: str, handler: str | type, *, is_lazy: bool) -> type[GatedHandler]:
+    # Ours is lazy in any case: one that is not needed need not even be imported.
+    lazy = is_lazy or handler == THREADED_HANDLER
+    if not lazy:
+        lazy = getattr(load_object(handler), "lazy", True)
+    about = {"scheme": scheme, "inner": handler, "lazy": lazy}
+    return type(f"{scheme.capitalize()}Gate", (GatedHandler,), about)
 
 
 @dataclass(slots=True, eq=False)

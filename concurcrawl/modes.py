@@ -44,12 +44,15 @@ class Plan:
             entry in a mode of one process. 0 means no limit, as in Scrapy.
         is_supervised: Whether requests are done in worker processes.
         settings: The Scrapy settings of the process that runs ``scrapy crawl``.
+        unbound: Requests in flight as if ``CONCURRENT_REQUESTS`` had not been written;
+            0 if it makes no difference.
     """
 
     mode: Mode
     slots: tuple[int, ...]
     is_supervised: bool
     settings: dict[str, Any] = field(default_factory=dict)
+    unbound: int = 0
 
     @property
     def ahead(self) -> int:
@@ -67,7 +70,12 @@ class Plan:
 
 
 def plan(
-    mode: Mode, config: Config, *, concurrent_requests: int, is_durable: bool = False
+    mode: Mode,
+    config: Config,
+    *,
+    concurrent_requests: int,
+    is_bound: bool = False,
+    is_durable: bool = False,
 ) -> Plan:
     """Work out what *mode* means.
 
@@ -78,11 +86,15 @@ def plan(
         mode: The mode asked for.
         config: Our own settings.
         concurrent_requests: The crawl's ``CONCURRENT_REQUESTS``; 0 means no limit.
+        is_bound: Whether a person wrote that, so that no mode may exceed it.
         is_durable: Whether there is a ``JOBDIR``.
     """
     is_shared = bool(config.frontier_url)
     is_supervised = mode.has_workers or is_durable or is_shared
-    slots = _slots(mode, config, concurrent_requests)
+    slots, unbound = _slots(mode, config, concurrent_requests), 0
+    if is_bound and 0 < concurrent_requests < sum(slots):
+        unbound = sum(slots)
+        slots = _shares(concurrent_requests, len(slots))
     settings: dict[str, Any] = {
         "CONCURRENT_REQUESTS": 0 if 0 in slots else sum(slots),
         "DOWNLOADER": "concurcrawl.downloader.UngovernedDownloader",
@@ -100,7 +112,13 @@ def plan(
         settings["SCHEDULER"] = "concurcrawl.workers.scheduler.SupervisorScheduler"
     if is_shared:
         settings["SCHEDULER"] = "concurcrawl.workers.shared_scheduler.SharedScheduler"
-    return Plan(mode=mode, slots=slots, is_supervised=is_supervised, settings=settings)
+    return Plan(
+        mode=mode,
+        slots=slots,
+        is_supervised=is_supervised,
+        settings=settings,
+        unbound=unbound,
+    )
 
 
 def pool_threads(mode: Mode, slots: int, config: Config) -> int:
@@ -108,6 +126,21 @@ def pool_threads(mode: Mode, slots: int, config: Config) -> int:
     if not mode.has_threads:
         return 0
     return (slots or config.threads) + SPARE_THREADS
+
+
+def bound(planned: Plan) -> str | None:
+    """Name ``CONCURRENT_REQUESTS`` if it keeps a mode from its requests in flight.
+
+    Returns:
+        One sentence, or None if it does not.
+    """
+    if not planned.unbound:
+        return None
+    return (
+        f"MODE={planned.mode} could have {planned.unbound} requests in flight, but "
+        f"CONCURRENT_REQUESTS={planned.in_flight} of this project is the most; that is "
+        "kept. If more may be, change it there."
+    )
 
 
 def hindrance(

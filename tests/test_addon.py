@@ -32,6 +32,13 @@ def user_settings(**written: Any) -> Settings:
     return settings
 
 
+WRONG_MODE = (
+    "MODE='fast': must be one of serial, concurrent, async, parallel, hybrid; if MODE "
+    "is a setting of this project's own, set CONCURCRAWL_MODE, which wins (empty for "
+    "none)"
+)
+
+
 def applied(
     spidercls: type[Spider] = Plain, settings: Settings | None = None, **written: Any
 ) -> BaseSettings:
@@ -48,14 +55,8 @@ def everything(settings: BaseSettings) -> dict[str, tuple[Any, int | None]]:
 
 
 def handlers(settings: BaseSettings) -> dict[str, Any]:
-    """Return what downloads each scheme, behind the gate that asks for the limits."""
-    outer = settings.getdict("DOWNLOAD_HANDLERS")
-    inner = settings.getdict("CONCURCRAWL_INNER_HANDLERS")
-    return {
-        scheme: inner.get(scheme, handler)
-        for scheme, handler in outer.items()
-        if scheme in inner or "concurcrawl.gate" not in str(handler)
-    }
+    """Return what downloads each scheme, by what was set besides Scrapy's defaults."""
+    return settings.getdict("DOWNLOAD_HANDLERS")
 
 
 def messages(caplog: pytest.LogCaptureFixture) -> list[str]:
@@ -90,11 +91,12 @@ def test_without_a_mode_nothing_changes(
 def test_the_settings_of_a_mode_beat_all_that_others_wrote(mode: Mode) -> None:
     planned = plan(mode, Config(), concurrent_requests=7).settings
     settings = user_settings(MODE=mode)
+    threads = planned.pop("DOWNLOAD_HANDLERS", {})
+    del planned["SCHEDULER"], planned["DOWNLOADER"]  # those of others are refused
     for name in planned:
-        value: object = {} if name == "DOWNLOAD_HANDLERS" else 7
-        settings.set(name, value, "cmdline")
+        settings.set(name, 7, "cmdline")
     found = applied(settings=settings)
-    assert handlers(found).items() >= planned.pop("DOWNLOAD_HANDLERS", {}).items()
+    assert handlers(found).items() >= threads.items()
     assert {name: found[name] for name in planned} == planned
 
 
@@ -110,22 +112,21 @@ def test_async_keeps_the_number_of_requests_that_is_set() -> None:
     assert found.getint("CONCURRENT_REQUESTS") == 99
 
 
-def test_handlers_of_other_schemes_stay() -> None:
-    mine = {"http": "mine.Http", "ftp": "mine.Ftp", "s3": None}
-    found = applied(MODE="concurrent", DOWNLOAD_HANDLERS=mine)
-    assert handlers(found) == {
-        "http": THREADED_HANDLER,
-        "https": THREADED_HANDLER,
-        "ftp": "mine.Ftp",
-        "s3": None,
-    }
+@pytest.mark.parametrize("mode", MODES)
+def test_handlers_that_a_project_sets_stay(mode: Mode) -> None:
+    mine = {"http": "mine.Http", "https": "mine.Https", "ftp": "mine.Ftp", "s3": None}
+    assert handlers(applied(MODE=mode, DOWNLOAD_HANDLERS=mine)) == mine
 
 
-def test_modes_without_threads_keep_the_projects_handlers() -> None:
-    mine = {"http": "mine.Http"}
-    for mode in ("serial", "async", "parallel"):
-        found = applied(MODE=mode, DOWNLOAD_HANDLERS=mine)
-        assert handlers(found) == mine
+def test_threads_take_the_place_of_scrapys_defaults_only() -> None:
+    found = applied(MODE="concurrent", DOWNLOAD_HANDLERS={"http": "mine.Http"})
+    assert handlers(found) == {"http": "mine.Http", "https": THREADED_HANDLER}
+
+
+def test_handlers_that_a_later_add_on_sets_stay() -> None:
+    found = applied(MODE="concurrent")
+    found["DOWNLOAD_HANDLERS"]["http"] = "other.Http"
+    assert handlers(found) == {"http": "other.Http", "https": THREADED_HANDLER}
 
 
 def test_stats_are_collected_so_that_they_can_be_merged() -> None:
@@ -183,7 +184,7 @@ def test_the_pool_of_a_worker_has_room_for_its_share() -> None:
 WRONG = [
     (
         {"MODE": "fast"},
-        "MODE='fast': must be one of serial, concurrent, async, parallel, hybrid",
+        WRONG_MODE,
     ),
     (
         {"MODE": "parallel", "CONCURCRAWL_WORKERS": "-1"},
@@ -233,7 +234,7 @@ def test_a_wrong_value_on_the_command_line_is_one_line_and_exit_code_1(
     found = crawl("pagination", site, tmp_path, "-s", "MODE=fast")
     assert (found.exit_code, found.log) == (
         1,
-        "MODE='fast': must be one of serial, concurrent, async, parallel, hybrid\n",
+        f"{WRONG_MODE}\n",
     )
 
 

@@ -11,6 +11,9 @@ SAMPLES = {
     errors.ConfigError("MODE", "fast", "one of serial, async"): (
         "MODE='fast': must be one of serial, async"
     ),
+    errors.NotInEffectError("SCHEDULER=mine.Scheduler: it would not be used."): (
+        "SCHEDULER=mine.Scheduler: it would not be used."
+    ),
     errors.NotShippableError("<GET http://a/>", "cannot pickle a lock"): (
         "<GET http://a/> cannot be sent to another process: cannot pickle a lock. "
         "Put plain values into it, or use MODE=serial, concurrent or async, which "

@@ -12,6 +12,7 @@ from concurcrawl.modes import (
     THREADED_HANDLER,
     Mode,
     Plan,
+    bound,
     hindrance,
     plan,
     pool_threads,
@@ -63,6 +64,27 @@ def test_a_mode_is_how_many_processes_have_how_many_in_flight(
     found = planned(mode, requests)
     assert (found.mode, found.slots, found.in_flight) == (mode, slots, in_flight)
     assert found.settings["CONCURRENT_REQUESTS"] == in_flight
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("requests", [1, 2, 4])
+def test_a_number_that_a_person_wrote_is_the_most_in_every_mode(
+    mode: Mode, requests: int
+) -> None:
+    found = plan(mode, CONFIG, concurrent_requests=requests, is_bound=True)
+    assert found.in_flight <= requests
+    assert min(found.slots) >= 1
+    named = bound(found)
+    is_held_back = planned(mode, requests).in_flight > requests
+    assert (named is not None) is is_held_back
+
+
+def test_what_holds_a_mode_back_in_all_is_named() -> None:
+    found = plan(Mode.CONCURRENT, CONFIG, concurrent_requests=1, is_bound=True)
+    assert bound(found) == (
+        "MODE=concurrent could have 5 requests in flight, but CONCURRENT_REQUESTS=1 of "
+        "this project is the most; that is kept. If more may be, change it there."
+    )
 
 
 def test_without_a_number_parallel_has_a_process_for_each_usable_cpu() -> None:

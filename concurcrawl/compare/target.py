@@ -110,8 +110,12 @@ def politeness_of(options: Options) -> Politeness:
 
 def _setup(modes: Sequence[Mode], settings: BaseSettings) -> Setup:
     config = Config.from_settings(settings)
-    requests = settings.getint("CONCURRENT_REQUESTS")
-    plans = [plan(mode, config, concurrent_requests=requests) for mode in modes]
+    name = "CONCURRENT_REQUESTS"
+    requests, is_bound = settings.getint(name), bool(settings.getpriority(name))
+    plans = [
+        plan(mode, config, concurrent_requests=requests, is_bound=is_bound)
+        for mode in modes
+    ]
     return Setup(
         slots={planned.mode.value: planned.in_flight for planned in plans},
         processes={planned.mode.value: len(planned.slots) for planned in plans},

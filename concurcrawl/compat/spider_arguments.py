@@ -41,7 +41,7 @@ def record() -> None:
 
     @functools.wraps(create_spider)
     def recording(self: Crawler, /, *args: Any, **kwargs: Any) -> Spider:
-        if self.settings.get("MODE"):
+        if self.settings.get("CONCURCRAWL_MODE", self.settings.get("MODE")):
             _given[self] = _copy((args, kwargs))
         return create_spider(self, *args, **kwargs)
 

@@ -55,7 +55,8 @@ class Watch:
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
-        self._mode = str(crawler.settings.get("MODE") or "")
+        settings = crawler.settings
+        self._mode = str(settings.get("CONCURCRAWL_MODE", settings.get("MODE")) or "")
         self._tally = Tally()
         self._pace = Pace()
         self._started_s = 0.0

@@ -63,6 +63,8 @@ class WorkersDownloader(UngovernedDownloader):
     downloaded here.
     """
 
+    makes_handlers_late = True  # most crawls need none here
+
     def __init__(self, crawler: Crawler) -> None:
         config = Config.from_settings(crawler.settings)
         crawl = Codec().encode(describe(crawler))

@@ -21,7 +21,8 @@ from scrapy.utils.defer import aiter_errback
 from scrapy.utils.log import logformatter_adapter
 from twisted.python.failure import Failure
 
-from concurcrawl.gate import is_robots
+from concurcrawl.downloader import UngovernedDownloader
+from concurcrawl.gate import are_threaded, is_robots
 from concurcrawl.watchdog.frames import where_awaited
 from concurcrawl.watchdog.stall import Waiting
 from concurcrawl.watchdog.timers import is_something_due
@@ -31,7 +32,8 @@ from concurcrawl.workers.messages import FetchRobots, Ready
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 
-    from concurcrawl.downloader import UngovernedDownloader
+    from scrapy.settings import BaseSettings
+
     from concurcrawl.workers.crawler import WorkerCrawler, WorkerGate
 
 
@@ -39,6 +41,16 @@ if TYPE_CHECKING:
 _refused: ContextVar[list[tuple[Request, Exception]] | None] = ContextVar(
     "refused", default=None
 )
+
+
+class WorkerDownloader(UngovernedDownloader):
+    """Prefetches only where threads keep to the number that may be in flight.
+
+    A leased request whose site has no limits does not ask before it starts.
+    """
+
+    def _prefetch(self, settings: BaseSettings) -> int:
+        return super()._prefetch(settings) if are_threaded(settings) else 0
 
 
 class WorkerEngine(ExecutionEngine):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _WORKER_SETTINGS: dict[str, Any] = {
     "ADDONS": {},
     "CONCURRENT_ITEMS": 1,  # items only leave; Scrapy starts so many tasks a response
-    "DOWNLOADER": "concurcrawl.downloader.UngovernedDownloader",
+    "DOWNLOADER": "concurcrawl.workers.engine.WorkerDownloader",
     "EXTENSIONS": {},
     "EXTENSIONS_BASE": {},
     "FEEDS": {},
@@ -33,7 +33,7 @@ _WORKER_SETTINGS: dict[str, Any] = {
     "JOBDIR": None,
     "LOG_FILE": None,
     "LOG_INSTALL_ROOT_HANDLER": False,  # our lines go through the supervisor's
-    "MODE": None,
+    "CONCURCRAWL_MODE": "",
     "SCHEDULER": "concurcrawl.workers.crawler.WorkerScheduler",
     "STATS_DUMP": False,
 }
@@ -45,7 +45,8 @@ def describe(crawler: Crawler) -> Crawl:
     args, kwargs = spider_arguments.of(crawler)
     for name in crawler.settings:
         priority = crawler.settings.getpriority(name) or 0
-        if priority > 0 and name not in _WORKER_SETTINGS:
+        is_written = priority > 0 or name == "DOWNLOAD_HANDLERS"  # see components.fill
+        if is_written and name not in _WORKER_SETTINGS:
             value = crawler.settings[name]
             if isinstance(value, BaseSettings):
                 value = dict(value)  # keys may be classes

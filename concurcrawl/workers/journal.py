@@ -136,11 +136,8 @@ class Journal:
     def end(self, reason: str) -> None:
         """Note that the crawl has finished, if it has: last of all."""
         # Where feeds are exported, that was noted in the step that completed them.
-        if (
-            reason == "finished"
-            and self._is_over()
-            and not self._store.exports.states()
-        ):
+        has_left = bool(self._store.exports.states())
+        if reason == "finished" and self._is_over() and not has_left:
             at_once(self._frontier.keep([], {FINISHED: "1"}))
 
     def _is_over(self) -> bool:
@@ -201,11 +198,13 @@ class Journal:
         asyncio.ensure_future(self._replay())  # noqa: RUF006 - the engine outlives it
 
     async def _replay(self) -> None:
-        for number, kept in await self._frontier.items():
-            payload, head = pickle.loads(kept)  # noqa: S301 - our own file
-            await self.process(payload, head, number)
-            self._processed.add(number)
-        self.is_replaying = False
+        try:
+            for number, kept in await self._frontier.items():
+                payload, head = pickle.loads(kept)  # noqa: S301 - our own file
+                await self.process(payload, head, number)
+                self._processed.add(number)
+        finally:  # else the crawl would wait for the rest for ever
+            self.is_replaying = False
 
     async def in_turns(self, outputs: AsyncIterator[Any]) -> AsyncIterator[Any]:
         """Yield the *outputs* of start() that the engine is to have.

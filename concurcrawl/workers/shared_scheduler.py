@@ -206,7 +206,9 @@ class SharedScheduler(SupervisorScheduler):
             about={
                 "host": socket.gethostname(),
                 "pid": os.getpid(),
-                "mode": str(crawler.settings["MODE"]),
+                "mode": str(
+                    crawler.settings.get("CONCURCRAWL_MODE", crawler.settings["MODE"])
+                ),
                 "workers": len(crawler.settings.getlist("CONCURCRAWL_SLOTS")),
             },
             started_s=time.monotonic() - _age_s(),

@@ -1,0 +1,1 @@
+"""What other projects bring, and how it fares beside the add-on."""

@@ -1,0 +1,171 @@
+"""What a project brings is in effect, refused by name, or named at the start."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from scrapy.settings import Settings
+
+from concurcrawl.integrations.plugins import HAS_WORKERS, find_in_settings
+from tests.crawls import DEADLINE_S, MODES, crawl, environment
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+ADDON = 'ADDONS={"concurcrawl.Addon": 500}'
+
+SPIDER = """
+import scrapy
+from scrapy import signals
+from scrapy.core.downloader import Downloader
+from scrapy.core.scheduler import Scheduler
+
+
+class Picky(Scheduler):
+    def enqueue_request(self, request):
+        return request.url[-1] in "02468" and super().enqueue_request(request)
+
+
+class Other(Downloader):
+    pass
+
+
+class SetsIt:
+    def update_settings(self, settings):
+        settings.set("SCHEDULER", Picky, "addon")
+
+
+class Stops:
+    @classmethod
+    def from_crawler(cls, crawler):
+        it = cls()
+        crawler.signals.connect(it.on_headers, signals.headers_received)
+        return it
+
+    def on_headers(self):
+        pass
+
+
+class Own(scrapy.Spider):
+    name = "own"
+    start_urls = ["data:,1", "data:,2"]
+
+    def parse(self, response):
+        yield {"text": response.text}
+"""
+
+
+def run(folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    (folder / "own.py").write_text(SPIDER, encoding="utf-8")
+    return subprocess.run(
+        [
+            *(sys.executable, "-m", "scrapy", "runspider", "own.py", "-o", "out.jsonl"),
+            *("-s", "TELNETCONSOLE_ENABLED=0", "-s", "REMOTE_CONTROL_ENABLED=0"),
+            *(f"-s{option}" for option in options),
+        ],
+        cwd=folder,
+        env={**environment(), "PYTHONPATH": f"{environment()['PYTHONPATH']}:{folder}"},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+
+
+def findings(**written: object) -> list[str]:
+    settings = Settings({HAS_WORKERS: True, **written})
+    return [str(finding) for finding in find_in_settings(settings)]
+
+
+@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize(
+    ("setting", "name"), [("SCHEDULER", "own.Picky"), ("DOWNLOADER", "own.Other")]
+)
+def test_a_part_that_a_mode_replaces_is_refused_by_name(
+    setting: str, name: str, mode: str, tmp_path: Path
+) -> None:
+    done = run(tmp_path, ADDON, f"MODE={mode}", f"{setting}={name}")
+    assert done.returncode == 1
+    assert f"{setting}={name}: it would not be used, since a mode has a" in done.stderr
+    assert "leave it out, or leave MODE out." in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "out.jsonl").exists()
+
+
+@pytest.mark.parametrize("place", [400, 600])
+def test_the_order_of_add_ons_does_not_matter(place: int, tmp_path: Path) -> None:
+    addons = json.dumps({"concurcrawl.Addon": 500, "own.SetsIt": place})
+    done = run(tmp_path, f"ADDONS={addons}", "MODE=async")
+    assert done.returncode == 1
+    assert "SCHEDULER=own.Picky: it would not be used" in done.stderr
+
+
+def test_without_a_mode_a_scheduler_of_the_projects_own_is_used(
+    tmp_path: Path,
+) -> None:
+    done = run(tmp_path, ADDON, "SCHEDULER=own.Picky")
+    assert done.returncode == 0
+    assert (tmp_path / "out.jsonl").read_text() == '{"text": "2"}\n'
+
+
+@pytest.mark.parametrize(
+    ("mode", "is_named"), [("async", False), ("parallel", True), ("hybrid", True)]
+)
+def test_an_extension_that_hears_nothing_of_workers_is_named_once(
+    mode: str, is_named: bool, tmp_path: Path
+) -> None:
+    done = run(tmp_path, ADDON, f"MODE={mode}", 'EXTENSIONS={"own.Stops": 1}')
+    assert done.returncode == 0
+    sentence = "signals.headers_received=own.Stops: it hears nothing of what workers"
+    assert done.stderr.count(sentence) == is_named
+
+
+def test_a_cache_that_one_process_has_for_itself_is_refused(tmp_path: Path) -> None:
+    storage = "scrapy.extensions.httpcache.DbmCacheStorage"
+    cache = ("HTTPCACHE_ENABLED=1", f"HTTPCACHE_STORAGE={storage}")
+    done = run(tmp_path, ADDON, "MODE=hybrid", *cache)
+    assert done.returncode == 1
+    assert f"HTTPCACHE_STORAGE={storage}: only one process can have its file" in (
+        done.stderr
+    )
+    assert run(tmp_path, ADDON, "MODE=async", *cache).returncode == 0
+
+
+def test_nothing_of_scrapys_own_is_found() -> None:
+    assert findings() == []
+    assert findings(SCHEDULER_MEMORY_QUEUE="scrapy.squeues.FifoMemoryQueue") == []
+
+
+def test_a_queue_of_the_projects_own_is_named() -> None:
+    (found,) = findings(SCHEDULER_PRIORITY_QUEUE="mine.Queue")
+    assert found.startswith("SCHEDULER_PRIORITY_QUEUE=mine.Queue: it is not used")
+
+
+def test_who_comes_from_scrapy_redis_is_told_what_to_do() -> None:
+    (found,) = findings(SCHEDULER="scrapy_redis.scheduler.Scheduler")
+    assert "CONCURCRAWL_FRONTIER_URL=redis://… instead of scrapy-redis" in found
+    assert "docs/coming-from-scrapy-redis.md" in found
+
+
+def test_the_prefixed_mode_wins(site: str, tmp_path: Path) -> None:
+    debug = ("-s", "LOG_LEVEL=DEBUG")
+    both = (*debug, "-s", "MODE=production", "-s", "CONCURCRAWL_MODE=parallel")
+    found = crawl("pagecount", site, tmp_path / "one", *both)
+    assert found.exit_code == 0
+    assert "[worker-1]" in found.log
+    none = (*debug, "-s", "MODE=parallel", "-s", "CONCURCRAWL_MODE=")
+    found = crawl("pagecount", site, tmp_path / "none", *none)
+    assert "[worker-1]" not in found.log
+    assert found.exit_code == 0
+
+
+def test_a_mode_of_the_projects_own_is_told_apart(tmp_path: Path) -> None:
+    done = run(tmp_path, ADDON, "MODE=production")
+    assert done.returncode == 1
+    assert "if MODE is a setting of this project's own, set CONCURCRAWL_MODE" in (
+        done.stderr
+    )
