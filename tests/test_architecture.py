@@ -76,7 +76,7 @@ LAYERS = (
     "wikimedia",
     "middlewares",
     "durable.locks",
-    "compat",
+    "compat.start",
     "durable.identity",
     "durable.start",
     "durable.state",
