@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.crawls import MODES, Crawl, Result, crawl, crawling
-from tests.project.anyspider.spiders.resumed import COUNT
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.servers.redis import RedisServer
+
+#: As many as each source of the spider yields.
+COUNT = 40
 
 KINDS = {
     "rows": 1,

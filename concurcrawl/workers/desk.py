@@ -144,7 +144,7 @@ class Desk(asyncio.Protocol):
         # Items are logged as scraped where their pipelines run.
         crawler.logformatter.scraped = _say_nothing  # type: ignore[method-assign,assignment]
         await wire.connect(self._sock, lambda: self)
-        self._log_handler = lines.LineHandler(self.log)
+        self._log_handler = lines.LineHandler(self.log, self._codec.encode)
         logging.root.addHandler(self._log_handler)
         self.log_from("WARNING")
 

@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from concurcrawl.compat.engine import fail_crawl
 from concurcrawl.config import Config
 from concurcrawl.downloader import UngovernedDownloader
 from concurcrawl.errors import (
@@ -35,7 +36,7 @@ from concurcrawl.scheduler import wake
 from concurcrawl.watchdog.stall import StallWatch, Waiting
 from concurcrawl.watchdog.timers import is_a_task_sleeping
 from concurcrawl.workers import lines
-from concurcrawl.workers.codec import Codec
+from concurcrawl.workers.codec import Codec, codec_of
 from concurcrawl.workers.hub import Hub
 from concurcrawl.workers.job import describe, import_path
 from concurcrawl.workers.launch.ways import launcher
@@ -91,10 +92,11 @@ class WorkersDownloader(UngovernedDownloader):
         self._watch = StallWatch(
             crawler, config.stall_timeout_s, self._look, self._abandon
         )
+        self._codec = Codec()
         self._has_failed = False
         self._tallies: defaultdict[str, Tally] | None = None
         self.pool.on_room = lambda: wake(crawler)
-        self.pool.on_give_up = lambda: self.close_spider("workers_failed")
+        self.pool.on_give_up = lambda: self._give_up("workers_failed")
 
     @property
     def _scheduler(self) -> SupervisorScheduler:
@@ -102,6 +104,7 @@ class WorkersDownloader(UngovernedDownloader):
 
     async def connect(self) -> None:
         """Begin to talk to the workers; the spider opens."""
+        self._codec = codec_of(self.crawler)
         self.hub.open()
         self._outcomes.open()
         self._scheduler.journal.on_failure = self.fail
@@ -254,6 +257,11 @@ class WorkersDownloader(UngovernedDownloader):
         """End the crawl here, after what is in flight."""
         close_spider(self.crawler, reason)
 
+    def _give_up(self, reason: str) -> None:
+        """End the crawl with exit code 1."""
+        fail_crawl(self.crawler)
+        self.close_spider(reason)
+
     def fail(self, error: Exception) -> None:
         """End the crawl: what came of a request could not be kept."""
         if self._has_failed:
@@ -261,14 +269,14 @@ class WorkersDownloader(UngovernedDownloader):
         self._has_failed = True
         if isinstance(error, FrontierError):
             logger.error("%s", error)
-            self.close_spider(error.reason)
+            self._give_up(error.reason)
         else:
             logger.error(
                 "The crawl ends: it cannot write what it has done (%s). Make room or "
                 "mend the disk, then run the same command again.",
                 error,
             )
-            self.close_spider("storage_failed")
+            self._give_up("storage_failed")
 
     # What workers say -----------------------------------------------------------
 
@@ -282,7 +290,7 @@ class WorkersDownloader(UngovernedDownloader):
 
     def _hear_outcome(self, worker: Worker, outcome: Outcome) -> None:
         for line in outcome.logs:
-            lines.log(line, worker.name, self.crawler.spider)
+            lines.log(line, worker.name, self.crawler.spider, self._codec.decode)
         self.hub.hear_cookies(worker, outcome.cookies)
         outcome.worker = worker.name
         if self._tallies is not None:

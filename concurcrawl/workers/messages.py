@@ -265,13 +265,19 @@ class Failed:
 
 
 class LogLine(NamedTuple):
-    """One log record, with its message and traceback made text."""
+    """One log record, with its message and traceback made text.
+
+    Attributes:
+        record: The record as it was made, encoded; None if it cannot travel, or if it
+            is one of Scrapy's that only its text is needed of.
+    """
 
     logger: str
     level: int
     created_s: float
     message: str
     traceback: str | None
+    record: bytes | None = None
 
 
 class Head(NamedTuple):
