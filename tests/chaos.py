@@ -15,11 +15,13 @@ import random
 import re
 import shutil
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -27,6 +29,7 @@ from urllib.parse import unquote
 
 import psutil
 
+from concurcrawl.jobdir import FINISHED, FRONTIER
 from concurcrawl.mirror.countries import countries
 from concurcrawl.mirror.process import MirrorProcess
 from concurcrawl.mirror.site import LIST_PATH
@@ -222,6 +225,8 @@ class Run:
         try:
             for attempt in self._plan.attempts:
                 self._crawl(attempt)
+                if self._has_finished():
+                    break  # the next would begin anew
                 self._expect_nobody()
         finally:
             for process in self._processes():
@@ -261,6 +266,18 @@ class Run:
                 process.wait(SILENCE_S)
         if not any(DEEDS[deed.what] for deed in attempt.deeds) and process.returncode:
             raise ChaosError(f"exit code {process.returncode}: {attempt}")
+
+    def _has_finished(self) -> bool:
+        """Return whether the JOBDIR has a crawl that came to its end."""
+        file = self._jobdir / FRONTIER
+        if not file.exists():
+            return False
+        select = "SELECT 1 FROM note WHERE name = ?"
+        with closing(sqlite3.connect(file)) as db:
+            try:
+                return db.execute(select, (FINISHED,)).fetchone() is not None
+            except sqlite3.OperationalError:  # killed before there was a table
+                return False
 
     def _command(self, attempt: Attempt) -> list[str]:
         settings = {

@@ -93,6 +93,7 @@ def test_the_settings_of_a_mode_beat_all_that_others_wrote(mode: Mode) -> None:
     settings = user_settings(MODE=mode)
     threads = planned.pop("DOWNLOAD_HANDLERS", {})
     del planned["SCHEDULER"], planned["DOWNLOADER"]  # those of others are refused
+    assert planned.pop("CONCURRENT_REQUESTS") >= 1  # what others wrote is a bound
     for name in planned:
         settings.set(name, 7, "cmdline")
     found = applied(settings=settings)

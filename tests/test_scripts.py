@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.crawls import DEADLINE_S, MODES, PROJECT, environment
+from tests.test_addon import WRONG_MODE
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -146,7 +147,7 @@ def test_another_reactor_is_refused_in_a_sentence_where_processes_must_talk(
     [
         (
             "MODE=fast",
-            "MODE='fast': must be one of serial, concurrent, async, parallel, hybrid",
+            WRONG_MODE,
         ),
         (
             "CONCURCRAWL_WORKERS=-1",

@@ -86,7 +86,7 @@ class Crawl:
     def command(self) -> list[str]:
         """Return the command line."""
         settings = (
-            f"CONCURCRAWL_MODE={self.mode}",
+            f"{self.target.mode_setting}={self.mode}",
             f"CONCURCRAWL_RECORDS={self.path / RECORDS}",
             f"CONCURCRAWL_PAGES_DIR={self.pages_dir}",
             # A line a page and item would be a tenth of the time that is measured.

@@ -12,7 +12,7 @@ from concurcrawl.compare.setup import Setup
 from concurcrawl.config import Config, usable_cpus
 from concurcrawl.errors import ConfigError
 from concurcrawl.event_loop import quickest
-from concurcrawl.modes import plan
+from concurcrawl.modes import Mode, plan
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
 
     from concurcrawl.compare.options import Options
-    from concurcrawl.modes import Mode
     from concurcrawl.politeness import Politeness
 
 _SETTINGS_VARIABLE = "SCRAPY_SETTINGS_MODULE"
@@ -50,6 +49,7 @@ class Target:
         may_be_live: Whether it may crawl another machine.
         timeout_s: How long one crawl may take.
         setup: What the modes have to work with.
+        mode_setting: The setting that names the mode.
         facts: What a reader must know of the crawl: spider, reactor, settings.
     """
 
@@ -61,6 +61,7 @@ class Target:
     may_be_live: bool
     timeout_s: float
     setup: Setup
+    mode_setting: str
     facts: dict[str, str]
 
 
@@ -91,8 +92,17 @@ def find(options: Options) -> Target:
         may_be_live=options.may_be_live,
         timeout_s=options.timeout_s,
         setup=_setup(options.modes, settings),
+        mode_setting=_mode_setting(settings),
         facts={"spider": options.spider or SPIDER, **_facts(settings)},
     )
+
+
+def _mode_setting(settings: BaseSettings) -> str:
+    """Return the setting for modes that wins, and is no other one of the project's."""
+    own = settings.get("MODE")
+    has_own = bool(own) and own not in list(Mode)
+    is_set = settings.get("CONCURCRAWL_MODE") is not None
+    return "CONCURCRAWL_MODE" if is_set or has_own else "MODE"
 
 
 def politeness_of(options: Options) -> Politeness:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dis
 from functools import partial
-from types import CodeType, FunctionType, MethodType
+from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -61,6 +61,8 @@ class _Search:
         match value:
             case type():
                 parts = self._parts_of_class(value)
+            case ModuleType():
+                parts = []  # workers import it
             case FunctionType():
                 parts = [*_cells(value), value.__defaults__, value.__kwdefaults__]
             case staticmethod() | classmethod() | MethodType():
