@@ -46,6 +46,6 @@ def test_it_is_all_that_code_bases_attributes_and_closures_lead_to() -> None:
     found = mentioned(["Spider", "not there"], namespace)
     assert sorted(found) == [
         *("Base", "Item", "Kept", "Other", "Shown", "Spider"),
-        *("clean", "json", "late", "partial", "prefix"),
+        *("clean", "json", "late", "prefix"),
     ]
     assert all(found[name] is namespace[name] for name in found)

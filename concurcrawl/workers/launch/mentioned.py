@@ -47,8 +47,8 @@ class _Search:
         pending = [value]
         while pending:
             one = pending.pop()
-            if id(one) in self._seen:
-                continue
+            if id(one) in self._seen or isinstance(one, ModuleType):
+                continue  # workers import modules
             self._seen[id(one)] = one
             if isinstance(one, FunctionType | type) and id(one) in self._names:
                 yield self._names[id(one)]
@@ -61,8 +61,6 @@ class _Search:
         match value:
             case type():
                 parts = self._parts_of_class(value)
-            case ModuleType():
-                parts = []  # workers import it
             case FunctionType():
                 parts = [*_cells(value), value.__defaults__, value.__kwdefaults__]
             case staticmethod() | classmethod() | MethodType():
