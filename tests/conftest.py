@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -32,11 +33,14 @@ _ONCE = {
 }
 
 
+_TESTS = Path(__file__).parent
+
+
 @pytest.hookimpl(tryfirst=True)  # before "-m" chooses
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what runs on one Python only, see noxfile.py."""
     for item in items:
-        if not _ONCE.isdisjoint(item.path.parts):
+        if not _ONCE.isdisjoint(item.path.relative_to(_TESTS).parts):
             item.add_marker("once")
 
 
