@@ -31,6 +31,7 @@ from scrapy.extensions.feedexport import (
 )
 
 from concurcrawl.compat import feed_export
+from concurcrawl.compat.engine import fail_crawl
 from concurcrawl.errors import NotShippableError
 from concurcrawl.feeds import LedgerStorage, has_lines, item_at_hand
 from concurcrawl.files import make_name_safe
@@ -153,6 +154,7 @@ class Exports:
             encode: Returns an item as it is kept.
             decode: Returns what *encode* was given.
         """
+        self._crawler = crawler
         self._frontier = frontier
         self._ledger = ledger
         self._encode = encode
@@ -280,6 +282,7 @@ class Exports:
                 "again to store them",
                 ", ".join(missing),
             )
+            fail_crawl(self._crawler)
         self.commit()
 
     # ---------------------------------------------------------------------------------
