@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from functools import cache
+from itertools import cycle
 from typing import TYPE_CHECKING
 from urllib.request import urlopen
 from uuid import uuid4
@@ -403,8 +404,13 @@ def plain(
     return run
 
 
-@pytest.mark.parametrize("options", [("parallel",), ("hybrid",), ("async", "JOBDIR")])
-@pytest.mark.parametrize("spider", SAME)
+#: Each spider in one of the three, in turn: all of them would take minutes.
+SPAWN_SETUPS = (("parallel",), ("hybrid",), ("async", "JOBDIR"))
+
+
+@pytest.mark.parametrize(
+    ("spider", "options"), [*zip(SAME, cycle(SPAWN_SETUPS), strict=False)]
+)
 def test_spawned_workers_give_what_plain_scrapy_gives(
     spider: str,
     options: tuple[str, ...],

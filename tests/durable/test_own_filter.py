@@ -45,9 +45,11 @@ def live(
 ) -> Iterator[Callable[[], Life]]:
     """Begin another life of a crawl in the same folder."""
     filters: list[BaseDupeFilter] = []
+    frontiers: list[SqliteFrontier] = []
 
     def begin() -> Life:
         frontier = SqliteFrontier(path=str(tmp_path / "frontier"))
+        frontiers.append(frontier)
         cut_back(frontier.notes().value)
         own: Any = request.param(str(tmp_path))
         filters.append(own)
@@ -56,6 +58,8 @@ def live(
     yield begin
     for own in filters:
         own.close("finished")
+    for frontier in frontiers:
+        frontier.close()
 
 
 def entry(name: str) -> Entry:
@@ -117,3 +121,4 @@ def test_a_file_that_others_may_have_is_not_cut(tmp_path: Path) -> None:
     assert step((frontier, durable), "a") == [False]
     assert frontier.notes().value == {}
     own.close("finished")
+    frontier.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections import Counter, defaultdict
+from contextlib import closing
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
@@ -172,14 +173,19 @@ def test_it_is_kept_by_change_and_folded_when_that_is_much(tmp_path: Path) -> No
     assert len(frontier.state()) < 300
     frontier.close()  # as if killed
     again = _Spider()
-    KeptState(again, SqliteFrontier(path=path), file)
+    with closing(SqliteFrontier(path=path)) as frontier:
+        KeptState(again, frontier, file)
     assert again.state == spider.state
     assert len(again.state["seen"]) == 300
 
 
-def test_workers_that_write_at_the_same_time_end_with_the_same(tmp_path: Path) -> None:
+def test_workers_that_write_at_the_same_time_end_with_the_same(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     spider = _Spider()
-    kept = KeptState(spider, SqliteFrontier(), str(tmp_path / "spider.state"))
+    frontier = SqliteFrontier()
+    request.addfinalizer(frontier.close)
+    kept = KeptState(spider, frontier, str(tmp_path / "spider.state"))
     said: dict[str, list[bytes]] = {"one": [], "two": []}
     workers = {name: Tracker(changes.append) for name, changes in said.items()}
 

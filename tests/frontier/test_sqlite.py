@@ -3,6 +3,7 @@ from __future__ import annotations
 import sqlite3
 import subprocess
 import sys
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING
 
 import pytest
@@ -17,7 +18,7 @@ from tests.contracts.frontier.told import Told
 from tests.crawls import DEADLINE_S, environment
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from tests.contracts.frontier.clock import Clock
@@ -129,9 +130,20 @@ def test_a_file_survives_a_process_that_is_killed(tmp_path: Path) -> None:
     frontier.close()
 
 
+_made = ExitStack()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _closing() -> Iterator[None]:
+    """Close what machines make, one of which is never driven."""
+    yield
+    _made.close()
+
+
 class SqliteMachine(FrontierMachine):
     def make(self, limits_of: Callable[[str], Limits], clock: Clock) -> Told:
-        return Told(SqliteFrontier(limits_of, clock=clock))
+        frontier = SqliteFrontier(limits_of, clock=clock)
+        return Told(_made.enter_context(closing(frontier)))
 
 
 TestSqliteInRandomOrders = SqliteMachine.TestCase
