@@ -42,6 +42,9 @@ SAME = (
 )
 
 
+ONCE = pytest.mark.once
+
+
 @pytest.fixture(scope="module")
 def plain(site: str, tmp_path_factory: pytest.TempPathFactory) -> object:
     """Return how a spider does without concurcrawl's modes; each runs once."""
@@ -53,7 +56,14 @@ def plain(site: str, tmp_path_factory: pytest.TempPathFactory) -> object:
     return run
 
 
-@pytest.mark.parametrize("mode", MODES)
+#: On each Python those with processes, and one without.
+ON_EACH_PYTHON = [
+    mode if mode in {"async", "parallel", "hybrid"} else pytest.param(mode, marks=ONCE)
+    for mode in MODES
+]
+
+
+@pytest.mark.parametrize("mode", ON_EACH_PYTHON)
 @pytest.mark.parametrize("spider", SAME)
 def test_the_same_items_pipeline_stats_and_exit_code(
     spider: str, mode: str, site: str, tmp_path: Path, plain: object

@@ -408,6 +408,7 @@ def plain(
 SPAWN_SETUPS = (("parallel",), ("hybrid",), ("async", "JOBDIR"))
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("spider", "options"), [*zip(SAME, cycle(SPAWN_SETUPS), strict=False)]
 )

@@ -358,7 +358,7 @@ class WorkerPool:
 
     def take_back(self, worker: Worker, tickets: Iterable[int]) -> None:
         """Fail leases that *worker* has not begun, so that they wait again."""
-        held = [worker.held.pop(ticket) for ticket in tickets]
+        held = [worker.held.pop(ticket) for ticket in tickets if ticket in worker.held]
         self._fail(held, LeaseReturnedError(worker.name))
 
     def stop(self) -> None:

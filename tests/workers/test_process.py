@@ -27,6 +27,7 @@ class Asking(Spider):
 """
 
 
+@pytest.mark.once
 @pytest.mark.skipif(sys.platform != "linux", reason="a policy of Linux")
 @pytest.mark.parametrize(
     ("given", "kept"),
