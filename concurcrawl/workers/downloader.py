@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from concurcrawl.compat.engine import fail_crawl
+from concurcrawl.compat.engine import fail_crawl, is_closing
 from concurcrawl.config import Config
 from concurcrawl.downloader import UngovernedDownloader
 from concurcrawl.errors import (
@@ -258,8 +258,9 @@ class WorkersDownloader(UngovernedDownloader):
         close_spider(self.crawler, reason)
 
     def _give_up(self, reason: str) -> None:
-        """End the crawl with exit code 1."""
-        fail_crawl(self.crawler)
+        """End the crawl with exit code 1, unless it ends for another reason."""
+        if not is_closing(self.crawler.engine):
+            fail_crawl(self.crawler)
         self.close_spider(reason)
 
     def fail(self, error: Exception) -> None:
