@@ -299,7 +299,7 @@ def test_a_frontier_on_a_full_disk_ends_the_crawl_which_goes_on_when_there_is_ro
     now = options(tmp_path, mode, "-s", "LOG_LEVEL=INFO")
     with crawling("whole", pages, tmp_path, *now) as running:
         log = tmp_path / "job" / "concurcrawl.sqlite-wal"
-        wait_until(running, lambda: log.exists() and log.stat().st_size > 50_000)
+        wait_until(running, lambda: log.exists() and log.stat().st_size > 100_000)
         limit = log.stat().st_size + 10_000  # the crawl's own log is smaller
         resource.prlimit(running.process.pid, resource.RLIMIT_FSIZE, (limit, limit))
         first = running.finish()

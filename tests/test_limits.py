@@ -351,7 +351,7 @@ def test_a_pause_that_is_too_long_fails_what_waits_for_it(
 def test_limits_delays_and_pauses_hold_over_two_nodes(
     timed: str, redis_frontiers: RedisServer, tmp_path: Path
 ) -> None:
-    pages = 4
+    pages = 8
     chosen = settings(
         "async",
         CONCURRENT_REQUESTS=2,
