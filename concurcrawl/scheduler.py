@@ -17,6 +17,7 @@ from scrapy.utils.misc import build_from_crawler, load_object
 
 from concurcrawl import records, timeline
 from concurcrawl.callbacks import KeptCallbacks
+from concurcrawl.compat.engine import in_progress
 from concurcrawl.config import Config
 from concurcrawl.downloader import UngovernedDownloader
 from concurcrawl.errors import ConcurcrawlError, StalledError
@@ -241,8 +242,7 @@ class FrontierScheduler(BaseScheduler):
     async def _look(self) -> list[Waiting]:
         """Return the requests in progress if nothing can move them."""
         engine = self._crawler.engine
-        slot, scraped = engine._slot, engine.scraper.slot
-        assert slot is not None
+        begun, scraped = in_progress(engine), engine.scraper.slot
         assert scraped is not None
         waits_for_time = not engine.needs_backout() and bool(self.ready_in_s())
         is_moving = (
@@ -251,7 +251,7 @@ class FrontierScheduler(BaseScheduler):
             or waits_for_time
             or self.turnstile.is_timed
         )
-        if is_moving or not slot.inprogress or is_something_due():
+        if is_moving or not begun or is_something_due():
             return []
         waiting = self.gate.waiting
         return [
@@ -262,7 +262,7 @@ class FrontierScheduler(BaseScheduler):
                 else "in a downloader middleware",
                 where_awaited(request),
             )
-            for request in slot.inprogress
+            for request in begun
         ]
 
     def _abandon(self) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 from scrapy import signals
 
 if TYPE_CHECKING:
+    from scrapy import Request
     from scrapy.core.engine import ExecutionEngine
     from scrapy.crawler import Crawler
 
@@ -22,6 +23,16 @@ def is_closing(engine: ExecutionEngine) -> bool:
     """
     slot = engine._slot
     return slot is not None and slot.closing is not None
+
+
+def in_progress(engine: ExecutionEngine) -> set[Request]:
+    """Return the requests that *engine* has begun and not let go of.
+
+    Touches: ``ExecutionEngine._slot.inprogress`` (Scrapy 2.19.0). If it moves, a crawl
+    that stalls fails with an AttributeError. There is no public name.
+    """
+    slot = engine._slot
+    return set() if slot is None else slot.inprogress
 
 
 def abandon_requests(engine: ExecutionEngine) -> None:

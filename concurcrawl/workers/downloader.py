@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from concurcrawl.compat.engine import fail_crawl, is_closing
+from concurcrawl.compat.engine import fail_crawl, in_progress, is_closing
 from concurcrawl.config import Config
 from concurcrawl.downloader import UngovernedDownloader
 from concurcrawl.errors import (
@@ -134,10 +134,10 @@ class WorkersDownloader(UngovernedDownloader):
 
     async def _look(self) -> list[Waiting]:
         """See :class:`StallWatch`."""
-        slot, scraper = self.crawler.engine._slot, self.crawler.engine.scraper
-        assert slot is not None
-        assert scraper.slot is not None
-        if not slot.inprogress or not scraper.slot.is_idle() or self._is_moving():
+        begun = in_progress(self.crawler.engine)
+        scraped = self.crawler.engine.scraper.slot
+        assert scraped is not None
+        if not begun or not scraped.is_idle() or self._is_moving():
             return []
         found: list[Waiting] = []
         for worker in [worker for worker in self.pool.workers if worker.held]:
@@ -145,7 +145,7 @@ class WorkersDownloader(UngovernedDownloader):
             if waiting is None:
                 return []
             found += waiting
-        own = slot.inprogress - self._scheduler.leased()
+        own = begun - self._scheduler.leased()
         found += [Waiting(f"[supervisor] {request}", "to be done") for request in own]
         return found
 
