@@ -277,7 +277,9 @@ class WorkersDownloader(UngovernedDownloader):
                 "mend the disk, then run the same command again.",
                 error,
             )
-            self._give_up("storage_failed")
+            # Also of a crawl that had finished: something of it is not stored.
+            fail_crawl(self.crawler)
+            self.close_spider("storage_failed")
 
     # What workers say -----------------------------------------------------------
 
