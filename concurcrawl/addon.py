@@ -30,7 +30,15 @@ from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, ConfigError
 from concurcrawl.integrations import plugins
 from concurcrawl.middlewares import http_compression, meta_refresh, profile
-from concurcrawl.modes import Mode, Plan, bound, hindrance, plan, pool_threads
+from concurcrawl.modes import (
+    Mode,
+    Plan,
+    bound,
+    hindrance,
+    limits_of_a_site,
+    plan,
+    pool_threads,
+)
 from concurcrawl.politeness import PER_GROUP, Politeness
 from concurcrawl.refusal import refusal
 from concurcrawl.workers.interrupts import end_cleanly_with_terminal
@@ -109,30 +117,78 @@ class Addon:
                 from concurcrawl.progress import watch  # most crawls show none
 
                 watch.enable(settings, _RANK)
-            _leave_to_frontier(settings)
-            planned = _plan(settings)
+            planned = decide(settings, self._crawler)
             if planned is None:
                 return
             plugins.refuse(settings)
-            if Config.from_settings(settings).frontier_url:
-                _share(settings, self._crawler)
-            elif settings["JOBDIR"]:
-                _make_durable(settings, self._crawler)
+            _claim(settings, self._crawler)
         except ConcurcrawlError as error:
             raise refusal(error, settings) from None
         _prepare_workers(settings, planned, self._crawler.spidercls)
         if scrapy_command():
             self._crawler.signals.connect(_look_for_garbage, signals.engine_started)
-        _warn_if_without_start(self._crawler.spidercls)
-        _keep_politeness(settings, planned, self._crawler)
-        _size_pool(settings, planned)
-        _apply(settings, planned)
         if _keeps_order(settings, planned) and not settings.getdict("ITEM_PIPELINES"):
             self._crawler.signals.connect(self._save_tasks, signals.engine_started)
 
     def _save_tasks(self) -> None:
         if is_asyncio_available():
             outputs.handle_with_few_tasks(self._crawler.engine.scraper)
+
+
+def decide(settings: BaseSettings, crawler: Crawler) -> Plan | None:
+    """Write what the mode means into *settings*, and log what holds it back.
+
+    Nothing else is touched: no file, no connection, no process. The start of a crawl
+    and ``concurcrawl doctor`` both decide here, so that they agree.
+
+    Args:
+        settings: Of the crawl; changed.
+        crawler: Its crawler; only its spider is looked at.
+
+    Returns:
+        The plan, or None without a mode.
+
+    Raises:
+        ConfigError: If ``MODE``, one of our settings, or one that must be Scrapy's own
+            cannot be worked with.
+        FeedError: If this release of Scrapy lacks what feeds of a ``JOBDIR`` need.
+    """
+    _leave_to_frontier(settings)
+    planned = _plan(settings)
+    if planned is None:
+        return None
+    if Config.from_settings(settings).frontier_url:
+        _share(settings)
+    elif settings["JOBDIR"]:
+        _make_durable(settings)
+    _warn_if_without_start(crawler.spidercls)
+    _keep_politeness(settings, planned, crawler)
+    _size_pool(settings, planned)
+    _apply(settings, planned)
+    return planned
+
+
+def _claim(settings: BaseSettings, crawler: Crawler) -> None:
+    """Claim what one crawl has for itself: its job in Redis or ``JOBDIR``, its feeds.
+
+    Raises:
+        FrontierError: If the crawl cannot be shared.
+        JobDirError: If the ``JOBDIR`` cannot be had.
+        FeedError: If another crawl writes one of the feeds.
+    """
+    from concurcrawl.durable import feed_locks  # most crawls have none
+
+    if Config.from_settings(settings).frontier_url:
+        from concurcrawl.frontier import redis_target
+
+        redis_target.claim(crawler, settings, _RANK)
+    elif settings["JOBDIR"]:
+        from concurcrawl import jobdir
+
+        jobdir.claim(crawler, settings["JOBDIR"])
+    else:
+        return
+    feed_locks.claim(crawler, settings)
 
 
 def _prepare_workers(
@@ -168,19 +224,15 @@ def _look_for_garbage() -> None:
     garbage.look_less_often()
 
 
-def _make_durable(settings: BaseSettings, crawler: Crawler) -> None:
-    """Claim the ``JOBDIR`` and have feeds that can be continued.
+def _make_durable(settings: BaseSettings) -> None:
+    """Have feeds that can be continued.
 
     Raises:
-        JobDirError: If it cannot be had.
-        FeedError: If another crawl writes one of the feeds.
+        FeedError: If this release of Scrapy lacks what that needs.
     """
-    from concurcrawl import feeds, jobdir  # most crawls have none
+    from concurcrawl import feeds  # most crawls have none
     from concurcrawl.compat import feed_export
-    from concurcrawl.durable import feed_locks
 
-    jobdir.claim(crawler, settings["JOBDIR"])
-    feed_locks.claim(crawler, settings)
     feeds.enable(settings, _RANK)
     feed_export.enable(settings, _RANK)
     _keep_state(settings)
@@ -204,24 +256,18 @@ def _leave_to_frontier(settings: BaseSettings) -> None:
         settings.set("JOBDIR", None, _RANK)
 
 
-def _share(settings: BaseSettings, crawler: Crawler) -> None:
-    """See that the crawl can be shared, and have feeds that hold lines back.
+def _share(settings: BaseSettings) -> None:
+    """Have feeds that hold lines back, and limits of all nodes together.
 
     Raises:
-        ConfigError: If there is a ``JOBDIR`` too.
-        FrontierError: If it cannot be shared.
-        FeedError: If another crawl writes one of the feeds.
+        ConfigError: If there is a ``JOBDIR`` too, or a duplicate filter of one node.
     """
     from concurcrawl import feeds, held_feeds  # most crawls have none
-    from concurcrawl.durable import feed_locks
-    from concurcrawl.frontier import redis_target
 
     if settings["JOBDIR"]:
         expected = "empty with CONCURCRAWL_FRONTIER_URL: Redis keeps what is left to do"
         raise ConfigError("JOBDIR", settings["JOBDIR"], expected)
     _refuse_own_filter(settings)
-    redis_target.claim(crawler, settings, _RANK)
-    feed_locks.claim(crawler, settings)
     feeds.enable(settings, _RANK, held_feeds.HeldCsv)
     if Config.from_settings(settings).frontier_items != "stream":
         held_feeds.warn_of_unheld(settings)
@@ -374,14 +420,24 @@ def _keep_politeness(settings: BaseSettings, planned: Plan, crawler: Crawler) ->
     settings.set(PER_GROUP, limit, _RANK)
     if not limit:
         settings.set(name, planned.in_flight or 1 << 30, _RANK)
-    held_back = hindrance(
+    found = limits_kept(settings, planned)
+    for sentence in filter(None, (bound(planned), hindrance(planned, found))):
+        logger.warning(sentence)
+
+
+def limits_kept(settings: BaseSettings, planned: Plan) -> tuple[str, ...]:
+    """Return what the project limits on each site, as ``NAME=value``.
+
+    Args:
+        settings: Those that :func:`decide` has written.
+        planned: What it returned.
+    """
+    return limits_of_a_site(
         planned,
         delay_s=settings.getfloat("DOWNLOAD_DELAY"),
-        per_domain=limit,
+        per_domain=settings.getint(PER_GROUP),
         throttled=settings.getbool("AUTOTHROTTLE_ENABLED"),
     )
-    for sentence in filter(None, (bound(planned), held_back)):
-        logger.warning(sentence)
 
 
 def _per_domain(settings: BaseSettings, spider: Spider | type[Spider]) -> int:

@@ -20,6 +20,10 @@ COMMANDS = {
         "concurcrawl.compare.advising",
         "say which mode to use for a spider, from one short serial run",
     ),
+    "doctor": (
+        "concurcrawl.doctor.command",
+        "say how a project and its plugins fare under the modes, without a crawl",
+    ),
     "report": (
         "concurcrawl.compare.again",
         "make the reports of a comparison again from its records",

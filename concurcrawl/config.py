@@ -303,7 +303,7 @@ def usable_cpus(cgroup: Path = _CGROUP) -> int:
     return max(1, min(cpus, cgroup_cpus(cgroup) or cpus))
 
 
-def cgroup_cpus(root: Path) -> int | None:
+def cgroup_cpus(root: Path = _CGROUP) -> int | None:
     """Return the CPU quota in whole CPUs, rounded up, or None if there is none.
 
     Args:

@@ -7,12 +7,36 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from concurcrawl.config import Config
 
 THREADED_HANDLER = "concurcrawl.handler.ThreadedDownloadHandler"
 
 #: Threads of the reactor's pool that are left for DNS and for the user's own calls.
 SPARE_THREADS = 8
+
+#: Why a mode changes a setting of Scrapy's, as words that follow "because".
+REASONS = {
+    "CONCURRENT_REQUESTS": "it is what the mode has in flight, over all processes",
+    "CONCURRENT_REQUESTS_PER_DOMAIN": "Scrapy's default of 8 is lifted, since the "
+    "project limits no site",
+    "CONCURRENT_ITEMS": "Scrapy starts so many tasks for each response",
+    "DOWNLOAD_HANDLERS": "libcurl downloads on threads, instead of Scrapy's default",
+    "DOWNLOADER": "it keeps the limits of each site, over all processes",
+    "DOWNLOADER_MIDDLEWARES": "they do what profiles of sites ask, or the same as "
+    "Scrapy's in less time",
+    "EXTENSIONS": "what is not in effect is named, and limits, feeds and state count "
+    "for all processes",
+    "FEED_EXPORTERS": "feeds can be continued after a stop",
+    "FEED_STORAGES": "feeds can be continued after a stop",
+    "ITEM_PROCESSOR": "it notes how long items were in the pipelines",
+    "JOBDIR": "Redis keeps what is left to do",
+    "REACTOR_THREADPOOL_MAXSIZE": "each download has a thread, and some are to spare",
+    "SCHEDULER": "it keeps what waits and who has it, for all processes",
+    "SPIDER_MIDDLEWARES": "they note when callbacks ran",
+    "STATS_CLASS": "it merges the stats of all processes",
+}
 
 
 class Mode(StrEnum):
@@ -143,23 +167,23 @@ def bound(planned: Plan) -> str | None:
     )
 
 
-def hindrance(
+def limits_of_a_site(
     planned: Plan, *, delay_s: float, per_domain: int, throttled: bool
-) -> str | None:
-    """Name the politeness settings that keep a mode from its requests in flight.
+) -> tuple[str, ...]:
+    """Return the politeness settings that keep a mode from its requests in flight.
 
     Args:
         planned: The mode.
-        delay_s: ``DOWNLOAD_DELAY``.
-        per_domain: ``CONCURRENT_REQUESTS_PER_DOMAIN`` if somebody wrote it, else 0.
+        delay_s: ``DOWNLOAD_DELAY`` in seconds.
+        per_domain: ``CONCURRENT_REQUESTS_PER_DOMAIN`` if a person wrote it, else 0.
         throttled: Whether AutoThrottle is on.
 
     Returns:
-        One sentence, or None if nothing holds the mode back.
+        Each as ``NAME=value``.
     """
     wanted = planned.in_flight
     if wanted == 1:
-        return None
+        return ()
     found = []
     if per_domain > 0 and (not wanted or per_domain < wanted):
         found.append(f"CONCURRENT_REQUESTS_PER_DOMAIN={per_domain}")
@@ -167,12 +191,25 @@ def hindrance(
         found.append(f"DOWNLOAD_DELAY={delay_s:g}")
     if throttled:
         found.append("AUTOTHROTTLE_ENABLED=True")
-    if not found:
+    return tuple(found)
+
+
+def hindrance(planned: Plan, limits: Sequence[str]) -> str | None:
+    """Name the limits that keep a mode from its requests in flight.
+
+    Args:
+        planned: The mode.
+        limits: What :func:`limits_of_a_site` returned.
+
+    Returns:
+        One sentence, or None if nothing holds the mode back.
+    """
+    if not limits:
         return None
     return (
-        f"MODE={planned.mode} could have {wanted or 'any number of'} requests in "
-        f"flight, but {' and '.join(found)} of this project holds it back on each "
-        "site; that is kept. If the site allows more, change it there."
+        f"MODE={planned.mode} could have {planned.in_flight or 'any number of'} "
+        f"requests in flight, but {' and '.join(limits)} of this project holds it back "
+        "on each site; that is kept. If the site allows more, change it there."
     )
 
 

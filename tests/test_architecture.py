@@ -37,6 +37,7 @@ LAYERS = (
     "compat.main_module",
     "callbacks",
     "integrations.plugins",
+    "integrations.inventory",
     "records",
     "stats",
     "components",
@@ -221,6 +222,14 @@ LAYERS = (
     "deploy.following",
     "deploy.view",
     "deploy.command",
+    # how a project fares
+    "doctor.report",
+    "doctor.changes",
+    "doctor.machine",
+    "doctor.project",
+    "doctor.examine",
+    "doctor.picture",
+    "doctor.command",
     # the ways in
     "settings",
     "commands",

@@ -14,6 +14,7 @@ from concurcrawl.modes import (
     Plan,
     bound,
     hindrance,
+    limits_of_a_site,
     plan,
     pool_threads,
 )
@@ -34,12 +35,11 @@ def sentence(
     per_domain: int = 0,
     throttled: bool = False,
 ) -> str | None:
-    return hindrance(
-        planned(mode, requests),
-        delay_s=delay_s,
-        per_domain=per_domain,
-        throttled=throttled,
+    found = planned(mode, requests)
+    limits = limits_of_a_site(
+        found, delay_s=delay_s, per_domain=per_domain, throttled=throttled
     )
+    return hindrance(found, limits)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from pydispatch.dispatcher import (  # type: ignore[import-untyped]
     liveReceivers,
 )
 from scrapy import signals
+from scrapy.utils.misc import load_object
 from scrapy.utils.python import global_object_name
 
 from concurcrawl.errors import NotInEffectError
@@ -58,6 +59,9 @@ _QUEUES = {
     "SCHEDULER_START_DISK_QUEUE": "scrapy.squeues.",
     "SCHEDULER_PRIORITY_QUEUE": "scrapy.pqueues.",
 }
+
+#: What the components that need no word begin with.
+_KNOWN = ("scrapy.", "concurcrawl.")
 
 #: Storages that one process has for itself.
 _EXCLUSIVE = {"scrapy.extensions.httpcache.DbmCacheStorage"}
@@ -143,14 +147,44 @@ def find_in_signals(crawler: Crawler) -> Iterator[Finding]:
         for receiver in liveReceivers(getAllReceivers(crawler, signal)):
             owner = getattr(receiver, "__self__", None)
             if id(owner) in extensions:
-                yield Finding(
-                    f"signals.{name}",
-                    global_object_name(type(owner)),
-                    "it hears nothing of what workers download, since an extension is "
-                    "in the supervisor",
-                    "connect it in a downloader middleware, which workers have",
-                    is_refused=False,
-                )
+                yield _unheard(name, type(owner))
+
+
+def find_in_extensions(settings: BaseSettings) -> Iterator[Finding]:
+    """Yield the extensions whose code names a signal that they would not hear.
+
+    Whether they connect to it is known for sure only once they are made, which
+    :func:`find_in_signals` waits for. Here none is made.
+    """
+    if not settings.getbool(HAS_WORKERS):
+        return
+    for key, place in settings.getdict("EXTENSIONS").items():
+        cls = load_object(key) if place is not None else None
+        if isinstance(cls, type) and not name_of(cls).startswith(_KNOWN):
+            for name in _ARRIVALS:
+                if name in _names_in(cls):
+                    yield _unheard(name, cls)
+
+
+def _names_in(cls: type) -> set[str]:
+    """Return the names that the methods of *cls* and of its bases use."""
+    methods = [thing for base in cls.__mro__ for thing in vars(base).values()]
+    codes = [
+        getattr(getattr(method, "__func__", method), "__code__", None)
+        for method in methods
+    ]
+    return {name for code in codes if code is not None for name in code.co_names}
+
+
+def _unheard(signal: str, cls: type) -> Finding:
+    return Finding(
+        f"signals.{signal}",
+        global_object_name(cls),
+        "it hears nothing of what workers download, since an extension is in the "
+        "supervisor",
+        "connect it in a downloader middleware, which workers have",
+        is_refused=False,
+    )
 
 
 def refuse(settings: BaseSettings) -> None:

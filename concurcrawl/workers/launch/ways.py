@@ -44,12 +44,12 @@ def prepare(method: str, spidercls: type | None = None) -> None:
     if method != "spawn":
         if _server() is not None:
             return
-        hindrance = _hindrance()
-        if hindrance is None:
+        why_not = hindrance()
+        if why_not is None:
             _fork_server = ForkServer(serve)
             return
         if method == "fork":
-            raise ConfigError(_SETTING, method, f"auto or spawn here: {hindrance}")
+            raise cannot_fork(why_not)
     _check_spawn()
     if spidercls is not None:
         main_module.check_spider(spidercls)
@@ -90,8 +90,7 @@ class _ForkElseSpawn(Launcher):
             with contextlib.suppress(OSError):
                 return self._fork.start()
             if self._method == "fork":
-                expected = "auto or spawn here: the process that forks was killed"
-                raise ConfigError(_SETTING, self._method, expected)
+                raise cannot_fork("the process that forks was killed")
             _check_spawn()
             self._spawn = self._make_spawn()
         return self._spawn.start()
@@ -107,8 +106,8 @@ def _server() -> ForkServer | None:
     return _fork_server if _fork_server and _fork_server.is_alive else None
 
 
-def _hindrance() -> str | None:
-    """Return why this process cannot be forked, or None."""
+def hindrance() -> str | None:
+    """Return why workers cannot be forked from this process, or None."""
     if sys.platform != "linux" or not hasattr(socket, "send_fds"):
         return "workers are forked on Linux only"
     if is_reactor_installed():
@@ -116,6 +115,11 @@ def _hindrance() -> str | None:
     if threading.active_count() > 1:
         return "other threads run, and a fork would copy their locks"
     return None
+
+
+def cannot_fork(why_not: str) -> ConfigError:
+    """Return what refuses a crawl that must fork and cannot, because of *why_not*."""
+    return ConfigError(_SETTING, "fork", f"auto or spawn here: {why_not}")
 
 
 def _check_spawn() -> None:

@@ -1,0 +1,1 @@
+"""The command ``doctor``: how a project fares under the modes, without a crawl."""

@@ -1,0 +1,245 @@
+"""How a spider fares in a mode: decided by what a crawl asks, on a copy of settings.
+
+Add-ons are made and asked for settings, as Scrapy does before a crawl. Nothing else is
+made: no spider, no extension, no middleware, no engine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from scrapy import Spider
+from scrapy.addons import AddonManager
+from scrapy.crawler import Crawler
+
+from concurcrawl.addon import decide, limits_kept
+from concurcrawl.doctor.changes import changes, setting_value
+from concurcrawl.doctor.project import is_ours, said
+from concurcrawl.doctor.report import (
+    NOT_IN_EFFECT,
+    REFUSED,
+    Fare,
+    ModeReport,
+    PluginReport,
+    SpiderReport,
+)
+from concurcrawl.errors import ConcurcrawlError, ConfigError
+from concurcrawl.integrations import inventory, plugins
+from concurcrawl.modes import THREADED_HANDLER, Mode, Plan, bound, hindrance
+from concurcrawl.politeness import Politeness
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from scrapy.settings import Settings
+
+    from concurcrawl.integrations.inventory import Component
+    from concurcrawl.integrations.plugins import Finding
+
+#: The place of an add-on that is not there yet.
+_PLACE = 500
+
+
+@dataclass(slots=True)
+class _Look:
+    """What a crawl would begin with."""
+
+    settings: Settings
+    planned: Plan | None = None
+    error: Exception | None = None
+    says: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+
+
+def examine(
+    spidercls: type[Spider] | None, settings: Settings, modes: Sequence[Mode]
+) -> SpiderReport:
+    """Return how a spider fares in *modes*.
+
+    Args:
+        spidercls: The spider; None for the project's settings alone.
+        settings: Of the project; they are not changed.
+        modes: To look at.
+    """
+    chosen = spidercls or Spider
+    plain = _look(chosen, settings, None)
+    looks = {mode: _look(chosen, settings, mode) for mode in modes}
+    return SpiderReport(
+        spider="" if spidercls is None else spidercls.name,
+        own_settings=_own_settings(chosen, settings),
+        modes=tuple(
+            _mode_report(mode, plain, look, chosen) for mode, look in looks.items()
+        ),
+        plugins=tuple(_plugins(plain, looks, chosen)),
+    )
+
+
+def _own_settings(spidercls: type[Spider], settings: Settings) -> tuple[str, ...]:
+    own = settings.copy()
+    # Where the spider's own code fails, each mode says so.
+    with contextlib.suppress(Exception):
+        spidercls.update_settings(own)
+    return tuple(
+        sorted(
+            name
+            for name in own
+            if setting_value(own, name) != setting_value(settings, name)
+        )
+    )
+
+
+def _look(spidercls: type[Spider], settings: Settings, mode: Mode | None) -> _Look:
+    """Do what Scrapy does with settings before a crawl, and no more."""
+    look = _Look(settings)
+
+    class Decides:
+        def update_settings(self, settings: Settings) -> None:
+            look.planned = decide(settings, crawler)
+
+    try:
+        crawler = Crawler(spidercls, settings)
+        look.settings = crawler.settings
+        add_ons = dict(look.settings.getdict("ADDONS"))
+        places = [add_ons.pop(key) for key in list(add_ons) if is_ours(key)]
+        if mode is not None:
+            add_ons[Decides] = next((at for at in places if at is not None), _PLACE)
+            look.settings.set("CONCURCRAWL_MODE", mode.value, "cmdline")
+        look.settings.set("ADDONS", add_ons, "cmdline")
+        with _heard(look.says):
+            AddonManager(crawler).load_settings(look.settings)
+        if mode is not None:
+            look.findings += plugins.find_in_settings(look.settings)
+            look.findings += plugins.find_in_extensions(look.settings)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - add-ons of anybody
+        look.error = error if isinstance(error, Exception) else ValueError(str(error))
+    return look
+
+
+@contextlib.contextmanager
+def _heard(says: list[str]) -> Iterator[None]:
+    """Add what our own code logs as a warning to *says*, instead of logging it."""
+
+    class Hears(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            says.append(record.getMessage())
+
+    ours, hears = logging.getLogger("concurcrawl"), Hears(logging.WARNING)
+    propagated, ours.propagate = ours.propagate, False
+    ours.addHandler(hears)
+    try:
+        yield
+    finally:
+        ours.removeHandler(hears)
+        ours.propagate = propagated
+
+
+def _mode_report(
+    mode: Mode, plain: _Look, look: _Look, spidercls: type[Spider]
+) -> ModeReport:
+    planned = look.planned
+    if look.error is not None or planned is None:
+        return ModeReport(mode=mode.value, refused=_why(look.error))
+    kept = limits_kept(look.settings, planned)
+    sentences = (bound(planned), hindrance(planned, kept))
+    held = [f"CONCURRENT_REQUESTS={planned.in_flight}"] if planned.unbound else []
+    workers = len(planned.slots) if planned.is_supervised else 0
+    refused = (str(finding) for finding in look.findings if finding.is_refused)
+    return ModeReport(
+        mode=mode.value,
+        refused=next(refused, ""),
+        processes=1 + workers,
+        workers=workers,
+        in_flight=planned.in_flight,
+        downloads_by=_downloads_by(look.settings),
+        held_back_by=(*held, *kept, *_site_limits(look.settings, spidercls)),
+        says=tuple(one for one in look.says if one not in sentences),
+        changes=tuple(changes(plain.settings, look.settings)),
+    )
+
+
+def _why(error: Exception | None) -> str:
+    if isinstance(error, ConcurcrawlError):
+        return f"{error}."
+    return "" if error is None else f"It would end at the start with {said(error)}."
+
+
+def _downloads_by(settings: Settings) -> str:
+    found = settings.getwithbase("DOWNLOAD_HANDLERS")
+    names = {plugins.name_of(found.get(scheme)) for scheme in ("http", "https")}
+    known = {THREADED_HANDLER: "libcurl"}
+    shown = {
+        known.get(name, "Scrapy" if name.startswith("scrapy.") else name)
+        for name in names
+    }
+    return ", ".join(sorted(shown))
+
+
+def _site_limits(settings: Settings, spidercls: type[Spider]) -> Iterator[str]:
+    """Yield what limits the sites that the spider says it begins at."""
+    rate = settings.get("CONCURCRAWL_RATE")
+    if rate and float(rate):
+        yield f"CONCURCRAWL_RATE={float(rate):g}"
+    if settings.getdict("DOWNLOAD_SLOTS"):
+        yield "DOWNLOAD_SLOTS"
+    politeness = Politeness.from_settings(settings)
+    profiles = {
+        profile.name: profile
+        for host in _hosts(spidercls)
+        if (profile := politeness.profile_of_host(host)) is not None
+    }
+    for name, profile in profiles.items():
+        limits = [f"{profile.in_flight} in flight"] if profile.in_flight else []
+        limits += [f"{profile.rate_per_s:g}/s"] if profile.rate_per_s else []
+        limits += ["robots.txt"] if profile.obeys_robots else []
+        yield f"profile {name} ({', '.join(limits)})" if limits else f"profile {name}"
+
+
+def _hosts(spidercls: type[Spider]) -> set[str]:
+    urls = getattr(spidercls, "start_urls", None) or ()
+    domains = getattr(spidercls, "allowed_domains", None) or ()
+    found = {str(domain).partition("/")[0] for domain in domains}
+    for url in urls:
+        try:
+            found.add(urlsplit(str(url)).hostname or "")
+        except ValueError:  # half an IPv6 address; Scrapy will say so
+            continue
+    return found - {""}
+
+
+def _plugins(
+    plain: _Look, looks: dict[Mode, _Look], spidercls: type[Spider]
+) -> Iterator[PluginReport]:
+    rows: dict[tuple[str, str], Component] = {
+        (one.setting, one.name): one
+        for one in inventory.components(plain.settings, spidercls)
+    }
+    named = {name for _, name in rows}
+    for look in looks.values():
+        for finding in look.findings:
+            if finding.name not in named:
+                row = inventory.component(finding.setting, finding.name)
+                rows[finding.setting, finding.name] = row
+    for row in rows.values():
+        fares = {mode.value: _fare(row, look) for mode, look in looks.items()}
+        yield PluginReport(row.setting, row.name, row.package, row.version, fares)
+
+
+def _fare(row: Component, look: _Look) -> Fare:
+    found = [one for one in look.findings if one.name == row.name]
+    says = tuple(str(one) for one in found)
+    if any(one.is_refused for one in found) or _is_about(look.error, row):
+        return Fare(REFUSED, says)
+    if found:
+        return Fare(NOT_IN_EFFECT, says)
+    if look.error is not None:
+        return Fare(REFUSED)
+    has_workers = look.settings.getbool(plugins.HAS_WORKERS)
+    return Fare(inventory.place(row.setting, has_workers=has_workers).value)
+
+
+def _is_about(error: Any, row: Component) -> bool:
+    return isinstance(error, ConfigError) and error.name == row.setting

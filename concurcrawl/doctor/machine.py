@@ -1,0 +1,64 @@
+"""Versions and CPUs: what the modes have to work with here."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+import pycurl
+
+from concurcrawl.config import cgroup_cpus, usable_cpus
+from concurcrawl.event_loop import quickest
+from concurcrawl.workers.launch import ways
+
+if TYPE_CHECKING:
+    from scrapy.settings import BaseSettings
+
+_LIBRARIES = ("scrapy", "twisted", "concurcrawl", "pycurl", "redis", "isal", "uvloop")
+
+
+def versions() -> dict[str, str | None]:
+    """Return the versions of Python and of libraries; None for what is not there."""
+    return {
+        "python": f"{platform.python_implementation()} {platform.python_version()}",
+        **{name: _version(name) for name in _LIBRARIES},
+        "libcurl": pycurl.version_info()[1],
+    }
+
+
+def machine(settings: BaseSettings) -> dict[str, Any]:
+    """Return platform, CPUs, event loop, and how workers would be started.
+
+    Args:
+        settings: Of the project.
+    """
+    start_method = str(settings.get("CONCURCRAWL_START_METHOD") or "auto")
+    why_not = ways.hindrance()
+    is_forked = start_method != "spawn" and why_not is None
+    return {
+        "platform": platform.platform(),
+        "usable_cpus": usable_cpus(),
+        "machine_cpus": os.cpu_count(),
+        "affinity_cpus": _affinity(),
+        "quota_cpus": cgroup_cpus(),
+        "start_method": "fork" if is_forked else "spawn",
+        "start_method_setting": start_method,
+        "event_loop": str(
+            settings.get("ASYNCIO_EVENT_LOOP") or quickest() or "asyncio"
+        ),
+        "why_not_fork": "" if start_method == "spawn" else why_not or "",
+    }
+
+
+def _affinity() -> int | None:
+    asked = getattr(os, "sched_getaffinity", None)  # not on macOS and Windows
+    return len(asked(0)) if asked else None
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,166 @@
+"""What ``concurcrawl doctor`` finds, as records that JSON has. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Version of the JSON document; a key that is removed or changes its meaning raises it.
+SCHEMA = 1
+
+REFUSED = "refused"
+NOT_IN_EFFECT = "not_in_effect"
+
+#: Of an entry of a dict of components: that it is not there, and that it is off.
+MISSING, OFF = "none", "off"
+
+
+@dataclass(frozen=True, slots=True)
+class SettingChange:
+    """A setting that a mode changes.
+
+    Attributes:
+        setting: Its name.
+        entry: The key, if it is a dict of components; else empty.
+        before: What the project has, as text.
+        after: What the mode makes of it, as text.
+        reason: Why, as words that follow "because".
+    """
+
+    setting: str
+    entry: str
+    before: str
+    after: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fare:
+    """How a component fares in one mode.
+
+    Attributes:
+        status: ``in_effect``, ``in_supervisor``, ``in_each_worker``,
+            ``in_each_process``, ``not_in_effect`` or ``refused``.
+        says: The sentences that the start says about it, with what to do.
+    """
+
+    status: str
+    says: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PluginReport:
+    """A component of a project, and how it fares in each mode.
+
+    Attributes:
+        setting: The setting that names it.
+        name: Its import path.
+        package: The distribution it comes from; empty if it is the project's own.
+        version: That distribution's version.
+        modes: How it fares, by mode.
+    """
+
+    setting: str
+    name: str
+    package: str
+    version: str
+    modes: Mapping[str, Fare]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModeReport:
+    """What a mode comes to.
+
+    Attributes:
+        mode: Its name.
+        refused: Why a crawl would not begin, as a sentence; empty if it would.
+        processes: How many there would be, the supervisor included; 0 if it is refused
+            before that is known.
+        workers: How many of them download and run callbacks for a supervisor.
+        in_flight: Requests at a time over all processes; 0 means no limit.
+        downloads_by: ``Scrapy``, ``libcurl``, or the import path of another handler.
+        held_back_by: What keeps the mode from its requests in flight.
+        says: What the start logs beside that, as sentences.
+        changes: The settings that it changes.
+    """
+
+    mode: str
+    refused: str = ""
+    processes: int = 0
+    workers: int = 0
+    in_flight: int = 0
+    downloads_by: str = ""
+    held_back_by: tuple[str, ...] = ()
+    says: tuple[str, ...] = ()
+    changes: tuple[SettingChange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpiderReport:
+    """How one spider fares, or the project's settings without a spider.
+
+    Attributes:
+        spider: The spider's name; empty for the project's settings.
+        own_settings: Names of the settings that the spider changes.
+        modes: What each mode comes to.
+        plugins: The components that are not Scrapy's.
+    """
+
+    spider: str
+    own_settings: tuple[str, ...]
+    modes: tuple[ModeReport, ...]
+    plugins: tuple[PluginReport, ...]
+
+    def problems(self) -> dict[str, list[str]]:
+        """Return what would not be in effect, and in which modes."""
+        said = [(one.refused, one.mode) for one in self.modes if one.refused]
+        said += [
+            (sentence, mode)
+            for plugin in self.plugins
+            for mode, fare in plugin.modes.items()
+            for sentence in fare.says
+        ]
+        found: dict[str, list[str]] = {}
+        for sentence, mode in dict.fromkeys(said):
+            found.setdefault(sentence, []).append(mode)
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProjectReport:
+    """All that was found.
+
+    Attributes:
+        project: Name of the settings module.
+        add_on: Whether ``ADDONS`` has the add-on.
+        mode: What ``MODE`` is in the project's settings; empty if it is not set.
+        broken: Why modules of spiders cannot be imported, by module.
+        wrong: Sentences about what is wrong with the project as a whole.
+        versions: Of Python and libraries; None for what is not installed.
+        machine: Platform, CPUs, and how workers are started.
+        spiders: The project's settings, or the spider that was asked for, first.
+        not_looked_at: What can be known only in a crawl, as sentences.
+    """
+
+    project: str
+    add_on: bool
+    mode: str
+    broken: Mapping[str, str]
+    wrong: tuple[str, ...]
+    versions: Mapping[str, str | None]
+    machine: Mapping[str, Any]
+    spiders: tuple[SpiderReport, ...]
+    not_looked_at: tuple[str, ...]
+
+    @property
+    def is_well(self) -> bool:
+        """Whether all would be in effect in the modes that were looked at."""
+        has_problems = any(spider.problems() for spider in self.spiders)
+        return not (has_problems or self.broken or self.wrong)
+
+    def values(self) -> dict[str, Any]:
+        """Return the JSON document."""
+        return {"schema": SCHEMA, "ok": self.is_well, **asdict(self)}
