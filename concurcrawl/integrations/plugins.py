@@ -10,19 +10,22 @@ import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
-from pydispatch.dispatcher import (  # type: ignore[import-untyped]
-    getAllReceivers,
-    liveReceivers,
-)
 from scrapy import signals
 from scrapy.utils.misc import load_object
 from scrapy.utils.python import global_object_name
 
 from concurcrawl.errors import NotInEffectError
+from concurcrawl.integrations.receivers import (
+    SCRAPYS,
+    name_signal,
+    own_signals,
+    receivers_of,
+    watch_connections,
+)
 from concurcrawl.refusal import refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from scrapy.crawler import Crawler
     from scrapy.settings import BaseSettings
@@ -66,12 +69,19 @@ _KNOWN = ("scrapy.", "concurcrawl.")
 #: Storages that one process has for itself.
 _EXCLUSIVE = {"scrapy.extensions.httpcache.DbmCacheStorage"}
 
-#: Signals that a worker's handler sends while a page arrives, and what an extension
-#: can do to get them.
-_ARRIVALS = {
-    "headers_received": signals.headers_received,
-    "bytes_received": signals.bytes_received,
+#: Signals about what a worker downloads that stay in it: those of a page that arrives
+#: are answered while it does, and the parser of a robots.txt is an object of any class.
+_STAYING = {
+    signals.headers_received: "headers_received",
+    signals.bytes_received: "bytes_received",
+    signals.robots_parsed: "robots_parsed",
 }
+
+#: Why an extension hears none of these, and what to do.
+_DEAF = (
+    "it hears nothing of what workers download, since an extension is in the supervisor"
+)
+_HEARING = "connect it in a downloader middleware, which workers have"
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,15 +149,33 @@ def _components(settings: BaseSettings) -> Iterator[Finding]:
 
 
 def find_in_signals(crawler: Crawler) -> Iterator[Finding]:
-    """Yield receivers of extensions that hear nothing of what happens in workers."""
+    """Yield receivers that hear nothing of what happens in workers."""
+    for signal in (*_STAYING, *own_signals(crawler)):
+        yield from _of_signal(crawler, signal)
+
+
+def _of_signal(crawler: Crawler, signal: Any) -> Iterator[Finding]:
     if not crawler.settings.getbool(HAS_WORKERS):
         return
-    extensions = {id(one) for one in crawler.extensions.middlewares}
-    for name, signal in _ARRIVALS.items():
-        for receiver in liveReceivers(getAllReceivers(crawler, signal)):
-            owner = getattr(receiver, "__self__", None)
-            if id(owner) in extensions:
-                yield _unheard(name, type(owner))
+    if signal in _STAYING:
+        setting, reason, remedy = f"signals.{_STAYING[signal]}", _DEAF, _HEARING
+    elif signal not in SCRAPYS and name_signal(signal) is None:
+        setting = f"signal {signal!r}"
+        reason = (
+            "it hears nothing of those that workers send, since no module has this "
+            "signal under a name by which another process could find it"
+        )
+        remedy = "make it an attribute of a module or of a class"
+    else:
+        return
+    engine: Any = crawler.engine
+    components = [*crawler.extensions.middlewares, *engine.scraper.itemproc.middlewares]
+    in_supervisor = {id(one) for one in components}
+    for receiver in receivers_of(crawler, signal):
+        owner = getattr(receiver, "__self__", None)
+        if id(owner) in in_supervisor:
+            name = global_object_name(type(owner))
+            yield Finding(setting, name, reason, remedy, is_refused=False)
 
 
 def find_in_extensions(settings: BaseSettings) -> Iterator[Finding]:
@@ -161,7 +189,7 @@ def find_in_extensions(settings: BaseSettings) -> Iterator[Finding]:
     for key, place in settings.getdict("EXTENSIONS").items():
         cls = load_object(key) if place is not None else None
         if isinstance(cls, type) and not name_of(cls).startswith(_KNOWN):
-            for name in _ARRIVALS:
+            for name in _STAYING.values():
                 if name in _names_in(cls):
                     yield _unheard(name, cls)
 
@@ -177,14 +205,8 @@ def _names_in(cls: type) -> set[str]:
 
 
 def _unheard(signal: str, cls: type) -> Finding:
-    return Finding(
-        f"signals.{signal}",
-        global_object_name(cls),
-        "it hears nothing of what workers download, since an extension is in the "
-        "supervisor",
-        "connect it in a downloader middleware, which workers have",
-        is_refused=False,
-    )
+    name = global_object_name(cls)
+    return Finding(f"signals.{signal}", name, _DEAF, _HEARING, is_refused=False)
 
 
 def refuse(settings: BaseSettings) -> None:
@@ -214,6 +236,7 @@ class Inspector:
         except NotInEffectError as error:
             raise refusal(error, crawler.settings) from None
         self._crawler = crawler
+        self._named: set[Finding] = set()
         crawler.signals.connect(self._inspect, signals.engine_started)
 
     @classmethod
@@ -224,5 +247,16 @@ class Inspector:
     def _inspect(self) -> None:
         for finding in find_in_settings(self._crawler.settings):
             logger.warning("%s", finding)
-        for finding in find_in_signals(self._crawler):
-            logger.warning("%s", finding)
+        self._name(find_in_signals(self._crawler))
+        if self._crawler.settings.getbool(HAS_WORKERS):
+            # Who connects later is named then.
+            watch_connections(self._crawler, self._on_connection)
+
+    def _on_connection(self, signal: Any) -> None:
+        self._name(_of_signal(self._crawler, signal))
+
+    def _name(self, findings: Iterable[Finding]) -> None:
+        for finding in findings:
+            if finding not in self._named:
+                self._named.add(finding)
+                logger.warning("%s", finding)

@@ -73,6 +73,19 @@ class Codec:
                 ) from error
         return buffer.getvalue()
 
+    def encode_plain(self, thing: object) -> bytes | None:
+        """Return *thing* as bytes, or None if it needs more than pickle.
+
+        What is by the way is not worth the thorough pickler, which takes long to find
+        that a live object, a browser say, cannot travel.
+        """
+        buffer = io.BytesIO()
+        try:
+            _Pickler(buffer, self._names).dump(thing)
+        except Exception:  # noqa: BLE001 - a pickler runs anybody's code
+            return None
+        return buffer.getvalue()
+
     def decode(self, payload: bytes) -> Any:
         """Return what :meth:`encode` was given."""
         if payload.startswith(_BY_VALUE):

@@ -18,6 +18,7 @@ from scrapy.utils.defer import deferred_from_coro
 
 from concurcrawl.errors import NotShippableError
 from concurcrawl.gate import robots_agent, slot_of
+from concurcrawl.integrations.receivers import SCRAPYS
 from concurcrawl.politeness import Politeness, delay_of
 from concurcrawl.workers.engine import WorkerEngine
 from concurcrawl.workers.messages import (
@@ -253,9 +254,28 @@ class WorkerSignals(SignalManager):
     def send_catch_log(self, signal: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
         """See :class:`SignalManager`."""
         if signal in _REPLAYED:
-            self._crawler.desk.add_event(_REPLAYED[signal], kwargs)
+            self._crawler.desk.reports.add(_REPLAYED[signal], kwargs)
             return []
+        self._report(signal, kwargs)
         return super().send_catch_log(signal, **kwargs)
+
+    def send_catch_log_deferred(
+        self, signal: Any, **kwargs: Any
+    ) -> Deferred[list[tuple[Any, Any]]]:
+        """See :class:`SignalManager`."""
+        self._report(signal, kwargs)
+        return super().send_catch_log_deferred(signal, **kwargs)
+
+    async def send_catch_log_async(
+        self, signal: Any, **kwargs: Any
+    ) -> list[tuple[Any, Any]]:
+        """See :class:`SignalManager`. What receivers elsewhere answer is not there."""
+        self._report(signal, kwargs)
+        return await super().send_catch_log_async(signal, **kwargs)
+
+    def _report(self, signal: Any, about: dict[str, Any]) -> None:
+        if signal not in SCRAPYS:
+            self._crawler.desk.report_own(signal, about)
 
     def _is_spiders(self, receiver: Any) -> bool:
         owner = getattr(receiver, "__self__", None)

@@ -12,28 +12,22 @@ import os
 import pickle
 import sys
 from collections import deque
-from contextlib import suppress
 from contextvars import ContextVar
 from itertools import count
 from typing import TYPE_CHECKING, Any
-
-from twisted.python.failure import Failure
 
 from concurcrawl import stats, timeline
 from concurcrawl.callbacks import KeptCallbacks
 from concurcrawl.config import Config
 from concurcrawl.durable.state import KEEPS_STATE, Tracker
-from concurcrawl.errors import NotShippableError
 from concurcrawl.terminal.region import Clearing, is_terminal
 from concurcrawl.workers import lines, wire
 from concurcrawl.workers.codec import Codec, codec_of
 from concurcrawl.workers.cookies import SharedCookies
-from concurcrawl.workers.heads import head_of
 from concurcrawl.workers.messages import (
     Answer,
     Ask,
     ChangeState,
-    Event,
     Lend,
     Listen,
     LogLine,
@@ -52,6 +46,7 @@ from concurcrawl.workers.messages import (
     Stop,
     Troubled,
 )
+from concurcrawl.workers.reports import Reports
 from concurcrawl.workers.wire import Frames, frame
 
 if TYPE_CHECKING:
@@ -94,7 +89,6 @@ class Desk(asyncio.Protocol):
     def __init__(self, name: str, sock: socket.socket) -> None:
         self.name = name
         self.inbox: deque[Lend] = deque()
-        self._listen = Listen(frozenset(), frozenset())
         self.is_stopping = False
         self._sock = sock
         self._transport: asyncio.Transport | None = None
@@ -107,6 +101,7 @@ class Desk(asyncio.Protocol):
         self._crawler: WorkerCrawler | None = None
         self._codec = Codec()
         self._cookies: SharedCookies | None = None
+        self._reports: Reports | None = None
         self._keeps_records = False
         self._numbers = count()
         self._callbacks = KeptCallbacks()
@@ -130,10 +125,19 @@ class Desk(asyncio.Protocol):
         }
         self._state: Tracker | None = None
 
+    @property
+    def reports(self) -> Reports:
+        """What is reported of signals, once connected."""
+        assert self._reports is not None
+        return self._reports
+
     async def connect(self, crawler: WorkerCrawler) -> None:
         """Begin to listen to the supervisor, for *crawler*, whose spider opens."""
         self._crawler = crawler
         self._codec = codec_of(crawler)
+        self._reports = Reports(
+            crawler, self._codec, self.here, self._open.__contains__
+        )
         self._keeps_records = bool(crawler.settings["CONCURCRAWL_RECORDS"])
         self._cookies = SharedCookies(crawler)
         if crawler.settings.getbool(KEEPS_STATE):
@@ -169,6 +173,7 @@ class Desk(asyncio.Protocol):
         # What is written while a spider opens, the supervisor's has written.
         collector: MergingStatsCollector = self._crawler.stats  # type: ignore[assignment]
         collector.written = self.write_stat
+        self.reports.is_open = True
         # That our spider opens and closes is not news: the supervisor's does.
         self.log_from(self._crawler.settings["LOG_LEVEL"])
         self.log_from(min([self._log_handler.level, *lines.leave_to_supervisor()]))
@@ -194,7 +199,7 @@ class Desk(asyncio.Protocol):
         self._cookies.apply(message.changes)
 
     def _on_listen(self, message: Listen) -> None:
-        self._listen = message
+        self.reports.listen(message)
 
     def _on_troubled(self, message: Troubled) -> None:
         self.troubled.add(message.group)
@@ -285,7 +290,7 @@ class Desk(asyncio.Protocol):
         if page is not None:
             outcome.status = page.status
             if outcome.has_items:
-                outcome.page = _add_head(outcome, page)
+                self.reports.add_page(outcome, request, page)
         self._send_outcome(outcome)
         outcome.ticket = None  # sent: see here()
 
@@ -327,39 +332,14 @@ class Desk(asyncio.Protocol):
         outcome.products.append(product)
         outcome.size_bytes += len(product.payload)
 
-    def add_event(self, name: str, about: dict[str, Any]) -> None:
-        """Note a signal and what it is about, unless nobody needs it."""
-        request, response = about.get("request"), about.get("response")
-        if name == "response_received" and request in self._open:
-            assert response is not None
-            self._pages[request] = response
-        if name not in self._listen.signals:
-            return
-        outcome, head = self.here(), None
-        if response is not None and name in self._listen.with_response:
-            head = _add_head(outcome, response)
-        failure = about.get("failure")
-        told = None if failure is None else self._encode_failure(failure)
-        other = self._encode_other(request)
-        latency_s = None if request is None else request.meta.get("download_latency")
-        outcome.events.append(Event(name, head, told, other, latency_s))
+    def report_own(self, signal: Any, about: dict[str, Any]) -> None:
+        """Report a signal of the project's own; a spider may send some when made."""
+        if self._reports is not None:
+            self._reports.add_own(signal, about)
 
-    def _encode_other(self, request: Request | None) -> bytes | None:
-        """Return a request that a callback downloads by itself as bytes."""
-        if request is None or request in self._open:
-            return None
-        with suppress(NotShippableError):  # then they hear of the one that was lent
-            return self._codec.encode(request)
-        return None
-
-    def _encode_failure(self, failure: Failure) -> bytes:
-        try:
-            told = self._codec.encode(failure)
-            self._codec.decode(told)
-        except Exception:  # noqa: BLE001 - anybody's exceptions
-            words = f"{type(failure.value).__name__}: {failure.getErrorMessage()}"
-            told = self._codec.encode(Failure(RuntimeError(words)))
-        return told
+    def note_page(self, request: Request, response: Response) -> None:
+        """Note what the callback of a request that was leased gets."""
+        self._pages[request] = response
 
     def write_stat(self, how: str, key: str, value: Any) -> None:
         """Note that a stat was written."""
@@ -461,12 +441,6 @@ class Desk(asyncio.Protocol):
         if not self._flush_is_due and self._transport is not None:
             self._flush_is_due = True
             asyncio.get_running_loop().call_later(_LINGER_S, self.flush)
-
-
-def _add_head(outcome: Outcome, response: Response) -> int:
-    """Have *outcome* tell of *response*; return its index there."""
-    outcome.heads.append(head_of(response))
-    return len(outcome.heads) - 1
 
 
 def _write_among_rows() -> None:

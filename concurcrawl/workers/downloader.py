@@ -36,6 +36,7 @@ from concurcrawl.scheduler import wake
 from concurcrawl.watchdog.stall import StallWatch, Waiting
 from concurcrawl.watchdog.timers import is_a_task_sleeping
 from concurcrawl.workers import lines
+from concurcrawl.workers.audience import Audience
 from concurcrawl.workers.codec import Codec, codec_of
 from concurcrawl.workers.hub import Hub
 from concurcrawl.workers.job import describe, import_path
@@ -84,8 +85,9 @@ class WorkersDownloader(UngovernedDownloader):
             launcher=launcher(config.start_method, crawl),
         )
         super().__init__(crawler)
-        self.hub = Hub(crawler, self.pool)
-        self._outcomes = Outcomes(crawler)
+        audience = Audience(crawler)
+        self.hub = Hub(crawler, self.pool, audience)
+        self._outcomes = Outcomes(crawler, audience)
         self._failures = config.failures
         self._max_attempts = config.max_attempts
         self._failed: Counter[int] = Counter()  # attempts by lease

@@ -183,6 +183,7 @@ class WorkerEngine(ExecutionEngine):
             if result.request is None:
                 result.request = request
             assert self.spider is not None
+            self.crawler.desk.note_page(request, result)
             line = self.logformatter.crawled(result.request, result, self.spider)
             if line is not None:
                 _engines.log(*logformatter_adapter(line), extra={"spider": self.spider})

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 from typing import TYPE_CHECKING
 
-from pydispatch.dispatcher import (  # type: ignore[import-untyped]
-    getAllReceivers,
-    liveReceivers,
-)
-from scrapy import signals
 from scrapy.utils.asyncio import call_later
 
 from concurcrawl.frontier.limits import Visit
@@ -18,7 +12,6 @@ from concurcrawl.scheduler import wake
 from concurcrawl.workers.codec import Codec, codec_of
 from concurcrawl.workers.cookies import SharedCookies
 from concurcrawl.workers.messages import (
-    REPLAYED,
     Answer,
     Ask,
     ChangeState,
@@ -26,7 +19,6 @@ from concurcrawl.workers.messages import (
     FetchRobots,
     Idle,
     Left,
-    Listen,
     Pause,
     Recall,
     Returned,
@@ -39,13 +31,14 @@ from concurcrawl.workers.messages import (
 from concurcrawl.workers.scheduler import scheduler_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
     from scrapy.utils.asyncio import CallLaterResult
 
+    from concurcrawl.workers.audience import Audience
     from concurcrawl.workers.cookies import CookieChange
     from concurcrawl.workers.messages import ToWorker, Traffic
     from concurcrawl.workers.pool import Worker, WorkerPool
@@ -61,8 +54,10 @@ _RECALL_AFTER_S = 0.01
 class Hub:
     """Answers what workers ask and passes on what concerns all of them."""
 
-    def __init__(self, crawler: Crawler, pool: WorkerPool) -> None:
+    def __init__(self, crawler: Crawler, pool: WorkerPool, audience: Audience) -> None:
         self._crawler = crawler
+        self._audience = audience
+        audience.on_change = pool.tell_all
         self._pool = pool
         self._codec = Codec()
         self._cookies: SharedCookies | None = None
@@ -82,6 +77,7 @@ class Hub:
         if self._cookies is None:
             self._cookies = SharedCookies(self._crawler)
         self._codec = codec_of(self._crawler)
+        self._audience.open()
         self._scheduler.turnstile.on_unleased = self._on_unleased
         self._share_pauses()
 
@@ -204,26 +200,13 @@ class Hub:
 
     def _greeting(self) -> list[ToWorker]:
         """Return what a worker must know besides its job."""
-        receivers = {
-            name: [
-                *liveReceivers(getAllReceivers(self._crawler, getattr(signals, name)))
-            ]
-            for name in REPLAYED
-        }
-        listen = Listen(
-            frozenset(name for name, found in receivers.items() if found),
-            frozenset(
-                name
-                for name, found in receivers.items()
-                if any(map(_takes_response, found))
-            ),
-        )
         cookies = self._cookies.everything() if self._cookies is not None else ()
         troubled = [Troubled(group) for group in self._troubled]
         recalled = Recall(self._is_recalled)
         paused = Pause(self._crawler.engine.paused)
         state = self._scheduler.state
         whole = [] if state is None else [SetState(state.whole())]
+        listen = self._audience.listen()
         return [listen, SetCookies(cookies), *whole, *troubled, recalled, paused]
 
     def _lose(self, worker: Worker) -> None:
@@ -232,13 +215,3 @@ class Hub:
             for _ in range(guests):
                 self._scheduler.turnstile.leave(group, None, Visit())
         self._scheduler.start_over(list(worker.held))
-
-
-def _takes_response(receiver: Callable[..., object]) -> bool:
-    """Tell whether the receiver of a signal takes the response that it is about."""
-    try:
-        parameters = inspect.signature(receiver).parameters
-    except (TypeError, ValueError):  # in C, and it does not tell
-        return True
-    takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
-    return takes_all or "response" in parameters

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from scrapy.http import Response
 
     from concurcrawl.frontier.limits import Visit
+    from concurcrawl.integrations.receivers import SignalName
     from concurcrawl.records import Record
     from concurcrawl.watchdog.stall import Waiting
     from concurcrawl.workers.cookies import CookieChange
@@ -68,15 +69,22 @@ class Lend(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Listen:
-    """Supervisor to worker: somebody here wants to be told of these signals.
+    """Supervisor to worker: these signals have receivers here, from now on.
 
     Attributes:
         signals: Their names in ``scrapy.signals``.
-        with_response: Those of them of which somebody wants the response, too.
+        with_response: Those of them of which a receiver takes the response.
+        whole: Those of which a receiver of the project's own takes the response; also
+            signals about items, which the supervisor sends by itself.
+        requests: Those of which such a receiver takes the request or the response.
+        own: The signals that are not Scrapy's.
     """
 
-    signals: frozenset[str]
-    with_response: frozenset[str]
+    signals: frozenset[str] = frozenset()
+    with_response: frozenset[str] = frozenset()
+    whole: frozenset[str] = frozenset()
+    requests: frozenset[str] = frozenset()
+    own: tuple[SignalName, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,12 +288,30 @@ class LogLine(NamedTuple):
     record: bytes | None = None
 
 
+class Whole(NamedTuple):
+    """What is left of a response without its head.
+
+    Attributes:
+        encoding: That of its text, if it is one.
+        certificate: In DER.
+        is_wrapped: Whether the certificate was an object of Twisted's.
+        own: All of it, encoded, if its class is not Scrapy's and it can travel.
+    """
+
+    body: bytes
+    encoding: str | None
+    certificate: bytes | None
+    is_wrapped: bool
+    own: bytes | None
+
+
 class Head(NamedTuple):
     """A response without its body.
 
     Attributes:
         kind: Its class, or the nearest of its bases that others can make.
         address: Its IP address, packed.
+        whole: The rest, if a receiver of the project's own wants it.
     """
 
     kind: type[Response]
@@ -295,6 +321,37 @@ class Head(NamedTuple):
     flags: tuple[str, ...]
     protocol: str | None
     address: bytes | None = None
+    whole: Whole | None = None
+
+
+class RequestState(NamedTuple):
+    """What middlewares and callbacks have made of a request that was leased.
+
+    Attributes:
+        meta: Each key with its value, encoded.
+        lost: The keys whose values cannot travel, as text, and their classes.
+    """
+
+    headers: Mapping[bytes, list[bytes]]
+    flags: tuple[str, ...]
+    meta: tuple[bytes, ...]
+    lost: tuple[tuple[str, str], ...]
+
+
+class OwnEvent(NamedTuple):
+    """A signal of the project's own that was sent in a worker.
+
+    Attributes:
+        number: That of its :class:`SignalName`.
+        about: What it carries, encoded.
+        heard: Names of the receivers that the worker itself has.
+        problem: Why it cannot travel, if it cannot.
+    """
+
+    number: int
+    about: bytes
+    heard: tuple[str, ...] = ()
+    problem: str = ""
 
 
 class Event(NamedTuple):
@@ -307,6 +364,7 @@ class Event(NamedTuple):
         failure: For ``spider_error``, the encoded :class:`Failure`.
         request: The encoded request, if it is another than the one that was lent.
         latency_s: What Scrapy has noted as its ``download_latency``.
+        state: That of the leased request, if a receiver of the project's own wants it.
     """
 
     signal: str
@@ -314,6 +372,7 @@ class Event(NamedTuple):
     failure: bytes | None = None
     request: bytes | None = None
     latency_s: float | None = None
+    state: RequestState | None = None
 
 
 class Product(NamedTuple):
@@ -354,6 +413,7 @@ class Outcome:
         ticket: The lease it ends, or None.
         heads: The responses that somebody there is to be told of.
         page: Index of the one that the items came of; None if there are none.
+        page_state: That of its request at the end, if receivers of items want it.
         status: That of the response that the callback got, or None.
         events: The signals to send, in order.
         products: The items and requests, in the order they were yielded, without
@@ -372,8 +432,9 @@ class Outcome:
     ticket: int | None = None
     heads: list[Head] = field(default_factory=list)
     page: int | None = None
+    page_state: RequestState | None = None
     status: int | None = None
-    events: list[Event] = field(default_factory=list)
+    events: list[Event | OwnEvent] = field(default_factory=list)
     products: list[Product] = field(default_factory=list)
     size_bytes: int = 0
     has_items: bool = False

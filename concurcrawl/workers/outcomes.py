@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import dataclass
 from itertools import islice, starmap, zip_longest
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,9 @@ from scrapy import signals
 from concurcrawl import stats, timeline
 from concurcrawl.feeds import item_at_hand
 from concurcrawl.workers.codec import Codec, codec_of
-from concurcrawl.workers.heads import response_of
+from concurcrawl.workers.heads import Restored, response_of
 from concurcrawl.workers.journal import Journal
+from concurcrawl.workers.messages import OwnEvent
 from concurcrawl.workers.parts import Parts
 from concurcrawl.workers.scheduler import scheduler_of
 from concurcrawl.workers.shared_journal import SharedJournal
@@ -30,7 +32,14 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
-    from concurcrawl.workers.messages import Event, Head, Outcome, Product
+    from concurcrawl.workers.audience import Audience
+    from concurcrawl.workers.messages import (
+        Event,
+        Head,
+        Outcome,
+        Product,
+        RequestState,
+    )
     from concurcrawl.workers.parts import Chosen
     from concurcrawl.workers.pool import Products
 
@@ -38,11 +47,25 @@ if TYPE_CHECKING:
     #: Items, encoded.
     Payloads = Sequence[bytes] | Chosen[bytes]
 
-    #: What came of a request, its responses if somebody is to be told of them, and all
-    #: its products.
-    Taken = tuple[Outcome, list[Response], Products]
-
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What came of a request, on its way to be applied.
+
+    Attributes:
+        outcome: It.
+        responses: Those that receivers of signals are told of.
+        products: Its requests and items, also those that were sent ahead.
+        hearing: What receivers that are coroutines have left to do.
+    """
+
+    outcome: Outcome
+    responses: list[Response]
+    products: Products
+    hearing: list[asyncio.Task[None]]
+
 
 #: So many items of one page have tasks at a time.
 _TASKS = 500
@@ -55,8 +78,9 @@ class Outcomes:
         items_at_work: Items that are in the pipelines.
     """
 
-    def __init__(self, crawler: Crawler) -> None:
+    def __init__(self, crawler: Crawler, audience: Audience) -> None:
         self._crawler = crawler
+        self._audience = audience
         self._codec = Codec()
         self._max_items = crawler.settings.getint("CONCURRENT_ITEMS")
         self._clocks_pipelines = timeline.clocks_pipelines(crawler.settings)
@@ -82,16 +106,29 @@ class Outcomes:
             # First, so that none of the new requests is lent. The engine waits for us.
             close_spider(self._crawler, outcome.close_reason)
         stats.apply(outcome.stats, self._crawler.stats)
-        responses = [response_of(head, request) for head in outcome.heads]
+        decode = self._codec.decode
+        responses = [response_of(head, request, decode) for head in outcome.heads]
+        leased = None if request is None else Restored(request, decode)
+        hearing: list[asyncio.Task[None]] = []
         for event in outcome.events:
-            self._replay(event, request, responses)
-        return outcome, responses, products
+            if isinstance(event, OwnEvent):
+                hearing += self._audience.pass_on(event)
+            else:
+                self._replay(event, leased, responses)
+        self._restore(leased, outcome.page_state)
+        return Taken(outcome, responses, products, hearing)
+
+    def _restore(self, leased: Restored | None, state: RequestState | None) -> None:
+        if state is not None and leased is not None:
+            self._audience.name_left_out(leased.become(state))
 
     async def apply(self, taken: Taken, request: Request | None) -> None:
         """Complete the lease of *request*, if it is one, with all that came of it."""
-        outcome, responses, products = taken
+        products = taken.products
         try:
-            await self._apply(outcome, responses, products, request)
+            if taken.hearing:
+                await asyncio.wait(taken.hearing)
+            await self._apply(taken.outcome, taken.responses, products, request)
         finally:
             if isinstance(products, Parts):
                 products.close()
@@ -137,6 +174,8 @@ class Outcomes:
         journal = scheduler_of(self._crawler).journal
         if not journal.is_kept:
             return payloads, []
+        if head is not None:  # each item is kept by itself, and the page is not
+            head = head._replace(whole=None)
         if isinstance(journal, Journal):
             return payloads, (journal.entry(payload, head) for payload in payloads)
         entries = [(payload, journal.entry(payload, head)) for payload in payloads]
@@ -145,16 +184,20 @@ class Outcomes:
         return [payload for payload, _ in good], [entry for _, entry in good]
 
     def _replay(
-        self, event: Event, request: Request | None, responses: list[Response]
+        self, event: Event, leased: Restored | None, responses: list[Response]
     ) -> None:
         about: dict[str, Any] = {"spider": self._crawler.spider}
         response = None if event.head is None else responses[event.head]
+        request = None if leased is None else leased.request
         if event.request is not None:
             request = self._codec.decode(event.request)
+            self._restore(Restored(request, self._codec.decode), event.state)
             if response is not None:
                 response.request = request
-        elif event.latency_s is not None and request is not None:
-            request.meta["download_latency"] = event.latency_s
+        elif request is not None:
+            if event.latency_s is not None:
+                request.meta["download_latency"] = event.latency_s
+            self._restore(leased, event.state)
         if event.signal == "spider_error":
             assert event.failure is not None
             about["failure"] = self._codec.decode(event.failure)
@@ -205,7 +248,8 @@ class Outcomes:
         self, payload: bytes, head: Head | None, number: int
     ) -> None:
         """Send an item through the pipelines that comes of no request of this crawl."""
-        response = None if head is None else response_of(head, None)
+        decode = self._codec.decode
+        response = None if head is None else response_of(head, None, decode)
         await self._process([payload], response, [number])
 
 

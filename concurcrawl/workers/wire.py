@@ -87,6 +87,7 @@ _found: dict[tuple[str, str], Any] = {}
 _MESSAGE_MODULES = {
     "concurcrawl.errors",
     "concurcrawl.frontier.limits",
+    "concurcrawl.integrations.receivers",
     "concurcrawl.records",
     "concurcrawl.workers.cookies",
     "concurcrawl.workers.messages",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from typing import TYPE_CHECKING
@@ -48,6 +49,34 @@ class Stops:
 
     def on_headers(self):
         pass
+
+
+news = object()
+
+
+class Hears:
+    @classmethod
+    def from_crawler(cls, crawler):
+        it = cls()
+        crawler.signals.connect(it.on_news, news)
+        return it
+
+    def on_news(self):
+        pass
+
+
+class Talks(Stops):
+    @classmethod
+    def from_crawler(cls, crawler):
+        it = cls()
+        it.signals, it.nameless = crawler.signals, object()
+        it.signals.connect(it.on_headers, it.nameless)
+        it.signals.connect(it.on_received, signals.response_received)
+        return it
+
+    def on_received(self):
+        self.signals.connect(self.on_headers, signals.headers_received)
+        self.signals.send_catch_log(news)
 
 
 class Own(scrapy.Spider):
@@ -122,6 +151,20 @@ def test_an_extension_that_hears_nothing_of_workers_is_named_once(
     assert done.returncode == 0
     sentence = "signals.headers_received=own.Stops: it hears nothing of what workers"
     assert done.stderr.count(sentence) == is_named
+
+
+def test_each_way_that_a_signal_does_not_take_is_named_once(tmp_path: Path) -> None:
+    parts = ['EXTENSIONS={"own.Talks": 1}', 'DOWNLOADER_MIDDLEWARES={"own.Hears": 1}']
+    done = run(tmp_path, ADDON, "MODE=parallel", *parts)
+    assert done.returncode == 0
+    named = re.findall(r"WARNING: (signal.*?)(?: at 0x\w+>)?[=:, ]", done.stderr)
+    assert len(named) == 3
+    for sentence in (
+        "signals.headers_received=own.Talks: it hears nothing of what workers",
+        "=own.Talks: it hears nothing of those that workers send, since no module has",
+        "of an extension or a pipeline does not reach own.Hears in workers",
+    ):
+        assert done.stderr.count(sentence) == 1
 
 
 def test_a_cache_that_one_process_has_for_itself_is_refused(tmp_path: Path) -> None:
