@@ -59,6 +59,7 @@ LAYERS = (
     "countries",
     # where requests wait, and what sites allow
     "frontier.limits",
+    "frontier.gates",
     "frontier.base",
     "frontier.redis_script",
     "frontier.redis_wire",
@@ -90,6 +91,7 @@ LAYERS = (
     "durable.exports",
     "departures",
     "gate",
+    "compat.slots",
     "downloader",
     "scheduler",
     # downloads in threads

@@ -32,6 +32,7 @@ from concurcrawl.workers.heads import head_of
 from concurcrawl.workers.messages import (
     Answer,
     Ask,
+    ChangeLimits,
     ChangeState,
     Event,
     Lend,
@@ -114,6 +115,7 @@ class Desk(asyncio.Protocol):
         self.troubled: set[str] = set()
         self.is_recalled = False
         self.on_recall: Callable[[], None] = lambda: None
+        self.on_limits: Callable[[ChangeLimits], None] = lambda _: None
         self._handlers: dict[type, Callable[[Any], None]] = {
             Lend: self._on_lend,
             SetCookies: self._on_cookies,
@@ -121,6 +123,7 @@ class Desk(asyncio.Protocol):
             ChangeState: self._on_change,
             Listen: self._on_listen,
             Troubled: self._on_troubled,
+            ChangeLimits: self._on_limits,
             Recall: self._on_recall,
             Pause: self._on_pause,
             Answer: self._on_answer,
@@ -198,6 +201,9 @@ class Desk(asyncio.Protocol):
 
     def _on_troubled(self, message: Troubled) -> None:
         self.troubled.add(message.group)
+
+    def _on_limits(self, message: ChangeLimits) -> None:
+        self.on_limits(message)
 
     def _on_recall(self, message: Recall) -> None:
         self.is_recalled = message.is_on
@@ -341,8 +347,9 @@ class Desk(asyncio.Protocol):
         failure = about.get("failure")
         told = None if failure is None else self._encode_failure(failure)
         other = self._encode_other(request)
-        latency_s = None if request is None else request.meta.get("download_latency")
-        outcome.events.append(Event(name, head, told, other, latency_s))
+        meta = {} if request is None else request.meta
+        latency_s, slot = meta.get("download_latency"), meta.get("download_slot")
+        outcome.events.append(Event(name, head, told, other, latency_s, slot))
 
     def _encode_other(self, request: Request | None) -> bytes | None:
         """Return a request that a callback downloads by itself as bytes."""

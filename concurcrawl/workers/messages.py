@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from scrapy import Spider
     from scrapy.http import Response
 
-    from concurcrawl.frontier.limits import Visit
+    from concurcrawl.frontier.limits import Visit, Written
     from concurcrawl.records import Record
     from concurcrawl.watchdog.stall import Waiting
     from concurcrawl.workers.cookies import CookieChange
@@ -105,6 +105,23 @@ class Troubled:
     """Supervisor to worker: from now on ask before each request to this group."""
 
     group: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLimits:
+    """Either way: a project wrote to a slot of the downloader.
+
+    From then on workers ask before each request to its group.
+
+    Attributes:
+        group: The group whose limits the slot shows.
+        slot: Its name.
+        written: What was written.
+    """
+
+    group: str
+    slot: str
+    written: Written
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,6 +324,7 @@ class Event(NamedTuple):
         failure: For ``spider_error``, the encoded :class:`Failure`.
         request: The encoded request, if it is another than the one that was lent.
         latency_s: What Scrapy has noted as its ``download_latency``.
+        slot: What Scrapy has noted as its ``download_slot``.
     """
 
     signal: str
@@ -314,6 +332,7 @@ class Event(NamedTuple):
     failure: bytes | None = None
     request: bytes | None = None
     latency_s: float | None = None
+    slot: str | None = None
 
 
 class Product(NamedTuple):
@@ -394,6 +413,7 @@ ToWorker = (
     | SetState
     | ChangeState
     | Troubled
+    | ChangeLimits
     | Recall
     | Pause
     | Answer
@@ -402,7 +422,7 @@ ToWorker = (
     | Stop
 )
 #: What a worker says of its requests at their sites.
-Traffic = Ask | Idle | Returned | Sent | Left | SlowDown | Pause
+Traffic = Ask | Idle | Returned | Sent | Left | SlowDown | ChangeLimits | Pause
 ToSupervisor = Ready | Failed | Pong | Looked | Part | Outcome | Traffic
 
 #: Signals that workers report and the supervisor sends, by their names in
