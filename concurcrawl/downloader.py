@@ -16,14 +16,17 @@ from scrapy.exceptions import _InvalidOutput
 from scrapy.http import Response
 from scrapy.utils.defer import ensure_awaitable
 from scrapy.utils.python import global_object_name
+from typing_extensions import override
 
 from concurcrawl import gate
 from concurcrawl.compat.robots import obey_robots_for_all_waiters
+from concurcrawl.compat.slots import Slots
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from scrapy import Spider
+    from scrapy.core.downloader import Slot
     from scrapy.crawler import Crawler
     from scrapy.settings import BaseSettings
     from twisted.internet.defer import Deferred
@@ -33,9 +36,11 @@ class UngovernedDownloader(Downloader):
     """Scrapy's downloader without limits of its own: those of the gate count.
 
     Attributes:
-        on_turn: Called whenever the engine looks whether it may start a request, which
-            it does each time that something has ended.
+        holds_back: Returns whether requests wait in the scheduler of which none may
+            start now. Scrapy's would be in progress here, and wait for a delay.
     """
+
+    slots: Slots
 
     #: Whether handlers are made when they are needed only.
     makes_handlers_late = False
@@ -44,7 +49,8 @@ class UngovernedDownloader(Downloader):
         prefetch = self._prefetch(crawler.settings)
         gate.put_before_handlers(crawler.settings, is_lazy=self.makes_handlers_late)
         super().__init__(crawler)
-        self.on_turn: Callable[[], None] = lambda: None
+        self.slots = Slots()
+        self.holds_back: Callable[[], bool] = lambda: False
         obey_robots_for_all_waiters(self.middleware.middlewares)
         # The very same middlewares, called by ours.
         self.middleware = QuickMiddlewares(
@@ -52,18 +58,28 @@ class UngovernedDownloader(Downloader):
         )
         if self.total_concurrency:
             self.total_concurrency += prefetch
-        self.per_slot_settings = _SameForAll(
-            {"concurrency": 1 << 30, "delay": 0.0, "jitter": 0.0}
-        )
 
     def _prefetch(self, settings: BaseSettings) -> int:
         """Return how many requests are prepared beyond those in flight."""
         return settings.getint(gate.AHEAD)
 
+    @override
     def needs_backout(self) -> bool:
-        """See :class:`Downloader`."""
-        self.on_turn()
+        return self.is_full() or self.holds_back()
+
+    def is_full(self) -> bool:
+        """Return whether as many requests are in progress as may be."""
         return super().needs_backout()
+
+    def _get_slot(
+        self, request: Request, spider: Spider | None = None
+    ) -> tuple[str, Slot]:
+        key = self.get_slot_key(request)
+        slot = self.slots.get(key)
+        if slot is None:
+            slot = self.slots.open(key, request)
+            self._start_slot_gc()
+        return key, slot
 
     async def fetch_async(self, request: Request) -> Response | Request:
         """Do what :meth:`fetch` does, without a deferred."""
@@ -117,9 +133,8 @@ class EagerDownloader(UngovernedDownloader):
         fetched: Deferred[Response | Request] = super().fetch(request)
         return fetched.addBoth(self._looked_at, request)
 
-    def needs_backout(self) -> bool:
-        """See :class:`Downloader`."""
-        self.on_turn()
+    @override
+    def is_full(self) -> bool:
         most = self.total_concurrency
         return 0 < most <= len(self.active) - min(most, len(self._answered))
 
@@ -138,17 +153,6 @@ class EagerDownloader(UngovernedDownloader):
 #: Turns of the loop until what may start has: in one the engine is asked, in the next
 #: what it starts begins, and that is before what waited for the third.
 _TURNS = 3
-
-
-class _SameForAll(dict[str, dict[str, Any]]):
-    """Settings of downloader slots that are the same for each."""
-
-    def __init__(self, settings: dict[str, Any]) -> None:
-        super().__init__()
-        self._settings = settings
-
-    def get(self, key: str, default: object = None) -> Any:
-        return self._settings
 
 
 class QuickMiddlewares(DownloaderMiddlewareManager):

@@ -20,7 +20,7 @@ from scrapy.utils.python import to_unicode
 
 from concurcrawl.config import PREFIX, Config
 from concurcrawl.errors import ConfigError
-from concurcrawl.frontier.limits import Limits, Throttle
+from concurcrawl.frontier.limits import Limits, Throttle, Written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -120,8 +120,14 @@ class Politeness:
         self._group_of_profile = {
             profile.name: _group_of(profile, self._groups) for profile in profiles
         }
-        self._limits = self._special_limits(profiles, slots)
-        self._is_strict = any(map(_is_limit, (own, *self._slot_limits(slots).values())))
+        self._shared = {*host_groups, *self._group_of_profile.values()}
+        self._asked = self._slot_limits(slots)  # of groups, whatever profiles say
+        self._limits = dict(self._asked)
+        for group in self._group_of_profile.values():
+            self._limits[group] = self._bound(group, self._asked.get(group, own))
+        self._is_strict = any(map(_is_limit, (own, *self._asked.values())))
+        #: What was written to slots, by group and slot.
+        self.written: dict[str, dict[str, Written]] = {}
 
     @classmethod
     def from_settings(cls, settings: BaseSettings) -> Self:
@@ -173,9 +179,41 @@ class Politeness:
             return slot
         return _find(self._groups, host) or host
 
+    def group_of_slot(self, slot: str, url: str | None = None) -> str:
+        """Return the group whose limits a slot of Scrapy's downloader stands for.
+
+        Args:
+            slot: Its name: a host, or what a ``download_slot`` says.
+            url: Of a request in it, if there is one whose ``download_slot`` it is.
+        """
+        if url is not None and host_of(url) != slot:
+            return self.group_of(url, slot)
+        profile = _find(self._profiles, slot)
+        if profile is not None:
+            return self._group_of_profile[profile.name]
+        return _find(self._groups, slot) or slot
+
     def limits_of(self, group: str) -> Limits:
         """Return what *group* must not exceed."""
         return self._limits.get(group, self._own)
+
+    def write(self, group: str, slot: str, written: Written) -> Limits:
+        """Keep what a project wrote to a slot of *group* while the crawl runs.
+
+        Of several slots in a group the strictest counts, and so do the settings. What a
+        profile forbids stays forbidden.
+
+        Returns:
+            What *group* must not exceed from now on.
+        """
+        slots = self.written.setdefault(group, {})
+        slots[slot] = written.over(slots.get(slot, Written()))
+        base = limits = self._asked.get(group, self._own)
+        for one in slots.values():
+            asked = one.limits(base)
+            limits = _stricter(asked, limits) if group in self._shared else asked
+        self._limits[group] = self._bound(group, limits)
+        return self._limits[group]
 
     def needs_asking(self, group: str) -> bool:
         """Tell whether each request of *group* must ask before it starts."""
@@ -194,30 +232,20 @@ class Politeness:
         """Return the profile of the site that *host* belongs to, or None."""
         return _find(self._profiles, host.rstrip("."))
 
-    def _special_limits(
-        self,
-        profiles: tuple[Profile, ...],
-        slots: Mapping[str, Mapping[str, Any]],
-    ) -> dict[str, Limits]:
-        """Return the limits of the groups that have some of their own."""
-        limits = self._slot_limits(slots)
-        for profile in profiles:
-            group = self._group_of_profile[profile.name]
-            limits[group] = profile.bound(limits.get(group, self._own))
+    def _bound(self, group: str, limits: Limits) -> Limits:
+        """Return *limits* as the profiles of *group* bound them."""
+        for profile in {one.name: one for one in self._profiles.values()}.values():
+            if self._group_of_profile[profile.name] == group:
+                limits = profile.bound(limits)
         return limits
 
     def _slot_limits(self, slots: Mapping[str, Mapping[str, Any]]) -> dict[str, Limits]:
         limits: dict[str, Limits] = {}
         for slot, written in slots.items():
             asked = _slot_limits(self._own, written)
-            group = self.group_of(f"//{slot}", None)
+            group = self.group_of_slot(slot)
             if group != slot:  # one host of several: the strictest counts for all
-                other = limits.get(group, self._own)
-                asked = replace(
-                    asked,
-                    in_flight=_strictest(asked.in_flight, other.in_flight),
-                    delay_s=max(asked.delay_s, other.delay_s),
-                )
+                asked = _stricter(asked, limits.get(group, self._own))
             limits[group] = asked
         return limits
 
@@ -325,6 +353,15 @@ def _group_of(profile: Profile, groups: Mapping[str, str]) -> str:
 def _strictest(*limits: float) -> Any:
     """Return the lowest limit; 0 means none."""
     return min((limit for limit in limits if limit), default=0)
+
+
+def _stricter(asked: Limits, other: Limits) -> Limits:
+    """Return *asked* where *other* is not stricter."""
+    return replace(
+        asked,
+        in_flight=_strictest(asked.in_flight, other.in_flight),
+        delay_s=max(asked.delay_s, other.delay_s),
+    )
 
 
 def _is_limit(limits: Limits) -> bool:

@@ -17,7 +17,8 @@ from scrapy.utils.misc import build_from_crawler, load_object
 
 from concurcrawl import records, timeline
 from concurcrawl.callbacks import KeptCallbacks
-from concurcrawl.compat.engine import in_progress
+from concurcrawl.compat.engine import call_each_turn, in_progress
+from concurcrawl.compat.slots import SlotLimits
 from concurcrawl.config import Config
 from concurcrawl.downloader import UngovernedDownloader
 from concurcrawl.errors import ConcurcrawlError, StalledError
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from concurcrawl.frontier.base import Frontier, Lease
-    from concurcrawl.frontier.limits import Visit
+    from concurcrawl.frontier.limits import Visit, Written
     from concurcrawl.records import Record
 
 logger = logging.getLogger(__name__)
@@ -77,6 +78,7 @@ class FrontierScheduler(BaseScheduler):
         self._has_start_queue = bool(crawler.settings[_START_QUEUE])
         self._callbacks = KeptCallbacks()
         self._timer: CallLaterResult | None = None
+        self._is_full: Callable[[], bool] = lambda: False
         self._records: TextIO | None = None
         self._records_path = Config.from_settings(crawler.settings).records
         self._clocks_pipelines = timeline.clocks_pipelines(crawler.settings)
@@ -98,10 +100,18 @@ class FrontierScheduler(BaseScheduler):
 
     def open(self, spider: Spider) -> Deferred[None] | None:
         """See :class:`BaseScheduler`."""
-        downloader = self._crawler.engine.downloader
-        if isinstance(downloader, UngovernedDownloader):
-            # next_request() is not asked while the downloader has its fill.
-            downloader.on_turn = self._settle
+        engine = self._crawler.engine
+        assert isinstance(engine.downloader, UngovernedDownloader)
+        self._is_full = engine.downloader.is_full
+        engine.downloader.holds_back = self.holds_back
+        engine.downloader.slots.limits = SlotLimits(
+            self.politeness,
+            self._crawler.settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN"),
+            self.change_limits,
+            self._frontier.delay_s,
+        )
+        # next_request() is not asked while the downloader has its fill.
+        call_each_turn(engine, self._begin_turn, self._end_turn)
         if self._watch is not None and is_asyncio_available():
             self._watch.start()
         if self._records_path:
@@ -174,7 +184,20 @@ class FrontierScheduler(BaseScheduler):
         self._count("scheduler/dequeued")
         return request
 
+    def holds_back(self) -> bool:
+        """Return whether requests wait and none of them may be leased now."""
+        return self._frontier.waiting() > 0 and not self._frontier.has_ready()
+
     # What the supervisor's scheduler does otherwise -----------------------------
+
+    def _begin_turn(self) -> None:
+        """Do what is due whenever the engine looks for requests."""
+        self._settle()
+
+    def _end_turn(self) -> None:
+        # next_request() is not asked either while what waits is held back.
+        if not self._is_full():
+            self._wake_in_time()
 
     def _make_frontier(self) -> Frontier:
         settings = self._crawler.settings
@@ -244,7 +267,7 @@ class FrontierScheduler(BaseScheduler):
         engine = self._crawler.engine
         begun, scraped = in_progress(engine), engine.scraper.slot
         assert scraped is not None
-        waits_for_time = not engine.needs_backout() and bool(self.ready_in_s())
+        waits_for_time = not self._is_full() and bool(self.ready_in_s())
         is_moving = (
             bool(self.gate.inside)
             or not scraped.is_idle()
@@ -321,6 +344,10 @@ class FrontierScheduler(BaseScheduler):
         """Return the group of hosts whose limits *request* shares."""
         return self.politeness.group_of(request.url, slot_of(request))
 
+    def lease_of(self, request: Request) -> Lease | None:
+        """Return the lease of *request*, or None if it has none."""
+        return self._leases.get(request)
+
     def ticket_of(self, request: Request) -> int | None:
         """Return the ticket of a request that was lent, else None."""
         lease = self._leases.get(request)
@@ -337,14 +364,28 @@ class FrontierScheduler(BaseScheduler):
         self._slowed.add(group)
         self._frontier.slow_down(group, delay_s)
 
-    def entered(self, group: str) -> bool:
+    def change_limits(self, group: str, slot: str, written: Written) -> None:
+        """Keep what was written to a slot of *group*, here or by a worker."""
+        was_free = self._asks() is not None and not self.politeness.needs_asking(group)
+        limits = self.politeness.write(group, slot, written)
+        self._frontier.change_limits(group, limits, was_free=was_free)
+        self.turnstile.pump_all()
+        wake(self._crawler)
+
+    def entered(self, group: str, lease: Lease | None) -> bool:
         """Note that a request of *group* was admitted.
+
+        Args:
+            group: The group that its limits are of.
+            lease: Its lease, if it has one. A middleware may have chosen another group
+                since it was leased.
 
         Returns:
             Whether time must pass until the next, so that it matters when it is sent.
         """
         is_paced = group in self._slowed or self.politeness.is_paced(group)
-        if is_paced or self.politeness.is_throttled:
+        is_moved = lease is not None and lease.group != group
+        if is_paced or is_moved or self.politeness.is_throttled:
             wake(self._crawler)  # the next may be lent, and wait for its time
         return is_paced
 
@@ -377,14 +418,15 @@ class LocalGate:
     async def enter(self, request: Request) -> bool:
         """See :class:`Gate`."""
         scheduler = self._scheduler
-        group = scheduler.group_of(request)
+        group, lease = scheduler.group_of(request), scheduler.lease_of(request)
+        ticket = None if lease is None else lease.ticket
         self.waiting.add(request)
         try:
-            await scheduler.turnstile.enter(group, scheduler.ticket_of(request))
+            await scheduler.turnstile.enter(group, ticket)
         finally:
             self.waiting.discard(request)
         self.inside[request] = group
-        return scheduler.entered(group)
+        return scheduler.entered(group, lease)
 
     def sent(self, request: Request, at_s: float) -> None:
         """See :class:`Gate`."""

@@ -61,6 +61,7 @@ LAYERS = (
     "countries",
     # where requests wait, and what sites allow
     "frontier.limits",
+    "frontier.gates",
     "frontier.base",
     "frontier.redis_script",
     "frontier.redis_wire",
@@ -92,6 +93,7 @@ LAYERS = (
     "durable.exports",
     "departures",
     "gate",
+    "compat.slots",
     "downloader",
     "scheduler",
     # downloads in threads

@@ -9,7 +9,7 @@ from scrapy.robotstxt import ProtegoRobotParser, PythonRobotParser, RobotParser
 from scrapy.settings import Settings
 
 from concurcrawl.errors import ConfigError
-from concurcrawl.frontier.limits import Limits, Throttle
+from concurcrawl.frontier.limits import NONE_AT_ALL, Limits, Throttle, Written
 from concurcrawl.politeness import Politeness, Profile, delay_of, host_of
 from concurcrawl.wikimedia import PROFILE as WIKIMEDIA
 
@@ -322,3 +322,67 @@ class TestDelayOfRobots:
                 return True
 
         assert delay_of(Plain(), "census/1.0") is None
+
+
+class TestSlots:
+    """What a project writes to slots of the downloader."""
+
+    @pytest.mark.parametrize("slot", ["api@a.test", "Slow Ones", "a.test:8000"])
+    def test_a_slot_of_any_name_is_a_group(self, slot: str) -> None:
+        found = politeness(DOWNLOAD_SLOTS={slot: {"delay": 2}})
+        assert found.limits_of(found.group_of("http://a.test/", slot)).delay_s == 2
+        assert found.limits_of("a.test").delay_s == 0
+        assert found.group_of_slot(slot) == slot
+        assert found.group_of_slot(slot, "http://a.test/") == slot
+
+    def test_a_slot_with_the_name_of_a_host_is_the_group_of_the_host(self) -> None:
+        found = politeness(CONCURCRAWL_HOST_GROUPS={"shop": ["a.test"]})
+        assert found.group_of_slot("www.a.test") == "shop"
+        assert found.group_of_slot("b.test", "http://b.test/") == "b.test"
+        page = "https://en.wikipedia.org/wiki/A"
+        assert found.group_of_slot("mine", page) == WIKIMEDIA.name
+
+    def test_what_is_written_replaces_what_was_written_before(self) -> None:
+        found = politeness(DOWNLOAD_DELAY=3, CONCURCRAWL_RATE=2)
+        for written, delay_s, in_flight in (
+            (Written(delay_s=5), 5, 0),
+            (Written(concurrency=2), 5, 2),
+            (Written(delay_s=0, jitter=0.1), 0, 2),
+            (Written(delay_s=-1, concurrency=0), 0, NONE_AT_ALL),
+        ):
+            limits = found.write("a.test", "a.test", written)
+            assert (limits.delay_s, limits.in_flight) == (delay_s, in_flight)
+            assert limits == found.limits_of("a.test")
+        assert limits.jitter == 0.1
+        assert limits.rate_per_s == 2
+        assert found.limits_of("b.test").delay_s == 3
+
+    def test_of_several_slots_in_a_group_the_strictest_counts(self) -> None:
+        groups = {"shop": ["a.test", "b.test"]}
+        found = politeness(CONCURCRAWL_HOST_GROUPS=groups, DOWNLOAD_DELAY=1)
+        found.write("shop", "a.test", Written(delay_s=5, concurrency=3))
+        found.write("shop", "b.test", Written(delay_s=2, concurrency=1))
+        assert found.limits_of("shop").delay_s == 5
+        assert found.limits_of("shop").in_flight == 1
+        found.write("shop", "a.test", Written(delay_s=0))
+        assert found.limits_of("shop").delay_s == 2
+        found.write("shop", "b.test", Written(delay_s=0))
+        assert found.limits_of("shop").delay_s == 1
+
+    def test_what_a_profile_forbids_stays_forbidden(self) -> None:
+        found, group = politeness(), WIKIMEDIA.name
+        slot = "en.wikipedia.org"
+        loose = found.write(group, slot, Written(delay_s=0.001, concurrency=1000))
+        assert loose.in_flight == WIKIMEDIA.max_in_flight
+        assert loose.rate_per_s == WIKIMEDIA.max_rate_per_s
+        strict = found.write(group, slot, Written(delay_s=7, concurrency=1))
+        assert (strict.delay_s, strict.in_flight) == (7, 1)
+
+    def test_a_group_with_a_written_limit_asks(self) -> None:
+        found = politeness()
+        assert not found.needs_asking("a.test")
+        found.write("a.test", "a.test", Written(concurrency=1))
+        assert found.needs_asking("a.test")
+        assert not found.is_paced("a.test")
+        found.write("a.test", "a.test", Written(delay_s=1))
+        assert found.is_paced("a.test")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from scrapy import signals
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from scrapy import Request
     from scrapy.core.engine import ExecutionEngine
     from scrapy.crawler import Crawler
@@ -33,6 +35,38 @@ def in_progress(engine: ExecutionEngine) -> set[Request]:
     """
     slot = engine._slot
     return set() if slot is None else slot.inprogress
+
+
+def call_each_turn(
+    engine: ExecutionEngine, before: Callable[[], None], after: Callable[[], None]
+) -> None:
+    """Call two functions around each look of *engine* for requests that may start.
+
+    Call it while the scheduler opens. Touches: ``ExecutionEngine._slot.nextcall._func``
+    (Scrapy 2.19.0), by which the engine looks whenever something has ended or was
+    scheduled. If it moves, a crawl fails with an AttributeError as it opens. The public
+    wish is a signal.
+    """
+    slot = engine._slot
+    assert slot is not None
+    nextcall: Any = slot.nextcall
+    look = nextcall._func
+
+    def whole() -> None:
+        before()
+        look()
+        after()
+
+    nextcall._func = whole
+
+
+def may_start(engine: ExecutionEngine) -> bool:
+    """Return whether *engine* runs, and is neither paused nor closing.
+
+    Touches: ``ExecutionEngine._slot``, as :func:`is_closing` does.
+    """
+    is_open = engine._slot is not None and engine._slot.closing is None
+    return engine.running and is_open and not engine.paused
 
 
 def abandon_requests(engine: ExecutionEngine) -> None:

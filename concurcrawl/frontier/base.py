@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator, Iterable, Mapping, Sequence
 
-    from concurcrawl.frontier.limits import Visit
+    from concurcrawl.frontier.limits import Limits, Visit
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -256,6 +256,27 @@ class Frontier(ABC):
     @abstractmethod
     def slow_down(self, group: str, delay_s: float) -> None:
         """Keep at least *delay_s* between two starts in *group* from now on."""
+
+    @abstractmethod
+    def change_limits(self, group: str, limits: Limits, *, was_free: bool) -> None:
+        """Keep other limits of *group* from the next start on.
+
+        What its site asks for, by a pause or :meth:`slow_down`, counts as before.
+
+        Args:
+            group: It.
+            limits: What it must not exceed.
+            was_free: Whether its requests have started without being admitted. If some
+                are lent, a delay then counts from now.
+        """
+
+    @abstractmethod
+    def delay_s(self, group: str) -> float:
+        """Return the mean seconds between two starts in *group*, as far as known."""
+
+    @abstractmethod
+    def has_ready(self) -> bool:
+        """Return whether :meth:`take` would lend a request now."""
 
     @abstractmethod
     def start_over(self, ticket: int) -> None:

@@ -16,17 +16,18 @@ that is known it is on its way and holds up the next.
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
 #: Seconds after which what was admitted counts as sent, though nobody has said so: it
 #: tries to connect to a host that does not answer, or its process is dead.
 LONGEST_WAY_S = 10.0
+
+#: A limit of requests in flight that lets none start: 0 means that there is no limit.
+NONE_AT_ALL = -1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +50,7 @@ class Limits:
     """What each group must not exceed.
 
     Attributes:
-        in_flight: Requests at a time; 0 means no limit.
+        in_flight: Requests at a time; 0 means no limit, ``NONE_AT_ALL`` none.
         delay_s: Mean seconds between two requests.
         jitter: How far a delay may stray, as a share of it.
         rate_per_s: Requests a second on average, as a token bucket; 0 means no limit.
@@ -67,6 +68,41 @@ class Limits:
     min_pause_s: float = 1.0
     max_pause_s: float = 600.0
     throttle: Throttle | None = None
+
+
+class Written(NamedTuple):
+    """What a project wrote to a slot of Scrapy's downloader while the crawl runs.
+
+    Attributes:
+        delay_s: Mean seconds between two requests; None if it was not written.
+        concurrency: Requests at a time, or None. None at all are sent with 0, as in
+            Scrapy.
+        jitter: How far a delay may stray, as a share of it, or None.
+    """
+
+    delay_s: float | None = None
+    concurrency: int | None = None
+    jitter: float | None = None
+
+    def over(self, earlier: Written) -> Written:
+        """Return it with what only *earlier* says."""
+        said = {
+            name: value for name, value in self._asdict().items() if value is not None
+        }
+        return earlier._replace(**said)
+
+    def limits(self, base: Limits) -> Limits:
+        """Return *base* with what it says otherwise."""
+        in_flight = base.in_flight
+        if self.concurrency is not None:
+            # Of a limit, 0 means that there is none.
+            in_flight = self.concurrency if self.concurrency > 0 else NONE_AT_ALL
+        return replace(
+            base,
+            in_flight=in_flight,
+            delay_s=base.delay_s if self.delay_s is None else max(0.0, self.delay_s),
+            jitter=base.jitter if self.jitter is None else self.jitter,
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,6 +147,7 @@ class Gate:
     _bucket_full_at_s: float = field(default=0.0, init=False)
     _refusals: int = field(default=0, init=False)
     _asked_delay_s: float = field(default=0.0, init=False)  # by the site
+    _last_s: float = field(default=0.0, init=False)  # when one started or was sent
     _on_way: list[_OnWay] = field(default_factory=list, init=False)
 
     def __post_init__(self) -> None:
@@ -161,6 +198,7 @@ class Gate:
             ticket: Its ticket, or None.
         """
         self.in_flight += 1
+        self._last_s = now_s
         delay_s = 0.0
         if self.delay_s:
             spread = self.limits.jitter
@@ -204,6 +242,7 @@ class Gate:
             self._bucket_full_at_s = full_s + 1 / self.limits.rate_per_s
         # Jitter is for our own delay, the site's is the least that it wants.
         delay_s = max(delay_s, self._asked_delay_s)
+        self._last_s = max(self._last_s, at_s)
         self.opens_at_s = max(self.opens_at_s, at_s + delay_s)
 
     def _least_delay_s(self) -> float:
@@ -223,6 +262,20 @@ class Gate:
         """Keep at least *delay_s* between two starts from now on."""
         self._asked_delay_s = max(self._asked_delay_s, delay_s)
         self.delay_s = max(self.delay_s, delay_s)
+
+    def change(self, limits: Limits, since_s: float | None) -> None:
+        """Keep other limits from the next start on.
+
+        Args:
+            limits: They.
+            since_s: When the last start was, if it was not counted here; else None.
+        """
+        if limits.delay_s != self.limits.delay_s:
+            self.delay_s = max(limits.delay_s, self._asked_delay_s)
+            self._last_s = max(self._last_s, since_s or 0.0)
+            self.opens_at_s = self._last_s + self.delay_s if self._last_s else 0.0
+            self._on_way = [replace(way, delay_s=self.delay_s) for way in self._on_way]
+        self.limits = limits
 
     def hear(
         self, visit: Visit, now_s: float, uniform: Callable[[float, float], float]
@@ -255,190 +308,3 @@ class Gate:
         delay_s = max(min(delay_s, throttle.max_delay_s), self._least_delay_s())
         if status == 200 or delay_s > self.delay_s:
             self.delay_s = delay_s
-
-
-class Gates:
-    """The gates of all groups, and who is on the way to them.
-
-    Invariants: in each group no more are admitted than its limit; over all groups no
-    more than *total* are admitted or about to be.
-    """
-
-    def __init__(
-        self,
-        limits_of: Callable[[str], Limits],
-        total: int,
-        asks: Callable[[str], bool] | None,
-        uniform: Callable[[float, float], float],
-    ) -> None:
-        """Open all gates.
-
-        Args:
-            limits_of: Returns the limits of a group.
-            total: Requests at a time over all groups; 0 means no limit.
-            asks: Tells whether requests of a group are admitted one by one. Those of
-                other groups are taken for in flight as soon as they are lent, and
-                whoever has them keeps its share of the total. None: all are.
-            uniform: ``random.uniform`` or what stands for it.
-        """
-        self._limits_of = limits_of
-        self._total = total
-        self._asks = asks or (lambda _: True)
-        self._sees_all = asks is None
-        self._uniform = uniform
-        self._gates: dict[str, Gate] = {}
-        self._lent: dict[int, str] = {}  # tickets on their way to a site, not yet there
-        self._coming: Counter[str] = Counter()  # how many of those each group has
-        self._there: dict[int, str] = {}  # tickets that were admitted
-        self._unseen = 0  # lent in groups whose requests do not ask
-        self._unlent = 0  # admitted without a ticket
-        self._expected: Counter[str] = Counter()  # unleased ones that wait, by group
-        self._starved: set[str] = set()  # of those groups, the ones short of the total
-
-    def __getitem__(self, group: str) -> Gate:
-        """Return the gate of *group*."""
-        gate = self._gates.get(group)
-        if gate is None:
-            gate = self._gates[group] = Gate(self._limits_of(group))
-        return gate
-
-    def may_lend(self, group: str, now_s: float) -> bool:
-        """Tell whether a request of *group* may be given to a process."""
-        return self.lend_at_s(group, now_s) <= now_s
-
-    def lend_at_s(self, group: str, now_s: float) -> float:
-        """Return when a request of *group* may be lent: now, later, or inf for unknown.
-
-        Infinity means that something must end first.
-        """
-        gate, coming = self[group], self._coming[group]
-        limit = gate.limits.in_flight
-        if limit and gate.in_flight + coming >= limit:
-            return math.inf
-        if not self.has_capacity(group):
-            return math.inf
-        if gate.is_paced() and coming:
-            return math.inf
-        pause_s = gate.pause_left_s(now_s)
-        if 0 < pause_s <= gate.limits.max_pause_s:
-            return now_s + pause_s
-        return now_s  # and one that is paused for too long is lent, to fail
-
-    def has_capacity(self, group: str) -> bool:
-        """Return whether the total lets a request of *group* be leased."""
-        if self._starved:
-            return False
-        return not self._unlent or self._asks(group) or self._has_total()
-
-    def load(self, group: str) -> int:
-        """Return how many requests of *group* are lent or in flight."""
-        return self[group].in_flight + self._coming[group]
-
-    def lend(self, ticket: int, group: str) -> None:
-        """Count a request that a process got."""
-        self._lent[ticket] = group
-        self._coming[group] += 1
-        self._unseen += not self._asks(group)
-
-    def admit(self, group: str, ticket: int | None, now_s: float) -> float:
-        """Let a request start, if that may be.
-
-        Args:
-            group: Its group.
-            ticket: Its ticket, or None for a request that never was in the frontier.
-            now_s: The time.
-
-        Returns:
-            0 if it is admitted; else the seconds until it is worth asking again, or
-            infinity if something must end first.
-        """
-        gate = self[group]
-        if ticket is None:
-            self._starved.discard(group)
-        if not gate.has_room():
-            return math.inf
-        gate.expire(now_s)
-        wait_s = gate.next_start_s() - now_s
-        if wait_s > 0:
-            return wait_s
-        # A process with tickets keeps to the total by itself, but knows of no others.
-        counts = ticket is None or self._sees_all or self._unlent > 0
-        if counts and not self._has_total():
-            if ticket is None:
-                self._starved.add(group)
-            return math.inf
-        gate.start(now_s, self._uniform, ticket)
-        if ticket is None:
-            self._unlent += 1
-        else:
-            self._arrive(ticket)
-            if ticket in self._there:
-                gate.finish()  # asked twice: it is there once
-            self._there[ticket] = group
-        return 0.0
-
-    def sent(self, group: str, ticket: int | None, at_s: float) -> None:
-        """Count time from *at_s*, when a request that was admitted was sent."""
-        self[group].sent(ticket, at_s)
-
-    @property
-    def is_starved(self) -> bool:
-        """Whether a request without a ticket waits for the total alone.
-
-        Nothing is leased before it, so that it finds free capacity.
-        """
-        return bool(self._starved)
-
-    def expect(self, group: str, change: int) -> None:
-        """Change the count of requests of *group* without a ticket that wait."""
-        self._expected[group] += change
-        if not self._expected[group]:
-            del self._expected[group]
-            self._starved.discard(group)
-
-    def leave(self, group: str, ticket: int | None, visit: Visit, now_s: float) -> None:
-        """Count a request that is done at its site, and learn from it.
-
-        A ticket that was not admitted is no longer taken for in flight.
-        """
-        was_there = ticket is None or self._there.pop(ticket, None) is not None
-        if ticket is None:
-            self._unlent -= 1
-        else:
-            self._arrive(ticket)
-        if was_there:
-            self._finish(group, ticket, now_s)
-        self[group].hear(visit, now_s, self._uniform)
-
-    def forget(self, ticket: int, now_s: float) -> None:
-        """Count a request that is done or given back, wherever it was."""
-        self._arrive(ticket)
-        group = self._there.pop(ticket, None)
-        if group is not None:
-            self._finish(group, ticket, now_s)
-
-    def _finish(self, group: str, ticket: int | None, now_s: float) -> None:
-        gate = self[group]
-        if ticket is not None and gate.is_on_way(ticket):
-            gate.sent(ticket, now_s)
-        gate.finish()
-
-    def ready_in_s(self, groups: Iterable[str], now_s: float) -> float | None:
-        """Return the seconds until time alone lets one of *groups* be lent to.
-
-        Returns:
-            None if only an end of something can help.
-        """
-        times = [self.lend_at_s(group, now_s) for group in groups]
-        soonest_s = min(times, default=math.inf)
-        return None if math.isinf(soonest_s) else max(0.0, soonest_s - now_s)
-
-    def _arrive(self, ticket: int) -> None:
-        group = self._lent.pop(ticket, None)
-        if group is not None:
-            self._coming[group] -= 1
-            self._unseen -= not self._asks(group)
-
-    def _has_total(self) -> bool:
-        in_flight = self._unseen + len(self._there) + self._unlent
-        return not self._total or in_flight < self._total

@@ -23,7 +23,7 @@ import math
 import random
 import time
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from concurcrawl.errors import (
     ConcurcrawlError,
@@ -33,7 +33,8 @@ from concurcrawl.errors import (
 )
 from concurcrawl.frontier import redis_wire as wire
 from concurcrawl.frontier.base import Completed, Entry, Frontier, Lease, Output
-from concurcrawl.frontier.limits import Gates, Limits, Visit
+from concurcrawl.frontier.gates import Gates
+from concurcrawl.frontier.limits import Limits, Visit
 from concurcrawl.frontier.redis_admissions import Admissions
 from concurcrawl.frontier.redis_node import Node
 
@@ -44,6 +45,8 @@ if TYPE_CHECKING:
     from concurcrawl.frontier.redis_outbox import Said
     from concurcrawl.frontier.redis_session import Link, Member
     from concurcrawl.frontier.redis_wire import Reply
+
+T = TypeVar("T")
 
 #: How often a node that waits for something looks, at first and at last.
 _FIRST_LOOK_S = 0.01
@@ -99,6 +102,7 @@ class RedisFrontier(Node, Frontier):
         self._held: dict[int, Lease] = {}
         self._known_groups: set[str] = set()
         self._expected = 0
+        self._pushes = 0  # exchanges with requests that are yet to be answered
         self._ready_at_s: float | None = None
         self._look_s = _FIRST_LOOK_S
         self._is_hurried = False
@@ -209,7 +213,8 @@ class RedisFrontier(Node, Frontier):
         """See :meth:`Frontier.push`."""
         entries = list(entries)
         self._introduce(entries)
-        return self._outbox.ask(wire.push(entries, notes or {}, output), wire.added)
+        op = wire.push(entries, notes or {}, output)
+        return self._note_push(self._outbox.ask(op, wire.added))
 
     async def times_taken(self, what: bytes) -> int:
         """See :meth:`Frontier.times_taken`."""
@@ -217,14 +222,10 @@ class RedisFrontier(Node, Frontier):
 
     def take(self) -> Lease | None:
         """See :meth:`Frontier.take`. What there is was fetched ahead."""
-        if self._total.is_starved or self._is_leaving:
-            return None
-        if not self._stock:
-            if self._ended is None:
+        if not self.has_ready():
+            if not self._stock and self._ended is None:
                 self._look_s = _FIRST_LOOK_S
-            return None
-        if not self._total.has_capacity(self._stock[0].group):
-            return None  # requests without a ticket have taken what it would exceed
+            return None  # or requests without a ticket have taken what it would exceed
         lease = self._stock.popleft()
         self._held[lease.ticket] = lease
         self._total.lend(lease.ticket, lease.group)
@@ -249,7 +250,16 @@ class RedisFrontier(Node, Frontier):
         op = wire.complete(ticket, entries, kept, self._member.owner)
         answer = self._outbox.ask(op, read)
         self._forget(ticket)
+        return self._note_push(answer) if entries else answer
+
+    def _note_push(self, answer: asyncio.Future[T]) -> asyncio.Future[T]:
+        self._pushes += 1
+        answer.add_done_callback(self._on_pushed)
         return answer
+
+    def _on_pushed(self, _: asyncio.Future[Any]) -> None:
+        self._pushes -= 1
+        self.on_news()
 
     async def items(self) -> list[tuple[int, bytes]]:
         """See :meth:`Frontier.items`."""
@@ -366,6 +376,29 @@ class RedisFrontier(Node, Frontier):
         self._admissions.stop_waiting(group)
         self._introduce_group(group)
         self._outbox.say(["slow_down", group, delay_s])
+
+    def change_limits(self, group: str, limits: Limits, *, was_free: bool) -> None:
+        """See :meth:`Frontier.change_limits`. It counts for all nodes."""
+        self._admissions.stop_waiting(group)
+        self._known_groups.add(group)
+        self._outbox.say(wire.change_limits(group, limits, was_free=was_free))
+
+    def delay_s(self, group: str) -> float:
+        """See :meth:`Frontier.delay_s`. Redis may know of a longer one."""
+        limits = self._limits_of(group)
+        start_s = limits.throttle.start_delay_s if limits.throttle is not None else 0.0
+        return max(limits.delay_s, start_s)
+
+    def has_ready(self) -> bool:
+        """See :meth:`Frontier.has_ready`."""
+        if self._total.is_starved or self._is_leaving or not self._stock:
+            return False
+        return self._total.has_capacity(self._stock[0].group)
+
+    @property
+    def is_pushing(self) -> bool:
+        """Whether requests are on their way into the frontier."""
+        return self._pushes > 0
 
     def start_over(self, ticket: int) -> None:
         """See :meth:`Frontier.start_over`."""

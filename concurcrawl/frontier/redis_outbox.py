@@ -21,7 +21,17 @@ _BATCH = 500
 
 #: What a node that was taken for dead says again when it has joined anew: it depends
 #: on no lease.
-_LASTING = {"push", "keep", "settle", "stat", "cookies", "limits", "slow_down", "fail"}
+_LASTING = {
+    "push",
+    "keep",
+    "settle",
+    "stat",
+    "cookies",
+    "limits",
+    "slow_down",
+    "fail",
+    "change_limits",
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -220,6 +220,12 @@ def limits(group: str, of: Limits) -> Operation:
     ]
 
 
+def change_limits(group: str, to: Limits, *, was_free: bool) -> Operation:
+    """Say that a group must not exceed other limits from now on."""
+    _, *args = limits(group, to)
+    return ["change_limits", int(was_free), *args]
+
+
 def admit(group: str, ticket: int | None) -> Operation:
     """Ask whether a request may start."""
     return ["admit", group, "" if ticket is None else ticket]

@@ -20,7 +20,8 @@ from concurcrawl.frontier.base import (
     Output,
 )
 from concurcrawl.frontier.exports import Changes, Store
-from concurcrawl.frontier.limits import Gates, Limits
+from concurcrawl.frontier.gates import Gates
+from concurcrawl.frontier.limits import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -255,6 +256,19 @@ class SqliteFrontier(Frontier):
     def slow_down(self, group: str, delay_s: float) -> None:
         """See :meth:`Frontier.slow_down`."""
         self._gates[group].slow_down(delay_s)
+
+    def change_limits(self, group: str, limits: Limits, *, was_free: bool) -> None:
+        """See :meth:`Frontier.change_limits`."""
+        self._gates.change(group, limits, self._clock(), was_free=was_free)
+
+    def delay_s(self, group: str) -> float:
+        """See :meth:`Frontier.delay_s`."""
+        return self._gates[group].delay_s
+
+    def has_ready(self) -> bool:
+        """See :meth:`Frontier.has_ready`."""
+        now_s, gates = self._clock(), self._gates
+        return any(gates.may_lend(group, now_s) for group in self._heads)
 
     def start_over(self, ticket: int) -> None:
         """See :meth:`Frontier.start_over`."""

@@ -15,7 +15,9 @@ from scrapy.crawler import Crawler
 from scrapy.pipelines import ItemPipelineManager
 from scrapy.signalmanager import SignalManager
 from scrapy.utils.defer import deferred_from_coro
+from scrapy.utils.httpobj import urlparse_cached
 
+from concurcrawl.compat.slots import SlotLimits
 from concurcrawl.errors import NotShippableError
 from concurcrawl.gate import robots_agent, slot_of
 from concurcrawl.integrations.receivers import SCRAPYS
@@ -23,6 +25,7 @@ from concurcrawl.politeness import Politeness, delay_of
 from concurcrawl.workers.engine import WorkerEngine
 from concurcrawl.workers.messages import (
     REPLAYED,
+    ChangeLimits,
     Enter,
     Idle,
     Left,
@@ -38,7 +41,7 @@ if TYPE_CHECKING:
     from scrapy.settings import BaseSettings, Settings
     from twisted.internet.defer import Deferred
 
-    from concurcrawl.frontier.limits import Visit
+    from concurcrawl.frontier.limits import Visit, Written
     from concurcrawl.workers.desk import Desk
 
 logger = logging.getLogger(__name__)
@@ -115,12 +118,18 @@ class WorkerGate:
         self._asked: set[Request] = set()
         self._idle: set[int] = set()  # tickets that were reported
         desk.on_recall = self.report_idle
+        desk.on_limits = self._on_limits
+        self.slot_limits = SlotLimits(
+            self._politeness,
+            settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN"),
+            self._change_limits,
+        )
 
     async def enter(self, request: Request) -> bool:
         """See :class:`~concurcrawl.gate.Gate`."""
         group, ticket = self._group(request), self._desk.ticket_of(request)
         if ticket is not None:
-            if self._is_free(group, ticket):
+            if self._is_free(request, group, ticket):
                 self.inside[request] = group
                 return False
         else:
@@ -162,13 +171,36 @@ class WorkerGate:
             self._idle |= found
             self._desk.send(Idle(tuple(found)))
 
-    def _is_free(self, group: str, ticket: int) -> bool:
+    def _is_free(self, request: Request, group: str, ticket: int) -> bool:
         return not (
             self._desk.is_recalled
             or ticket in self._idle
-            or group in self._desk.troubled
-            or self._politeness.needs_asking(group)
+            or self._must_ask(group)
+            or self._was_moved(request)
         )
+
+    def _must_ask(self, group: str) -> bool:
+        return group in self._desk.troubled or self._politeness.needs_asking(group)
+
+    def _was_moved(self, request: Request) -> bool:
+        """Return whether a middleware may have put *request* into another group.
+
+        Then the one that it was leased for, which has limits, waits for it.
+        """
+        slot = request.meta.get("download_slot")
+        if slot is None or slot == urlparse_cached(request).hostname:
+            return False
+        return self._must_ask(self._politeness.group_of(request.url, None))
+
+    def _on_limits(self, message: ChangeLimits) -> None:
+        self._politeness.write(message.group, message.slot, message.written)
+
+    def _change_limits(self, group: str, slot: str, written: Written) -> None:
+        """Tell the supervisor what was written to a slot here."""
+        # At once, not when the supervisor says so: the next may start right now.
+        self._desk.troubled.add(group)
+        self._politeness.write(group, slot, written)
+        self._desk.send(ChangeLimits(group, slot, written))
 
     def slow_down(self, robotparser: RobotParser, request: Request) -> None:
         """Tell the supervisor of the pace that a robots.txt wants."""
@@ -190,6 +222,11 @@ class WorkerScheduler(BaseScheduler):
         self._desk = crawler.desk
         self.gate = WorkerGate(crawler.desk, crawler.settings)
         crawler.signals.connect(self.gate.slow_down, signals.robots_parsed)
+
+    def open(self, spider: Spider) -> None:
+        """See :class:`BaseScheduler`."""
+        downloader: Any = self._crawler.engine.downloader
+        downloader.slots.limits = self.gate.slot_limits
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> WorkerScheduler:

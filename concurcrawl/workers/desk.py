@@ -27,6 +27,7 @@ from concurcrawl.workers.cookies import SharedCookies
 from concurcrawl.workers.messages import (
     Answer,
     Ask,
+    ChangeLimits,
     ChangeState,
     Lend,
     Listen,
@@ -109,6 +110,7 @@ class Desk(asyncio.Protocol):
         self.troubled: set[str] = set()
         self.is_recalled = False
         self.on_recall: Callable[[], None] = lambda: None
+        self.on_limits: Callable[[ChangeLimits], None] = lambda _: None
         self._handlers: dict[type, Callable[[Any], None]] = {
             Lend: self._on_lend,
             SetCookies: self._on_cookies,
@@ -116,6 +118,7 @@ class Desk(asyncio.Protocol):
             ChangeState: self._on_change,
             Listen: self._on_listen,
             Troubled: self._on_troubled,
+            ChangeLimits: self._on_limits,
             Recall: self._on_recall,
             Pause: self._on_pause,
             Answer: self._on_answer,
@@ -203,6 +206,9 @@ class Desk(asyncio.Protocol):
 
     def _on_troubled(self, message: Troubled) -> None:
         self.troubled.add(message.group)
+
+    def _on_limits(self, message: ChangeLimits) -> None:
+        self.on_limits(message)
 
     def _on_recall(self, message: Recall) -> None:
         self.is_recalled = message.is_on

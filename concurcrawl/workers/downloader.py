@@ -1,6 +1,6 @@
 """The downloader that makes ``scrapy crawl`` a supervisor of workers.
 
-The engine works as ever, but never starts a request that waits: whenever it looks
+The engine works as ever, but never starts a request that waits: before it looks
 whether it may, as many are lent to workers as those have room for. What comes of them
 is applied: signals are sent, items go through the pipelines, new requests to the
 scheduler. Until then they are in progress for the engine, which waits for that before
@@ -14,12 +14,15 @@ import contextlib
 import json
 import logging
 import sqlite3
+import time
 from collections import Counter, defaultdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from concurcrawl.compat.engine import fail_crawl, in_progress, is_closing
+from typing_extensions import override
+
+from concurcrawl.compat.engine import fail_crawl, in_progress, is_closing, may_start
 from concurcrawl.config import Config
 from concurcrawl.downloader import UngovernedDownloader
 from concurcrawl.errors import (
@@ -113,14 +116,17 @@ class WorkersDownloader(UngovernedDownloader):
         self._watch.start()
         await self.pool.connect()
 
-    def needs_backout(self) -> bool:
-        """See :class:`Downloader`. Lends what there is room for."""
-        while has_room := self._has_room():
-            request = None if self.crawler.engine.paused else self._scheduler.lend()
+    @override
+    def is_full(self) -> bool:
+        return not self._has_room()
+
+    def dispatch(self) -> None:
+        """Lend what there is room for."""
+        while may_start(self.crawler.engine) and self._has_room():
+            request = self._scheduler.lend()
             if request is None:
                 break
             self._lend(request)
-        return not has_room
 
     def _has_room(self) -> bool:
         """Tell whether a request could be lent. Slow pipelines hold workers back."""
@@ -284,6 +290,11 @@ class WorkersDownloader(UngovernedDownloader):
             self.close_spider("storage_failed")
 
     # What workers say -----------------------------------------------------------
+
+    def note_slot(self, request: Request) -> None:
+        """Have the slot that *request* was in at a worker, for who looks for it."""
+        _, slot = self._get_slot(request)
+        slot.lastseen = time.monotonic()
 
     def _hear(self, worker: Worker, message: Outcome | Traffic) -> None:
         """Do at once what does not wait for a lease to end."""

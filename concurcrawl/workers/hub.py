@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from scrapy.utils.asyncio import call_later
 
-from concurcrawl.frontier.limits import Visit
+from concurcrawl.frontier.limits import Visit, Written
 from concurcrawl.scheduler import wake
 from concurcrawl.workers.codec import Codec, codec_of
 from concurcrawl.workers.cookies import SharedCookies
 from concurcrawl.workers.messages import (
     Answer,
     Ask,
+    ChangeLimits,
     ChangeState,
     Enter,
     FetchRobots,
@@ -96,9 +97,8 @@ class Hub:
                 self._scheduler.turnstile.sent(group, ticket, at_s)
             case Left():
                 self._hear_left(worker, message)
-            case SlowDown():
-                self.trouble(message.group)
-                self._scheduler.slow_down(message.group, message.delay_s)
+            case SlowDown() | ChangeLimits():
+                self._change_pace(message)
 
     def hear_cookies(self, worker: Worker, changes: Sequence[CookieChange]) -> None:
         """Take over cookies that *worker* got, and tell all others."""
@@ -127,12 +127,26 @@ class Hub:
             self._troubled.add(group)
             self._pool.tell_all(Troubled(group))
 
+    def _change_pace(self, message: SlowDown | ChangeLimits) -> None:
+        match message:
+            case SlowDown(group, delay_s):
+                self.trouble(group)
+                self._scheduler.slow_down(group, delay_s)
+            case ChangeLimits(group, slot, written):
+                self._scheduler.change_limits(group, slot, written)
+
+    def tell_limits(self, group: str, slot: str, written: Written) -> None:
+        """Tell all workers what was written to a slot; from now on they ask."""
+        self.trouble(group)
+        self._pool.tell_all(ChangeLimits(group, slot, written))
+
     async def _answer(self, worker: Worker, ask: Ask) -> None:
         try:
             match ask.question:
                 case Enter(group, ticket):
                     await self._scheduler.turnstile.enter(group, ticket)
-                    self._scheduler.entered(group)
+                    held = None if ticket is None else worker.held.get(ticket)
+                    self._scheduler.entered(group, held.lease if held else None)
                     if ticket is None and worker.is_gone:
                         # It died while it waited in line. One with a ticket has been
                         # started over and may be there by now for another worker.
@@ -202,12 +216,18 @@ class Hub:
         """Return what a worker must know besides its job."""
         cookies = self._cookies.everything() if self._cookies is not None else ()
         troubled = [Troubled(group) for group in self._troubled]
+        changed = [
+            ChangeLimits(group, slot, written)
+            for group, slots in self._scheduler.politeness.written.items()
+            for slot, written in slots.items()
+        ]
         recalled = Recall(self._is_recalled)
         paused = Pause(self._crawler.engine.paused)
         state = self._scheduler.state
         whole = [] if state is None else [SetState(state.whole())]
         listen = self._audience.listen()
-        return [listen, SetCookies(cookies), *whole, *troubled, recalled, paused]
+        limits: list[ToWorker] = [*troubled, *changed]
+        return [listen, SetCookies(cookies), *whole, *limits, recalled, paused]
 
     def _lose(self, worker: Worker) -> None:
         """Take a dead worker's requests from the sites they were at."""

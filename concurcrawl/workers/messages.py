@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from scrapy import Spider
     from scrapy.http import Response
 
-    from concurcrawl.frontier.limits import Visit
+    from concurcrawl.frontier.limits import Visit, Written
     from concurcrawl.integrations.receivers import SignalName
     from concurcrawl.records import Record
     from concurcrawl.watchdog.stall import Waiting
@@ -113,6 +113,23 @@ class Troubled:
     """Supervisor to worker: from now on ask before each request to this group."""
 
     group: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLimits:
+    """Either way: a project wrote to a slot of the downloader.
+
+    From then on workers ask before each request to its group.
+
+    Attributes:
+        group: The group whose limits the slot shows.
+        slot: Its name.
+        written: What was written.
+    """
+
+    group: str
+    slot: str
+    written: Written
 
 
 @dataclass(frozen=True, slots=True)
@@ -365,6 +382,7 @@ class Event(NamedTuple):
         request: The encoded request, if it is another than the one that was lent.
         latency_s: What Scrapy has noted as its ``download_latency``.
         state: That of the leased request, if a receiver of the project's own wants it.
+        slot: What Scrapy has noted as its ``download_slot``.
     """
 
     signal: str
@@ -373,6 +391,7 @@ class Event(NamedTuple):
     request: bytes | None = None
     latency_s: float | None = None
     state: RequestState | None = None
+    slot: str | None = None
 
 
 class Product(NamedTuple):
@@ -455,6 +474,7 @@ ToWorker = (
     | SetState
     | ChangeState
     | Troubled
+    | ChangeLimits
     | Recall
     | Pause
     | Answer
@@ -463,7 +483,7 @@ ToWorker = (
     | Stop
 )
 #: What a worker says of its requests at their sites.
-Traffic = Ask | Idle | Returned | Sent | Left | SlowDown | Pause
+Traffic = Ask | Idle | Returned | Sent | Left | SlowDown | ChangeLimits | Pause
 ToSupervisor = Ready | Failed | Pong | Looked | Part | Outcome | Traffic
 
 #: Signals that workers report and the supervisor sends, by their names in

@@ -195,8 +195,7 @@ class Outcomes:
             if response is not None:
                 response.request = request
         elif request is not None:
-            if event.latency_s is not None:
-                request.meta["download_latency"] = event.latency_s
+            self._note_in_meta(event, request)
             self._restore(leased, event.state)
         if event.signal == "spider_error":
             assert event.failure is not None
@@ -206,6 +205,14 @@ class Outcomes:
         if event.signal in ("response_downloaded", "response_received", "spider_error"):
             about["response"] = response
         self._crawler.signals.send_catch_log(getattr(signals, event.signal), **about)
+
+    def _note_in_meta(self, event: Event, request: Request) -> None:
+        """Note in the meta of *request* what Scrapy's downloader does."""
+        if event.latency_s is not None:
+            request.meta["download_latency"] = event.latency_s
+        if event.slot is not None:
+            request.meta["download_slot"] = event.slot
+            self._crawler.engine.downloader.note_slot(request)  # type: ignore[attr-defined]
 
     async def _process(
         self, items: Payloads, response: Response | None, numbers: Sequence[int]

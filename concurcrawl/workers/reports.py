@@ -87,13 +87,14 @@ class Reports:
                 request = response.request
         failure = about.get("failure")
         told = None if failure is None else self._encode_failure(failure)
-        other = latency_s = state = None
+        other = latency_s = slot = state = None
         if request is not None:
             other = self._encode_other(request)
             latency_s = request.meta.get("download_latency")
+            slot = request.meta.get("download_slot")
             if name in listen.requests:
                 state = state_of(request, self._codec)
-        outcome.events.append(Event(name, head, told, other, latency_s, state))
+        outcome.events.append(Event(name, head, told, other, latency_s, state, slot))
 
     def add_own(self, signal: Any, about: dict[str, Any]) -> None:
         """Note a signal of the project's own, if it has receivers elsewhere."""

@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from concurcrawl.frontier.base import Entry, Lease
+    from concurcrawl.frontier.limits import Written
     from concurcrawl.workers.cookies import CookieChange
     from concurcrawl.workers.downloader import WorkersDownloader
     from concurcrawl.workers.messages import Product
@@ -155,10 +156,6 @@ class SupervisorScheduler(FrontierScheduler):
         """Return the requests that workers hold."""
         return set(self._leases)
 
-    def lease_of(self, request: Request) -> Lease | None:
-        """Return the lease of a request that :meth:`lend` gave out."""
-        return self._leases.get(request)
-
     def enqueue_request(self, request: Request) -> bool:
         """See :class:`BaseScheduler`.
 
@@ -187,7 +184,7 @@ class SupervisorScheduler(FrontierScheduler):
         return arriving.entry is not None
 
     def next_request(self) -> Request | None:
-        """See :class:`BaseScheduler`. The downloader has lent what there was."""
+        """See :class:`BaseScheduler`. What may start was lent to workers before."""
         return None
 
     def lend(self) -> Request | None:
@@ -383,8 +380,19 @@ class SupervisorScheduler(FrontierScheduler):
         request.errback = None  # it is the worker's to call
         return request
 
+    def _begin_turn(self) -> None:
+        self._downloader.dispatch()
+
+    def _end_turn(self) -> None:
+        """Do nothing: :meth:`lend` was asked for what could be lent."""
+
     def _settle(self) -> None:
         """Do nothing: the downloader says when a lease is complete."""
+
+    def change_limits(self, group: str, slot: str, written: Written) -> None:
+        """See :meth:`FrontierScheduler.change_limits`. Tells all workers."""
+        self._downloader.hub.tell_limits(group, slot, written)
+        super().change_limits(group, slot, written)
 
 
 def scheduler_of(crawler: Crawler) -> SupervisorScheduler:

@@ -143,6 +143,10 @@ class SharedScheduler(SupervisorScheduler):
         )
         return not is_over
 
+    def holds_back(self) -> bool:
+        """See :meth:`FrontierScheduler.holds_back`. What is on its way waits, too."""
+        return self._frontier.is_pushing or super().holds_back()
+
     def lend(self) -> Request | None:
         """See :meth:`SupervisorScheduler.lend`."""
         try:

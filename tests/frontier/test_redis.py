@@ -215,6 +215,26 @@ def test_a_node_that_was_taken_for_dead_says_again_what_needs_no_lease(
         assert drained(other) == ["z", "x"]
 
 
+def test_limits_that_a_node_changes_count_for_all_nodes(
+    redis_frontiers: RedisServer,
+) -> None:
+    clock = Clock()
+    group = "a.example"
+    with (
+        closing(one_of_many(redis_frontiers, "first", clock)) as first,
+        closing(one_of_many(redis_frontiers, "other", clock)) as other,
+    ):
+        troubled: list[str] = []
+        other.frontier.on_troubled = troubled.extend
+        first.change_limits(group, Limits(delay_s=10))
+        other.catch_up()
+        assert troubled == [group]
+        assert other.admit(group, None) == 0  # it says the limits of its settings
+        other.sent(group, None, 0)
+        with closing(one_of_many(redis_frontiers, "later", clock)) as later:
+            assert later.admit(group, None) == 10
+
+
 @pytest.mark.parametrize("was_written", [True, False])
 def test_what_a_dead_node_was_writing_is_left_to_its_next_life(
     was_written: bool, redis_frontiers: RedisServer

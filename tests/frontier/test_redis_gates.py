@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from concurcrawl.frontier import redis_link, redis_script, redis_wire
 from concurcrawl.frontier.base import Entry
-from concurcrawl.frontier.limits import Gates, Limits, Throttle, Visit
+from concurcrawl.frontier.gates import Gates
+from concurcrawl.frontier.limits import Limits, Throttle, Visit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,8 +61,17 @@ events = st.one_of(
     st.tuples(st.just("leave"), st.none() | some, visits),
     st.tuples(st.just("start_over"), some),
     st.tuples(st.just("slow_down"), st.sampled_from([0.2, 1.1, 4.0])),
+    st.tuples(
+        st.just("change_limits"),
+        st.sampled_from([0.0, 0.3, 4.0]),
+        st.sampled_from([-1, 0, 1, 2]),
+        st.booleans(),
+    ),
     st.tuples(st.just("wait"), seconds),
 )
+
+#: What happens to no request.
+_TO_ALL = {"lend", "wait", "slow_down", "change_limits"}
 
 
 class Numbers:
@@ -142,7 +152,7 @@ class Both:
         self.events += 1
         self.numbers.seed = seed = 1000 * self.events
         lease = None
-        if what not in {"lend", "wait", "slow_down"} and how[0] is not None:
+        if what not in _TO_ALL and how[0] is not None:
             if not self.lent:
                 return
             lease = self.lent[how[0] % len(self.lent)]
@@ -190,6 +200,8 @@ class Both:
                 self.unlent -= ticket is None
             case "slow_down":
                 gate.slow_down(how[0])
+            case "change_limits":
+                gates.change(GROUP, self._other(*how), self.now_s, was_free=how[2])
             case "wait":
                 self.now_s += how[0]
             case "start_over" | "complete" | "give_back":
@@ -213,12 +225,18 @@ class Both:
                 said = redis_wire.leave(GROUP, ticket, how[1])
             case "slow_down":
                 said = ["slow_down", GROUP, how[0]]
+            case "change_limits":
+                to, was_free = self._other(*how), how[2]
+                said = redis_wire.change_limits(GROUP, to, was_free=was_free)
             case "complete" | "give_back" | "start_over":
                 assert ticket is not None
                 said = [what, ticket]
                 if what == "complete":
                     said = redis_wire.complete(ticket, [], [], "node")
         return said
+
+    def _other(self, delay_s: float, in_flight: int, _: bool) -> Limits:
+        return replace(self.limits, delay_s=delay_s, in_flight=in_flight)
 
     def _admission(self, answer: bytes) -> float | str:
         if answer.startswith(b"paused "):

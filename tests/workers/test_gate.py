@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, cast
 from scrapy import Request
 from scrapy.settings import Settings
 
-from concurcrawl.frontier.limits import Visit
+from concurcrawl.compat.slots import Slots
+from concurcrawl.frontier.limits import Visit, Written
 from concurcrawl.workers.crawler import WorkerGate
-from concurcrawl.workers.messages import Enter, Idle
+from concurcrawl.workers.messages import ChangeLimits, Enter, Idle
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,7 @@ class Desk:
         self.is_recalled = False
         self.said: list[object] = []
         self.on_recall: Callable[[], None] = lambda: None
+        self.on_limits: Callable[[ChangeLimits], None] = lambda _: None
 
     def ticket_of(self, request: Request) -> int | None:
         return self.leases.get(request)
@@ -40,8 +42,8 @@ class Desk:
         self.said.append(message)
 
 
-def gate_of(desk: Desk) -> WorkerGate:
-    return WorkerGate(cast("Any", desk), Settings())
+def gate_of(desk: Desk, **settings: Any) -> WorkerGate:
+    return WorkerGate(cast("Any", desk), Settings(settings))
 
 
 A, B, C = (Request(f"http://{host}/") for host in ("a", "b", "c"))
@@ -104,3 +106,36 @@ def test_during_a_recall_each_request_asks() -> None:
     desk.is_recalled = True
     asyncio.run(gate_of(desk).enter(A))
     assert desk.said == [Enter("a", 1)]
+
+
+def test_what_is_written_to_a_slot_is_said_and_counts_at_once() -> None:
+    desk = Desk(_1=A, _2=B)
+    gate = gate_of(desk)
+    slots = Slots()
+    slots.limits = gate.slot_limits
+    slots.open("a", A).delay = 3
+    said = ChangeLimits("a", "a", Written(delay_s=3))
+    assert desk.said == [said]
+    assert slots["a"].delay == 3
+    assert asyncio.run(gate.enter(A))
+    assert not asyncio.run(gate.enter(B))
+    assert desk.said == [said, Enter("a", 1)]
+
+
+def test_what_another_process_wrote_to_a_slot_is_shown() -> None:
+    desk = Desk()
+    slots = Slots()
+    slots.limits = gate_of(desk).slot_limits
+    slot = slots.open("a", A)
+    desk.on_limits(ChangeLimits("a", "a", Written(delay_s=3, concurrency=2)))
+    assert (slot.delay, slot.concurrency) == (3, 2)
+    slot.delay = 3  # as it is
+    assert desk.said == []
+
+
+def test_a_request_that_was_moved_out_of_a_group_with_limits_asks() -> None:
+    moved = Request("http://a/", meta={"download_slot": "mine"})
+    desk = Desk(_1=moved)
+    slots = {"mine": {"delay": 0}}
+    asyncio.run(gate_of(desk, DOWNLOAD_DELAY=1, DOWNLOAD_SLOTS=slots).enter(moved))
+    assert desk.said == [Enter("mine", 1)]

@@ -4,7 +4,7 @@
 local NUMBERS = {
   'in_flight', 'coming', 'opens_at', 'delay', 'paused_until', 'full_at', 'refusals',
   'limit', 'least_delay', 'jitter', 'rate', 'burst', 'min_pause', 'max_pause',
-  'target', 'start_delay', 'max_delay', 'asked_delay',
+  'target', 'start_delay', 'max_delay', 'asked_delay', 'last', 'is_changed',
 }
 local GATE_FIELDS = { unpack(NUMBERS) }
 GATE_FIELDS[#GATE_FIELDS + 1] = 'on_way'
@@ -101,6 +101,7 @@ local function depart(gate, when, delay)
   if gate.rate > 0 then
     gate.full_at = math.max(when, gate.full_at) + 1 / gate.rate
   end
+  gate.last = math.max(gate.last, when)
   gate.opens_at = math.max(gate.opens_at, when + math.max(delay, gate.asked_delay))
   gate.dirty = true
 end
@@ -136,6 +137,7 @@ end
 local function start(gate, who)
   gate.dirty = true
   gate.in_flight = gate.in_flight + 1
+  gate.last = now
   local delay = 0
   if gate.delay > 0 then
     delay = math.max(0, gate.delay * (1 + uniform(-gate.jitter, gate.jitter)))
@@ -177,7 +179,7 @@ end
 
 -- When a request of the group may be lent: a time, or nil if something must end first.
 local function lend_at(gate)
-  if gate.limit > 0 and gate.in_flight + gate.coming >= gate.limit then
+  if gate.limit ~= 0 and gate.in_flight + gate.coming >= gate.limit then
     return nil
   end
   if (gate.delay > 0 or gate.rate > 0) and gate.coming > 0 then

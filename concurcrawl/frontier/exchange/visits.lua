@@ -1,16 +1,52 @@
 -- What nodes ask and tell about a request's visit to its site.
 
+local LIMITS = {
+  'limit', 'least_delay', 'jitter', 'rate', 'burst', 'min_pause', 'max_pause',
+  'target', 'start_delay', 'max_delay',
+}
+
+local function take_limits(gate)
+  for _, name in ipairs(LIMITS) do
+    gate[name] = num()
+  end
+  gate.dirty = true
+end
+
 function OPS.limits()
   local group = arg()
   local gate = gate_of(group)
   local is_first = redis.call('SADD', key('groups'), group) == 1
-  gate.limit, gate.least_delay, gate.jitter = num(), num(), num()
-  gate.rate, gate.burst, gate.min_pause, gate.max_pause = num(), num(), num(), num()
-  gate.target, gate.start_delay, gate.max_delay = num(), num(), num()
+  if gate.is_changed ~= 0 then -- what nodes are started with counts no longer
+    skip(#LIMITS)
+    return ''
+  end
+  take_limits(gate)
   if is_first then
     gate.delay = math.max(gate.least_delay, gate.start_delay)
   end
-  gate.dirty = true
+  return ''
+end
+
+function OPS.change_limits()
+  local was_free, group = num() == 1, arg()
+  local gate = gate_of(group)
+  local least_before = gate.least_delay
+  local is_first = redis.call('SADD', key('groups'), group) == 1
+  take_limits(gate)
+  gate.is_changed = 1
+  if is_first then
+    gate.delay = math.max(gate.least_delay, gate.start_delay)
+  elseif gate.least_delay ~= least_before then
+    gate.delay = math.max(gate.least_delay, gate.asked_delay)
+    if was_free and gate.coming > 0 then
+      gate.last = math.max(gate.last, now)
+    end
+    gate.opens_at = gate.last > 0 and gate.last + gate.delay or 0
+    for _, way in ipairs(gate.on_way) do
+      way[3] = gate.delay
+    end
+  end
+  trouble(group)
   return ''
 end
 
@@ -32,6 +68,10 @@ function OPS.admit()
   local when, may_be_sooner = next_start(gate)
   if when > now then
     return (may_be_sooner and 'soon ' or '') .. text(when - now)
+  end
+  if found and found.group ~= group then -- a middleware has chosen another
+    forget(found.state, found.group, lease)
+    found.state, found.group = '-', group
   end
   start(gate, found and lease or '-' .. node)
   if found then

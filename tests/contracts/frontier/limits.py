@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from concurcrawl.frontier.limits import Limits, Visit
+from concurcrawl.frontier.limits import NONE_AT_ALL, Limits, Visit
 from tests.contracts.frontier.making import FrontierTests, entry, taken, taken_if_any
 
 if TYPE_CHECKING:
@@ -38,6 +38,43 @@ class LimitContract(FrontierTests):
         assert [limited.admit(group, None) for _ in range(3)] == [0, 0, math.inf]
         limited.leave(group, None, Visit())
         assert [limited.admit(group, None) for _ in range(2)] == [0, math.inf]
+
+    def test_another_limit_counts_for_the_next_start(self, limited: Told) -> None:
+        group = "a.example"
+        assert [limited.admit(group, None) for _ in range(2)] == [0, 0]
+        limited.change_limits(group, Limits(in_flight=1))
+        limited.leave(group, None, Visit())
+        assert limited.admit(group, None) == math.inf
+        limited.leave(group, None, Visit())
+        assert limited.admit(group, None) == 0
+        limited.change_limits(group, Limits(in_flight=3))
+        admitted = [limited.admit(group, None) for _ in range(3)]
+        assert admitted == [0, 0, math.inf]
+
+    def test_a_limit_may_let_none_start(self, frontier: Told) -> None:
+        frontier.push([entry("1")])
+        frontier.change_limits("a.example", Limits(in_flight=NONE_AT_ALL))
+        assert frontier.take() is None
+        assert frontier.admit("a.example", None) == math.inf
+
+    @pytest.mark.parametrize("how", ["complete", "give_back", "leave"])
+    def test_who_starts_in_another_group_leaves_room_in_its_own(
+        self, limited: Told, how: str
+    ) -> None:
+        # A middleware has chosen a slot after the request was leased.
+        limited.push([entry(str(n)) for n in range(4)])
+        first, _, none = taken_if_any(limited, 3)
+        assert first is not None
+        assert none is None
+        assert limited.admit("b.example", first.ticket) == 0
+        assert [lease is None for lease in taken_if_any(limited, 2)] == [False, True]
+        assert [limited.admit("b.example", None) for _ in range(2)] == [0, math.inf]
+        if how == "leave":
+            limited.leave("b.example", first.ticket, Visit())
+        else:
+            getattr(limited, how)(first.ticket)
+        assert [limited.admit("b.example", None) for _ in range(2)] == [0, math.inf]
+        assert limited.take() is None
 
     @pytest.mark.parametrize("how", ["complete", "give_back", "leave"])
     def test_what_is_gone_from_the_site_makes_room_for_one(

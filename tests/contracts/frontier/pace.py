@@ -118,6 +118,73 @@ class PaceContract(FrontierTests):
             assert started(delayed, group) == 0
             assert delayed.admit(group, None) == kept_s
 
+    def test_a_longer_delay_counts_for_the_next_start(
+        self, delayed: Told, clock: Clock
+    ) -> None:
+        assert started(delayed, "a.example") == 0
+        clock.now_s += 4
+        delayed.change_limits("a.example", Limits(delay_s=25))
+        assert delayed.admit("a.example", None) == 21
+        assert started(delayed, "b.example") == 0
+        assert delayed.admit("b.example", None) == 10
+
+    def test_a_shorter_delay_counts_for_the_next_start(
+        self, delayed: Told, clock: Clock
+    ) -> None:
+        assert started(delayed, "a.example") == 0
+        clock.now_s += 1
+        delayed.change_limits("a.example", Limits(delay_s=3))
+        assert delayed.admit("a.example", None) == 2
+        delayed.change_limits("a.example", Limits())
+        assert [delayed.admit("a.example", None) for _ in range(2)] == [0, 0]
+
+    def test_another_delay_counts_for_who_is_on_its_way(self, delayed: Told) -> None:
+        assert delayed.admit("a.example", None) == 0
+        delayed.change_limits("a.example", Limits(delay_s=25))
+        delayed.sent("a.example", None, 0)
+        assert delayed.admit("a.example", None) == 25
+
+    def test_a_delay_of_a_group_that_had_none_counts_from_its_last_start(
+        self, frontier: Told, clock: Clock
+    ) -> None:
+        assert frontier.admit("a.example", None) == 0
+        clock.now_s += 2
+        frontier.change_limits("a.example", Limits(delay_s=10))
+        assert frontier.admit("a.example", None) == 8
+
+    def test_a_delay_counts_from_now_where_nothing_is_known_of_the_last_start(
+        self, frontier: Told, clock: Clock
+    ) -> None:
+        clock.now_s += 2
+        frontier.change_limits("b.example", Limits(delay_s=10), was_free=True)
+        assert frontier.admit("b.example", None) == 0
+        frontier.push([entry("1")])
+        taken(frontier)
+        frontier.change_limits("a.example", Limits(delay_s=10), was_free=True)
+        assert frontier.admit("a.example", None) == 10
+
+    def test_other_limits_do_not_undo_what_a_site_asks_for(
+        self, delayed: Told, clock: Clock
+    ) -> None:
+        delayed.slow_down("a.example", 25)
+        delayed.admit("b.example", None)
+        delayed.leave("b.example", None, Visit(status=429, retry_after_s=30))
+        for group, wait_s in (("a.example", 25), ("b.example", 30)):
+            delayed.change_limits(group, Limits(delay_s=1))
+            started(delayed, group)
+            assert delayed.admit(group, None) == wait_s
+
+    def test_what_waits_is_ready_when_it_would_be_lent(
+        self, delayed: Told, clock: Clock
+    ) -> None:
+        assert not delayed.has_ready()
+        delayed.push([entry("1"), entry("2")])
+        assert delayed.has_ready()
+        lease = taken(delayed)
+        assert not delayed.has_ready()
+        delayed.admit(lease.group, lease.ticket)
+        assert delayed.has_ready()
+
     def test_in_a_group_with_a_delay_one_request_is_on_its_way_at_a_time(
         self, delayed: Told
     ) -> None:

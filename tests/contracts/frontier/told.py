@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from concurcrawl.frontier.base import Completed, Entry, Frontier, Lease, Output
-    from concurcrawl.frontier.limits import Visit
+    from concurcrawl.frontier.limits import Limits, Visit
 
     T = TypeVar("T")
 
@@ -93,6 +93,16 @@ class Told:
     def slow_down(self, group: str, delay_s: float) -> None:
         self.frontier.slow_down(group, delay_s)
         self.catch_up()
+
+    def change_limits(
+        self, group: str, limits: Limits, *, was_free: bool = False
+    ) -> None:
+        self.frontier.change_limits(group, limits, was_free=was_free)
+        self.catch_up()
+
+    def has_ready(self) -> bool:
+        self.catch_up(1)
+        return self.frontier.has_ready()
 
     def start_over(self, ticket: int) -> None:
         self.frontier.start_over(ticket)

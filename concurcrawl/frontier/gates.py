@@ -1,0 +1,220 @@
+"""The gates of all groups of hosts, and who is on the way to them. Pure."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from concurcrawl.frontier.limits import Gate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from concurcrawl.frontier.limits import Limits, Visit
+
+
+class Gates:
+    """The gates of all groups, and who is on the way to them.
+
+    Invariants: in each group no more are admitted than its limit; over all groups no
+    more than *total* are admitted or about to be.
+    """
+
+    def __init__(
+        self,
+        limits_of: Callable[[str], Limits],
+        total: int,
+        asks: Callable[[str], bool] | None,
+        uniform: Callable[[float, float], float],
+    ) -> None:
+        """Open all gates.
+
+        Args:
+            limits_of: Returns the limits of a group.
+            total: Requests at a time over all groups; 0 means no limit.
+            asks: Tells whether requests of a group are admitted one by one. Those of
+                other groups are taken for in flight as soon as they are lent, and
+                whoever has them keeps its share of the total. None: all are.
+            uniform: ``random.uniform`` or what stands for it.
+        """
+        self._limits_of = limits_of
+        self._total = total
+        self._asks = asks or (lambda _: True)
+        self._sees_all = asks is None
+        self._uniform = uniform
+        self._gates: dict[str, Gate] = {}
+        self._lent: dict[int, str] = {}  # tickets on their way to a site, not yet there
+        self._coming: Counter[str] = Counter()  # how many of those each group has
+        self._there: dict[int, str] = {}  # tickets that were admitted
+        self._unseen: set[int] = set()  # lent in groups whose requests do not ask
+        self._unlent = 0  # admitted without a ticket
+        self._expected: Counter[str] = Counter()  # unleased ones that wait, by group
+        self._starved: set[str] = set()  # of those groups, the ones short of the total
+
+    def __getitem__(self, group: str) -> Gate:
+        """Return the gate of *group*."""
+        gate = self._gates.get(group)
+        if gate is None:
+            gate = self._gates[group] = Gate(self._limits_of(group))
+        return gate
+
+    def may_lend(self, group: str, now_s: float) -> bool:
+        """Tell whether a request of *group* may be given to a process."""
+        return self.lend_at_s(group, now_s) <= now_s
+
+    def lend_at_s(self, group: str, now_s: float) -> float:
+        """Return when a request of *group* may be lent: now, later, or inf for unknown.
+
+        Infinity means that something must end first.
+        """
+        gate, coming = self[group], self._coming[group]
+        limit = gate.limits.in_flight
+        if limit and gate.in_flight + coming >= limit:
+            return math.inf
+        if not self.has_capacity(group):
+            return math.inf
+        if gate.is_paced() and coming:
+            return math.inf
+        pause_s = gate.pause_left_s(now_s)
+        if 0 < pause_s <= gate.limits.max_pause_s:
+            return now_s + pause_s
+        return now_s  # and one that is paused for too long is lent, to fail
+
+    def has_capacity(self, group: str) -> bool:
+        """Return whether the total lets a request of *group* be leased."""
+        if self._starved:
+            return False
+        return not self._unlent or self._asks(group) or self._has_total()
+
+    def load(self, group: str) -> int:
+        """Return how many requests of *group* are lent or in flight."""
+        return self[group].in_flight + self._coming[group]
+
+    def lend(self, ticket: int, group: str) -> None:
+        """Count a request that a process got."""
+        self._lent[ticket] = group
+        self._coming[group] += 1
+        if not self._asks(group):
+            self._unseen.add(ticket)
+
+    def admit(self, group: str, ticket: int | None, now_s: float) -> float:
+        """Let a request start, if that may be.
+
+        Args:
+            group: Its group.
+            ticket: Its ticket, or None for a request that never was in the frontier.
+            now_s: The time.
+
+        Returns:
+            0 if it is admitted; else the seconds until it is worth asking again, or
+            infinity if something must end first.
+        """
+        gate = self[group]
+        if ticket is None:
+            self._starved.discard(group)
+        if not gate.has_room():
+            return math.inf
+        gate.expire(now_s)
+        wait_s = gate.next_start_s() - now_s
+        if wait_s > 0:
+            return wait_s
+        # A process with tickets keeps to the total by itself, but knows of no others.
+        counts = ticket is None or self._sees_all or self._unlent > 0
+        if counts and not self._has_total():
+            if ticket is None:
+                self._starved.add(group)
+            return math.inf
+        gate.start(now_s, self._uniform, ticket)
+        if ticket is None:
+            self._unlent += 1
+        else:
+            self._arrive(ticket)
+            if ticket in self._there:
+                self[self._there[ticket]].finish()  # asked twice: it is there once
+            self._there[ticket] = group
+        return 0.0
+
+    def sent(self, group: str, ticket: int | None, at_s: float) -> None:
+        """Count time from *at_s*, when a request that was admitted was sent."""
+        self[group].sent(ticket, at_s)
+
+    def change(
+        self, group: str, limits: Limits, now_s: float, *, was_free: bool
+    ) -> None:
+        """Keep other limits of *group* from the next start on.
+
+        Args:
+            group: It.
+            limits: They.
+            now_s: The time.
+            was_free: Whether its requests have started without being admitted.
+        """
+        is_busy = was_free and self._coming[group] > 0
+        self[group].change(limits, now_s if is_busy else None)
+        if self._asks(group):  # as of those that are lent from now on
+            self._unseen = {
+                ticket for ticket in self._unseen if self._lent[ticket] != group
+            }
+
+    @property
+    def is_starved(self) -> bool:
+        """Whether a request without a ticket waits for the total alone.
+
+        Nothing is leased before it, so that it finds free capacity.
+        """
+        return bool(self._starved)
+
+    def expect(self, group: str, change: int) -> None:
+        """Change the count of requests of *group* without a ticket that wait."""
+        self._expected[group] += change
+        if not self._expected[group]:
+            del self._expected[group]
+            self._starved.discard(group)
+
+    def leave(self, group: str, ticket: int | None, visit: Visit, now_s: float) -> None:
+        """Count a request that is done at its site, and learn from it.
+
+        A ticket that was not admitted is no longer taken for in flight.
+        """
+        was_there = ticket is None or self._there.pop(ticket, None) is not None
+        if ticket is None:
+            self._unlent -= 1
+        else:
+            self._arrive(ticket)
+        if was_there:
+            self._finish(group, ticket, now_s)
+        self[group].hear(visit, now_s, self._uniform)
+
+    def forget(self, ticket: int, now_s: float) -> None:
+        """Count a request that is done or given back, wherever it was."""
+        self._arrive(ticket)
+        group = self._there.pop(ticket, None)
+        if group is not None:
+            self._finish(group, ticket, now_s)
+
+    def _finish(self, group: str, ticket: int | None, now_s: float) -> None:
+        gate = self[group]
+        if ticket is not None and gate.is_on_way(ticket):
+            gate.sent(ticket, now_s)
+        gate.finish()
+
+    def ready_in_s(self, groups: Iterable[str], now_s: float) -> float | None:
+        """Return the seconds until time alone lets one of *groups* be lent to.
+
+        Returns:
+            None if only an end of something can help.
+        """
+        times = [self.lend_at_s(group, now_s) for group in groups]
+        soonest_s = min(times, default=math.inf)
+        return None if math.isinf(soonest_s) else max(0.0, soonest_s - now_s)
+
+    def _arrive(self, ticket: int) -> None:
+        group = self._lent.pop(ticket, None)
+        if group is not None:
+            self._coming[group] -= 1
+            self._unseen.discard(ticket)
+
+    def _has_total(self) -> bool:
+        in_flight = len(self._unseen) + len(self._there) + self._unlent
+        return not self._total or in_flight < self._total
