@@ -124,6 +124,13 @@ class WorkerLostError(ConcurcrawlError):
         return f"{self.worker} ended before it had finished its requests"
 
 
+class UnfinishedError(ConcurcrawlError):
+    """A callback had not ended when the time for a stop was over."""
+
+    def __str__(self) -> str:
+        return "it had not ended when the time for a stop was over"
+
+
 class LeaseReturnedError(ConcurcrawlError):
     """A worker returned a request that it had not begun: the crawl is paused.
 

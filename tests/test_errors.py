@@ -25,6 +25,7 @@ SAMPLES = {
     errors.LeaseReturnedError("worker-3"): (
         "worker-3 returned a request that it had not begun"
     ),
+    errors.UnfinishedError(): "it had not ended when the time for a stop was over",
     errors.ListPageError("http://a/list"): (
         "no countries found on http://a/list: it has no table with class 'wikitable' "
         "whose rows link to countries. Check in a browser that the address is that of "

@@ -155,6 +155,10 @@ class SupervisorScheduler(FrontierScheduler):
         """Return the requests that workers hold."""
         return set(self._leases)
 
+    def leased_by(self, leases: set[int]) -> list[Request]:
+        """Return the requests of certain leases, which are named by their ids."""
+        return [one for one, lease in self._leases.items() if id(lease) in leases]
+
     def lease_of(self, request: Request) -> Lease | None:
         """Return the lease of a request that :meth:`lend` gave out."""
         return self._leases.get(request)
