@@ -275,6 +275,10 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
     throttle = {"scrapy.extensions.throttle.AutoThrottle": None}
     components.add(settings, "EXTENSIONS", throttle, _RANK)
     lifeline.enable(settings, _RANK)
+    if planned.is_supervised:
+        from concurcrawl.workers import memory  # most of what it needs is theirs
+
+        memory.enable(settings, _RANK)
     if Config.from_settings(settings).records:
         timeline.enable(settings, _RANK)
     if settings["STATS_CLASS"] == "scrapy.statscollectors.MemoryStatsCollector":

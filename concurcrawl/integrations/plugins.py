@@ -15,6 +15,8 @@ from pydispatch.dispatcher import (  # type: ignore[import-untyped]
     liveReceivers,
 )
 from scrapy import signals
+from scrapy.extensions.memusage import MemoryUsage
+from scrapy.utils.misc import load_object
 from scrapy.utils.python import global_object_name
 
 from concurcrawl.errors import NotInEffectError
@@ -68,6 +70,10 @@ _ARRIVALS = {
     "headers_received": signals.headers_received,
     "bytes_received": signals.bytes_received,
 }
+
+
+#: What takes the place of Scrapy's ``MemoryUsage`` where there are workers.
+_MEMORY = "concurcrawl.workers.memory.TreeMemoryUsage"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +159,24 @@ def find_in_signals(crawler: Crawler) -> Iterator[Finding]:
                 )
 
 
+def find_in_extensions(crawler: Crawler) -> Iterator[Finding]:
+    """Yield extensions that see the supervisor only where all processes count."""
+    if not crawler.settings.getbool(HAS_WORKERS):
+        return
+    for extension in crawler.extensions.middlewares:
+        name = name_of(type(extension))
+        if isinstance(extension, MemoryUsage) and not name.startswith("concurcrawl."):
+            if isinstance(extension, load_object(_MEMORY)):
+                continue
+            yield Finding(
+                "EXTENSIONS",
+                name,
+                "it measures the supervisor, not its workers",
+                f"derive it from {_MEMORY}, which counts all processes",
+                is_refused=False,
+            )
+
+
 def refuse(settings: BaseSettings) -> None:
     """Refuse a crawl with *settings* if something must not be left without effect.
 
@@ -191,4 +215,6 @@ class Inspector:
         for finding in find_in_settings(self._crawler.settings):
             logger.warning("%s", finding)
         for finding in find_in_signals(self._crawler):
+            logger.warning("%s", finding)
+        for finding in find_in_extensions(self._crawler):
             logger.warning("%s", finding)

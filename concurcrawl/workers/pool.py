@@ -290,7 +290,7 @@ class WorkerPool:
         self.greeting: Callable[[], list[ToWorker]] = list
         self.on_room: Callable[[], None] = lambda: None
         self.on_loss: Callable[[Worker], None] = lambda _: None
-        self.on_open: Callable[[], None] = lambda: None
+        self.on_open: Callable[[Worker], None] = lambda _: None
         self.on_recycled: Callable[[Worker], None] = lambda _: None
         self.on_give_up: Callable[[], None] = lambda: None
         self.workers = [self._launch(share) for share in slots]
@@ -387,9 +387,12 @@ class WorkerPool:
         for held in worker.held.values():
             held.drop_parts()
         self.on_loss(worker)
+        self._recycler.ended(worker)
         if worker.is_stuck:
             # What waits to be done again would find no time either.
-            self._fail([*worker.held.values(), *self._state.suspects], UnfinishedError())
+            self._fail(
+                [*worker.held.values(), *self._state.suspects], UnfinishedError()
+            )
             self._state.suspects.clear()
             return
         if self.is_ending:
@@ -430,7 +433,7 @@ class WorkerPool:
     def opened(self, worker: Worker) -> None:
         """Take in that *worker* is ready for requests."""
         self._recycler.opened(worker)
-        self.on_open()
+        self.on_open(worker)
 
     def add(self, slots: int, *, is_standby: bool = False) -> Worker:
         """Start another worker.

@@ -42,7 +42,7 @@ class Recycler:
         self._pool = pool
         self._max_requests = max_requests
         self._head_start = int(max_requests * _HEAD_START)
-        self._is_due: set[Worker] = set()  # they go as soon as their successors are open
+        self._due: list[Worker] = []  # the first goes as soon as its successor is open
 
     def leased(self, worker: Worker) -> None:
         """Take in that *worker* was sent a lease."""
@@ -56,15 +56,23 @@ class Recycler:
     def recycle(self, worker: Worker) -> bool:
         """Replace *worker* as soon as another is open.
 
+        One after the other: both take memory for a while.
+
         Returns:
-            Whether that begins now; it does not where it has begun, or the crawl ends.
+            Whether it is going to be; it is not where that has begun, or the crawl
+            ends.
         """
-        if not worker.takes_leases or worker in self._is_due or self._pool.is_ending:
+        if not worker.takes_leases or worker in self._due or self._pool.is_ending:
             return False
-        self._is_due.add(worker)
-        self._start_successor(worker)
-        self._retire_if_due(worker)
+        self._due.append(worker)
+        self._replace_first_due()
         return True
+
+    def ended(self, worker: Worker) -> None:
+        """Take in that *worker* is gone."""
+        if worker in self._due:
+            self._due.remove(worker)
+            self._replace_first_due()
 
     def opened(self, successor: Worker) -> None:
         """Take in that a worker is ready for requests."""
@@ -86,7 +94,6 @@ class Recycler:
             OSError: If the system starts no process.
             ConcurcrawlError: If workers cannot be started in this process.
         """
-        self._is_due.discard(worker)
         predecessor = self._predecessor(worker)
         if worker.successor is not None:  # which has been started already
             worker.successor.is_standby = False
@@ -103,17 +110,20 @@ class Recycler:
                 worker.successor = self._pool.add(worker.slots, is_standby=True)
             except (ConcurcrawlError, OSError) as error:
                 logger.error("%s is not replaced: %s", worker.name, error)  # noqa: TRY400 - its sentence says it all
-                self._is_due.discard(worker)
+
+    def _replace_first_due(self) -> None:
+        if self._due and not self._pool.is_ending:
+            self._start_successor(self._due[0])
+            self._retire_if_due(self._due[0])
 
     def _retire_if_due(self, worker: Worker) -> None:
         successor = worker.successor
-        if worker in self._is_due and successor is not None and successor.pid:
+        if worker in self._due[:1] and successor is not None and successor.pid:
             self._retire(worker)
 
     def _retire(self, worker: Worker) -> None:
         if worker.successor is None or worker.is_retiring:
             return
-        self._is_due.discard(worker)
         worker.is_retiring = True
         worker.successor.is_standby = False
         loop = asyncio.get_running_loop()
