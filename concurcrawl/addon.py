@@ -261,6 +261,8 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
             settings.set(name, value, _RANK)
     inspector = {f"{plugins.__name__}.{plugins.Inspector.__name__}": 0}
     components.add(settings, "EXTENSIONS", inspector, _RANK)
+    watch = {"concurcrawl.watchdog.blocked.BlockWatch": 0}
+    components.add(settings, "EXTENSIONS", watch, _RANK)
     settings.set("CONCURCRAWL_SLOTS", list(planned.slots), _RANK)
     settings.set(gate.AHEAD, planned.ahead, _RANK)
     meta_refresh.enable(settings, _RANK)
