@@ -395,11 +395,11 @@ class WorkerPool:
             )
             self._state.suspects.clear()
             return
-        if self.is_ending:
-            self._fail(worker.held.values(), WorkerLostError(worker.name))
-            return
         if worker.is_retiring and not worker.held:
             self.on_recycled(worker)
+            return
+        if self.is_ending:
+            self._fail(worker.held.values(), WorkerLostError(worker.name))
             return
         logger.error(
             "%s (process %s) died with %d request(s), which are done again.",

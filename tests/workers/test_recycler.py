@@ -1,0 +1,149 @@
+"""When workers make way for others, with a pool that starts no processes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from concurcrawl.workers.pool import Tolerance, Worker, WorkerPool
+from concurcrawl.workers.recycling import Recycler
+
+
+class FakeWorker:
+    """A worker without a process."""
+
+    def __init__(self, pid: int | None = 1) -> None:
+        self.pid, self.name, self.slots = pid, "a worker", 1
+        self.held: dict[int, object] = {}
+        self.leased = 0
+        self.successor: FakeWorker | None = None
+        self.is_standby = self.is_retiring = self.is_gone = self.is_stopped = False
+
+    @property
+    def takes_leases(self) -> bool:
+        return not (self.is_standby or self.is_retiring)
+
+    def stop(self) -> bool:
+        was, self.is_stopped = self.is_stopped, True
+        return not was
+
+
+class FakePool:
+    """Starts workers that are not open yet."""
+
+    def __init__(self, *workers: FakeWorker) -> None:
+        self.workers = [*workers]
+        self.is_ending = False
+
+    def add(self, slots: int, *, is_standby: bool = False) -> FakeWorker:
+        worker = FakeWorker(None)
+        worker.slots, worker.is_standby = slots, is_standby
+        self.workers.append(worker)
+        return worker
+
+    def offer_room(self) -> None:
+        pass
+
+
+def recycler(max_requests: int, *workers: FakeWorker) -> tuple[Recycler, FakePool]:
+    pool: Any = FakePool(*workers)
+    return Recycler(pool, max_requests), pool
+
+
+def lease(recycler: Recycler, worker: Any, count: int) -> None:
+    for _ in range(count):
+        worker.leased += 1
+        recycler.leased(worker)
+
+
+async def test_a_successor_is_started_early_and_takes_over_in_time() -> None:
+    old = FakeWorker()
+    recycling, pool = recycler(8, old)
+    lease(recycling, old, 5)
+    assert pool.workers == [old]
+    lease(recycling, old, 1)
+    (_, new) = pool.workers
+    assert new.is_standby
+    assert old.takes_leases
+    lease(recycling, old, 2)
+    assert new.takes_leases
+    assert not old.takes_leases
+    old.held[1] = object()
+    await asyncio.sleep(0)
+    assert not old.is_stopped  # it still has something to do
+    old.held.clear()
+    recycling.end_if_done(old)  # type: ignore[arg-type]
+    assert old.is_stopped
+
+
+@pytest.mark.parametrize("max_requests", [0, 9])
+async def test_nobody_is_replaced_before_that(max_requests: int) -> None:
+    old = FakeWorker()
+    recycling, pool = recycler(max_requests, old)
+    lease(recycling, old, 6)
+    assert pool.workers == [old]
+
+
+async def test_large_workers_are_replaced_one_after_the_other() -> None:
+    first, second = FakeWorker(), FakeWorker()
+    recycling, pool = recycler(0, first, second)
+    assert recycling.recycle(first)  # type: ignore[arg-type]
+    assert recycling.recycle(second)  # type: ignore[arg-type]
+    assert not recycling.recycle(first)  # type: ignore[arg-type]
+    (_, _, new) = pool.workers
+    assert first.takes_leases  # until the other is open
+    new.pid = 3
+    recycling.opened(new)  # type: ignore[arg-type]
+    assert new.takes_leases
+    assert not first.takes_leases
+    assert second.successor is None
+    pool.workers.remove(first)
+    recycling.ended(first)  # type: ignore[arg-type]
+    assert second.successor is pool.workers[-1]
+    assert second.successor is not new
+
+
+async def test_a_worker_that_dies_has_the_place_of_its_successor_filled_once() -> None:
+    old = FakeWorker()
+    recycling, pool = recycler(4, old)
+    lease(recycling, old, 3)
+    pool.workers.remove(old)
+    recycling.replace(old)  # type: ignore[arg-type]
+    (new,) = pool.workers
+    assert new.takes_leases
+
+
+async def test_a_successor_that_dies_is_replaced_by_another() -> None:
+    old = FakeWorker()
+    recycling, pool = recycler(4, old)
+    lease(recycling, old, 3)
+    lost = pool.workers.pop()
+    recycling.replace(lost)  # type: ignore[arg-type]
+    assert pool.workers == [old, old.successor]
+    assert pool.workers[1].is_standby
+
+
+async def test_nothing_is_started_when_the_crawl_ends() -> None:
+    old = FakeWorker()
+    recycling, pool = recycler(1, old)
+    pool.is_ending = True
+    lease(recycling, old, 2)
+    assert not recycling.recycle(old)  # type: ignore[arg-type]
+    assert pool.workers == [old]
+
+
+async def test_a_pool_gives_leases_only_to_workers_that_take_them() -> None:
+    launcher: Any = None
+    pool = WorkerPool(
+        (), 1, b"", (), Tolerance(3, 16), lambda *_: None, launcher=launcher
+    )
+    for attribute in ("is_standby", "is_retiring", ""):
+        worker = Worker("w", 2, None, pool)  # type: ignore[arg-type]
+        pool.workers = [worker]
+        assert pool.room() == 2
+        if attribute:
+            setattr(worker, attribute, True)
+            assert pool.room() == 0
+            assert not pool.has_room(100)
