@@ -1,4 +1,4 @@
-"""Workers that are replaced after so many requests, or that keep a crawl from ending."""
+"""Workers replaced after so many requests, and those that keep a crawl from ending."""
 
 from __future__ import annotations
 

@@ -110,10 +110,12 @@ class BlockWatch:
 
     def _arm(self) -> None:
         signal.setitimer(signal.ITIMER_REAL, self._timeout_s, _BEAT_S)
-        with contextlib.suppress(AttributeError, OSError, ValueError):  # no such file
-            faulthandler.dump_traceback_later(
-                self._timeout_s + _PRINT_AFTER_S, file=sys.__stderr__
-            )
+        errors = sys.__stderr__
+        if errors is not None:
+            with contextlib.suppress(OSError, ValueError):  # it was closed
+                faulthandler.dump_traceback_later(
+                    self._timeout_s + _PRINT_AFTER_S, file=errors
+                )
 
     def _disarm(self) -> None:
         signal.setitimer(signal.ITIMER_REAL, 0)

@@ -36,7 +36,7 @@ def test_what_scrapy_does_itself_is_left_alone() -> None:
     look()  # no callback
     source = "def within(look):\n    return look()"
     scope = {"__name__": scrapy.core.scraper.__name__}
-    exec(source, scope)  # noqa: S102 - a function of a module of Scrapy's
+    exec(source, scope)
 
     def scrapys() -> Any:
         def here() -> None:

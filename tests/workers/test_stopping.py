@@ -11,18 +11,17 @@ from concurcrawl.workers.messages import Ping
 from concurcrawl.workers.stopping import StopWatch, named
 
 
+class FakeWorker:
+    """A worker without a process."""
+
+    def __init__(self, held: dict[int, None], pid: int | None) -> None:
+        self.held, self.pid, self.progress = held, pid, 0
+        self.sent: list[object] = []
+        self.send = self.sent.append
+
+
 def worker(*, held: bool = True, pid: int | None = 7) -> Any:
-    sent: list[object] = []
-    return SimpleNamespaceWithId(
-        held={1: None} if held else {}, pid=pid, progress=0, sent=sent, send=sent.append
-    )
-
-
-class SimpleNamespaceWithId(SimpleNamespace):
-    """One that can be a key."""
-
-    __hash__ = object.__hash__
-    __eq__ = object.__eq__
+    return FakeWorker({1: None} if held else {}, pid)
 
 
 def watch(*workers: Any) -> tuple[StopWatch, list[Any]]:
