@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 SOON = ("-s", "CONCURCRAWL_STOP_TIMEOUT_S=1", "-s", "CLOSESPIDER_TIMEOUT=2")
 
 
-@pytest.mark.parametrize("setup", ["parallel", "hybrid", "async in JOBDIR"])
+@pytest.mark.parametrize("setup", ["hybrid", "async in JOBDIR"])
 def test_workers_are_replaced_after_so_many_requests_and_nothing_is_lost(
     setup: str, site: str, tmp_path: Path
 ) -> None:
@@ -79,7 +79,7 @@ def test_what_hung_is_done_again_in_the_next_run(site: str, tmp_path: Path) -> N
     assert second.stats["concurcrawl/poisoned"] == 1
 
 
-@pytest.mark.parametrize("mode", ["serial", "concurrent", "async"])
+@pytest.mark.parametrize("mode", ["concurrent", "async"])
 def test_in_one_process_it_fails_and_the_crawl_ends(
     mode: str, site: str, tmp_path: Path
 ) -> None:

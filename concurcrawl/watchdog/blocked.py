@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from scrapy import signals
 from scrapy.exceptions import NotConfigured
+from scrapy.extensions.closespider import CloseSpider
 from scrapy.utils.asyncio import is_asyncio_available
 
 from concurcrawl.compat.engine import in_progress, is_closing
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from scrapy.crawler import Crawler
+
+    Handler = Callable[[int, FrameType | None], Any]
 
 #: Seconds between two beats, by which the loop shows that nothing blocks it.
 _BEAT_S = 1.0
@@ -57,6 +60,7 @@ class BlockWatch:
             raise NotConfigured
         self._beat_s = 0.0
         self._was_told = False
+        self._handlers: dict[signal.Signals, tuple[Handler, Handler]] = {}
         self._beats: asyncio.Task[None] | None = None
         crawler.signals.connect(self._start, signals.engine_started)
         crawler.signals.connect(self._stop, signals.engine_stopped)
@@ -73,13 +77,13 @@ class BlockWatch:
             return  # a project's own use of that signal comes first
         signal.signal(signal.SIGALRM, self._on_alarm)
         for name in _STOPS:
-            number = getattr(signal, name)
-            handler = signal.getsignal(number)
-            if callable(handler):
-                signal.signal(number, self._before(handler))
+            self._listen(getattr(signal, name))
         self._beats = asyncio.ensure_future(self._beat())
         due_s = self._crawler.settings.getfloat("CLOSESPIDER_TIMEOUT")
-        if due_s:
+        extensions = self._crawler.extensions
+        assert extensions is not None
+        is_on = any(isinstance(one, CloseSpider) for one in extensions.middlewares)
+        if due_s and is_on:
             signal.setitimer(signal.ITIMER_REAL, due_s + self._timeout_s, _BEAT_S)
 
     def _stop(self) -> None:
@@ -87,15 +91,24 @@ class BlockWatch:
             self._beats.cancel()
             self._disarm()
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
+            for number, (ours, before) in self._handlers.items():
+                if signal.getsignal(number) is ours:
+                    signal.signal(number, before)
 
-    def _before(self, handler: Callable[..., Any]) -> Callable[..., Any]:
+    def _listen(self, number: signal.Signals) -> None:
+        """Hear of a signal that asks for a stop, before its handler does."""
+        handler = signal.getsignal(number)
+        if not callable(handler):
+            return
+
         def told(number: int, frame: FrameType | None) -> None:
             if not self._was_told:
                 self._was_told = True
                 self._arm()
             handler(number, frame)
 
-        return told
+        self._handlers[number] = told, handler
+        signal.signal(number, told)
 
     async def _beat(self) -> None:
         while True:
