@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Share of its requests that a worker still has to do when its successor is started.
-#: A worker opens in a third of a second, in which one does about 50 small pages.
+#: Share of its requests that a worker still has to do when its successor is started:
+#: that has to import the project and open its spider meanwhile.
 _HEAD_START = 0.25
 
 #: Seconds that a worker which has done all may take to close its spider.
