@@ -305,8 +305,11 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
             settings.set(name, value, "default")
         else:
             settings.set(name, value, _RANK)
-    inspector = {f"{plugins.__name__}.{plugins.Inspector.__name__}": 0}
-    components.add(settings, "EXTENSIONS", inspector, _RANK)
+    ours = {
+        f"{plugins.__name__}.{plugins.Inspector.__name__}": 0,
+        "concurcrawl.watchdog.blocked.BlockWatch": 0,
+    }
+    components.add(settings, "EXTENSIONS", ours, _RANK)
     settings.set("CONCURCRAWL_SLOTS", list(planned.slots), _RANK)
     settings.set(gate.AHEAD, planned.ahead, _RANK)
     meta_refresh.enable(settings, _RANK)
@@ -321,10 +324,19 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
     throttle = {"scrapy.extensions.throttle.AutoThrottle": None}
     components.add(settings, "EXTENSIONS", throttle, _RANK)
     lifeline.enable(settings, _RANK)
+    _count_memory(settings, planned)
     if Config.from_settings(settings).records:
         timeline.enable(settings, _RANK)
     if settings["STATS_CLASS"] == "scrapy.statscollectors.MemoryStatsCollector":
         settings.set("STATS_CLASS", "concurcrawl.stats.MergingStatsCollector", _RANK)
+
+
+def _count_memory(settings: BaseSettings, planned: Plan) -> None:
+    """Have ``MEMUSAGE_*`` count workers, where there are any."""
+    if planned.is_supervised:
+        from concurcrawl.workers import memory  # most of what it needs is theirs
+
+        memory.enable(settings, _RANK)
 
 
 def chosen_mode(settings: BaseSettings) -> Mode | None:

@@ -89,6 +89,21 @@ class Config:
         "`hybrid`, and in every mode with `JOBDIR`.",
         unit="seconds",
     )
+    worker_max_requests: int = _option(
+        0,
+        "Requests that one worker does before a fresh one takes its place, as "
+        "`maxtasksperchild` in multiprocessing; 0 means any number.",
+        unit="requests",
+    )
+    stop_timeout_s: float = _option(
+        20.0,
+        "After a stop was asked for (one Ctrl-C or SIGTERM, `CLOSESPIDER_*`, …): "
+        "longest time in which callbacks run, none of them ends and nothing is being "
+        "downloaded. Then they are ended, see "
+        "[Callbacks that hang](#callbacks-that-hang); 0 means that they are waited "
+        "for.",
+        unit="seconds",
+    )
     stall_timeout_s: float = _option(
         60.0,
         "Longest time that requests may be in progress while nothing moves: none is at "

@@ -124,6 +124,33 @@ class WorkerLostError(ConcurcrawlError):
         return f"{self.worker} ended before it had finished its requests"
 
 
+class UnfinishedError(ConcurcrawlError):
+    """A callback had not ended when the time for a stop was over."""
+
+    def __str__(self) -> str:
+        return "it had not ended when the time for a stop was over"
+
+
+class BlockedError(ConcurcrawlError):
+    """A callback had blocked its process when the time for a stop was over.
+
+    Attributes:
+        where: File, line and function.
+        timeout_s: Seconds for which it had blocked.
+    """
+
+    def __init__(self, where: str, timeout_s: float) -> None:
+        super().__init__(where, timeout_s)
+        self.where = where
+        self.timeout_s = timeout_s
+
+    def __str__(self) -> str:
+        return (
+            f"{self.where} had blocked the process for {self.timeout_s:g} s after the "
+            "crawl was told to stop (CONCURCRAWL_STOP_TIMEOUT_S), and was ended"
+        )
+
+
 class LeaseReturnedError(ConcurcrawlError):
     """A worker returned a request that it had not begun: the crawl is paused.
 

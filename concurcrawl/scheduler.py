@@ -75,6 +75,7 @@ class FrontierScheduler(BaseScheduler):
         self._leases: dict[Request, Lease] = {}
         self._objects: dict[bytes, Request] = {}
         self._names = count()
+        self._is_over = False
         self._has_start_queue = bool(crawler.settings[_START_QUEUE])
         self._callbacks = KeptCallbacks()
         self._timer: CallLaterResult | None = None
@@ -132,6 +133,7 @@ class FrontierScheduler(BaseScheduler):
         return self._own_filter.close(reason) if self._own_filter else None
 
     def _close_frontier(self) -> None:
+        self._is_over = True
         self._frontier.close()
 
     def __len__(self) -> int:
@@ -144,6 +146,8 @@ class FrontierScheduler(BaseScheduler):
 
     def enqueue_request(self, request: Request) -> bool:
         """See :class:`BaseScheduler`."""
+        if self._is_over:  # start() goes on when an extension has closed the spider
+            return True
         entry = self._entry(request, self._pack(request), self._key(request))
         if entry is None:
             return False

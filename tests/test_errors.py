@@ -25,6 +25,11 @@ SAMPLES = {
     errors.LeaseReturnedError("worker-3"): (
         "worker-3 returned a request that it had not begun"
     ),
+    errors.UnfinishedError(): "it had not ended when the time for a stop was over",
+    errors.BlockedError("shop.py:7 in Shop.parse", 20.0): (
+        "shop.py:7 in Shop.parse had blocked the process for 20 s after the crawl was "
+        "told to stop (CONCURCRAWL_STOP_TIMEOUT_S), and was ended"
+    ),
     errors.ListPageError("http://a/list"): (
         "no countries found on http://a/list: it has no table with class 'wikitable' "
         "whose rows link to countries. Check in a browser that the address is that of "

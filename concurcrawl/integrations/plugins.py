@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from scrapy import signals
+from scrapy.extensions.memusage import MemoryUsage
 from scrapy.utils.misc import load_object
 from scrapy.utils.python import global_object_name
 
@@ -84,6 +85,10 @@ _DEAF = (
 _HEARING = "connect it in a downloader middleware, which workers have"
 
 
+#: What takes the place of Scrapy's ``MemoryUsage`` where there are workers.
+_MEMORY = "concurcrawl.workers.memory.TreeMemoryUsage"
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """Something of a project that is not in effect.
@@ -109,6 +114,7 @@ class Finding:
 def find_in_settings(settings: BaseSettings) -> Iterator[Finding]:
     """Yield what of *settings* is not in effect under the mode they have."""
     yield from _components(settings)
+    yield from _measures(settings)
     for setting, known in _QUEUES.items():
         name = name_of(settings[setting])
         if name and not name.startswith(known):
@@ -146,6 +152,29 @@ def _components(settings: BaseSettings) -> Iterator[Finding]:
             _INSTEAD.get(name.partition(".")[0], other),
             is_refused=True,
         )
+
+
+def _measures(settings: BaseSettings) -> Iterator[Finding]:
+    """Yield extensions that measure the supervisor where all processes count."""
+    if not settings.getbool(HAS_WORKERS):
+        return
+    for cls in _own_extensions(settings):
+        if issubclass(cls, MemoryUsage) and not issubclass(cls, load_object(_MEMORY)):
+            yield Finding(
+                "EXTENSIONS",
+                name_of(cls),
+                "it measures the supervisor, not its workers",
+                f"derive it from {_MEMORY}, which counts all processes",
+                is_refused=False,
+            )
+
+
+def _own_extensions(settings: BaseSettings) -> Iterator[type]:
+    """Yield the extensions that are neither Scrapy's nor ours."""
+    for key, place in settings.getdict("EXTENSIONS").items():
+        cls = load_object(key) if place is not None else None
+        if isinstance(cls, type) and not name_of(cls).startswith(_KNOWN):
+            yield cls
 
 
 def find_in_signals(crawler: Crawler) -> Iterator[Finding]:
@@ -186,12 +215,10 @@ def find_in_extensions(settings: BaseSettings) -> Iterator[Finding]:
     """
     if not settings.getbool(HAS_WORKERS):
         return
-    for key, place in settings.getdict("EXTENSIONS").items():
-        cls = load_object(key) if place is not None else None
-        if isinstance(cls, type) and not name_of(cls).startswith(_KNOWN):
-            for name in _STAYING.values():
-                if name in _names_in(cls):
-                    yield _unheard(name, cls)
+    for cls in _own_extensions(settings):
+        for name in _STAYING.values():
+            if name in _names_in(cls):
+                yield _unheard(name, cls)
 
 
 def _names_in(cls: type) -> set[str]:

@@ -99,6 +99,7 @@ class Desk(asyncio.Protocol):
         self._general = Outcome()
         self._flush_is_due = False
         self._is_reading = False
+        self._has_yielded = False  # since it was last asked
         self._crawler: WorkerCrawler | None = None
         self._codec = Codec()
         self._cookies: SharedCookies | None = None
@@ -217,7 +218,11 @@ class Desk(asyncio.Protocol):
         self._pause(is_on=message.is_on)
 
     def _on_ping(self, _: Ping) -> None:
-        self.send(Pong())
+        assert self._crawler is not None
+        engine: Any = self._crawler.engine
+        is_moving = engine.is_downloading or self._has_yielded
+        self._has_yielded = False
+        self.send(Pong(is_moving))
 
     def _on_look(self, _: Look) -> None:
         assert self._crawler is not None
@@ -336,6 +341,7 @@ class Desk(asyncio.Protocol):
             self.send(Part(outcome.ticket, outcome.products))
             outcome.products, outcome.size_bytes = [], 0
         outcome.products.append(product)
+        self._has_yielded = True
         outcome.size_bytes += len(product.payload)
 
     def report_own(self, signal: Any, about: dict[str, Any]) -> None:

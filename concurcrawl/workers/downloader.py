@@ -48,6 +48,7 @@ from concurcrawl.workers.messages import Outcome
 from concurcrawl.workers.outcomes import Outcomes, close_spider
 from concurcrawl.workers.pool import Tolerance, Worker, WorkerPool
 from concurcrawl.workers.scheduler import scheduler_of
+from concurcrawl.workers.stopping import StopWatch, named
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -71,7 +72,7 @@ class WorkersDownloader(UngovernedDownloader):
     makes_handlers_late = True  # most crawls need none here
 
     def __init__(self, crawler: Crawler) -> None:
-        config = Config.from_settings(crawler.settings)
+        self._config = config = Config.from_settings(crawler.settings)
         crawl = Codec().encode(describe(crawler))
         # First of all: workers start while our own handlers and middlewares load.
         self.pool = WorkerPool(
@@ -83,6 +84,7 @@ class WorkersDownloader(UngovernedDownloader):
                 deaths=config.max_attempts,
                 restarts=config.max_restarts,
                 silence_s=config.callback_timeout_s,
+                requests=config.worker_max_requests,
             ),
             self._hear,
             launcher=launcher(config.start_method, crawl),
@@ -91,16 +93,18 @@ class WorkersDownloader(UngovernedDownloader):
         audience = Audience(crawler)
         self.hub = Hub(crawler, self.pool, audience)
         self._outcomes = Outcomes(crawler, audience)
-        self._failures = config.failures
-        self._max_attempts = config.max_attempts
         self._failed: Counter[int] = Counter()  # attempts by lease
         self._watch = StallWatch(
             crawler, config.stall_timeout_s, self._look, self._abandon
+        )
+        self._stop_watch = StopWatch(
+            self.pool, config.stop_timeout_s, self._is_closing, self._end_stuck
         )
         self._codec = Codec()
         self._has_failed = False
         self._tallies: defaultdict[str, Tally] | None = None
         self.pool.on_room = lambda: wake(crawler)
+        self.pool.on_recycled = self._note_recycled
         self.pool.on_give_up = lambda: self._give_up("workers_failed")
 
     @property
@@ -114,6 +118,7 @@ class WorkersDownloader(UngovernedDownloader):
         self._outcomes.open()
         self._scheduler.journal.on_failure = self.fail
         self._watch.start()
+        self._stop_watch.start()
         await self.pool.connect()
 
     @override
@@ -138,6 +143,7 @@ class WorkersDownloader(UngovernedDownloader):
         """See :class:`Downloader`."""
         super().close()
         self._watch.stop()
+        self._stop_watch.stop()
         self.pool.stop()
 
     async def _look(self) -> list[Waiting]:
@@ -172,6 +178,33 @@ class WorkersDownloader(UngovernedDownloader):
     def _abandon(self) -> None:
         self._scheduler.turnstile.abandon(StalledError())
         self.pool.abandon()
+
+    def _is_closing(self) -> bool:
+        return is_closing(self.crawler.engine)
+
+    def _end_stuck(self, worker: Worker) -> None:
+        """End a worker that keeps a crawl from stopping; name what it held."""
+        leases = {id(held.lease) for held in worker.held.values()}
+        requests = self._scheduler.leased_by(leases)
+        self.crawler.stats.inc_value("concurcrawl/unfinished", len(requests))
+        is_kept = self.crawler.settings["JOBDIR"] or self._config.frontier_url
+        logger.error(
+            "%s (process %s) is killed: %g s after the crawl was told to stop nothing "
+            "moves in it but callbacks that do not end (CONCURCRAWL_STOP_TIMEOUT_S). "
+            "It held %d request(s), which are %s: %s",
+            worker.name,
+            worker.pid,
+            self._config.stop_timeout_s,
+            len(requests),
+            "kept to be done later" if is_kept else "lost",
+            named(requests),
+        )
+        worker.is_stuck = True
+        worker.kill()
+
+    def _note_recycled(self, worker: Worker) -> None:
+        logger.info("%s has ended after %d requests.", worker.name, worker.leased)
+        self.crawler.stats.inc_value("concurcrawl/workers_recycled")
 
     def begin_tallies(self) -> None:
         """See :class:`~concurcrawl.progress.pace.Crew`."""
@@ -229,7 +262,7 @@ class WorkersDownloader(UngovernedDownloader):
         """Give back the lease of *request*, unless that was tried too often."""
         self.crawler.stats.inc_value("concurcrawl/results_failed")
         self._failed[lease.ticket] += 1
-        if self._failed[lease.ticket] < self._max_attempts:
+        if self._failed[lease.ticket] < self._config.max_attempts:
             self._scheduler.give_back(request)
             return
         with contextlib.suppress(LeaseLostError):  # it had been completed
@@ -241,14 +274,14 @@ class WorkersDownloader(UngovernedDownloader):
     ) -> None:
         logger.error("%s is set aside: %s", request, error)
         self.crawler.stats.inc_value("concurcrawl/poisoned")
-        if self._failures:
+        if self._config.failures:
             self._record_failure(request.url, str(error))
         self._scheduler.set_aside(lease, request.url, error.attempts)
         await self._scheduler.complete(lease, ())
         self._scheduler.forget(request)
 
     def _record_failure(self, url: str, reason: str) -> None:
-        with Path(self._failures).open("a", encoding="utf-8") as file:
+        with Path(self._config.failures).open("a", encoding="utf-8") as file:
             file.write(json.dumps({"url": url, "reason": reason}) + "\n")
 
     def _refuse(self, request: Request) -> None:

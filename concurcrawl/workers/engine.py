@@ -174,6 +174,15 @@ class WorkerEngine(ExecutionEngine):
             for request in self._slot.inprogress
         )
 
+    @property
+    def is_downloading(self) -> bool:
+        """Whether something else than callbacks is in progress."""
+        assert self._slot is not None
+        assert self.scraper.slot is not None
+        gate: WorkerGate = self._slot.scheduler.gate  # type: ignore[attr-defined]
+        is_waiting = bool(gate.inside or gate.waiting)
+        return is_waiting or not self._slot.inprogress <= self.scraper.slot.active
+
     async def _downloaded(self, request: Request) -> Response | Request | Failure:
         try:
             result = await self.downloader.fetch_async(request)

@@ -267,7 +267,14 @@ class Ping:
 
 @dataclass(frozen=True, slots=True)
 class Pong:
-    """Worker to supervisor: nothing blocks me."""
+    """Worker to supervisor: nothing blocks me.
+
+    Attributes:
+        is_moving: Whether something else than callbacks is in progress, or one has
+            yielded something since the last time.
+    """
+
+    is_moving: bool
 
 
 @dataclass(frozen=True, slots=True)

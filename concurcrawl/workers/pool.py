@@ -15,6 +15,7 @@ from concurcrawl.errors import (
     ConcurcrawlError,
     LeaseReturnedError,
     PoisonError,
+    UnfinishedError,
     WorkerLostError,
     WorkersFailedError,
 )
@@ -33,6 +34,7 @@ from concurcrawl.workers.messages import (
     Stop,
 )
 from concurcrawl.workers.parts import Parts
+from concurcrawl.workers.recycling import Recycler
 from concurcrawl.workers.wire import Frames, frame
 
 if TYPE_CHECKING:
@@ -107,17 +109,27 @@ class Tolerance:
         restarts: Of workers in all, before the crawl gives up.
         silence_s: Of a worker that has something to do, before it is killed; 0 means
             any.
+        requests: Of one worker, before another takes its place; 0 means any number.
     """
 
     deaths: int
     restarts: int
     silence_s: float = 0.0
+    requests: int = 0
 
 
 class Worker(asyncio.Protocol):
     """One worker process, seen from the supervisor.
 
     Invariant: ``held`` has each lease that was sent and not yet answered.
+
+    Attributes:
+        leased: Leases that it has been sent, without those that it returned.
+        progress: Counts what it says of its requests.
+        successor: The worker that is to take its place, once that has been started.
+        is_standby: It waits to take another's place and gets no leases yet.
+        is_retiring: It gets no more leases and ends when it has done what it holds.
+        is_stuck: It is killed after a stop was asked for; what it held is given back.
     """
 
     def __init__(
@@ -132,11 +144,23 @@ class Worker(asyncio.Protocol):
         self.ended = 0  # leases whose slots are not free yet, see WorkerPool.heard()
         self.silent_for = 0  # times in a row that it was found not to have answered
         self.guests: Counter[str] = Counter()  # requests at a site without a ticket
+        self.leased = 0
+        self.progress = 0
+        self.successor: Worker | None = None
+        self.is_standby = False
+        self.is_retiring = False
+        self.is_stuck = False
+        self._is_told_to_stop = False
         self._pool = pool
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
         self._backlog: list[bytes] = []
         self._looked: asyncio.Future[tuple[Waiting, ...] | None]
+
+    @property
+    def takes_leases(self) -> bool:
+        """Whether it may be sent another lease."""
+        return not (self.is_standby or self.is_retiring)
 
     @property
     def in_flight(self) -> int | None:
@@ -165,6 +189,18 @@ class Worker(asyncio.Protocol):
         else:
             self._transport.write(frame(message))
 
+    def stop(self) -> bool:
+        """Ask it to end when it has done what it holds.
+
+        Returns:
+            Whether this is the first time.
+        """
+        is_first = not self._is_told_to_stop
+        if is_first:
+            self._is_told_to_stop = True
+            self.send(Stop())
+        return is_first
+
     def kill(self) -> None:
         """Kill the process, if it has said which one it is."""
         if self.pid is not None:
@@ -184,12 +220,15 @@ class Worker(asyncio.Protocol):
             match message:
                 case Ready():
                     self.pid = message.pid
+                    self._pool.opened(self)
                 case Pong():
                     self.silent_for = 0
+                    self.progress += message.is_moving
                 case Looked():
                     if not self._looked.done():  # it was slow to answer
                         self._looked.set_result(message.waiting)
                 case Part():
+                    self.progress += 1
                     self.held[message.ticket].keep(message.products)
                 case Failed():
                     self._pool.cannot_start(self, message.reason)
@@ -246,12 +285,20 @@ class WorkerPool:
         self._on_news = on_news
         self._launcher = launcher
         self._state = _State()
+        self._recycler = Recycler(self, tolerance.requests)
         self._watch: asyncio.Task[None] | None = None
         self.greeting: Callable[[], list[ToWorker]] = list
         self.on_room: Callable[[], None] = lambda: None
         self.on_loss: Callable[[Worker], None] = lambda _: None
+        self.on_open: Callable[[Worker], None] = lambda _: None
+        self.on_recycled: Callable[[Worker], None] = lambda _: None
         self.on_give_up: Callable[[], None] = lambda: None
         self.workers = [self._launch(share) for share in slots]
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether no more workers are started."""
+        return self._state.is_stopping or self._state.gave_up
 
     async def connect(self) -> None:
         """Begin to talk to the workers."""
@@ -273,7 +320,7 @@ class WorkerPool:
 
     def room(self) -> int:
         """Return how many more requests the workers could do at once."""
-        if self._state.suspects or self._state.gave_up or self._state.is_stopping:
+        if self._state.suspects or self.is_ending:
             return 0
         return sum(max(0, self._room(worker, 0)) for worker in self.workers)
 
@@ -307,6 +354,7 @@ class WorkerPool:
         self._on_news(worker, message)
         if not isinstance(message, Outcome) or message.ticket is None:
             return
+        worker.progress += 1
         held = worker.held.pop(message.ticket)
         worker.ended += 1
         if held.end.done():
@@ -339,7 +387,18 @@ class WorkerPool:
         for held in worker.held.values():
             held.drop_parts()
         self.on_loss(worker)
-        if self._state.is_stopping or self._state.gave_up:
+        self._recycler.ended(worker)
+        if worker.is_stuck:
+            # What waits to be done again would find no time either.
+            self._fail(
+                [*worker.held.values(), *self._state.suspects], UnfinishedError()
+            )
+            self._state.suspects.clear()
+            return
+        if worker.is_retiring and not worker.held:
+            self.on_recycled(worker)
+            return
+        if self.is_ending:
             self._fail(worker.held.values(), WorkerLostError(worker.name))
             return
         logger.error(
@@ -359,13 +418,52 @@ class WorkerPool:
     def take_back(self, worker: Worker, tickets: Iterable[int]) -> None:
         """Fail leases that *worker* has not begun, so that they wait again."""
         held = [worker.held.pop(ticket) for ticket in tickets if ticket in worker.held]
+        worker.leased -= len(held)
         self._fail(held, LeaseReturnedError(worker.name))
+        self._recycler.end_if_done(worker)
+
+    def recycle(self, worker: Worker) -> bool:
+        """Let another take the place of *worker*, which finishes what it holds.
+
+        Returns:
+            Whether that begins now; it does not where it has begun, or the crawl ends.
+        """
+        return self._recycler.recycle(worker)
+
+    def opened(self, worker: Worker) -> None:
+        """Take in that *worker* is ready for requests."""
+        self._recycler.opened(worker)
+        self.on_open(worker)
+
+    def add(self, slots: int, *, is_standby: bool = False) -> Worker:
+        """Start another worker.
+
+        Args:
+            slots: Requests that it may have in flight.
+            is_standby: Whether it gets no leases before it takes another's place.
+
+        Raises:
+            OSError: If the system starts no process.
+            ConcurcrawlError: If workers cannot be started in this process.
+        """
+        worker = self._launch(slots)
+        worker.is_standby = is_standby
+        self.workers.append(worker)
+        connected = asyncio.ensure_future(self._connect(worker))
+        connected.add_done_callback(lambda _: self.offer_room())
+        return worker
+
+    def offer_room(self) -> None:
+        """Give out what waits, if a worker is free for it."""
+        self._try_suspect()
+        self.on_room()
 
     def stop(self) -> None:
         """Ask all workers to end when they have done what they hold."""
         if not self._state.is_stopping:
             self._state.is_stopping = True
-            self.tell_all(Stop())
+            for worker in self.workers:
+                worker.stop()
 
     def abandon(self) -> None:
         """Kill the workers that hold leases, which fail, and replace none of them."""
@@ -374,7 +472,7 @@ class WorkerPool:
             if worker.held:
                 worker.kill()
             else:
-                worker.send(Stop())
+                worker.stop()
 
     async def close(self) -> None:
         """Wait until all workers have ended; kill those that take too long."""
@@ -391,8 +489,8 @@ class WorkerPool:
 
     def _free(self, worker: Worker) -> None:
         worker.ended -= 1
-        self._try_suspect()
-        self.on_room()
+        self._recycler.end_if_done(worker)
+        self.offer_room()
 
     def _launch(self, slots: int) -> Worker:
         name = f"worker-{self._state.next_number}"
@@ -415,13 +513,9 @@ class WorkerPool:
             self._give_up(WorkersFailedError(self._state.restarts))
             return
         try:
-            successor = self._launch(worker.slots)
+            self._recycler.replace(worker)
         except (ConcurcrawlError, OSError) as error:
             self._give_up(error)
-            return
-        self.workers.append(successor)
-        connected = asyncio.ensure_future(self._connect(successor))
-        connected.add_done_callback(lambda _: self._try_suspect())
 
     def _give_up(self, error: Exception) -> None:
         self._state.gave_up = True
@@ -465,7 +559,7 @@ class WorkerPool:
         """
         if not self._state.suspects:
             return
-        idle = next((worker for worker in self.workers if not worker.held), None)
+        idle = next((w for w in self.workers if w.takes_leases and not w.held), None)
         if idle is not None:
             self._send(self._state.suspects.pop(0), idle)
             self.on_room()
@@ -474,8 +568,12 @@ class WorkerPool:
         worker.held[held.lease.ticket] = held
         lease = held.lease
         worker.send(Lend(lease.ticket, lease.queued_s, lease.payload))
+        worker.leased += 1
+        self._recycler.leased(worker)
 
     def _room(self, worker: Worker, waiting: int) -> int:
+        if not worker.takes_leases:
+            return -_UNLIMITED
         if any(held.deaths for held in worker.held.values()):
             return 0
         is_plenty = waiting > (1 + self._ahead) * len(self.workers)

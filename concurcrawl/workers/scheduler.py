@@ -156,6 +156,10 @@ class SupervisorScheduler(FrontierScheduler):
         """Return the requests that workers hold."""
         return set(self._leases)
 
+    def leased_by(self, leases: set[int]) -> list[Request]:
+        """Return the requests of certain leases, which are named by their ids."""
+        return [one for one, lease in self._leases.items() if id(lease) in leases]
+
     def enqueue_request(self, request: Request) -> bool:
         """See :class:`BaseScheduler`.
 

@@ -50,7 +50,7 @@ logger = logging.getLogger(__name__)
 _STATS_S = 1.0
 
 #: Reasons to end that are this node's own: the others go on.
-_OWN_REASONS = {"shutdown", "workers_failed", "storage_failed"}
+_OWN_REASONS = {"shutdown", "workers_failed", "storage_failed", "memusage_exceeded"}
 
 
 class SharedScheduler(SupervisorScheduler):

@@ -76,6 +76,26 @@ class Hangs(scrapy.Spider):
             pass
 
 
+class Leaks(scrapy.Spider):
+    """Each process keeps 20 MB of each page, of the first eleven."""
+
+    name = "leaks"
+    kept = []
+
+    def __init__(self, site=None, pages=40, **kwargs):
+        super().__init__(**kwargs)
+        self.site, self.pages = site, int(pages)
+
+    async def start(self):
+        for number in range(self.pages):
+            yield scrapy.Request(f"{self.site}/hang?s=0.05&n={number}")
+
+    def parse(self, response):
+        if len(self.kept) < 11:
+            self.kept.append(b"x" * (20 << 20))
+        yield {"page": response.url.rsplit("=", 1)[-1]}
+
+
 class Begins(scrapy.Spider):
     """Half way its start waits for a file; its pages tell by a cookie who asks."""
 

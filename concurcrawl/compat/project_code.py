@@ -1,0 +1,57 @@
+"""Where Scrapy calls the code of a project and handles what that raises."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from types import FrameType
+
+_CALLERS = {
+    ("scrapy.core.scraper", "call_spider_async"),
+    ("scrapy.utils.defer", "aiter_errback"),
+    ("scrapy.utils.defer", "iter_errback"),
+    ("scrapy.core.scraper", "start_itemproc_async"),
+    ("scrapy.core.engine", "_process_start_next"),
+    ("scrapy.core.downloader.middleware", "_process_exception"),
+    ("concurcrawl.downloader", "_process_request"),
+    ("concurcrawl.downloader", "_process_response"),
+}
+
+#: Packages whose code is not a project's.
+_LIBRARIES = {"scrapy", "twisted", "asyncio", "concurcrawl", "uvloop"}
+
+
+def hanging_code(frame: FrameType | None) -> FrameType | None:
+    """Return the frame of a project's code that *frame* runs in, if it may be ended.
+
+    Touches: the coroutines of Scrapy 2.19.0 that call callbacks, pipelines, middlewares
+    and ``start()``; each catches every exception and goes on. If one is renamed, what
+    hangs there keeps a crawl from stopping until it is killed, as in plain Scrapy.
+    There is no public way to tell whether a callback runs.
+
+    Args:
+        frame: The innermost frame of a process's main thread.
+
+    Returns:
+        The frame of the callback, pipeline or middleware itself; None if the innermost
+        code is Scrapy's or ours, which must not be interrupted, or if none of these
+        runs.
+    """
+    found, is_called = None, False
+    for one in _stack(frame):
+        name = str(one.f_globals.get("__name__", ""))
+        if name.partition(".")[0] in _LIBRARIES:
+            is_called = True
+            if found is None or (name, one.f_code.co_name) in _CALLERS:
+                return found
+        elif not is_called:
+            found = one
+    return None
+
+
+def _stack(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
