@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
 from pydispatch.dispatcher import (  # type: ignore[import-untyped]
@@ -17,6 +18,7 @@ from pydispatch.dispatcher import (  # type: ignore[import-untyped]
 from scrapy import signals
 from scrapy.utils.python import global_object_name
 
+from concurcrawl.config import CLOSED_IN_WORKERS
 from concurcrawl.errors import NotInEffectError
 from concurcrawl.refusal import refusal
 
@@ -68,6 +70,10 @@ _ARRIVALS = {
     "headers_received": signals.headers_received,
     "bytes_received": signals.bytes_received,
 }
+
+
+#: Methods that only something has which is to be closed.
+_WAYS_TO_CLOSE = ("close", "quit", "kill", "terminate", "shutdown", "disconnect")
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +159,43 @@ def find_in_signals(crawler: Crawler) -> Iterator[Finding]:
                 )
 
 
+def find_in_spider(crawler: Crawler) -> Iterator[Finding]:
+    """Yield what the spider closes in the supervisor only, and each worker opens."""
+    settings, spider = crawler.settings, crawler.spider
+    if not settings.getbool(HAS_WORKERS) or settings.getbool(CLOSED_IN_WORKERS):
+        return
+    opened = [name for name, value in vars(spider).items() if _is_open(name, value)]
+    closing = _closing(crawler)
+    if opened and closing:
+        yield Finding(
+            f"{closing}()",
+            global_object_name(type(spider)),
+            "it is called in the supervisor only, while each worker makes a spider of "
+            f"its own, with what that opens (self.{', self.'.join(opened)})",
+            f"set {CLOSED_IN_WORKERS}=1 to have it called at the end of each worker as "
+            "well",
+            is_refused=False,
+        )
+
+
+def _is_open(name: str, value: Any) -> bool:
+    """Return whether an attribute of a spider is something that is to be closed."""
+    if name in ("crawler", "settings") or isinstance(value, type | ModuleType):
+        return False
+    return any(callable(getattr(value, way, None)) for way in _WAYS_TO_CLOSE)
+
+
+def _closing(crawler: Crawler) -> str | None:
+    """Return the name of the spider's method that the end of the crawl calls."""
+    if callable(getattr(crawler.spider, "closed", None)):
+        return "closed"
+    for receiver in liveReceivers(getAllReceivers(crawler, signals.spider_closed)):
+        if getattr(receiver, "__self__", None) is crawler.spider:
+            name: str = receiver.__name__
+            return name
+    return None
+
+
 def refuse(settings: BaseSettings) -> None:
     """Refuse a crawl with *settings* if something must not be left without effect.
 
@@ -191,4 +234,6 @@ class Inspector:
         for finding in find_in_settings(self._crawler.settings):
             logger.warning("%s", finding)
         for finding in find_in_signals(self._crawler):
+            logger.warning("%s", finding)
+        for finding in find_in_spider(self._crawler):
             logger.warning("%s", finding)

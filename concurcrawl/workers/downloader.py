@@ -36,11 +36,12 @@ from concurcrawl.scheduler import wake
 from concurcrawl.watchdog.stall import StallWatch, Waiting
 from concurcrawl.watchdog.timers import is_a_task_sleeping
 from concurcrawl.workers import lines
+from concurcrawl.workers.attributes import AttributeWatch
 from concurcrawl.workers.codec import Codec, codec_of
 from concurcrawl.workers.hub import Hub
 from concurcrawl.workers.job import describe, import_path
 from concurcrawl.workers.launch.ways import launcher
-from concurcrawl.workers.messages import Outcome
+from concurcrawl.workers.messages import Outcome, ReadStats
 from concurcrawl.workers.outcomes import Outcomes, close_spider
 from concurcrawl.workers.pool import Tolerance, Worker, WorkerPool
 from concurcrawl.workers.scheduler import scheduler_of
@@ -50,8 +51,8 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
     from concurcrawl.frontier.base import Lease
-    from concurcrawl.workers.messages import Traffic
     from concurcrawl.workers.outcomes import Taken
+    from concurcrawl.workers.pool import News
     from concurcrawl.workers.scheduler import SupervisorScheduler
 
 logger = logging.getLogger(__name__)
@@ -68,6 +69,7 @@ class WorkersDownloader(UngovernedDownloader):
 
     def __init__(self, crawler: Crawler) -> None:
         config = Config.from_settings(crawler.settings)
+        attributes = AttributeWatch(crawler)  # as they are in the description
         crawl = Codec().encode(describe(crawler))
         # First of all: workers start while our own handlers and middlewares load.
         self.pool = WorkerPool(
@@ -84,9 +86,10 @@ class WorkersDownloader(UngovernedDownloader):
             launcher=launcher(config.start_method, crawl),
         )
         super().__init__(crawler)
-        self.hub = Hub(crawler, self.pool)
+        self.hub = Hub(crawler, self.pool, attributes)
         self._outcomes = Outcomes(crawler)
         self._failures = config.failures
+        self._closes_in_workers = config.closed_in_workers
         self._max_attempts = config.max_attempts
         self._failed: Counter[int] = Counter()  # attempts by lease
         self._watch = StallWatch(
@@ -130,7 +133,9 @@ class WorkersDownloader(UngovernedDownloader):
         """See :class:`Downloader`."""
         super().close()
         self._watch.stop()
-        self.pool.stop()
+        self.hub.close()
+        if not self._closes_in_workers:  # they need to know why, see the scheduler
+            self.pool.stop()
 
     async def _look(self) -> list[Waiting]:
         """See :class:`StallWatch`."""
@@ -283,11 +288,13 @@ class WorkersDownloader(UngovernedDownloader):
 
     # What workers say -----------------------------------------------------------
 
-    def _hear(self, worker: Worker, message: Outcome | Traffic) -> None:
+    def _hear(self, worker: Worker, message: News) -> None:
         """Do at once what does not wait for a lease to end."""
         match message:
             case Outcome():
                 self._hear_outcome(worker, message)
+            case ReadStats():
+                self.hub.totals.subscribe(worker, message)
             case _:
                 self.hub.hear(worker, message)
 
