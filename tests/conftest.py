@@ -36,6 +36,7 @@ _ONCE = {
     *("test_jobdir.py", "test_resumed_feeds.py", "test_uploaded_feeds.py"),
     *("test_parts.py", "test_countries.py", "test_fuzz.py", "test_progress.py"),
     *("test_handler.py", "test_http2.py", "test_stalls.py", "test_timeline.py"),
+    "test_sharing.py",
 }
 
 

@@ -123,7 +123,7 @@ class AttributeWatch:
                 found[name] = known
             elif is_plain(value):
                 found[name] = copy.deepcopy(value)
-            elif type(value) is type(known):
+            elif name in self._known and type(value) is type(known):
                 self._warn_of_size(name)
         return found
 
@@ -158,7 +158,7 @@ def set_attributes(spider: Spider, changes: Iterable[tuple[str, Change]]) -> Non
     own = vars(spider)
     for name, change in changes:
         if name not in own and hasattr(spider, name):
-            own[name] = getattr(spider, name)  # of the class, which has its methods
+            own[name] = copy.copy(getattr(spider, name))  # of the class, which stays
         apply(own, name, change)
 
 
