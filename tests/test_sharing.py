@@ -1,4 +1,4 @@
-"""What one part of a crawl sets, counts or starts, the parts in other processes find."""
+"""What one process of a crawl sets, counts or starts, the others find or end."""
 
 from __future__ import annotations
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 from scrapy import Spider
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 class Shop(Spider):
     name = "shop"
     limit = 3
-    shared: list[str] = []
+    shared: ClassVar[list[str]] = []
 
     def __init__(self) -> None:
         super().__init__()

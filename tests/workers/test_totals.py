@@ -25,9 +25,9 @@ def collector() -> MergingStatsCollector:
 class Supervisor:
     def __init__(self) -> None:
         self.stats = collector()
-        self.pool: Any = SimpleNamespace(on_lend=None)
         crawler: Any = SimpleNamespace(stats=self.stats)
-        self.sender = TotalsSender(crawler, self.pool)
+        pool: Any = SimpleNamespace(on_lend=None)
+        self.sender = TotalsSender(crawler, pool)
         # No event loop is there.
         self.sender._loop = SimpleNamespace(running=False)  # type: ignore[assignment]
 
