@@ -51,12 +51,13 @@ def starting(code: str) -> Iterator[Started]:
             worker.kill()
 
 
-def test_children_are_found_and_ended() -> None:
+def test_children_are_found_and_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(children, "_GRACE_S", 0.2)
     with starting(STARTS.format(False)) as started:
         found = children.of(started.worker)
         assert found == [started.child]
         children.end(found)
-        # Reaping it is its parent's.
+        # Its parent does not reap it.
         assert started.child.status() == psutil.STATUS_ZOMBIE
 
 
