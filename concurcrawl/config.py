@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 PREFIX = "CONCURCRAWL_"
 
+CLOSED_IN_WORKERS = f"{PREFIX}CLOSED_IN_WORKERS"
+
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -140,6 +142,13 @@ class Config:
         "What certain sites ask of whoever crawls them: names of profiles, or import "
         "paths of your own, separated by commas; `none` switches them off.",
         unit="names",
+    )
+    closed_in_workers: bool = _option(
+        False,
+        "Call the spider's `closed`, and what it connects to `spider_closed` and "
+        "`engine_stopped`, in each worker as well, for what `__init__` opened there. "
+        "A worker that takes longer than 30 s over it is killed.",
+        unit="0 or 1",
     )
     pages_dir: str = _option(
         "pages", "Where the spider `countries` saves its pages.", unit="folder"

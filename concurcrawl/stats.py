@@ -12,7 +12,7 @@ from scrapy.exceptions import ScrapyDeprecationWarning
 from scrapy.statscollectors import MemoryStatsCollector, StatsCollector
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Container, Mapping
 
 #: How a stat was written and which: ``("inc", "item_scraped_count")``.
 StatKey = tuple[str, str]
@@ -87,15 +87,34 @@ def apply(changes: Mapping[StatKey, Any], stats: StatsCollector) -> None:
                 stats.set_value(key, value)
 
 
+def fold(changes: Mapping[StatKey, Any], values: dict[str, Any]) -> None:
+    """Do in *values* what :func:`apply` would have a collector do."""
+    for (how, key), value in changes.items():
+        match how:
+            case "start":
+                values.setdefault(key, value)
+            case "inc":
+                values[key] = values.get(key, 0) + value
+            case "max":
+                values[key] = max(values.get(key, value), value)
+            case "min":
+                values[key] = min(values.get(key, value), value)
+            case _:
+                values[key] = value
+
+
 class MergingStatsCollector(MemoryStatsCollector):
     """Scrapy's collector, which can also tell how each stat was written.
 
     Attributes:
         written: Called with way, key and value at each writing, in the process that
             does it; None to tell nobody.
+        on_read: Called with the key before each reading, with None if all are read;
+            None where the collector has all there is to know.
     """
 
     written: Callable[[str, str, Any], None] | None = None
+    on_read: Callable[[str | None], None] | None = None
 
     # Scrapy's looks twice for each attribute, to warn of one argument: that was a
     # twentieth of what a small page costs. Here the methods look for it themselves.
@@ -105,7 +124,26 @@ class MergingStatsCollector(MemoryStatsCollector):
         """See :meth:`StatsCollector.get_value`."""
         if spider is not _UNSAID:
             _warn_of_spider("get_value")
+        if self.on_read is not None:
+            self.on_read(key)
         return self._stats.get(key, default)
+
+    def get_stats(self, spider: Any = _UNSAID) -> dict[str, Any]:
+        """See :meth:`StatsCollector.get_stats`."""
+        if spider is not _UNSAID:
+            _warn_of_spider("get_stats")
+        if self.on_read is not None:
+            self.on_read(None)
+        return self._stats
+
+    def replace(
+        self, values: Mapping[str, Any], keys: Container[str | None] | None
+    ) -> None:
+        """Hold *values* for *keys*, or for all; drop what is not in *values*."""
+        for key in [*self._stats]:
+            if key not in values and (keys is None or key in keys):
+                del self._stats[key]
+        self._stats.update(values)
 
     def set_value(self, key: str, value: Any, spider: Any = _UNSAID) -> None:
         """See :meth:`StatsCollector.set_value`."""

@@ -43,6 +43,7 @@ _ONCE = {
     *("test_parts.py", "test_countries.py", "test_fuzz.py", "test_progress.py"),
     *("test_memory.py", "test_recycling.py"),
     *("test_handler.py", "test_http2.py", "test_stalls.py", "test_timeline.py"),
+    "test_sharing.py",
 }
 
 

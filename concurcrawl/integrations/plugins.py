@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
 
 from scrapy import signals
@@ -15,6 +16,7 @@ from scrapy.extensions.memusage import MemoryUsage
 from scrapy.utils.misc import load_object
 from scrapy.utils.python import global_object_name
 
+from concurcrawl.config import CLOSED_IN_WORKERS
 from concurcrawl.errors import NotInEffectError
 from concurcrawl.integrations.receivers import (
     SCRAPYS,
@@ -87,6 +89,10 @@ _HEARING = "connect it in a downloader middleware, which workers have"
 
 #: What takes the place of Scrapy's ``MemoryUsage`` where there are workers.
 _MEMORY = "concurcrawl.workers.memory.TreeMemoryUsage"
+
+
+#: Methods that only something has which is to be closed.
+_WAYS_TO_CLOSE = ("close", "quit", "kill", "terminate", "shutdown", "disconnect")
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +242,43 @@ def _unheard(signal: str, cls: type) -> Finding:
     return Finding(f"signals.{signal}", name, _DEAF, _HEARING, is_refused=False)
 
 
+def find_in_spider(crawler: Crawler) -> Iterator[Finding]:
+    """Yield what the spider closes in the supervisor only, and each worker opens."""
+    settings, spider = crawler.settings, crawler.spider
+    if not settings.getbool(HAS_WORKERS) or settings.getbool(CLOSED_IN_WORKERS):
+        return
+    opened = [name for name, value in vars(spider).items() if _is_open(name, value)]
+    closing = _closing(crawler)
+    if opened and closing:
+        yield Finding(
+            f"{closing}()",
+            global_object_name(type(spider)),
+            "it is called in the supervisor only, while each worker makes a spider of "
+            f"its own, with what that opens (self.{', self.'.join(opened)})",
+            f"set {CLOSED_IN_WORKERS}=1 to have it called at the end of each worker as "
+            "well",
+            is_refused=False,
+        )
+
+
+def _is_open(name: str, value: Any) -> bool:
+    """Return whether an attribute of a spider is something that is to be closed."""
+    if name in ("crawler", "settings") or isinstance(value, type | ModuleType):
+        return False
+    return any(callable(getattr(value, way, None)) for way in _WAYS_TO_CLOSE)
+
+
+def _closing(crawler: Crawler) -> str | None:
+    """Return the name of the spider's method that the end of the crawl calls."""
+    if callable(getattr(crawler.spider, "closed", None)):
+        return "closed"
+    for receiver in receivers_of(crawler, signals.spider_closed):
+        if getattr(receiver, "__self__", None) is crawler.spider:
+            name: str = receiver.__name__
+            return name
+    return None
+
+
 def refuse(settings: BaseSettings) -> None:
     """Refuse a crawl with *settings* if something must not be left without effect.
 
@@ -274,6 +317,7 @@ class Inspector:
     def _inspect(self) -> None:
         for finding in find_in_settings(self._crawler.settings):
             logger.warning("%s", finding)
+        self._name(find_in_spider(self._crawler))
         self._name(find_in_signals(self._crawler))
         if self._crawler.settings.getbool(HAS_WORKERS):
             # Who connects later is named then.

@@ -18,6 +18,7 @@ from scrapy.utils.defer import deferred_from_coro
 from scrapy.utils.httpobj import urlparse_cached
 
 from concurcrawl.compat.slots import SlotLimits
+from concurcrawl.config import CLOSED_IN_WORKERS
 from concurcrawl.errors import NotShippableError
 from concurcrawl.gate import robots_agent, slot_of
 from concurcrawl.integrations.receivers import SCRAPYS
@@ -64,7 +65,11 @@ _ENDS = {signals.spider_closed, signals.engine_stopped}
 
 
 class WorkerCrawler(Crawler):
-    """A crawler whose engine, scheduler and signals are those of this module."""
+    """A crawler whose engine, scheduler and signals are those of this module.
+
+    Attributes:
+        closes_spider: Whether the end of the crawl is told to the spider here, too.
+    """
 
     def __init__(
         self,
@@ -77,6 +82,7 @@ class WorkerCrawler(Crawler):
         spidercls.update_settings = _leave
         super().__init__(spidercls, settings)
         self.desk = desk
+        self.closes_spider = settings.getbool(CLOSED_IN_WORKERS)
         self.signals = WorkerSignals(self)
         self._attributes = attributes
 
@@ -284,7 +290,8 @@ class WorkerSignals(SignalManager):
         """See :class:`SignalManager`."""
         if signal in _SUPERVISORS or signal in _REPLAYED:
             return
-        if signal in _ENDS and self._is_spiders(receiver):
+        is_spiders_end = signal in _ENDS and self._is_spiders(receiver)
+        if is_spiders_end and not self._crawler.closes_spider:
             return  # the spider closes once, in the supervisor
         super().connect(receiver, signal, **kwargs)
 

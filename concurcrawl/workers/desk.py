@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import pickle
 import sys
 from collections import deque
@@ -21,7 +20,8 @@ from concurcrawl.callbacks import KeptCallbacks
 from concurcrawl.config import Config
 from concurcrawl.durable.state import KEEPS_STATE, Tracker
 from concurcrawl.terminal.region import Clearing, is_terminal
-from concurcrawl.workers import lines, wire
+from concurcrawl.workers import children, lines, wire
+from concurcrawl.workers.attributes import set_attributes
 from concurcrawl.workers.codec import Codec, codec_of
 from concurcrawl.workers.cookies import SharedCookies
 from concurcrawl.workers.messages import (
@@ -42,12 +42,15 @@ from concurcrawl.workers.messages import (
     Product,
     Recall,
     Returned,
+    SetAttributes,
     SetCookies,
     SetState,
+    SetStats,
     Stop,
     Troubled,
 )
 from concurcrawl.workers.reports import Reports
+from concurcrawl.workers.totals import Totals
 from concurcrawl.workers.wire import Frames, frame
 
 if TYPE_CHECKING:
@@ -57,15 +60,18 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.http import Response
 
-    from concurcrawl.stats import MergingStatsCollector
+    from concurcrawl.stats import MergingStatsCollector, StatKey
     from concurcrawl.workers.crawler import WorkerCrawler
-    from concurcrawl.workers.messages import Question, ToSupervisor, ToWorker
+    from concurcrawl.workers.messages import Question, ReadStats, ToSupervisor, ToWorker
 
 logger = logging.getLogger(__name__)
 
 #: Of a request that so much has come of, the rest is sent by itself: nobody needs to
 #: hold all that a page with very many links comes to.
 _PART_BYTES = 1 << 18
+
+#: How long a callback waits for a stat that it is the first to read.
+_ANSWER_S = 1.0
 
 #: How long a log line or a stat without a request may wait for company.
 _LINGER_S = 0.1
@@ -117,6 +123,8 @@ class Desk(asyncio.Protocol):
             SetCookies: self._on_cookies,
             SetState: self._on_state,
             ChangeState: self._on_change,
+            SetAttributes: self._on_attributes,
+            SetStats: self._on_stats,
             Listen: self._on_listen,
             Troubled: self._on_troubled,
             ChangeLimits: self._on_limits,
@@ -128,6 +136,8 @@ class Desk(asyncio.Protocol):
             Stop: self._on_stop,
         }
         self._state: Tracker | None = None
+        self._totals: Totals | None = None
+        self._unheard: deque[ToWorker] = deque()  # messages that have come
 
     @property
     def reports(self) -> Reports:
@@ -178,6 +188,7 @@ class Desk(asyncio.Protocol):
         collector: MergingStatsCollector = self._crawler.stats  # type: ignore[assignment]
         collector.written = self.write_stat
         self.reports.is_open = True
+        self._totals = Totals(collector, self._unsent_stats, self._subscribe)
         # That our spider opens and closes is not news: the supervisor's does.
         self.log_from(self._crawler.settings["LOG_LEVEL"])
         self.log_from(min([self._log_handler.level, *lines.leave_to_supervisor()]))
@@ -185,8 +196,12 @@ class Desk(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See :class:`asyncio.Protocol`."""
-        for message in self._frames.feed(data):
-            self._hear(message)
+        self._unheard += self._frames.feed(data)
+        self._hear_all()
+
+    def _hear_all(self) -> None:
+        while self._unheard:
+            self._hear(self._unheard.popleft())
         self._return_if_paused()
         if self.is_recalled:  # also of what has just come
             self.on_recall()
@@ -237,6 +252,15 @@ class Desk(asyncio.Protocol):
         if self._state is not None:
             self._state.apply(message.changes)
 
+    def _on_attributes(self, message: SetAttributes) -> None:
+        assert self._crawler is not None
+        assert self._crawler.spider is not None
+        set_attributes(self._crawler.spider, self._codec.decode(message.changes))
+
+    def _on_stats(self, message: SetStats) -> None:
+        assert self._totals is not None
+        self._totals.heard(message)
+
     def _note_state(self, change: bytes) -> None:
         self.here().state.append(change)
 
@@ -250,7 +274,7 @@ class Desk(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See :class:`asyncio.Protocol`."""
         if not self.is_stopping:
-            os._exit(1)  # nobody is left to report to
+            children.end_now()  # nobody is left to report to
 
     def _wake(self) -> None:
         assert self._crawler is not None
@@ -258,12 +282,15 @@ class Desk(asyncio.Protocol):
         if slot is not None:
             slot.nextcall.schedule()
 
-    def _on_stop(self, _: Stop) -> None:
+    def _on_stop(self, message: Stop) -> None:
         assert self._crawler is not None
         self.is_stopping = True
-        self.log_from("WARNING")
+        if self._crawler.closes_spider:  # which may have something to say
+            logging.getLogger("scrapy.core.engine").setLevel("WARNING")
+        else:
+            self.log_from("WARNING")
         engine = self._crawler.engine
-        asyncio.ensure_future(engine.close_spider_async(reason="finished"))  # noqa: RUF006 - the loop ends with it
+        asyncio.ensure_future(engine.close_spider_async(reason=message.reason))  # noqa: RUF006 - the loop ends with it
 
     # What comes of a lease ------------------------------------------------------
 
@@ -280,7 +307,7 @@ class Desk(asyncio.Protocol):
             request: Request = self._codec.decode(lend.payload)
         except Exception:
             logger.exception("A request cannot be read back and is dropped")
-            self.send(outcome)
+            self._send_outcome(outcome)
             return self.next_request()
         self._callbacks.keep(request)
         self._open[request] = outcome
@@ -358,6 +385,35 @@ class Desk(asyncio.Protocol):
         if robots_were_known.get() and str(key).startswith(_ROBOTS_STATS):
             return  # another worker has counted them
         stats.note(self.here().stats, how, key, stats.plain(value))
+
+    def _unsent_stats(self) -> list[dict[StatKey, Any]]:
+        """Return the stats that were written and not yet sent, by outcome."""
+        outcomes = [*self._open.values(), self._general]
+        return [outcome.stats for outcome in outcomes]
+
+    def _subscribe(self, message: ReadStats, is_answered: Callable[[], bool]) -> bool:
+        """Ask for a stat and wait for the answer, unless something waits to be sent.
+
+        What reads a stat cannot await. The supervisor answers in a millisecond or so,
+        and each stat is asked for once.
+
+        Returns:
+            Whether the answer is there, or was waited for.
+        """
+        if self._transport is None:
+            return True  # the end: nothing new will come
+        if not wire.send_now(self._sock, self._transport, frame(message)):
+            return False
+        for answer in wire.messages(self._sock, self._frames, _ANSWER_S):
+            if isinstance(answer, SetStats):
+                self._on_stats(answer)
+            else:
+                self._unheard.append(answer)
+            if is_answered():
+                break
+        self._unheard += self._frames.feed(b"")
+        asyncio.get_running_loop().call_soon(self._hear_all)
+        return True
 
     def log(self, line: LogLine) -> None:
         """Note a log line."""
@@ -448,6 +504,8 @@ class Desk(asyncio.Protocol):
             outcome.cookies += self._cookies.changes()
         outcome.logs, self._general.logs = self._general.logs + outcome.logs, []
         self.send(outcome)
+        if self._totals is not None:
+            self._totals.sent(outcome.stats)
 
     def _schedule_flush(self) -> None:
         if not self._flush_is_due and self._transport is not None:

@@ -39,12 +39,13 @@ from concurcrawl.scheduler import wake
 from concurcrawl.watchdog.stall import StallWatch, Waiting
 from concurcrawl.watchdog.timers import is_a_task_sleeping
 from concurcrawl.workers import lines
+from concurcrawl.workers.attributes import AttributeWatch
 from concurcrawl.workers.audience import Audience
 from concurcrawl.workers.codec import Codec, codec_of
 from concurcrawl.workers.hub import Hub
 from concurcrawl.workers.job import describe, import_path
 from concurcrawl.workers.launch.ways import launcher
-from concurcrawl.workers.messages import Outcome
+from concurcrawl.workers.messages import Outcome, ReadStats
 from concurcrawl.workers.outcomes import Outcomes, close_spider
 from concurcrawl.workers.pool import Tolerance, Worker, WorkerPool
 from concurcrawl.workers.scheduler import scheduler_of
@@ -55,8 +56,8 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
     from concurcrawl.frontier.base import Lease
-    from concurcrawl.workers.messages import Traffic
     from concurcrawl.workers.outcomes import Taken
+    from concurcrawl.workers.pool import News
     from concurcrawl.workers.scheduler import SupervisorScheduler
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class WorkersDownloader(UngovernedDownloader):
 
     def __init__(self, crawler: Crawler) -> None:
         self._config = config = Config.from_settings(crawler.settings)
+        attributes = AttributeWatch(crawler)  # as they are in the description
         crawl = Codec().encode(describe(crawler))
         # First of all: workers start while our own handlers and middlewares load.
         self.pool = WorkerPool(
@@ -91,7 +93,7 @@ class WorkersDownloader(UngovernedDownloader):
         )
         super().__init__(crawler)
         audience = Audience(crawler)
-        self.hub = Hub(crawler, self.pool, audience)
+        self.hub = Hub(crawler, self.pool, audience, attributes)
         self._outcomes = Outcomes(crawler, audience)
         self._failed: Counter[int] = Counter()  # attempts by lease
         self._watch = StallWatch(
@@ -144,7 +146,9 @@ class WorkersDownloader(UngovernedDownloader):
         super().close()
         self._watch.stop()
         self._stop_watch.stop()
-        self.pool.stop()
+        self.hub.close()
+        if not self._config.closed_in_workers:  # they need the reason, see scheduler
+            self.pool.stop()
 
     async def _look(self) -> list[Waiting]:
         """See :class:`StallWatch`."""
@@ -329,11 +333,13 @@ class WorkersDownloader(UngovernedDownloader):
         _, slot = self._get_slot(request)
         slot.lastseen = time.monotonic()
 
-    def _hear(self, worker: Worker, message: Outcome | Traffic) -> None:
+    def _hear(self, worker: Worker, message: News) -> None:
         """Do at once what does not wait for a lease to end."""
         match message:
             case Outcome():
                 self._hear_outcome(worker, message)
+            case ReadStats():
+                self.hub.totals.subscribe(worker, message)
             case _:
                 self.hub.hear(worker, message)
 

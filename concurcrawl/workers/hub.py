@@ -30,6 +30,7 @@ from concurcrawl.workers.messages import (
     Troubled,
 )
 from concurcrawl.workers.scheduler import scheduler_of
+from concurcrawl.workers.totals import TotalsSender
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from scrapy.http import Response
     from scrapy.utils.asyncio import CallLaterResult
 
+    from concurcrawl.workers.attributes import AttributeWatch
     from concurcrawl.workers.audience import Audience
     from concurcrawl.workers.cookies import CookieChange
     from concurcrawl.workers.messages import ToWorker, Traffic
@@ -53,14 +55,26 @@ _RECALL_AFTER_S = 0.01
 
 
 class Hub:
-    """Answers what workers ask and passes on what concerns all of them."""
+    """Answers what workers ask and passes on what concerns all of them.
 
-    def __init__(self, crawler: Crawler, pool: WorkerPool, audience: Audience) -> None:
+    Attributes:
+        totals: Sends workers the stats that they read.
+    """
+
+    def __init__(
+        self,
+        crawler: Crawler,
+        pool: WorkerPool,
+        audience: Audience,
+        attributes: AttributeWatch,
+    ) -> None:
         self._crawler = crawler
         self._audience = audience
         audience.on_change = pool.tell_all
         self._pool = pool
         self._codec = Codec()
+        self._attributes = attributes
+        self.totals = TotalsSender(crawler, pool)
         self._cookies: SharedCookies | None = None
         self._troubled: set[str] = set()
         self._is_recalled = False
@@ -81,6 +95,13 @@ class Hub:
         self._audience.open()
         self._scheduler.turnstile.on_unleased = self._on_unleased
         self._share_pauses()
+        self._attributes.tell = self._pool.tell_all
+        self._attributes.start()
+
+    def close(self) -> None:
+        """End what it does from time to time."""
+        self._attributes.stop()
+        self.totals.stop()
 
     def hear(self, worker: Worker, message: Traffic) -> None:
         """Do what *worker* wants."""
@@ -226,11 +247,14 @@ class Hub:
         state = self._scheduler.state
         whole = [] if state is None else [SetState(state.whole())]
         listen = self._audience.listen()
-        limits: list[ToWorker] = [*troubled, *changed]
-        return [listen, SetCookies(cookies), *whole, *limits, recalled, paused]
+        shared = self._attributes.since_start()
+        attributes = [] if shared is None else [shared]
+        first: list[ToWorker] = [listen, SetCookies(cookies), *whole, *attributes]
+        return [*first, *troubled, *changed, recalled, paused]
 
     def _lose(self, worker: Worker) -> None:
         """Take a dead worker's requests from the sites they were at."""
+        self.totals.forget(worker)
         for group, guests in worker.guests.items():
             for _ in range(guests):
                 self._scheduler.turnstile.leave(group, None, Visit())

@@ -6,17 +6,17 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from scrapy import Spider
 from scrapy.settings import BaseSettings
 
 from concurcrawl.compat import spider_arguments
-from concurcrawl.stats import SCALARS
+from concurcrawl.workers.attributes import scalars
 from concurcrawl.workers.codec import HAS_JOBDIR
 from concurcrawl.workers.messages import (
     Crawl,
 )
 
 if TYPE_CHECKING:
+    from scrapy import Spider
     from scrapy.crawler import Crawler
 
 
@@ -55,27 +55,8 @@ def describe(crawler: Crawler) -> Crawl:
     settings |= {name: (value, rank) for name, value in _WORKER_SETTINGS.items()}
     settings[HAS_JOBDIR] = (bool(crawler.settings["JOBDIR"]), rank)
     addons = tuple(crawler.settings.getdict("ADDONS"))
-    said = _attributes(crawler.spider)
+    said = scalars(crawler.spider)
     return Crawl(crawler.spidercls, settings, addons, args, kwargs, said)
-
-
-def _attributes(spider: Spider | None) -> dict[str, Any]:
-    """Return the attributes of *spider* that may differ where it is made anew.
-
-    A time, a name made at random, what was read from the environment or set by an
-    extension: callbacks are to find one value, wherever they run. Only plain values:
-    two objects may share anything else.
-    """
-    found: dict[str, Any] = {}
-    for cls in reversed(type(spider).__mro__):
-        if cls not in Spider.__mro__:
-            found |= vars(cls)
-    found |= vars(spider)
-    return {
-        name: value
-        for name, value in found.items()
-        if isinstance(value, SCALARS) and not name.startswith("__")
-    }
 
 
 def import_path(spidercls: type[Spider]) -> tuple[str, ...]:

@@ -109,6 +109,44 @@ class ChangeState:
 
 
 @dataclass(frozen=True, slots=True)
+class SetAttributes:
+    """Supervisor to worker: plain attributes of the spider changed there.
+
+    Attributes:
+        changes: Encoded pairs of a name and its
+            :data:`~concurcrawl.durable.state.Change`.
+    """
+
+    changes: bytes
+
+
+class ReadStats(NamedTuple):
+    """Worker to supervisor: send the total of this stat, now and when it changes.
+
+    Attributes:
+        number: For the answer.
+        key: The stat; None for all of them.
+    """
+
+    number: int
+    key: str | None
+
+
+class SetStats(NamedTuple):
+    """Supervisor to worker: totals that changed, of the stats that it reads.
+
+    Attributes:
+        values: By key, encoded.
+        heard: How many of the worker's outcomes are in them.
+        number: That of the :class:`ReadStats` that this answers, or None.
+    """
+
+    values: bytes
+    heard: int
+    number: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Troubled:
     """Supervisor to worker: from now on ask before each request to this group."""
 
@@ -279,7 +317,13 @@ class Pong:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Supervisor to worker: end when what you were lent is done."""
+    """Supervisor to worker: end when what you were lent is done.
+
+    Attributes:
+        reason: Why the crawl ends, as far as that is known.
+    """
+
+    reason: str = "finished"
 
 
 @dataclass(frozen=True, slots=True)
@@ -480,6 +524,8 @@ ToWorker = (
     | SetCookies
     | SetState
     | ChangeState
+    | SetAttributes
+    | SetStats
     | Troubled
     | ChangeLimits
     | Recall
@@ -491,7 +537,7 @@ ToWorker = (
 )
 #: What a worker says of its requests at their sites.
 Traffic = Ask | Idle | Returned | Sent | Left | SlowDown | ChangeLimits | Pause
-ToSupervisor = Ready | Failed | Pong | Looked | Part | Outcome | Traffic
+ToSupervisor = Ready | Failed | Pong | Looked | Part | Outcome | ReadStats | Traffic
 
 #: Signals that workers report and the supervisor sends, by their names in
 #: ``scrapy.signals``.

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import signal
+import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,7 +20,7 @@ from concurcrawl.errors import (
     WorkerLostError,
     WorkersFailedError,
 )
-from concurcrawl.workers import wire
+from concurcrawl.workers import children, wire
 from concurcrawl.workers.messages import (
     Failed,
     Job,
@@ -44,12 +45,12 @@ if TYPE_CHECKING:
     from concurcrawl.frontier.base import Lease
     from concurcrawl.watchdog.stall import Waiting
     from concurcrawl.workers.launch.base import Launcher
-    from concurcrawl.workers.messages import Product, ToWorker, Traffic
+    from concurcrawl.workers.messages import Product, ReadStats, ToWorker, Traffic
 
     #: All that came of a lease, also what was sent ahead.
     Products = Sequence[Product] | Parts
 
-    News = Outcome | Traffic
+    News = Outcome | ReadStats | Traffic
 
 logger = logging.getLogger(__name__)
 
@@ -143,6 +144,7 @@ class Worker(asyncio.Protocol):
         self.is_gone = False
         self.ended = 0  # leases whose slots are not free yet, see WorkerPool.heard()
         self.silent_for = 0  # times in a row that it was found not to have answered
+        self.outcomes = 0  # that it has sent and that were taken in
         self.guests: Counter[str] = Counter()  # requests at a site without a ticket
         self.leased = 0
         self.progress = 0
@@ -189,7 +191,7 @@ class Worker(asyncio.Protocol):
         else:
             self._transport.write(frame(message))
 
-    def stop(self) -> bool:
+    def stop(self, reason: str = "finished") -> bool:
         """Ask it to end when it has done what it holds.
 
         Returns:
@@ -198,14 +200,17 @@ class Worker(asyncio.Protocol):
         is_first = not self._is_told_to_stop
         if is_first:
             self._is_told_to_stop = True
-            self.send(Stop())
+            self.send(Stop(reason))
         return is_first
 
     def kill(self) -> None:
-        """Kill the process, if it has said which one it is."""
+        """Kill the process and what it has started, if it has said which one it is."""
         if self.pid is not None:
+            started = children.of(self.pid)
             with contextlib.suppress(ProcessLookupError):  # its end is about to be told
                 os.kill(self.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
+            # They have some time to end, and we have other things to do.
+            threading.Thread(target=children.end, args=(started,)).start()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See :class:`asyncio.Protocol`."""
@@ -292,6 +297,7 @@ class WorkerPool:
         self.on_loss: Callable[[Worker], None] = lambda _: None
         self.on_open: Callable[[Worker], None] = lambda _: None
         self.on_recycled: Callable[[Worker], None] = lambda _: None
+        self.on_lend: Callable[[Worker], None] | None = None
         self.on_give_up: Callable[[], None] = lambda: None
         self.workers = [self._launch(share) for share in slots]
 
@@ -352,10 +358,15 @@ class WorkerPool:
     def heard(self, worker: Worker, message: News) -> None:
         """Take in what a worker said."""
         self._on_news(worker, message)
-        if not isinstance(message, Outcome) or message.ticket is None:
-            return
-        worker.progress += 1
-        held = worker.held.pop(message.ticket)
+        if isinstance(message, Outcome):
+            worker.outcomes += 1
+            if message.ticket is not None:
+                worker.progress += 1
+                self._end(worker, message, message.ticket)
+
+    def _end(self, worker: Worker, message: Outcome, ticket: int) -> None:
+        """Take in what came of a lease, which ends."""
+        held = worker.held.pop(ticket)
         worker.ended += 1
         if held.end.done():
             held.drop_parts()
@@ -458,12 +469,12 @@ class WorkerPool:
         self._try_suspect()
         self.on_room()
 
-    def stop(self) -> None:
+    def stop(self, reason: str = "finished") -> None:
         """Ask all workers to end when they have done what they hold."""
         if not self._state.is_stopping:
             self._state.is_stopping = True
             for worker in self.workers:
-                worker.stop()
+                worker.stop(reason)
 
     def abandon(self) -> None:
         """Kill the workers that hold leases, which fail, and replace none of them."""
@@ -567,6 +578,8 @@ class WorkerPool:
     def _send(self, held: Held, worker: Worker) -> None:
         worker.held[held.lease.ticket] = held
         lease = held.lease
+        if self.on_lend is not None:
+            self.on_lend(worker)
         worker.send(Lend(lease.ticket, lease.queued_s, lease.payload))
         worker.leased += 1
         self._recycler.leased(worker)

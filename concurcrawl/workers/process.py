@@ -22,6 +22,7 @@ from concurcrawl import garbage, stats
 from concurcrawl.compat.pickling import multiprocess
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, UnguardedError
+from concurcrawl.workers import children
 from concurcrawl.workers.codec import Codec
 from concurcrawl.workers.crawler import WorkerCrawler
 from concurcrawl.workers.desk import Desk
@@ -61,6 +62,7 @@ def serve(sock: socket.socket, main: MainModule | None = None) -> None:
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the border of the process
         _report(sock, error)
     finally:
+        children.end_own()  # before the supervisor hears that we are gone, and ends
         sock.close()
         logging.shutdown()
         _close_files()
@@ -135,7 +137,7 @@ def _die_with_parent() -> None:
     # Its end closes a pipe, which other workers, or what they started, may hold open.
     while parent.is_alive() and os.getppid() == pid:
         parent.join(_INTERVAL_S)
-    os._exit(1)
+    children.end_now()
 
 
 def _first_message(sock: socket.socket) -> Job | None:

@@ -122,6 +122,7 @@ class SupervisorScheduler(FrontierScheduler):
         return deferred_from_coro(self._close(reason))
 
     async def _close(self, reason: str) -> None:
+        self._downloader.pool.stop(reason)
         await self._close_workers()
         await self._close_the_rest(reason)
 

@@ -107,6 +107,7 @@ class SharedScheduler(SupervisorScheduler):
         self._leads.set()
         if not (is_own or reason == "finished"):
             self.finish(reason)
+        self._downloader.pool.stop(reason)
         with contextlib.suppress(ConcurcrawlError):
             await super()._close_workers()
             is_over = reason == "finished" and frontier.has_joined

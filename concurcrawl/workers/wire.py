@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import io
 import pickle
+import selectors
 import socket
 import struct
+import time
 from typing import TYPE_CHECKING, Any
 
 from scrapy.http import Response
@@ -34,6 +37,36 @@ async def connect(
         await loop.create_unix_connection(protocol, sock=sock)
     else:
         await loop.create_connection(protocol, sock=sock)
+
+
+def send_now(sock: socket.socket, transport: asyncio.Transport, data: bytes) -> bool:
+    """Send *data* over *sock*, the socket of *transport*, which may only queue it.
+
+    Returns:
+        Whether it was sent now: what waits there already is not overtaken.
+    """
+    is_free = not transport.get_write_buffer_size()
+    if is_free:
+        with contextlib.suppress(OSError):  # full; or lost, as the transport will find
+            data = data[sock.send(data) :]
+    if data:
+        transport.write(data)
+    return is_free
+
+
+def messages(sock: socket.socket, frames: Frames, timeout_s: float) -> Iterator[Any]:
+    """Yield what comes over *sock* within *timeout_s* seconds; blocks meanwhile.
+
+    What is left in *frames* when the caller has enough is to be had by feeding nothing.
+    """
+    deadline_s = time.monotonic() + timeout_s
+    with selectors.DefaultSelector() as selector:
+        selector.register(sock, selectors.EVENT_READ)
+        while selector.select(max(0, deadline_s - time.monotonic())):
+            data = sock.recv(1 << 16)
+            if not data:  # the end, which the event loop will find
+                return
+            yield from frames.feed(data)
 
 
 class Frames:

@@ -32,6 +32,7 @@ from typing_extensions import override
 
 from concurcrawl import garbage
 from concurcrawl.compat.pickling import multiprocess
+from concurcrawl.workers import children
 from concurcrawl.workers.interrupts import leave_signals_to_supervisor
 from concurcrawl.workers.launch.base import Launcher
 
@@ -185,12 +186,14 @@ class _Crawls:
             self.workers[channel].append(worker)
 
     def end(self, channel: socket.socket) -> None:
-        """Kill the workers of a crawl; then close its channel."""
+        """Kill the workers of a crawl and what those started; close its channel."""
         workers = self.workers.pop(channel)
+        started = children.of(*(worker.pid for worker in workers))
         for worker in workers:
             worker.kill()
         for worker in workers:
             worker.join()
+        children.end(started)
         channel.close()
 
     def _become_worker(self, connection: socket.socket) -> None:
