@@ -139,6 +139,24 @@ class LeaseReturnedError(ConcurcrawlError):
         return f"{self.worker} returned a request that it had not begun"
 
 
+class LocalRequestsLostError(ConcurcrawlError):
+    """A worker ended that had requests which could not leave it.
+
+    Attributes:
+        worker: Its name.
+    """
+
+    def __init__(self, worker: str) -> None:
+        super().__init__(worker)
+        self.worker = worker
+
+    def __str__(self) -> str:
+        return (
+            f"{self.worker} ended, and with it the requests that came of this one and "
+            "held what cannot be sent to another process"
+        )
+
+
 class ListPageError(ConcurcrawlError):
     """A page that should list countries holds none.
 

@@ -198,17 +198,19 @@ class WorkerScheduler(BaseScheduler):
 
     def has_pending_requests(self) -> bool:
         """See :class:`BaseScheduler`."""
-        return bool(self._desk.inbox)
+        return bool(self._desk.inbox or self._desk.local)
 
     def __len__(self) -> int:
         """Return how many requests wait here; all that wait, the supervisor knows."""
-        return len(self._desk.inbox)
+        return len(self._desk.inbox) + len(self._desk.local)
 
     def enqueue_request(self, request: Request) -> bool:
         """See :class:`BaseScheduler`. Whether it is a duplicate, others find out."""
         try:
             self._desk.add_request(request)
         except NotShippableError as error:
+            if self._desk.keep_local(request):
+                return True
             logger.error("%s", error)  # noqa: TRY400 - its sentence says it all
             self._desk.write_stat("inc", "concurcrawl/not_shippable", 1)
             self._crawler.engine.refuse(request, error)  # type: ignore[attr-defined]

@@ -11,12 +11,15 @@ import logging
 import os
 import pickle
 import sys
+import time
 from collections import deque
 from contextlib import suppress
 from contextvars import ContextVar
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from scrapy import Request
 from twisted.python.failure import Failure
 
 from concurcrawl import stats, timeline
@@ -26,13 +29,16 @@ from concurcrawl.durable.state import KEEPS_STATE, Tracker
 from concurcrawl.errors import NotShippableError
 from concurcrawl.terminal.region import Clearing, is_terminal
 from concurcrawl.workers import lines, wire
-from concurcrawl.workers.codec import Codec, codec_of
+from concurcrawl.workers.codec import IS_DURABLE, Codec, codec_of
 from concurcrawl.workers.cookies import SharedCookies
 from concurcrawl.workers.heads import head_of
+from concurcrawl.workers.local import LocalRequests
 from concurcrawl.workers.messages import (
     Answer,
     Ask,
     ChangeState,
+    Claim,
+    Drain,
     Event,
     Lend,
     Listen,
@@ -58,7 +64,6 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from scrapy import Request
     from scrapy.http import Response
 
     from concurcrawl.stats import MergingStatsCollector
@@ -111,6 +116,7 @@ class Desk(asyncio.Protocol):
         self._numbers = count()
         self._callbacks = KeptCallbacks()
         self._questions: dict[int, asyncio.Future[bytes]] = {}
+        self.local = LocalRequests(self.send, self._send_outcome, _PART_BYTES)
         self.troubled: set[str] = set()
         self.is_recalled = False
         self.on_recall: Callable[[], None] = lambda: None
@@ -126,6 +132,7 @@ class Desk(asyncio.Protocol):
             Answer: self._on_answer,
             Ping: self._on_ping,
             Look: self._on_look,
+            Drain: self._on_drain,
             Stop: self._on_stop,
         }
         self._state: Tracker | None = None
@@ -136,6 +143,7 @@ class Desk(asyncio.Protocol):
         self._codec = codec_of(crawler)
         self._keeps_records = bool(crawler.settings["CONCURCRAWL_RECORDS"])
         self._cookies = SharedCookies(crawler)
+        self.local.is_durable = crawler.settings.getbool(IS_DURABLE)
         if crawler.settings.getbool(KEEPS_STATE):
             self._state = Tracker(self._note_state)
             crawler.spider.state = self._state.live  # type: ignore[union-attr]
@@ -242,6 +250,9 @@ class Desk(asyncio.Protocol):
         if slot is not None:
             slot.nextcall.schedule()
 
+    def _on_drain(self, _: Drain) -> None:
+        self.local.close()
+
     def _on_stop(self, _: Stop) -> None:
         assert self._crawler is not None
         self.is_stopping = True
@@ -255,6 +266,9 @@ class Desk(asyncio.Protocol):
         """Take a lease from the inbox and open its outcome."""
         if not self._is_reading:
             self._begin()
+        local = self.local.pop()  # first: a lease waits for it
+        if local is not None:
+            return self._begin_request(*local, time.time())
         if not self.inbox:
             _outcome.set(None)
             return None
@@ -267,10 +281,15 @@ class Desk(asyncio.Protocol):
             self.send(outcome)
             return self.next_request()
         self._callbacks.keep(request)
+        return self._begin_request(request, outcome, lend.queued_s)
+
+    def _begin_request(
+        self, request: Request, outcome: Outcome, queued_s: float
+    ) -> Request:
         self._open[request] = outcome
         _outcome.set(outcome)
         if self._keeps_records:
-            timeline.begin(request, lend.queued_s)
+            timeline.begin(request, queued_s)
         return request
 
     def finish(self, request: Request) -> None:
@@ -284,9 +303,14 @@ class Desk(asyncio.Protocol):
         page = self._pages.pop(request, None)
         if page is not None:
             outcome.status = page.status
-            if outcome.has_items:
+            if outcome.items:
                 outcome.page = _add_head(outcome, page)
-        self._send_outcome(outcome)
+        assert outcome.ticket is not None
+        if self.local.is_held(outcome.ticket):
+            sent = replace(outcome)
+            self.local.finish(request, sent)
+        else:
+            self._send_outcome(outcome)
         outcome.ticket = None  # sent: see here()
 
     def here(self) -> Outcome:
@@ -309,6 +333,60 @@ class Desk(asyncio.Protocol):
             key = self._crawler.request_fingerprinter.fingerprint(request)
         self._add(self.here(), Product(False, self._codec.encode(request), key))
 
+    def keep_local(self, request: Request) -> bool:
+        """Have *request*, which cannot leave this process, done here.
+
+        Returns:
+            Whether it is; not if it came of no lease.
+        """
+        lease = self.here().ticket
+        if lease is None:
+            return False
+        if self.local.expect(lease):
+            if request.dont_filter:
+                self.local.add(request, lease)
+            else:
+                asyncio.ensure_future(self._claim(request, lease))  # noqa: RUF006 - the lease is held for it
+        return True
+
+    async def _claim(self, request: Request, lease: int) -> None:
+        assert self._crawler is not None
+        key = self._crawler.request_fingerprinter.fingerprint(request)
+        try:
+            is_new = await self.ask(Claim(lease, key, self._encode_outline(request)))
+        except Exception:
+            logger.exception("%s is dropped", request)
+            is_new = b""
+        if is_new:
+            self.local.add(request, lease)
+        else:
+            self.local.drop(lease)
+        self._wake()
+
+    def _encode_outline(self, request: Request) -> bytes:
+        """Return what can travel of a request that stays here, as bytes."""
+        return self._codec.encode(
+            Request(
+                request.url,
+                method=request.method,
+                headers=request.headers,
+                body=request.body,
+                meta=self._encodable(request.meta),
+                cb_kwargs=self._encodable(request.cb_kwargs),
+                priority=request.priority,
+                dont_filter=request.dont_filter,
+                flags=request.flags,
+            )
+        )
+
+    def _encodable(self, values: dict[str, Any]) -> dict[str, Any]:
+        found = {}
+        for name, value in values.items():
+            with suppress(NotShippableError):
+                self._codec.encode(value)
+                found[name] = value
+        return found
+
     def add_item(self, item: Any) -> None:
         """Note an item.
 
@@ -316,13 +394,16 @@ class Desk(asyncio.Protocol):
             NotShippableError: If it cannot leave this process.
         """
         outcome = self.here()
-        outcome.has_items = True
-        self._add(outcome, Product(True, self._codec.encode(item)))
+        product = Product(True, self._codec.encode(item))
+        outcome.items += 1
+        self._add(outcome, product)
 
     def _add(self, outcome: Outcome, product: Product) -> None:
         # What came of no request is sent soon, and has nothing to be applied with.
-        if outcome.size_bytes >= _PART_BYTES and outcome.ticket is not None:
-            self.send(Part(outcome.ticket, outcome.products))
+        # What came of a local request is sent after that of its lease.
+        ticket = None if outcome.is_partial else outcome.ticket
+        if outcome.size_bytes >= _PART_BYTES and ticket is not None:
+            self.send(Part(ticket, outcome.products))
             outcome.products, outcome.size_bytes = [], 0
         outcome.products.append(product)
         outcome.size_bytes += len(product.payload)
@@ -345,9 +426,11 @@ class Desk(asyncio.Protocol):
         outcome.events.append(Event(name, head, told, other, latency_s))
 
     def _encode_other(self, request: Request | None) -> bytes | None:
-        """Return a request that a callback downloads by itself as bytes."""
-        if request is None or request in self._open:
+        """Return a request as bytes, unless it is the one that was leased."""
+        if request is None or self.ticket_of(request) is not None:
             return None
+        if request in self.local:
+            return self._encode_outline(request)
         with suppress(NotShippableError):  # then they hear of the one that was lent
             return self._codec.encode(request)
         return None
@@ -375,13 +458,15 @@ class Desk(asyncio.Protocol):
     def ticket_of(self, request: Request) -> int | None:
         """Return the ticket of a request that was lent, else None."""
         outcome = self._open.get(request)
-        return None if outcome is None else outcome.ticket
+        if outcome is None or request in self.local:
+            return None
+        return outcome.ticket
 
     def tickets(self) -> set[int]:
         """Return the tickets of all leases that are not done."""
         found = {lend.ticket for lend in self.inbox}
         found.update(o.ticket for o in self._open.values() if o.ticket is not None)
-        return found
+        return found | self.local.leases()
 
     def pause(self, *, is_on: bool) -> None:
         """Pause the whole crawl, or go on with it."""

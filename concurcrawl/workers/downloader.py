@@ -26,6 +26,7 @@ from concurcrawl.errors import (
     ConcurcrawlError,
     FrontierError,
     LeaseLostError,
+    LocalRequestsLostError,
     PoisonError,
     ResultsError,
     StalledError,
@@ -93,6 +94,7 @@ class WorkersDownloader(UngovernedDownloader):
             crawler, config.stall_timeout_s, self._look, self._abandon
         )
         self._codec = Codec()
+        self._partial: defaultdict[int, list[asyncio.Task[None]]] = defaultdict(list)
         self._has_failed = False
         self._tallies: defaultdict[str, Tally] | None = None
         self.pool.on_room = lambda: wake(crawler)
@@ -204,6 +206,10 @@ class WorkersDownloader(UngovernedDownloader):
             await self._set_aside(request, lease, error)
         except LeaseLostError:
             self._refuse(request)
+        except LocalRequestsLostError as error:
+            logger.error("%s: %s", request, error)  # noqa: TRY400 - it says it all
+            await scheduler.complete(lease, ())
+            scheduler.forget(request)
         except (OSError, sqlite3.Error, FrontierError) as error:
             # Nothing of it was applied: it is done again when the crawl is resumed.
             self.fail(error)
@@ -213,6 +219,8 @@ class WorkersDownloader(UngovernedDownloader):
             logger.exception("The results of %s could not be applied", request)
             await self._try_again(request, lease)
         finally:
+            if lease.ticket in self._partial:
+                await asyncio.gather(*self._partial.pop(lease.ticket))
             self.active.discard(request)
             slot.remove_request(request)
             slot.nextcall.schedule()
@@ -301,6 +309,10 @@ class WorkersDownloader(UngovernedDownloader):
         if outcome.ticket is None:
             taken = self._outcomes.take(outcome, outcome.products, None)
             asyncio.ensure_future(self._apply_leaseless(taken))  # noqa: RUF006 - the engine outlives it
+        elif outcome.is_partial and outcome.ticket in worker.held:
+            taken = worker.held[outcome.ticket].take_partial(outcome)
+            applied = asyncio.ensure_future(self._apply_leaseless(taken))
+            self._partial[outcome.ticket].append(applied)
 
     async def _apply_leaseless(self, taken: Taken) -> None:
         try:

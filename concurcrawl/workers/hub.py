@@ -13,6 +13,7 @@ from pydispatch.dispatcher import (  # type: ignore[import-untyped]
 from scrapy import signals
 from scrapy.utils.asyncio import call_later
 
+from concurcrawl.compat.engine import is_closing
 from concurcrawl.frontier.limits import Visit
 from concurcrawl.scheduler import wake
 from concurcrawl.workers.codec import Codec, codec_of
@@ -22,6 +23,8 @@ from concurcrawl.workers.messages import (
     Answer,
     Ask,
     ChangeState,
+    Claim,
+    Drain,
     Enter,
     FetchRobots,
     Idle,
@@ -84,6 +87,7 @@ class Hub:
         self._codec = codec_of(self._crawler)
         self._scheduler.turnstile.on_unleased = self._on_unleased
         self._share_pauses()
+        self._share_end()
 
     def hear(self, worker: Worker, message: Traffic) -> None:
         """Do what *worker* wants."""
@@ -147,6 +151,10 @@ class Hub:
                 case FetchRobots(payload):
                     found = await self._fetch_robots(self._codec.decode(payload))
                     answer = Answer(ask.number, self._codec.encode(found))
+                case Claim(ticket, key, payload):
+                    request = self._codec.decode(payload)
+                    is_new = await self._scheduler.claim(ticket, key, request)
+                    answer = Answer(ask.number, b"new" if is_new else b"")
         except Exception as error:  # noqa: BLE001 - it is the asker's to handle
             answer = Answer(ask.number, error=error)
         if not worker.is_gone:
@@ -196,6 +204,17 @@ class Hub:
         engine.pause = lambda: self._pause(is_on=True)  # type: ignore[method-assign]
         engine.unpause = lambda: self._pause(is_on=False)  # type: ignore[method-assign]
 
+    def _share_end(self) -> None:
+        """Tell workers that the crawl ends before the engine waits for them."""
+        engine = self._crawler.engine
+        close = engine.close_spider_async
+
+        async def close_spider(*, reason: str = "cancelled") -> None:
+            self._pool.drain()
+            await close(reason=reason)
+
+        engine.close_spider_async = close_spider  # type: ignore[method-assign]
+
     def _pause(self, *, is_on: bool) -> None:
         self._crawler.engine.paused = is_on
         self._pool.tell_all(Pause(is_on))
@@ -224,7 +243,9 @@ class Hub:
         paused = Pause(self._crawler.engine.paused)
         state = self._scheduler.state
         whole = [] if state is None else [SetState(state.whole())]
-        return [listen, SetCookies(cookies), *whole, *troubled, recalled, paused]
+        drain = [Drain()] if is_closing(self._crawler.engine) else []
+        known = [listen, SetCookies(cookies), *whole]
+        return [*known, *troubled, *drain, recalled, paused]
 
     def _lose(self, worker: Worker) -> None:
         """Take a dead worker's requests from the sites they were at."""

@@ -179,7 +179,24 @@ class FetchRobots:
     request: bytes
 
 
-Question = Enter | FetchRobots
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A worker's question: is this request new, or a duplicate?
+
+    It stays in the worker. Answered with nothing if it is a duplicate.
+
+    Attributes:
+        ticket: The lease that it came of.
+        key: Its fingerprint.
+        request: What can travel of it, encoded.
+    """
+
+    ticket: int
+    key: bytes
+    request: bytes
+
+
+Question = Enter | FetchRobots | Claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +260,11 @@ class Ping:
 @dataclass(frozen=True, slots=True)
 class Pong:
     """Worker to supervisor: nothing blocks me."""
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Supervisor to worker: the crawl ends; begin no more requests that stay there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -359,7 +381,7 @@ class Outcome:
         products: The items and requests, in the order they were yielded, without
             those that went ahead in parts.
         size_bytes: What ``products`` come to, about.
-        has_items: Whether there are items, also in parts.
+        items: How many items there are, also in parts.
         stats: The stats written, by key and way of writing.
         cookies: The cookies got and dropped.
         logs: The log lines since the last outcome.
@@ -367,6 +389,9 @@ class Outcome:
         record: How the request went, if records are kept.
         state: What was changed in ``spider.state``, in order.
         worker: Who sent it; the supervisor fills that in.
+        is_partial: Whether the lease is held, for requests that stay in the worker.
+        pages: Where the items are of several pages: how many are of each, in order,
+            and its index in ``heads``, None if there is none.
     """
 
     ticket: int | None = None
@@ -376,7 +401,7 @@ class Outcome:
     events: list[Event] = field(default_factory=list)
     products: list[Product] = field(default_factory=list)
     size_bytes: int = 0
-    has_items: bool = False
+    items: int = 0
     stats: dict[tuple[str, str], Any] = field(default_factory=dict)
     cookies: list[CookieChange] = field(default_factory=list)
     logs: list[LogLine] = field(default_factory=list)
@@ -384,6 +409,8 @@ class Outcome:
     record: Record | None = None
     state: list[bytes] = field(default_factory=list)
     worker: str = ""
+    is_partial: bool = False
+    pages: list[tuple[int, int | None]] = field(default_factory=list)
 
 
 ToWorker = (
@@ -399,6 +426,7 @@ ToWorker = (
     | Answer
     | Ping
     | Look
+    | Drain
     | Stop
 )
 #: What a worker says of its requests at their sites.

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from concurcrawl.errors import (
     ConcurcrawlError,
     LeaseReturnedError,
+    LocalRequestsLostError,
     PoisonError,
     WorkerLostError,
     WorkersFailedError,
 )
 from concurcrawl.workers import wire
 from concurcrawl.workers.messages import (
+    Drain,
     Failed,
     Job,
     Lend,
@@ -77,6 +79,8 @@ class Held:
         end: Set to what ``take`` made of it.
         deaths: Workers that have died while they held it.
         parts: What the worker that has it has sent ahead, if it has.
+        is_applied: Whether requests or items of it were applied: it must not be done
+            again.
     """
 
     lease: Lease
@@ -84,12 +88,24 @@ class Held:
     end: asyncio.Future[Any]
     deaths: int = 0
     parts: Parts | None = None
+    is_applied: bool = False
 
     def keep(self, products: Sequence[Product]) -> None:
         """Keep what the worker sends ahead."""
         if self.parts is None:
             self.parts = Parts()
         self.parts.add(products)
+
+    def take_partial(self, outcome: Outcome) -> Any:
+        """Return what ``take`` makes of what came up to now."""
+        if not outcome.products:  # also where all is kept for the end
+            return self.take(outcome, ())
+        self.is_applied = True
+        if self.parts is None:
+            return self.take(outcome, outcome.products)
+        self.keep(outcome.products)
+        parts, self.parts = self.parts, None
+        return self.take(outcome, parts)
 
     def drop_parts(self) -> None:
         """Drop what was sent ahead: it is done again, or never."""
@@ -307,6 +323,8 @@ class WorkerPool:
         self._on_news(worker, message)
         if not isinstance(message, Outcome) or message.ticket is None:
             return
+        if message.is_partial:
+            return
         held = worker.held.pop(message.ticket)
         worker.ended += 1
         if held.end.done():
@@ -350,7 +368,9 @@ class WorkerPool:
         )
         for held in worker.held.values():
             held.deaths += worker.pid is not None  # else it was not the request
-            if held.deaths >= self._tolerance.deaths:
+            if held.is_applied:
+                held.end.set_exception(LocalRequestsLostError(worker.name))
+            elif held.deaths >= self._tolerance.deaths:
                 held.end.set_exception(PoisonError(held.deaths))
             else:
                 self._state.suspects.append(held)
@@ -359,7 +379,13 @@ class WorkerPool:
     def take_back(self, worker: Worker, tickets: Iterable[int]) -> None:
         """Fail leases that *worker* has not begun, so that they wait again."""
         held = [worker.held.pop(ticket) for ticket in tickets if ticket in worker.held]
+        for one in held:
+            one.drop_parts()
         self._fail(held, LeaseReturnedError(worker.name))
+
+    def drain(self) -> None:
+        """Begin no more requests that are here already: the crawl ends."""
+        self.tell_all(Drain())
 
     def stop(self) -> None:
         """Ask all workers to end when they have done what they hold."""
