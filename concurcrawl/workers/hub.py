@@ -243,8 +243,8 @@ class Hub:
         paused = Pause(self._crawler.engine.paused)
         state = self._scheduler.state
         whole = [] if state is None else [SetState(state.whole())]
-        drain = [Drain()] if is_closing(self._crawler.engine) else []
-        known = [listen, SetCookies(cookies), *whole]
+        drain: list[ToWorker] = [Drain()] if is_closing(self._crawler.engine) else []
+        known: list[ToWorker] = [listen, SetCookies(cookies), *whole]
         return [*known, *troubled, *drain, recalled, paused]
 
     def _lose(self, worker: Worker) -> None:
