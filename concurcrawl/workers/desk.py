@@ -19,7 +19,6 @@ from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from scrapy import Request
 from twisted.python.failure import Failure
 
 from concurcrawl import stats, timeline
@@ -32,7 +31,7 @@ from concurcrawl.workers import lines, wire
 from concurcrawl.workers.codec import IS_DURABLE, Codec, codec_of
 from concurcrawl.workers.cookies import SharedCookies
 from concurcrawl.workers.heads import head_of
-from concurcrawl.workers.local import LocalRequests
+from concurcrawl.workers.local import LocalRequests, encode_outline
 from concurcrawl.workers.messages import (
     Answer,
     Ask,
@@ -64,6 +63,7 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
+    from scrapy import Request
     from scrapy.http import Response
 
     from concurcrawl.stats import MergingStatsCollector
@@ -353,7 +353,9 @@ class Desk(asyncio.Protocol):
         assert self._crawler is not None
         key = self._crawler.request_fingerprinter.fingerprint(request)
         try:
-            is_new = await self.ask(Claim(lease, key, self._encode_outline(request)))
+            is_new = await self.ask(
+                Claim(lease, key, encode_outline(request, self._codec))
+            )
         except Exception:
             logger.exception("%s is dropped", request)
             is_new = b""
@@ -362,30 +364,6 @@ class Desk(asyncio.Protocol):
         else:
             self.local.drop(lease)
         self._wake()
-
-    def _encode_outline(self, request: Request) -> bytes:
-        """Return what can travel of a request that stays here, as bytes."""
-        return self._codec.encode(
-            Request(
-                request.url,
-                method=request.method,
-                headers=request.headers,
-                body=request.body,
-                meta=self._encodable(request.meta),
-                cb_kwargs=self._encodable(request.cb_kwargs),
-                priority=request.priority,
-                dont_filter=request.dont_filter,
-                flags=request.flags,
-            )
-        )
-
-    def _encodable(self, values: dict[str, Any]) -> dict[str, Any]:
-        found = {}
-        for name, value in values.items():
-            with suppress(NotShippableError):
-                self._codec.encode(value)
-                found[name] = value
-        return found
 
     def add_item(self, item: Any) -> None:
         """Note an item.
@@ -430,7 +408,7 @@ class Desk(asyncio.Protocol):
         if request is None or self.ticket_of(request) is not None:
             return None
         if request in self.local:
-            return self._encode_outline(request)
+            return encode_outline(request, self._codec)
         with suppress(NotShippableError):  # then they hear of the one that was lent
             return self._codec.encode(request)
         return None

@@ -45,6 +45,7 @@ from concurcrawl.workers.messages import Outcome
 from concurcrawl.workers.outcomes import Outcomes, close_spider
 from concurcrawl.workers.pool import Tolerance, Worker, WorkerPool
 from concurcrawl.workers.scheduler import scheduler_of
+from concurcrawl.workers.sticky import sticky_key
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from concurcrawl.workers.messages import Traffic
     from concurcrawl.workers.outcomes import Taken
     from concurcrawl.workers.scheduler import SupervisorScheduler
+    from concurcrawl.workers.sticky import StickyKey
 
 logger = logging.getLogger(__name__)
 
@@ -95,9 +97,14 @@ class WorkersDownloader(UngovernedDownloader):
         )
         self._codec = Codec()
         self._partial: defaultdict[int, list[asyncio.Task[None]]] = defaultdict(list)
+        many = len(self.pool.workers) > 1 or bool(config.frontier_url)
+        self._sticky = config.sticky_meta if many else ()
+        self._is_shared = bool(config.frontier_url)
         self._has_failed = False
         self._tallies: defaultdict[str, Tally] | None = None
         self.pool.on_room = lambda: wake(crawler)
+        self.pool.on_park = lambda lease: self._scheduler.turnstile.release([lease])
+        self.pool.on_unpark = lambda lease: self._scheduler.start_over([lease.ticket])
         self.pool.on_give_up = lambda: self._give_up("workers_failed")
 
     @property
@@ -190,8 +197,21 @@ class WorkersDownloader(UngovernedDownloader):
         assert slot is not None
         slot.add_request(request)
         self.active.add(request)
-        lent = self.pool.lend(lease, partial(self._outcomes.take, request=request))
+        key = sticky_key(request, self._sticky) if self._sticky else None
+        if key is not None and self._is_shared:
+            self._warn_of_nodes(key)
+        take = partial(self._outcomes.take, request=request)
+        lent = self.pool.lend(lease, take, key)
         asyncio.ensure_future(self._see_through(request, lease, lent))  # noqa: RUF006 - the engine outlives it
+
+    def _warn_of_nodes(self, key: StickyKey) -> None:
+        self._is_shared = False  # once is enough
+        logger.warning(
+            "Requests with %s=%r go to one worker of this node. Another node that is "
+            "leased one has a worker of its own for them: what they share (a login, "
+            "say) is not shared with it.",
+            *key,
+        )
 
     async def _see_through(
         self, request: Request, lease: Lease, lent: asyncio.Future[Taken]

@@ -14,17 +14,20 @@ all of them or done again with all of them, so that no item comes twice.
 from __future__ import annotations
 
 import heapq
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from scrapy import Request
+
+from concurcrawl.errors import NotShippableError
 from concurcrawl.workers.messages import Outcome, Part, Returned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from scrapy import Request
-
+    from concurcrawl.workers.codec import Codec
     from concurcrawl.workers.messages import ToSupervisor
 
 
@@ -186,3 +189,29 @@ class LocalRequests:
             self._send(Returned((lease,)))  # it is done again when the crawl resumes
         else:
             self._send_outcome(held.total)
+
+
+def encode_outline(request: Request, codec: Codec) -> bytes:
+    """Return what can travel of a request that stays here, as bytes."""
+    return codec.encode(
+        Request(
+            request.url,
+            method=request.method,
+            headers=request.headers,
+            body=request.body,
+            meta=_encodable(request.meta, codec),
+            cb_kwargs=_encodable(request.cb_kwargs, codec),
+            priority=request.priority,
+            dont_filter=request.dont_filter,
+            flags=request.flags,
+        )
+    )
+
+
+def _encodable(values: dict[str, Any], codec: Codec) -> dict[str, Any]:
+    found = {}
+    for name, value in values.items():
+        with suppress(NotShippableError):
+            codec.encode(value)
+            found[name] = value
+    return found

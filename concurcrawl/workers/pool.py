@@ -7,7 +7,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -35,6 +35,7 @@ from concurcrawl.workers.messages import (
     Stop,
 )
 from concurcrawl.workers.parts import Parts
+from concurcrawl.workers.sticky import StickyWorkers
 from concurcrawl.workers.wire import Frames, frame
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from concurcrawl.watchdog.stall import Waiting
     from concurcrawl.workers.launch.base import Launcher
     from concurcrawl.workers.messages import Product, ToWorker, Traffic
+    from concurcrawl.workers.sticky import StickyKey
 
     #: All that came of a lease, also what was sent ahead.
     Products = Sequence[Product] | Parts
@@ -65,6 +67,12 @@ _ANSWER_S = 2.0
 #: How often a worker that blocks is looked at before it is killed.
 _LOOKS = 4
 
+#: Leases that wait for one worker, while others are free, when that is worth a warning.
+_MANY_PARKED = 50
+
+#: Leases that wait for certain workers, before no other worker is leased any more.
+_MOST_PARKED = 1000
+
 #: Leases that a worker without a limit is given.
 _UNLIMITED = 1000
 
@@ -81,6 +89,7 @@ class Held:
         parts: What the worker that has it has sent ahead, if it has.
         is_applied: Whether requests or items of it were applied: it must not be done
             again.
+        key: What it shares with other requests, in one worker only.
     """
 
     lease: Lease
@@ -89,6 +98,7 @@ class Held:
     deaths: int = 0
     parts: Parts | None = None
     is_applied: bool = False
+    key: StickyKey | None = None
 
     def keep(self, products: Sequence[Product]) -> None:
         """Keep what the worker sends ahead."""
@@ -147,6 +157,7 @@ class Worker(asyncio.Protocol):
         self.is_gone = False
         self.ended = 0  # leases whose slots are not free yet, see WorkerPool.heard()
         self.silent_for = 0  # times in a row that it was found not to have answered
+        self.parked: deque[Held] = deque()  # what waits for this worker
         self.guests: Counter[str] = Counter()  # requests at a site without a ticket
         self._pool = pool
         self._frames = Frames()
@@ -225,6 +236,7 @@ class _State:
     restarts: int = 0
     next_number: int = 1
     suspects: list[Held] = field(default_factory=list)
+    parked: int = 0  # leases that wait for a certain worker
 
 
 class WorkerPool:
@@ -262,9 +274,12 @@ class WorkerPool:
         self._on_news = on_news
         self._launcher = launcher
         self._state = _State()
+        self._sticky: StickyWorkers[Worker] = StickyWorkers()
         self._watch: asyncio.Task[None] | None = None
         self.greeting: Callable[[], list[ToWorker]] = list
         self.on_room: Callable[[], None] = lambda: None
+        self.on_park: Callable[[Lease], None] = lambda _: None
+        self.on_unpark: Callable[[Lease], None] = lambda _: None
         self.on_loss: Callable[[Worker], None] = lambda _: None
         self.on_give_up: Callable[[], None] = lambda: None
         self.workers = [self._launch(share) for share in slots]
@@ -283,7 +298,8 @@ class WorkerPool:
             waiting: How many requests wait. While there are plenty, each worker is
                 lent one more than it can do at a time, so that it never waits for us.
         """
-        if self._state.suspects or self._state.gave_up:
+        state = self._state
+        if state.suspects or state.gave_up or state.parked >= _MOST_PARKED:
             return False
         return any(self._room(worker, waiting) > 0 for worker in self.workers)
 
@@ -294,22 +310,27 @@ class WorkerPool:
         return sum(max(0, self._room(worker, 0)) for worker in self.workers)
 
     def lend(
-        self, lease: Lease, take: Callable[[Outcome, Products], T]
+        self,
+        lease: Lease,
+        take: Callable[[Outcome, Products], T],
+        key: StickyKey | None = None,
     ) -> asyncio.Future[T]:
-        """Lend *lease* to the worker with the most room.
+        """Lend *lease* to the worker with the most room, or to that of *key*.
 
         Args:
             lease: It.
             take: Told what came of it, and all products, before its slot is free: what
                 ends a crawl because of that ends it before another request is lent. It
                 closes parts.
+            key: What it shares with other requests; see :class:`StickyWorkers`.
 
         Returns:
             What *take* returned. Fails with :class:`PoisonError` or
             :class:`WorkersFailedError` if nothing comes of it.
         """
-        held = Held(lease, take, asyncio.get_running_loop().create_future())
-        self._send(held, max(self.workers, key=lambda worker: self._room(worker, 1)))
+        end = asyncio.get_running_loop().create_future()
+        held = Held(lease, take, end, key=key)
+        self._place(held)
         return held.end
 
     def tell_all(self, message: ToWorker, *, but: Worker | None = None) -> None:
@@ -354,12 +375,14 @@ class WorkerPool:
             return
         self.workers.remove(worker)
         worker.is_gone = True
+        parked = self._unpark(worker)
         for held in worker.held.values():
             held.drop_parts()
         self.on_loss(worker)
         if self._state.is_stopping or self._state.gave_up:
-            self._fail(worker.held.values(), WorkerLostError(worker.name))
+            self._fail([*worker.held.values(), *parked], WorkerLostError(worker.name))
             return
+        self._sticky.release(worker, worker.name)
         logger.error(
             "%s (process %s) died with %d request(s), which are done again.",
             worker.name,
@@ -374,6 +397,7 @@ class WorkerPool:
                 held.end.set_exception(PoisonError(held.deaths))
             else:
                 self._state.suspects.append(held)
+        self._fail(parked, LeaseReturnedError(worker.name))
         self._replace(worker)
 
     def take_back(self, worker: Worker, tickets: Iterable[int]) -> None:
@@ -386,6 +410,8 @@ class WorkerPool:
     def drain(self) -> None:
         """Begin no more requests that are here already: the crawl ends."""
         self.tell_all(Drain())
+        for worker in self.workers:
+            self._fail(self._unpark(worker), LeaseReturnedError(worker.name))
 
     def stop(self) -> None:
         """Ask all workers to end when they have done what they hold."""
@@ -397,6 +423,7 @@ class WorkerPool:
         """Kill the workers that hold leases, which fail, and replace none of them."""
         self._state.is_stopping = True
         for worker in self.workers:
+            self._fail(self._unpark(worker), WorkerLostError(worker.name))
             if worker.held:
                 worker.kill()
             else:
@@ -418,6 +445,8 @@ class WorkerPool:
     def _free(self, worker: Worker) -> None:
         worker.ended -= 1
         self._try_suspect()
+        if self._state.parked:
+            self._send_parked()
         self.on_room()
 
     def _launch(self, slots: int) -> Worker:
@@ -454,7 +483,7 @@ class WorkerPool:
         logger.error("%s", error)
         self._fail(self._state.suspects, error)
         for worker in self.workers:
-            self._fail(worker.held.values(), error)
+            self._fail([*worker.held.values(), *self._unpark(worker)], error)
         self._state.suspects.clear()
         self.on_give_up()
 
@@ -491,17 +520,57 @@ class WorkerPool:
         """
         if not self._state.suspects:
             return
-        idle = next((worker for worker in self.workers if not worker.held), None)
+        own = self._sticky.find(self._state.suspects[0].key)
+        candidates = self.workers if own is None else [own]
+        idle = next((worker for worker in candidates if not worker.held), None)
         if idle is not None:
             self._send(self._state.suspects.pop(0), idle)
             self.on_room()
 
+    def _place(self, held: Held) -> None:
+        """Send *held* to its worker, or let it wait for that."""
+        freest = max(self.workers, key=lambda worker: self._room(worker, 1))
+        worker = self._sticky.find(held.key) or freest
+        if held.key is None or self._room(worker, 0) > 0:
+            self._send(held, worker)
+            return
+        if len(worker.parked) >= _MANY_PARKED and self._room(freest, 0) > 0:
+            self._sticky.warn_of_wait(held.key, worker.name)
+        self._park(held, worker)
+
+    def _park(self, held: Held, worker: Worker) -> None:
+        self._sticky.bind(held.key, worker)
+        worker.parked.append(held)
+        self._state.parked += 1
+        self.on_park(held.lease)
+
+    def _unpark(self, worker: Worker) -> list[Held]:
+        parked = [*worker.parked]
+        worker.parked.clear()
+        self._state.parked -= len(parked)
+        return parked
+
+    def _send_parked(self) -> None:
+        """Send what waits for a worker that has free capacity now."""
+        if self._state.suspects or self._state.is_stopping:
+            return
+        for worker in self.workers:
+            while worker.parked and self._capacity(worker, 0) > 0:
+                held = worker.parked.popleft()
+                self._state.parked -= 1
+                self.on_unpark(held.lease)
+                self._send(held, worker)
+
     def _send(self, held: Held, worker: Worker) -> None:
+        self._sticky.bind(held.key, worker)
         worker.held[held.lease.ticket] = held
         lease = held.lease
         worker.send(Lend(lease.ticket, lease.queued_s, lease.payload))
 
     def _room(self, worker: Worker, waiting: int) -> int:
+        return self._capacity(worker, waiting) - len(worker.parked)
+
+    def _capacity(self, worker: Worker, waiting: int) -> int:
         if any(held.deaths for held in worker.held.values()):
             return 0
         is_plenty = waiting > (1 + self._ahead) * len(self.workers)
