@@ -139,6 +139,27 @@ class LeaseReturnedError(ConcurcrawlError):
         return f"{self.worker} returned a request that it had not begun"
 
 
+class NotSharedError(ConcurcrawlError):
+    """A worker cannot open what another process has locked.
+
+    Attributes:
+        name: The class that wants to open it.
+        reason: What the system said.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name = name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name} cannot open its file, which another process has: "
+            f"{self.reason}. Each worker has one of it: set CONCURCRAWL_WORKERS=1, or "
+            "use MODE=serial, concurrent or async."
+        )
+
+
 class LocalRequestsLostError(ConcurcrawlError):
     """A worker ended that had requests which could not leave it.
 

@@ -6,6 +6,7 @@ its items and new requests go there, and signals about them are sent there.
 
 from __future__ import annotations
 
+import errno
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,9 @@ from scrapy.crawler import Crawler
 from scrapy.pipelines import ItemPipelineManager
 from scrapy.signalmanager import SignalManager
 from scrapy.utils.defer import deferred_from_coro
+from scrapy.utils.python import global_object_name
 
-from concurcrawl.errors import NotShippableError
+from concurcrawl.errors import NotSharedError, NotShippableError
 from concurcrawl.gate import robots_agent, slot_of
 from concurcrawl.politeness import Politeness, delay_of
 from concurcrawl.workers.engine import WorkerEngine
@@ -55,6 +57,12 @@ _SUPERVISORS = {
     signals.scheduler_empty,
 }
 
+
+#: Signals of which receivers hear in the supervisor only.
+ELSEWHERE = frozenset({*_SUPERVISORS, *_REPLAYED})
+
+#: What an error says of a file that another process has locked.
+_IS_LOCKED = {errno.EAGAIN, errno.EWOULDBLOCK}
 
 _ENDS = {signals.spider_closed, signals.engine_stopped}
 
@@ -258,6 +266,23 @@ class WorkerSignals(SignalManager):
             self._crawler.desk.add_event(_REPLAYED[signal], kwargs)
             return []
         return super().send_catch_log(signal, **kwargs)
+
+    async def send_catch_log_async(
+        self, signal: Any, **kwargs: Any
+    ) -> list[tuple[Any, Any]]:
+        """See :class:`SignalManager`.
+
+        Raises:
+            NotSharedError: If a middleware cannot open what another process has.
+        """
+        results = await super().send_catch_log_async(signal, **kwargs)
+        if signal is signals.spider_opened:
+            for receiver, result in results:
+                if isinstance(result, OSError) and result.errno in _IS_LOCKED:
+                    owner = getattr(receiver, "__self__", receiver)
+                    name = global_object_name(type(owner))
+                    raise NotSharedError(name, str(result))
+        return results
 
     def _is_spiders(self, receiver: Any) -> bool:
         owner = getattr(receiver, "__self__", None)

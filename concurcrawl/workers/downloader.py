@@ -19,6 +19,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scrapy.utils.defer import deferred_from_coro
+
 from concurcrawl.compat.engine import fail_crawl, in_progress, is_closing
 from concurcrawl.config import Config
 from concurcrawl.downloader import UngovernedDownloader
@@ -38,6 +40,7 @@ from concurcrawl.watchdog.stall import StallWatch, Waiting
 from concurcrawl.watchdog.timers import is_a_task_sleeping
 from concurcrawl.workers import lines
 from concurcrawl.workers.codec import Codec, codec_of
+from concurcrawl.workers.dormant import DormantMiddlewares
 from concurcrawl.workers.hub import Hub
 from concurcrawl.workers.job import describe, import_path
 from concurcrawl.workers.launch.ways import launcher
@@ -48,8 +51,10 @@ from concurcrawl.workers.scheduler import scheduler_of
 from concurcrawl.workers.sticky import sticky_key
 
 if TYPE_CHECKING:
-    from scrapy import Request
+    from scrapy import Request, Spider
     from scrapy.crawler import Crawler
+    from scrapy.http import Response
+    from twisted.internet.defer import Deferred
 
     from concurcrawl.frontier.base import Lease
     from concurcrawl.workers.messages import Traffic
@@ -100,6 +105,8 @@ class WorkersDownloader(UngovernedDownloader):
         many = len(self.pool.workers) > 1 or bool(config.frontier_url)
         self._sticky = config.sticky_meta if many else ()
         self._is_shared = bool(config.frontier_url)
+        self._dormant: DormantMiddlewares | None = None
+        self.dormant_spidermw: DormantMiddlewares | None = None
         self._has_failed = False
         self._tallies: defaultdict[str, Tally] | None = None
         self.pool.on_room = lambda: wake(crawler)
@@ -114,11 +121,27 @@ class WorkersDownloader(UngovernedDownloader):
     async def connect(self) -> None:
         """Begin to talk to the workers; the spider opens."""
         self._codec = codec_of(self.crawler)
+        scraper = self.crawler.engine.scraper
+        self._dormant = DormantMiddlewares(self.crawler, self.middleware.middlewares)
+        self.dormant_spidermw = DormantMiddlewares(
+            self.crawler, scraper.spidermw.middlewares
+        )
         self.hub.open()
         self._outcomes.open()
         self._scheduler.journal.on_failure = self.fail
         self._watch.start()
         await self.pool.connect()
+
+    def fetch(
+        self, request: Request, spider: Spider | None = None
+    ) -> Deferred[Response | Request]:
+        """See :class:`Downloader`. Middlewares are in use from now on."""
+        return deferred_from_coro(self._fetch(request))
+
+    async def _fetch(self, request: Request) -> Response | Request:
+        if self._dormant is not None:
+            await self._dormant.wake()
+        return await self.fetch_async(request)
 
     def needs_backout(self) -> bool:
         """See :class:`Downloader`. Lends what there is room for."""

@@ -175,6 +175,8 @@ class SupervisorScheduler(FrontierScheduler):
             logger.error("%s", error)  # noqa: TRY400 - its sentence says it all
             self._stats.inc_value("concurcrawl/not_shippable")
             if request.errback is not None:
+                if self._downloader.dormant_spidermw is not None:
+                    self._downloader.dormant_spidermw.wake_now()
                 self._crawler.engine.scraper.enqueue_scrape(Failure(error), request)
             return False
         except sqlite3.Error as error:
