@@ -140,11 +140,11 @@ class LeaseReturnedError(ConcurcrawlError):
 
 
 class NotSharedError(ConcurcrawlError):
-    """A worker cannot open what another process has locked.
+    """A worker opens what only one process can have open.
 
     Attributes:
-        name: The class that wants to open it.
-        reason: What the system said.
+        name: The file, or the class that opens it.
+        reason: Who has it.
     """
 
     def __init__(self, name: str, reason: str) -> None:
@@ -154,9 +154,9 @@ class NotSharedError(ConcurcrawlError):
 
     def __str__(self) -> str:
         return (
-            f"{self.name} cannot open its file, which another process has: "
-            f"{self.reason}. Each worker has one of it: set CONCURCRAWL_WORKERS=1, or "
-            "use MODE=serial, concurrent or async."
+            f"{self.name}: {self.reason}. Only one process can have this open, and "
+            "each worker opens it: set CONCURCRAWL_WORKERS=1, or use MODE=serial, "
+            "concurrent or async."
         )
 
 

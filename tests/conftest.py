@@ -31,7 +31,13 @@ settings.load_profile("patient")
 _ONCE = {
     *("bench", "compare", "deploy", "mirror", "pages", "polite", "shared"),
     *("test_architecture.py", "test_chaos.py", "test_power_cut.py", "test_readme.py"),
-    *("test_limits.py", "test_pace.py", "test_own_handlers.py", "test_waits.py"),
+    *(
+        "test_limits.py",
+        "test_pace.py",
+        "test_staying.py",
+        "test_own_handlers.py",
+        "test_waits.py",
+    ),
     *("test_redis.py", "test_redis_gates.py", "test_shared.py", "test_scrapyd.py"),
     *("test_jobdir.py", "test_resumed_feeds.py", "test_uploaded_feeds.py"),
     *("test_parts.py", "test_countries.py", "test_fuzz.py", "test_progress.py"),

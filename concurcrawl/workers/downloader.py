@@ -44,7 +44,7 @@ from concurcrawl.workers.dormant import DormantMiddlewares
 from concurcrawl.workers.hub import Hub
 from concurcrawl.workers.job import describe, import_path
 from concurcrawl.workers.launch.ways import launcher
-from concurcrawl.workers.messages import Outcome
+from concurcrawl.workers.messages import Opened, Outcome
 from concurcrawl.workers.outcomes import Outcomes, close_spider
 from concurcrawl.workers.pool import Tolerance, Worker, WorkerPool
 from concurcrawl.workers.scheduler import scheduler_of
@@ -339,6 +339,8 @@ class WorkersDownloader(UngovernedDownloader):
         match message:
             case Outcome():
                 self._hear_outcome(worker, message)
+            case Opened():
+                self.pool.take_file(worker, message.path)
             case _:
                 self.hub.hear(worker, message)
 

@@ -137,6 +137,13 @@ class Looked:
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """Worker to supervisor: it has opened a file that one process can have."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """Either way: the engine was paused, or unpaused."""
 
@@ -430,7 +437,7 @@ ToWorker = (
     | Stop
 )
 #: What a worker says of its requests at their sites.
-Traffic = Ask | Idle | Returned | Sent | Left | SlowDown | Pause
+Traffic = Ask | Idle | Returned | Sent | Left | SlowDown | Opened | Pause
 ToSupervisor = Ready | Failed | Pong | Looked | Part | Outcome | Traffic
 
 #: Signals that workers report and the supervisor sends, by their names in

@@ -15,6 +15,7 @@ from concurcrawl.errors import (
     ConcurcrawlError,
     LeaseReturnedError,
     LocalRequestsLostError,
+    NotSharedError,
     PoisonError,
     WorkerLostError,
     WorkersFailedError,
@@ -158,6 +159,7 @@ class Worker(asyncio.Protocol):
         self.ended = 0  # leases whose slots are not free yet, see WorkerPool.heard()
         self.silent_for = 0  # times in a row that it was found not to have answered
         self.parked: deque[Held] = deque()  # what waits for this worker
+        self.files: set[str] = set()  # that no other process can have
         self.guests: Counter[str] = Counter()  # requests at a site without a ticket
         self._pool = pool
         self._frames = Frames()
@@ -368,6 +370,14 @@ class WorkerPool:
         if not self._state.gave_up:
             logger.error("%s cannot start: %s", worker.name, reason)
             self._give_up(WorkersFailedError(self._state.restarts + 1))
+
+    def take_file(self, worker: Worker, path: str) -> None:
+        """Note that *worker* has a file; give up if another one has it."""
+        worker.files.add(path)
+        for other in self.workers:
+            if other is not worker and path in other.files:
+                error = NotSharedError(path, f"{other.name} has it, too")
+                self.cannot_start(worker, str(error))
 
     def lost(self, worker: Worker) -> None:
         """Take in that a worker is gone: give what it held to others."""
