@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dbm
 import json
+import re
 import signal
 import time
 from collections import Counter
@@ -24,11 +25,10 @@ if TYPE_CHECKING:
 TWO = ("-s", "CONCURCRAWL_WORKERS=2")
 LENGTH = 6
 CHAINED = Counter(
-    [f'{{"page": "/hang?s=0&{chain}=0"}}' for chain in "ab"]
-    + [
+    [
         f'{{"page": "/hang?s=0.1&{chain}={n}"}}'
         for chain in "ab"
-        for n in range(1, LENGTH + 1)
+        for n in range(LENGTH + 1)
     ]
     + [
         f'{{"side": "/status/200?{chain}={n}"}}'
@@ -89,7 +89,7 @@ def test_a_chain_that_was_stopped_and_killed_gives_each_item_once(
             run.send(how)
             run.process.wait(DEADLINE_S)
             if how is signal.SIGINT:
-                assert "Waiting: [2, 0]" in run.log or "Waiting: [1, 0]" in run.log
+                assert re.search(r"Waiting: \[\d+, 0\]", run.log), run.log
     found = crawl(
         "chain", one_site, tmp_path, "-s", "MODE=async", *options, _feed(tmp_path)
     )
@@ -110,6 +110,7 @@ def test_what_lived_in_a_worker_that_died_is_named_and_the_crawl_ends(
         run.workers()[0].kill()
         found = run.finish()
     assert "held what cannot be sent to another process" in found.log
+    assert re.search(r"Waiting: \[0, \d+\]", found.log)
     assert max(found.items.values()) == 1
     assert found.items.total() < CHAINED.total()
     assert found.stats["finish_reason"] == "finished"

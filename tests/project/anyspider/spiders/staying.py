@@ -59,7 +59,7 @@ class Chain(scrapy.Spider):
 
     async def start(self):
         for chain in "ab":
-            yield scrapy.Request(f"{self.site}/hang?s=0&{chain}=0")
+            yield scrapy.Request(f"{self.site}/hang?s=0.1&{chain}=0")
         status = dict(get_engine_status(self.crawler.engine))
         waiting = [status[f"len(engine.scheduler.{q})"] for q in ("dqs or []", "mqs")]
         self.logger.info("Waiting: %s", waiting)
@@ -69,10 +69,10 @@ class Chain(scrapy.Spider):
         yield {"page": link}
         if number < self.length:
             driver = response.meta.get("driver") or socket.socket()
-            following = response.url.replace(f"={number}", f"={number + 1}")
+            following = f"{response.url.rpartition('=')[0]}={number + 1}"
             for _ in range(2):  # the second is a duplicate
                 yield scrapy.Request(
-                    following.replace("s=0&", "s=0.1&"),
+                    following,
                     cb_kwargs={"number": number + 1},
                     meta={"driver": driver},
                 )
