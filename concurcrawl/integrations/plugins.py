@@ -175,7 +175,10 @@ def _derives_from(component: Any, package: str) -> bool:
         return False
     if name_of(component).partition(".")[0] == package:
         return True
-    found = load_object(component)
+    try:
+        found = load_object(component)
+    except (ImportError, AttributeError, NameError, ValueError):
+        return False  # Scrapy says what is wrong with it
     bases = found.__mro__ if isinstance(found, type) else ()
     return any(cls.__module__.partition(".")[0] == package for cls in bases)
 
