@@ -22,6 +22,10 @@ if TYPE_CHECKING:
 
     from tests.servers.redis import RedisServer
 
+ALIKE = (
+    *("downloader/request_count", "retry/count", "dupefilter/filtered"),
+    *("scheduler/enqueued", "scheduler/dequeued"),
+)
 TWO = ("-s", "CONCURCRAWL_WORKERS=2")
 LENGTH = 6
 CHAINED = Counter(
@@ -71,7 +75,7 @@ def test_a_retry_or_redirect_with_something_live_in_meta_is_done(
     }.items():
         found = crawl("live", one_site, tmp_path / name, *options)
         assert found.items == expected.items, found.log
-        for key in ("downloader/request_count", "retry/count", "dupefilter/filtered"):
+        for key in ALIKE:
             assert found.stats[key] == expected.stats[key], (name, key)
         assert "concurcrawl/not_shippable" not in found.stats
 

@@ -268,7 +268,9 @@ class Desk(asyncio.Protocol):
             self._begin()
         local = self.local.pop()  # first: a lease waits for it
         if local is not None:
-            return self._begin_request(*local, time.time())
+            begun = self._begin_request(*local, time.time())
+            self._count_scheduled("dequeued")
+            return begun
         if not self.inbox:
             _outcome.set(None)
             return None
@@ -344,10 +346,19 @@ class Desk(asyncio.Protocol):
             return False
         if self.local.expect(lease):
             if request.dont_filter:
-                self.local.add(request, lease)
+                self._add_local(request, lease)
             else:
                 asyncio.ensure_future(self._claim(request, lease))  # noqa: RUF006 - the lease is held for it
         return True
+
+    def _add_local(self, request: Request, lease: int) -> None:
+        self._count_scheduled("enqueued")
+        self.local.add(request, lease)
+
+    def _count_scheduled(self, what: str) -> None:
+        """Count a request that stays here as the scheduler counts the others."""
+        self.write_stat("inc", f"scheduler/{what}", 1)
+        self.write_stat("inc", f"scheduler/{what}/memory", 1)
 
     async def _claim(self, request: Request, lease: int) -> None:
         assert self._crawler is not None
@@ -360,7 +371,7 @@ class Desk(asyncio.Protocol):
             logger.exception("%s is dropped", request)
             is_new = b""
         if is_new:
-            self.local.add(request, lease)
+            self._add_local(request, lease)
         else:
             self.local.drop(lease)
         self._wake()

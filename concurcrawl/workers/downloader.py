@@ -101,7 +101,7 @@ class WorkersDownloader(UngovernedDownloader):
             crawler, config.stall_timeout_s, self._look, self._abandon
         )
         self._codec = Codec()
-        self._partial: defaultdict[int, list[asyncio.Task[None]]] = defaultdict(list)
+        self._partial: defaultdict[int, set[asyncio.Task[None]]] = defaultdict(set)
         many = len(self.pool.workers) > 1 or bool(config.frontier_url)
         self._sticky = config.sticky_meta if many else ()
         self._is_shared = bool(config.frontier_url)
@@ -357,7 +357,9 @@ class WorkersDownloader(UngovernedDownloader):
         elif outcome.is_partial and outcome.ticket in worker.held:
             taken = worker.held[outcome.ticket].take_partial(outcome)
             applied = asyncio.ensure_future(self._apply_leaseless(taken))
-            self._partial[outcome.ticket].append(applied)
+            partial_results = self._partial[outcome.ticket]
+            partial_results.add(applied)
+            applied.add_done_callback(partial_results.discard)
 
     async def _apply_leaseless(self, taken: Taken) -> None:
         try:
