@@ -69,7 +69,7 @@ class Bench:
         self.pool.stop()
         successors = [one for one in self.pool.workers if one not in self.first]
         self.launcher.close()
-        while any(one in self.pool.workers for one in successors):  # noqa: ASYNC110 - the pool tells nobody
+        while any(one in self.pool.workers for one in successors):  # noqa: ASYNC110 - the pool has no event for it
             await asyncio.sleep(0.001)
         for end in self.launcher.ours:
             end.close()
