@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from functools import partial
-from itertools import islice, repeat, starmap, zip_longest
+from itertools import chain, islice, repeat, starmap
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from scrapy import signals
@@ -213,12 +213,7 @@ class Outcomes:
                     item, response=response
                 )
 
-        numbered = (
-            (payload, number, page)
-            for (payload, number), page in zip(
-                zip_longest(items, numbers), pages, strict=False
-            )
-        )
+        numbered = zip(items, chain(numbers, repeat(None)), pages, strict=False)
         self.items_at_work += len(items)
         try:
             # Each in a task of its own, for the sake of its context.

@@ -565,8 +565,11 @@ class WorkerPool:
         if self._state.suspects or self._state.is_stopping:
             return
         for worker in self.workers:
-            while worker.parked and self._capacity(worker, 0) > 0:
+            while worker.parked:
                 held = worker.parked.popleft()
+                if self._room(worker, 0) <= -len(worker.parked):
+                    worker.parked.appendleft(held)
+                    break
                 self._state.parked -= 1
                 self.on_unpark(held.lease)
                 self._send(held, worker)
@@ -578,14 +581,11 @@ class WorkerPool:
         worker.send(Lend(lease.ticket, lease.queued_s, lease.payload))
 
     def _room(self, worker: Worker, waiting: int) -> int:
-        return self._capacity(worker, waiting) - len(worker.parked)
-
-    def _capacity(self, worker: Worker, waiting: int) -> int:
         if any(held.deaths for held in worker.held.values()):
-            return 0
+            return -len(worker.parked)
         is_plenty = waiting > (1 + self._ahead) * len(self.workers)
         ahead = self._ahead if is_plenty else 0
-        taken = len(worker.held) + worker.ended
+        taken = len(worker.held) + worker.ended + len(worker.parked)
         return (worker.slots or _UNLIMITED) + ahead - taken
 
     def _fail(self, held: Iterable[Held], error: Exception) -> None:

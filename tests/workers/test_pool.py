@@ -62,7 +62,9 @@ class Bench:
 
     def lend(self, ticket: int, key: Any = None) -> asyncio.Future[Any]:
         lease = Lease(ticket, "a.example", b"", 0.0)
-        return self.pool.lend(lease, lambda outcome, products: [*products], key)
+        end = self.pool.lend(lease, lambda outcome, products: [*products], key)
+        end.add_done_callback(asyncio.Future.exception)  # also if no test looks at it
+        return end
 
     async def close(self) -> None:
         """Let those that were connected, the successors of lost ones, see the end."""
