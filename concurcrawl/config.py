@@ -153,6 +153,12 @@ class Config:
     pages_dir: str = _option(
         "pages", "Where the spider `countries` saves its pages.", unit="folder"
     )
+    sticky_meta: tuple[Any, ...] = _option(
+        ("playwright_context",),
+        "Keys of `meta`: requests with an equal value go to the same worker, the first "
+        "that had one; separated by commas, `none` switches it off.",
+        unit="names",
+    )
     failures: str = _option(
         "",
         "Append one JSON line for each request that is set aside; empty means don't.",

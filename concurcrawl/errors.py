@@ -166,6 +166,45 @@ class LeaseReturnedError(ConcurcrawlError):
         return f"{self.worker} returned a request that it had not begun"
 
 
+class NotSharedError(ConcurcrawlError):
+    """A worker opens what only one process can have open.
+
+    Attributes:
+        name: The file, or the class that opens it.
+        reason: Who has it.
+    """
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(name, reason)
+        self.name = name
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.name}: {self.reason}. Only one process can have this open, and "
+            "each worker opens it: set CONCURCRAWL_WORKERS=1, or use MODE=serial, "
+            "concurrent or async."
+        )
+
+
+class LocalRequestsLostError(ConcurcrawlError):
+    """A worker ended that had requests which could not leave it.
+
+    Attributes:
+        worker: Its name.
+    """
+
+    def __init__(self, worker: str) -> None:
+        super().__init__(worker)
+        self.worker = worker
+
+    def __str__(self) -> str:
+        return (
+            f"{self.worker} ended, and with it the requests that came of this one and "
+            "held what cannot be sent to another process"
+        )
+
+
 class ListPageError(ConcurcrawlError):
     """A page that should list countries holds none.
 

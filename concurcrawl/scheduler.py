@@ -140,6 +140,16 @@ class FrontierScheduler(BaseScheduler):
         """Return how many requests wait, as Scrapy's own scheduler does."""
         return self._frontier.waiting()
 
+    @property
+    def dqs(self) -> Backlog | None:
+        """What waits on the disk, for telnet's ``est()``; None without ``JOBDIR``."""
+        return Backlog(self.__len__) if self._crawler.settings["JOBDIR"] else None
+
+    @property
+    def mqs(self) -> Backlog:
+        """What waits in memory, for telnet's ``est()``."""
+        return Backlog((lambda: 0) if self.dqs is not None else self.__len__)
+
     def has_pending_requests(self) -> bool:
         """See :class:`BaseScheduler`."""
         return self._frontier.waiting() > 0
@@ -404,6 +414,17 @@ class FrontierScheduler(BaseScheduler):
     def _wake(self) -> None:
         self._timer = None
         wake(self._crawler)
+
+
+class Backlog:
+    """Has the length of a queue where Scrapy's scheduler has the queue itself."""
+
+    def __init__(self, count: Callable[[], int]) -> None:
+        self._count = count
+
+    def __len__(self) -> int:
+        """Return how many requests wait."""
+        return self._count()
 
 
 class LocalGate:

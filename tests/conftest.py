@@ -35,6 +35,7 @@ _ONCE = {
         "test_heard.py",
         "test_limits.py",
         "test_pace.py",
+        "test_staying.py",
         "test_own_handlers.py",
         "test_waits.py",
     ),

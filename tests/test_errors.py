@@ -30,6 +30,15 @@ SAMPLES = {
         "shop.py:7 in Shop.parse had blocked the process for 20 s after the crawl was "
         "told to stop (CONCURCRAWL_STOP_TIMEOUT_S), and was ended"
     ),
+    errors.NotSharedError("seen.db", "worker-1 has it, too"): (
+        "seen.db: worker-1 has it, too. Only one process can have this open, and each "
+        "worker opens it: set CONCURCRAWL_WORKERS=1, or use MODE=serial, concurrent or "
+        "async."
+    ),
+    errors.LocalRequestsLostError("worker-3"): (
+        "worker-3 ended, and with it the requests that came of this one and held what "
+        "cannot be sent to another process"
+    ),
     errors.ListPageError("http://a/list"): (
         "no countries found on http://a/list: it has no table with class 'wikitable' "
         "whose rows link to countries. Check in a browser that the address is that of "

@@ -95,11 +95,10 @@ def test_a_crawl_that_waits_for_its_site_or_a_delay_has_not_stalled(
     assert found.items.total() == 2
 
 
-@pytest.mark.parametrize("mode", ["parallel", "hybrid"])
-def test_a_request_that_cannot_travel_calls_its_errback(
-    mode: str, site: str, tmp_path: Path
+def test_a_request_of_start_that_cannot_travel_calls_its_errback(
+    site: str, tmp_path: Path
 ) -> None:
-    found = crawl("carrying", site, tmp_path, *options(mode))
+    found = crawl("carrying_from_start", site, tmp_path / "no job", *options("hybrid"))
     assert found.items == {'{"failed": "NotShippableError"}': 16}
     assert found.stats["concurcrawl/not_shippable"] == 16
     assert "or use MODE=serial, concurrent or async, which stay" in found.log
@@ -109,13 +108,15 @@ def test_the_remedy_for_such_a_request_works_for_a_crawl_with_a_jobdir(
     site: str, tmp_path: Path
 ) -> None:
     setup = setup_of("async in JOBDIR", tmp_path)
-    found = crawl("carrying", site, tmp_path / "job", *setup)
+    found = crawl("carrying_from_start", site, tmp_path / "job", *setup)
     assert found.items == {'{"failed": "NotShippableError"}': 16}
     remedy = "or leave out JOBDIR, with which every mode has worker processes, and use "
     assert f"{remedy}MODE=serial, concurrent or async." in found.log
-    found = crawl("carrying", site, tmp_path / "no job", *options("async"))
-    assert found.items.total() == 16
-    assert "concurcrawl/not_shippable" not in found.stats
+    carrying = crawl(
+        "carrying_from_start", site, tmp_path / "no job", *options("async")
+    )
+    assert carrying.items.total() == 16
+    assert "concurcrawl/not_shippable" not in carrying.stats
 
 
 @pytest.mark.parametrize("setup", ["parallel", "hybrid", "serial in JOBDIR"])

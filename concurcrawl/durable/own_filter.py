@@ -84,12 +84,29 @@ class DurableFilter:
     def seen(self, request: Request, key: bytes) -> bool:
         """Return whether *request* is to be filtered."""
         is_seen = self._filter.request_seen(request)
-        if is_seen and key in self._in_doubt and self._file() is None:
+        if is_seen and key in self._in_doubt:
             is_seen = self._frontier.knows(key)
         self._in_doubt.discard(key)
         if not is_seen:
             self._new.append(key)
         return is_seen
+
+    def claim(self, request: Request, key: bytes) -> bool:
+        """Return whether *request* is to be filtered, which the frontier never has.
+
+        It stays in doubt until the lease that it is done with has ended.
+        """
+        self._frontier.ask([key])
+        is_seen = self._filter.request_seen(request)
+        if is_seen and key in self._in_doubt:
+            is_seen = self._frontier.knows(key)
+        if is_seen:
+            self._frontier.answered([key])
+        return is_seen
+
+    def settle(self, keys: Iterable[bytes]) -> None:
+        """Note that what was claimed is done."""
+        self._frontier.answered(keys)
 
     def end(self, keys: Iterable[bytes]) -> None:
         """Note, in the step that adds the requests, that the filter has answered."""

@@ -24,7 +24,8 @@ class Entry:
         priority: Higher leaves first.
         is_start: Whether it came from ``Spider.start()``: such requests leave after
             the others of their priority, the oldest first.
-        payload: The request as the producer encoded it. Opaque here.
+        payload: The request as the producer encoded it. Opaque here. Nothing if only
+            the key is to be remembered: the request is done already.
     """
 
     key: bytes | None

@@ -228,6 +228,11 @@ class RedisLink:
         found = await self._patiently(self._run, "HGETALL", f"{self._target.base}notes")
         return {name.decode(): text.decode() for name, text in found.items()}
 
+    async def knows(self, key: bytes) -> bool:
+        """Return whether a request with this fingerprint was ever added."""
+        seen = f"{self._target.base}seen"
+        return bool(await self._patiently(self._run, "SISMEMBER", seen, b"k" + key))
+
     async def times_taken(self, what: bytes) -> int:
         """See :class:`~concurcrawl.frontier.redis_session.Link`."""
         taken = f"{self._target.base}taken"

@@ -407,6 +407,8 @@ class SqliteFrontier(Frontier):
             )
             if not added.rowcount:
                 return False
+        if not entry.payload:  # only to be remembered
+            return True
         ticket = next(self._tickets)
         rank = self._direction * ticket
         if entry.is_start:

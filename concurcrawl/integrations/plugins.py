@@ -7,6 +7,7 @@ is named once, at the start.
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, Self
@@ -71,6 +72,9 @@ _KNOWN = ("scrapy.", "concurcrawl.")
 
 #: Storages that one process has for itself.
 _EXCLUSIVE = {"scrapy.extensions.httpcache.DbmCacheStorage"}
+
+#: What to do where only one process may have something.
+_ONE_WORKER = "set CONCURCRAWL_WORKERS=1, or use MODE=serial, concurrent or async"
 
 #: Signals about what a worker downloads that stay in it: those of a page that arrives
 #: are answered while it does, and the parser of a robots.txt is an object of any class.
@@ -142,6 +146,66 @@ def find_in_settings(settings: BaseSettings) -> Iterator[Finding]:
             "use scrapy.extensions.httpcache.FilesystemCacheStorage",
             is_refused=True,
         )
+    yield from _exclusive_to_one_worker(settings)
+
+
+def _exclusive_to_one_worker(settings: BaseSettings) -> Iterator[Finding]:
+    """Yield plugins that keep a file which one process must have for itself."""
+    if len(settings.getlist("CONCURCRAWL_SLOTS")) < 2:
+        return
+    if not settings.getbool(HAS_WORKERS):
+        return
+    for setting in ("SPIDER_MIDDLEWARES", "DOWNLOADER_MIDDLEWARES"):
+        for component, order in settings.getdict(setting).items():
+            if order is not None and _derives_from(component, "scrapy_deltafetch"):
+                yield Finding(
+                    setting,
+                    name_of(component),
+                    "only one process can have its database, each worker would open "
+                    "it, and those that cannot delete it",
+                    _ONE_WORKER,
+                    is_refused=True,
+                )
+    if _has_playwright(settings):
+        yield from _profiles(settings)
+
+
+def _profiles(settings: BaseSettings) -> Iterator[Finding]:
+    contexts = settings.getdict("PLAYWRIGHT_CONTEXTS")
+    for name, options in contexts.items():
+        if isinstance(options, Mapping) and options.get("user_data_dir"):
+            yield Finding(
+                "PLAYWRIGHT_CONTEXTS",
+                str(name),
+                "only one process can have its user_data_dir, and each worker has a "
+                "browser, which would go on without that profile",
+                _ONE_WORKER,
+                is_refused=True,
+            )
+
+
+def _has_playwright(settings: BaseSettings) -> bool:
+    handlers = settings.getwithbase("DOWNLOAD_HANDLERS").values()
+    return any(_derives_from(_inner(one), "scrapy_playwright") for one in handlers)
+
+
+def _inner(handler: Any) -> Any:
+    """Return the handler that a project set, where there is a gate before it."""
+    return getattr(handler, "inner", handler)
+
+
+def _derives_from(component: Any, package: str) -> bool:
+    """Return whether a class, or a class that it derives from, is of *package*."""
+    if component is None:
+        return False
+    if name_of(component).partition(".")[0] == package:
+        return True
+    try:
+        found = load_object(component)
+    except (ImportError, AttributeError, NameError, ValueError):
+        return False  # Scrapy says what is wrong with it
+    bases = found.__mro__ if isinstance(found, type) else ()
+    return any(cls.__module__.partition(".")[0] == package for cls in bases)
 
 
 def _components(settings: BaseSettings) -> Iterator[Finding]:

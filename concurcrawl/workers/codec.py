@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 #: Setting of a worker whose supervisor has a ``JOBDIR``.
 HAS_JOBDIR = "CONCURCRAWL_HAS_JOBDIR"
 
+#: Setting of a worker whose crawl can be resumed, or is shared with other nodes.
+IS_DURABLE = "CONCURCRAWL_IS_DURABLE"
+
 
 class Codec:
     """Turns requests, items and spider classes into bytes and back.

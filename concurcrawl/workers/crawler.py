@@ -6,6 +6,7 @@ its items and new requests go there, and signals about them are sent there.
 
 from __future__ import annotations
 
+import errno
 import logging
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +17,11 @@ from scrapy.pipelines import ItemPipelineManager
 from scrapy.signalmanager import SignalManager
 from scrapy.utils.defer import deferred_from_coro
 from scrapy.utils.httpobj import urlparse_cached
+from scrapy.utils.python import global_object_name
 
 from concurcrawl.compat.slots import SlotLimits
 from concurcrawl.config import CLOSED_IN_WORKERS
-from concurcrawl.errors import NotShippableError
+from concurcrawl.errors import NotSharedError, NotShippableError
 from concurcrawl.gate import robots_agent, slot_of
 from concurcrawl.integrations.receivers import SCRAPYS
 from concurcrawl.politeness import Politeness, delay_of
@@ -60,6 +62,12 @@ _SUPERVISORS = {
     signals.scheduler_empty,
 }
 
+
+#: Signals of which receivers hear in the supervisor only.
+ELSEWHERE = frozenset({*_SUPERVISORS, *_REPLAYED})
+
+#: What an error says of a file that another process has locked.
+_IS_LOCKED = {errno.EAGAIN, errno.EWOULDBLOCK}
 
 _ENDS = {signals.spider_closed, signals.engine_stopped}
 
@@ -242,17 +250,19 @@ class WorkerScheduler(BaseScheduler):
 
     def has_pending_requests(self) -> bool:
         """See :class:`BaseScheduler`."""
-        return bool(self._desk.inbox)
+        return bool(self._desk.inbox or self._desk.local)
 
     def __len__(self) -> int:
         """Return how many requests wait here; all that wait, the supervisor knows."""
-        return len(self._desk.inbox)
+        return len(self._desk.inbox) + len(self._desk.local)
 
     def enqueue_request(self, request: Request) -> bool:
         """See :class:`BaseScheduler`. Whether it is a duplicate, others find out."""
         try:
             self._desk.add_request(request)
         except NotShippableError as error:
+            if self._desk.keep_local(request):
+                return True
             logger.error("%s", error)  # noqa: TRY400 - its sentence says it all
             self._desk.write_stat("inc", "concurcrawl/not_shippable", 1)
             self._crawler.engine.refuse(request, error)  # type: ignore[attr-defined]
@@ -313,9 +323,20 @@ class WorkerSignals(SignalManager):
     async def send_catch_log_async(
         self, signal: Any, **kwargs: Any
     ) -> list[tuple[Any, Any]]:
-        """See :class:`SignalManager`. What receivers elsewhere answer is not there."""
+        """See :class:`SignalManager`. What receivers elsewhere answer is not there.
+
+        Raises:
+            NotSharedError: If a middleware cannot open what another process has.
+        """
         self._report(signal, kwargs)
-        return await super().send_catch_log_async(signal, **kwargs)
+        results = await super().send_catch_log_async(signal, **kwargs)
+        if signal is signals.spider_opened:
+            for receiver, result in results:
+                if isinstance(result, OSError) and result.errno in _IS_LOCKED:
+                    owner = getattr(receiver, "__self__", receiver)
+                    name = global_object_name(type(owner))
+                    raise NotSharedError(name, str(result))
+        return results
 
     def _report(self, signal: Any, about: dict[str, Any]) -> None:
         if signal not in SCRAPYS:

@@ -10,8 +10,10 @@ import asyncio
 import logging
 import pickle
 import sys
+import time
 from collections import deque
 from contextvars import ContextVar
+from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +24,16 @@ from concurcrawl.durable.state import KEEPS_STATE, Tracker
 from concurcrawl.terminal.region import Clearing, is_terminal
 from concurcrawl.workers import children, lines, wire
 from concurcrawl.workers.attributes import set_attributes
-from concurcrawl.workers.codec import Codec, codec_of
+from concurcrawl.workers.codec import IS_DURABLE, Codec, codec_of
 from concurcrawl.workers.cookies import SharedCookies
+from concurcrawl.workers.local import LocalRequests, encode_outline
 from concurcrawl.workers.messages import (
     Answer,
     Ask,
     ChangeLimits,
     ChangeState,
+    Claim,
+    Drain,
     Lend,
     Listen,
     LogLine,
@@ -114,6 +119,7 @@ class Desk(asyncio.Protocol):
         self._numbers = count()
         self._callbacks = KeptCallbacks()
         self._questions: dict[int, asyncio.Future[bytes]] = {}
+        self.local = LocalRequests(self.send, self._send_outcome, _PART_BYTES)
         self.troubled: set[str] = set()
         self.is_recalled = False
         self.on_recall: Callable[[], None] = lambda: None
@@ -133,6 +139,7 @@ class Desk(asyncio.Protocol):
             Answer: self._on_answer,
             Ping: self._on_ping,
             Look: self._on_look,
+            Drain: self._on_drain,
             Stop: self._on_stop,
         }
         self._state: Tracker | None = None
@@ -149,11 +156,10 @@ class Desk(asyncio.Protocol):
         """Begin to listen to the supervisor, for *crawler*, whose spider opens."""
         self._crawler = crawler
         self._codec = codec_of(crawler)
-        self._reports = Reports(
-            crawler, self._codec, self.here, self._open.__contains__
-        )
+        self._reports = Reports(crawler, self._codec, self.here, self._is_leased)
         self._keeps_records = bool(crawler.settings["CONCURCRAWL_RECORDS"])
         self._cookies = SharedCookies(crawler)
+        self.local.is_durable = crawler.settings.getbool(IS_DURABLE)
         if crawler.settings.getbool(KEEPS_STATE):
             self._state = Tracker(self._note_state)
             crawler.spider.state = self._state.live  # type: ignore[union-attr]
@@ -282,6 +288,9 @@ class Desk(asyncio.Protocol):
         if slot is not None:
             slot.nextcall.schedule()
 
+    def _on_drain(self, _: Drain) -> None:
+        self.local.close()
+
     def _on_stop(self, message: Stop) -> None:
         assert self._crawler is not None
         self.is_stopping = True
@@ -298,6 +307,11 @@ class Desk(asyncio.Protocol):
         """Take a lease from the inbox and open its outcome."""
         if not self._is_reading:
             self._begin()
+        local = self.local.pop()  # first: a lease waits for it
+        if local is not None:
+            begun = self._begin_request(*local, time.time())
+            self._count_scheduled("dequeued")
+            return begun
         if not self.inbox:
             _outcome.set(None)
             return None
@@ -310,10 +324,15 @@ class Desk(asyncio.Protocol):
             self._send_outcome(outcome)
             return self.next_request()
         self._callbacks.keep(request)
+        return self._begin_request(request, outcome, lend.queued_s)
+
+    def _begin_request(
+        self, request: Request, outcome: Outcome, queued_s: float
+    ) -> Request:
         self._open[request] = outcome
         _outcome.set(outcome)
         if self._keeps_records:
-            timeline.begin(request, lend.queued_s)
+            timeline.begin(request, queued_s)
         return request
 
     def finish(self, request: Request) -> None:
@@ -327,9 +346,16 @@ class Desk(asyncio.Protocol):
         page = self._pages.pop(request, None)
         if page is not None:
             outcome.status = page.status
-            if outcome.has_items:
+            if outcome.items:
                 self.reports.add_page(outcome, request, page)
-        self._send_outcome(outcome)
+                if request in self.local:
+                    outcome.page_state = None  # which is of the leased request
+        assert outcome.ticket is not None
+        if self.local.is_held(outcome.ticket):
+            sent = replace(outcome)
+            self.local.finish(request, sent)
+        else:
+            self._send_outcome(outcome)
         outcome.ticket = None  # sent: see here()
 
     def here(self) -> Outcome:
@@ -352,6 +378,47 @@ class Desk(asyncio.Protocol):
             key = self._crawler.request_fingerprinter.fingerprint(request)
         self._add(self.here(), Product(False, self._codec.encode(request), key))
 
+    def keep_local(self, request: Request) -> bool:
+        """Have *request*, which cannot leave this process, done here.
+
+        Returns:
+            Whether it is; not if it came of no lease.
+        """
+        lease = self.here().ticket
+        if lease is None:
+            return False
+        if self.local.expect(lease):
+            if request.dont_filter:
+                self._add_local(request, lease)
+            else:
+                asyncio.ensure_future(self._claim(request, lease))  # noqa: RUF006 - the lease is held for it
+        return True
+
+    def _add_local(self, request: Request, lease: int) -> None:
+        self._count_scheduled("enqueued")
+        self.local.add(request, lease)
+
+    def _count_scheduled(self, what: str) -> None:
+        """Count a request that stays here as the scheduler counts the others."""
+        self.write_stat("inc", f"scheduler/{what}", 1)
+        self.write_stat("inc", f"scheduler/{what}/memory", 1)
+
+    async def _claim(self, request: Request, lease: int) -> None:
+        assert self._crawler is not None
+        key = self._crawler.request_fingerprinter.fingerprint(request)
+        try:
+            is_new = await self.ask(
+                Claim(lease, key, encode_outline(request, self._codec))
+            )
+        except Exception:
+            logger.exception("%s is dropped", request)
+            is_new = b""
+        if is_new:
+            self._add_local(request, lease)
+        else:
+            self.local.drop(lease)
+        self._wake()
+
     def add_item(self, item: Any) -> None:
         """Note an item.
 
@@ -359,13 +426,16 @@ class Desk(asyncio.Protocol):
             NotShippableError: If it cannot leave this process.
         """
         outcome = self.here()
-        outcome.has_items = True
-        self._add(outcome, Product(True, self._codec.encode(item)))
+        product = Product(True, self._codec.encode(item))
+        outcome.items += 1
+        self._add(outcome, product)
 
     def _add(self, outcome: Outcome, product: Product) -> None:
         # What came of no request is sent soon, and has nothing to be applied with.
-        if outcome.size_bytes >= _PART_BYTES and outcome.ticket is not None:
-            self.send(Part(outcome.ticket, outcome.products))
+        # What came of a local request is sent after that of its lease.
+        ticket = None if outcome.is_partial else outcome.ticket
+        if outcome.size_bytes >= _PART_BYTES and ticket is not None:
+            self.send(Part(ticket, outcome.products))
             outcome.products, outcome.size_bytes = [], 0
         outcome.products.append(product)
         self._has_yielded = True
@@ -423,13 +493,18 @@ class Desk(asyncio.Protocol):
     def ticket_of(self, request: Request) -> int | None:
         """Return the ticket of a request that was lent, else None."""
         outcome = self._open.get(request)
-        return None if outcome is None else outcome.ticket
+        if outcome is None or request in self.local:
+            return None
+        return outcome.ticket
+
+    def _is_leased(self, request: Request | None) -> bool:
+        return request is not None and self.ticket_of(request) is not None
 
     def tickets(self) -> set[int]:
         """Return the tickets of all leases that are not done."""
         found = {lend.ticket for lend in self.inbox}
         found.update(o.ticket for o in self._open.values() if o.ticket is not None)
-        return found
+        return found | self.local.leases()
 
     def pause(self, *, is_on: bool) -> None:
         """Pause the whole crawl, or go on with it."""

@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from scrapy.utils.defer import deferred_from_coro
 from typing_extensions import override
 
 from concurcrawl.compat.engine import fail_crawl, in_progress, is_closing, may_start
@@ -29,6 +30,7 @@ from concurcrawl.errors import (
     ConcurcrawlError,
     FrontierError,
     LeaseLostError,
+    LocalRequestsLostError,
     PoisonError,
     ResultsError,
     StalledError,
@@ -42,23 +44,28 @@ from concurcrawl.workers import lines
 from concurcrawl.workers.attributes import AttributeWatch
 from concurcrawl.workers.audience import Audience
 from concurcrawl.workers.codec import Codec, codec_of
+from concurcrawl.workers.dormant import DormantMiddlewares
 from concurcrawl.workers.hub import Hub
 from concurcrawl.workers.job import describe, import_path
 from concurcrawl.workers.launch.ways import launcher
-from concurcrawl.workers.messages import Outcome, ReadStats
+from concurcrawl.workers.messages import Opened, Outcome, ReadStats
 from concurcrawl.workers.outcomes import Outcomes, close_spider
 from concurcrawl.workers.pool import Tolerance, Worker, WorkerPool
 from concurcrawl.workers.scheduler import scheduler_of
+from concurcrawl.workers.sticky import sticky_key
 from concurcrawl.workers.stopping import StopWatch, named
 
 if TYPE_CHECKING:
-    from scrapy import Request
+    from scrapy import Request, Spider
     from scrapy.crawler import Crawler
+    from scrapy.http import Response
+    from twisted.internet.defer import Deferred
 
     from concurcrawl.frontier.base import Lease
     from concurcrawl.workers.outcomes import Taken
     from concurcrawl.workers.pool import News
     from concurcrawl.workers.scheduler import SupervisorScheduler
+    from concurcrawl.workers.sticky import StickyKey
 
 logger = logging.getLogger(__name__)
 
@@ -103,10 +110,18 @@ class WorkersDownloader(UngovernedDownloader):
             self.pool, config.stop_timeout_s, self._is_closing, self._end_stuck
         )
         self._codec = Codec()
+        self._partial: defaultdict[int, set[asyncio.Task[None]]] = defaultdict(set)
+        many = len(self.pool.workers) > 1 or bool(config.frontier_url)
+        self._sticky = config.sticky_meta if many else ()
+        self._is_shared = bool(config.frontier_url)
+        self._dormant: DormantMiddlewares | None = None
+        self.dormant_spidermw: DormantMiddlewares | None = None
         self._has_failed = False
         self._tallies: defaultdict[str, Tally] | None = None
         self.pool.on_room = lambda: wake(crawler)
         self.pool.on_recycled = self._note_recycled
+        self.pool.on_park = lambda lease: self._scheduler.turnstile.release([lease])
+        self.pool.on_unpark = lambda lease: self._scheduler.start_over([lease.ticket])
         self.pool.on_give_up = lambda: self._give_up("workers_failed")
 
     @property
@@ -116,6 +131,11 @@ class WorkersDownloader(UngovernedDownloader):
     async def connect(self) -> None:
         """Begin to talk to the workers; the spider opens."""
         self._codec = codec_of(self.crawler)
+        scraper = self.crawler.engine.scraper
+        self._dormant = DormantMiddlewares(self.crawler, self.middleware.middlewares)
+        self.dormant_spidermw = DormantMiddlewares(
+            self.crawler, scraper.spidermw.middlewares
+        )
         self.hub.open()
         self._outcomes.open()
         self._scheduler.journal.on_failure = self.fail
@@ -126,6 +146,17 @@ class WorkersDownloader(UngovernedDownloader):
     @override
     def is_full(self) -> bool:
         return not self._has_room()
+
+    def fetch(
+        self, request: Request, spider: Spider | None = None
+    ) -> Deferred[Response | Request]:
+        """See :class:`Downloader`. Middlewares are in use from now on."""
+        return deferred_from_coro(self._fetch(request))
+
+    async def _fetch(self, request: Request) -> Response | Request:
+        if self._dormant is not None:
+            await self._dormant.wake()
+        return await self.fetch_async(request)
 
     def dispatch(self) -> None:
         """Lend what there is room for."""
@@ -233,8 +264,21 @@ class WorkersDownloader(UngovernedDownloader):
         assert slot is not None
         slot.add_request(request)
         self.active.add(request)
-        lent = self.pool.lend(lease, partial(self._outcomes.take, request=request))
+        key = sticky_key(request, self._sticky) if self._sticky else None
+        if key is not None and self._is_shared:
+            self._warn_of_nodes(key)
+        take = partial(self._outcomes.take, request=request)
+        lent = self.pool.lend(lease, take, key)
         asyncio.ensure_future(self._see_through(request, lease, lent))  # noqa: RUF006 - the engine outlives it
+
+    def _warn_of_nodes(self, key: StickyKey) -> None:
+        self._is_shared = False  # once is enough
+        logger.warning(
+            "Requests with %s=%r go to one worker of this node. Another node that is "
+            "leased one has a worker of its own for them: what they share (a login, "
+            "say) is not shared with it.",
+            *key,
+        )
 
     async def _see_through(
         self, request: Request, lease: Lease, lent: asyncio.Future[Taken]
@@ -249,6 +293,10 @@ class WorkersDownloader(UngovernedDownloader):
             await self._set_aside(request, lease, error)
         except LeaseLostError:
             self._refuse(request)
+        except LocalRequestsLostError as error:
+            logger.error("%s: %s", request, error)  # noqa: TRY400 - it says it all
+            await scheduler.complete(lease, ())
+            scheduler.forget(request)
         except (OSError, sqlite3.Error, FrontierError) as error:
             # Nothing of it was applied: it is done again when the crawl is resumed.
             self.fail(error)
@@ -258,6 +306,8 @@ class WorkersDownloader(UngovernedDownloader):
             logger.exception("The results of %s could not be applied", request)
             await self._try_again(request, lease)
         finally:
+            if lease.ticket in self._partial:
+                await asyncio.gather(*self._partial.pop(lease.ticket))
             self.active.discard(request)
             slot.remove_request(request)
             slot.nextcall.schedule()
@@ -340,6 +390,8 @@ class WorkersDownloader(UngovernedDownloader):
                 self._hear_outcome(worker, message)
             case ReadStats():
                 self.hub.totals.subscribe(worker, message)
+            case Opened():
+                self.pool.take_file(worker, message.path)
             case _:
                 self.hub.hear(worker, message)
 
@@ -353,6 +405,12 @@ class WorkersDownloader(UngovernedDownloader):
         if outcome.ticket is None:
             taken = self._outcomes.take(outcome, outcome.products, None)
             asyncio.ensure_future(self._apply_leaseless(taken))  # noqa: RUF006 - the engine outlives it
+        elif outcome.is_partial and outcome.ticket in worker.held:
+            taken = worker.held[outcome.ticket].take_partial(outcome)
+            applied = asyncio.ensure_future(self._apply_leaseless(taken))
+            partial_results = self._partial[outcome.ticket]
+            partial_results.add(applied)
+            applied.add_done_callback(partial_results.discard)
 
     async def _apply_leaseless(self, taken: Taken) -> None:
         try:

@@ -27,7 +27,8 @@ from concurcrawl.watchdog.frames import where_awaited
 from concurcrawl.watchdog.stall import Waiting
 from concurcrawl.watchdog.timers import is_something_due
 from concurcrawl.workers.desk import robots_were_known
-from concurcrawl.workers.messages import FetchRobots, Ready
+from concurcrawl.workers.exclusive import dbm_files
+from concurcrawl.workers.messages import FetchRobots, Opened, Ready
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
@@ -76,6 +77,7 @@ class WorkerEngine(ExecutionEngine):
         self.scraper.spidermw.process_start = _start_nothing  # type: ignore[method-assign,assignment]
         await super().open_spider_async(close_if_idle=False)
         self.crawler.desk.send(Ready(os.getpid()))
+        dbm_files.tell(lambda path: self.crawler.desk.send(Opened(path)))
 
     async def close_spider_async(self, *, reason: str = "cancelled") -> None:
         """Close for the supervisor; for a callback that asks, ask the supervisor."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from scrapy.utils.asyncio import call_later
 
+from concurcrawl.compat.engine import is_closing
 from concurcrawl.frontier.limits import Visit, Written
 from concurcrawl.scheduler import wake
 from concurcrawl.workers.codec import Codec, codec_of
@@ -16,6 +17,8 @@ from concurcrawl.workers.messages import (
     Ask,
     ChangeLimits,
     ChangeState,
+    Claim,
+    Drain,
     Enter,
     FetchRobots,
     Idle,
@@ -97,6 +100,7 @@ class Hub:
         self._share_pauses()
         self._attributes.tell = self._pool.tell_all
         self._attributes.start()
+        self._share_end()
 
     def close(self) -> None:
         """End what it does from time to time."""
@@ -178,6 +182,10 @@ class Hub:
                 case FetchRobots(payload):
                     found = await self._fetch_robots(self._codec.decode(payload))
                     answer = Answer(ask.number, self._codec.encode(found))
+                case Claim(ticket, key, payload):
+                    request = self._codec.decode(payload)
+                    is_new = await self._scheduler.claim(ticket, key, request)
+                    answer = Answer(ask.number, b"new" if is_new else b"")
         except Exception as error:  # noqa: BLE001 - it is the asker's to handle
             answer = Answer(ask.number, error=error)
         if not worker.is_gone:
@@ -227,6 +235,17 @@ class Hub:
         engine.pause = lambda: self._pause(is_on=True)  # type: ignore[method-assign]
         engine.unpause = lambda: self._pause(is_on=False)  # type: ignore[method-assign]
 
+    def _share_end(self) -> None:
+        """Tell workers that the crawl ends before the engine waits for them."""
+        engine = self._crawler.engine
+        close = engine.close_spider_async
+
+        async def close_spider(*, reason: str = "cancelled") -> None:
+            self._pool.drain()
+            await close(reason=reason)
+
+        engine.close_spider_async = close_spider  # type: ignore[method-assign]
+
     def _pause(self, *, is_on: bool) -> None:
         self._crawler.engine.paused = is_on
         self._pool.tell_all(Pause(is_on))
@@ -249,8 +268,9 @@ class Hub:
         listen = self._audience.listen()
         shared = self._attributes.since_start()
         attributes = [] if shared is None else [shared]
+        drain: list[ToWorker] = [Drain()] if is_closing(self._crawler.engine) else []
         first: list[ToWorker] = [listen, SetCookies(cookies), *whole, *attributes]
-        return [*first, *troubled, *changed, recalled, paused]
+        return [*first, *troubled, *changed, *drain, recalled, paused]
 
     def _lose(self, worker: Worker) -> None:
         """Take a dead worker's requests from the sites they were at."""

@@ -10,7 +10,7 @@ from scrapy.settings import BaseSettings
 
 from concurcrawl.compat import spider_arguments
 from concurcrawl.workers.attributes import scalars
-from concurcrawl.workers.codec import HAS_JOBDIR
+from concurcrawl.workers.codec import HAS_JOBDIR, IS_DURABLE
 from concurcrawl.workers.messages import (
     Crawl,
 )
@@ -53,7 +53,10 @@ def describe(crawler: Crawler) -> Crawl:
             settings[name] = (value, priority)
     rank = 1 << 10  # above every source
     settings |= {name: (value, rank) for name, value in _WORKER_SETTINGS.items()}
-    settings[HAS_JOBDIR] = (bool(crawler.settings["JOBDIR"]), rank)
+    has_jobdir = bool(crawler.settings["JOBDIR"])
+    settings[HAS_JOBDIR] = (has_jobdir, rank)
+    is_shared = bool(crawler.settings.get("CONCURCRAWL_FRONTIER_URL"))
+    settings[IS_DURABLE] = (has_jobdir or is_shared, rank)
     addons = tuple(crawler.settings.getdict("ADDONS"))
     said = scalars(crawler.spider)
     return Crawl(crawler.spidercls, settings, addons, args, kwargs, said)

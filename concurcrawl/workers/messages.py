@@ -200,6 +200,13 @@ class Looked:
 
 
 @dataclass(frozen=True, slots=True)
+class Opened:
+    """Worker to supervisor: it has opened a file that one process can have."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class Pause:
     """Either way: the engine was paused, or unpaused."""
 
@@ -242,7 +249,24 @@ class FetchRobots:
     request: bytes
 
 
-Question = Enter | FetchRobots
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A worker's question: is this request new, or a duplicate?
+
+    It stays in the worker. Answered with nothing if it is a duplicate.
+
+    Attributes:
+        ticket: The lease that it came of.
+        key: Its fingerprint.
+        request: What can travel of it, encoded.
+    """
+
+    ticket: int
+    key: bytes
+    request: bytes
+
+
+Question = Enter | FetchRobots | Claim
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,6 +337,11 @@ class Pong:
     """
 
     is_moving: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """Supervisor to worker: the crawl ends; begin no more requests that stay there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -489,7 +518,7 @@ class Outcome:
         products: The items and requests, in the order they were yielded, without
             those that went ahead in parts.
         size_bytes: What ``products`` come to, about.
-        has_items: Whether there are items, also in parts.
+        items: How many items there are, also in parts.
         stats: The stats written, by key and way of writing.
         cookies: The cookies got and dropped.
         logs: The log lines since the last outcome.
@@ -497,6 +526,9 @@ class Outcome:
         record: How the request went, if records are kept.
         state: What was changed in ``spider.state``, in order.
         worker: Who sent it; the supervisor fills that in.
+        is_partial: Whether the lease is held, for requests that stay in the worker.
+        pages: Where the items are of several pages: how many are of each, in order,
+            and its index in ``heads``, None if there is none.
     """
 
     ticket: int | None = None
@@ -507,7 +539,7 @@ class Outcome:
     events: list[Event | OwnEvent] = field(default_factory=list)
     products: list[Product] = field(default_factory=list)
     size_bytes: int = 0
-    has_items: bool = False
+    items: int = 0
     stats: dict[tuple[str, str], Any] = field(default_factory=dict)
     cookies: list[CookieChange] = field(default_factory=list)
     logs: list[LogLine] = field(default_factory=list)
@@ -515,6 +547,8 @@ class Outcome:
     record: Record | None = None
     state: list[bytes] = field(default_factory=list)
     worker: str = ""
+    is_partial: bool = False
+    pages: list[tuple[int, int | None]] = field(default_factory=list)
 
 
 ToWorker = (
@@ -533,10 +567,11 @@ ToWorker = (
     | Answer
     | Ping
     | Look
+    | Drain
     | Stop
 )
 #: What a worker says of its requests at their sites.
-Traffic = Ask | Idle | Returned | Sent | Left | SlowDown | ChangeLimits | Pause
+Traffic = Ask | Idle | Returned | Sent | Left | SlowDown | ChangeLimits | Opened | Pause
 ToSupervisor = Ready | Failed | Pong | Looked | Part | Outcome | ReadStats | Traffic
 
 #: Signals that workers report and the supervisor sends, by their names in

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
-from itertools import islice, starmap, zip_longest
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from itertools import chain, islice, repeat, starmap
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from scrapy import signals
 
@@ -46,8 +47,12 @@ if TYPE_CHECKING:
     Requests = Sequence[Product] | Chosen[Product]
     #: Items, encoded.
     Payloads = Sequence[bytes] | Chosen[bytes]
+    #: The response that each item came of.
+    Pages = Iterable[Response | None]
 
 logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,21 +150,23 @@ class Outcomes:
             products = list(products)  # the one exchange with Redis has it all
         made, payloads = _apart(products)
         lease = None if request is None else scheduler.lease_of(request)
-        head = None if outcome.page is None else outcome.heads[outcome.page]
+        heads = _of_each(outcome, outcome.heads)
+        pages = _of_each(outcome, responses)
         journal = scheduler.journal
-        page = None if outcome.page is None else responses[outcome.page]
         kept: Iterable[bytes]
         if isinstance(journal, SharedJournal) and journal.streams:
             raw, payloads = payloads, []
-            kept = await journal.through_pipelines(lambda: self._process(raw, page, []))
+            process = partial(self._process, raw, pages, [])
+            kept = await journal.through_pipelines(process)
         else:
-            payloads, kept = self._keepable(payloads, head)
+            payloads, pages, kept = self._keepable(payloads, heads, pages)
         changes = (outcome.state, outcome.worker)
-        numbers = await scheduler.complete(lease, made, kept, changes)
+        ends = None if outcome.is_partial else lease
+        numbers = await scheduler.complete(ends, made, kept, changes)
         spent = timeline.clock_pipelines() if self._clocks_pipelines else None
         try:
             if payloads:
-                await self._process(payloads, page, numbers)
+                await self._process(payloads, pages, numbers)
             journal.processed(numbers)
         finally:
             record = outcome.record
@@ -168,20 +175,29 @@ class Outcomes:
             scheduler.write(record)
 
     def _keepable(
-        self, payloads: Payloads, head: Head | None
-    ) -> tuple[Payloads, Iterable[bytes]]:
+        self, payloads: Payloads, heads: Iterable[Head | None], pages: Pages
+    ) -> tuple[Payloads, Pages, Iterable[bytes]]:
         """Return the items that go on, and how the journal keeps them, if it does."""
         journal = scheduler_of(self._crawler).journal
         if not journal.is_kept:
-            return payloads, []
-        if head is not None:  # each item is kept by itself, and the page is not
-            head = head._replace(whole=None)
+            return payloads, pages, []
+        # Each item is kept by itself, and the page is not.
+        heads = (None if head is None else head._replace(whole=None) for head in heads)
         if isinstance(journal, Journal):
-            return payloads, (journal.entry(payload, head) for payload in payloads)
-        entries = [(payload, journal.entry(payload, head)) for payload in payloads]
+            return payloads, pages, map(journal.entry, payloads, heads)
         # What cannot be kept has been said to be dropped.
-        good = [(payload, entry) for payload, entry in entries if entry is not None]
-        return [payload for payload, _ in good], [entry for _, entry in good]
+        good = [
+            (payload, page, entry)
+            for payload, page, entry in zip(
+                payloads, pages, map(journal.entry, payloads, heads), strict=False
+            )
+            if entry is not None
+        ]
+        return (
+            [payload for payload, _, _ in good],
+            [page for _, page, _ in good],
+            [entry for _, _, entry in good],
+        )
 
     def _replay(
         self, event: Event, leased: Restored | None, responses: list[Response]
@@ -215,18 +231,23 @@ class Outcomes:
             self._crawler.engine.downloader.note_slot(request)  # type: ignore[attr-defined]
 
     async def _process(
-        self, items: Payloads, response: Response | None, numbers: Sequence[int]
+        self,
+        items: Payloads,
+        pages: Pages,
+        numbers: Sequence[int],
     ) -> None:
         """Send *items* through the pipelines, several at a time, as Scrapy does.
 
         Args:
             items: They, encoded.
-            response: What they came of.
+            pages: What each came of.
             numbers: Theirs in the journal; none if it is not kept.
         """
         room = asyncio.Semaphore(self._max_items)
 
-        async def process(payload: bytes, number: int | None) -> None:
+        async def process(
+            payload: bytes, number: int | None, response: Response | None
+        ) -> None:
             async with room:
                 item_at_hand.set(number)
                 try:
@@ -242,7 +263,7 @@ class Outcomes:
                     item, response=response
                 )
 
-        numbered = zip_longest(items, numbers)
+        numbered = zip(items, chain(numbers, repeat(None)), pages, strict=False)
         self.items_at_work += len(items)
         try:
             # Each in a task of its own, for the sake of its context.
@@ -255,9 +276,19 @@ class Outcomes:
         self, payload: bytes, head: Head | None, number: int
     ) -> None:
         """Send an item through the pipelines that comes of no request of this crawl."""
-        decode = self._codec.decode
-        response = None if head is None else response_of(head, None, decode)
-        await self._process([payload], response, [number])
+        response = None if head is None else response_of(head, None, self._codec.decode)
+        await self._process([payload], [response], [number])
+
+
+def _of_each(outcome: Outcome, found: Sequence[T]) -> Iterable[T | None]:
+    """Return what is *found* of the page of each item of *outcome*, in their order."""
+    if not outcome.pages:
+        return repeat(None if outcome.page is None else found[outcome.page])
+    return [
+        None if page is None else found[page]
+        for items, page in outcome.pages
+        for _ in range(items)
+    ]
 
 
 def _apart(products: Products) -> tuple[Requests, Payloads]:

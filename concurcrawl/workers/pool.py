@@ -8,13 +8,15 @@ import logging
 import os
 import signal
 import threading
-from collections import Counter
+from collections import Counter, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from concurcrawl.errors import (
     ConcurcrawlError,
     LeaseReturnedError,
+    LocalRequestsLostError,
+    NotSharedError,
     PoisonError,
     UnfinishedError,
     WorkerLostError,
@@ -22,6 +24,7 @@ from concurcrawl.errors import (
 )
 from concurcrawl.workers import children, wire
 from concurcrawl.workers.messages import (
+    Drain,
     Failed,
     Job,
     Lend,
@@ -36,6 +39,7 @@ from concurcrawl.workers.messages import (
 )
 from concurcrawl.workers.parts import Parts
 from concurcrawl.workers.recycling import Recycler
+from concurcrawl.workers.sticky import StickyWorkers
 from concurcrawl.workers.wire import Frames, frame
 
 if TYPE_CHECKING:
@@ -46,6 +50,7 @@ if TYPE_CHECKING:
     from concurcrawl.watchdog.stall import Waiting
     from concurcrawl.workers.launch.base import Launcher
     from concurcrawl.workers.messages import Product, ReadStats, ToWorker, Traffic
+    from concurcrawl.workers.sticky import StickyKey
 
     #: All that came of a lease, also what was sent ahead.
     Products = Sequence[Product] | Parts
@@ -66,6 +71,12 @@ _ANSWER_S = 2.0
 #: How often a worker that blocks is looked at before it is killed.
 _LOOKS = 4
 
+#: Leases that wait for one worker, while others are free, when that is worth a warning.
+_MANY_PARKED = 50
+
+#: Leases that wait for certain workers, before no other worker is leased any more.
+_MOST_PARKED = 1000
+
 #: Leases that a worker without a limit is given.
 _UNLIMITED = 1000
 
@@ -80,6 +91,9 @@ class Held:
         end: Set to what ``take`` made of it.
         deaths: Workers that have died while they held it.
         parts: What the worker that has it has sent ahead, if it has.
+        is_applied: Whether requests or items of it were applied: it must not be done
+            again.
+        key: What it shares with other requests, in one worker only.
     """
 
     lease: Lease
@@ -87,12 +101,25 @@ class Held:
     end: asyncio.Future[Any]
     deaths: int = 0
     parts: Parts | None = None
+    is_applied: bool = False
+    key: StickyKey | None = None
 
     def keep(self, products: Sequence[Product]) -> None:
         """Keep what the worker sends ahead."""
         if self.parts is None:
             self.parts = Parts()
         self.parts.add(products)
+
+    def take_partial(self, outcome: Outcome) -> Any:
+        """Return what ``take`` makes of what came up to now."""
+        if not outcome.products:  # also where all is kept for the end
+            return self.take(outcome, ())
+        self.is_applied = True
+        if self.parts is None:
+            return self.take(outcome, outcome.products)
+        self.keep(outcome.products)
+        parts, self.parts = self.parts, None
+        return self.take(outcome, parts)
 
     def drop_parts(self) -> None:
         """Drop what was sent ahead: it is done again, or never."""
@@ -145,6 +172,8 @@ class Worker(asyncio.Protocol):
         self.ended = 0  # leases whose slots are not free yet, see WorkerPool.heard()
         self.silent_for = 0  # times in a row that it was found not to have answered
         self.outcomes = 0  # that it has sent and that were taken in
+        self.parked: deque[Held] = deque()  # what waits for this worker
+        self.files: set[str] = set()  # that no other process can have
         self.guests: Counter[str] = Counter()  # requests at a site without a ticket
         self.leased = 0
         self.progress = 0
@@ -253,6 +282,7 @@ class _State:
     restarts: int = 0
     next_number: int = 1
     suspects: list[Held] = field(default_factory=list)
+    parked: int = 0  # leases that wait for a certain worker
 
 
 class WorkerPool:
@@ -291,9 +321,12 @@ class WorkerPool:
         self._launcher = launcher
         self._state = _State()
         self._recycler = Recycler(self, tolerance.requests)
+        self._sticky: StickyWorkers[Worker] = StickyWorkers()
         self._watch: asyncio.Task[None] | None = None
         self.greeting: Callable[[], list[ToWorker]] = list
         self.on_room: Callable[[], None] = lambda: None
+        self.on_park: Callable[[Lease], None] = lambda _: None
+        self.on_unpark: Callable[[Lease], None] = lambda _: None
         self.on_loss: Callable[[Worker], None] = lambda _: None
         self.on_open: Callable[[Worker], None] = lambda _: None
         self.on_recycled: Callable[[Worker], None] = lambda _: None
@@ -320,7 +353,8 @@ class WorkerPool:
             waiting: How many requests wait. While there are plenty, each worker is
                 lent one more than it can do at a time, so that it never waits for us.
         """
-        if self._state.suspects or self._state.gave_up:
+        state = self._state
+        if state.suspects or state.gave_up or state.parked >= _MOST_PARKED:
             return False
         return any(self._room(worker, waiting) > 0 for worker in self.workers)
 
@@ -331,22 +365,27 @@ class WorkerPool:
         return sum(max(0, self._room(worker, 0)) for worker in self.workers)
 
     def lend(
-        self, lease: Lease, take: Callable[[Outcome, Products], T]
+        self,
+        lease: Lease,
+        take: Callable[[Outcome, Products], T],
+        key: StickyKey | None = None,
     ) -> asyncio.Future[T]:
-        """Lend *lease* to the worker with the most room.
+        """Lend *lease* to the worker with the most room, or to that of *key*.
 
         Args:
             lease: It.
             take: Told what came of it, and all products, before its slot is free: what
                 ends a crawl because of that ends it before another request is lent. It
                 closes parts.
+            key: What it shares with other requests; see :class:`StickyWorkers`.
 
         Returns:
             What *take* returned. Fails with :class:`PoisonError` or
             :class:`WorkersFailedError` if nothing comes of it.
         """
-        held = Held(lease, take, asyncio.get_running_loop().create_future())
-        self._send(held, max(self.workers, key=lambda worker: self._room(worker, 1)))
+        end = asyncio.get_running_loop().create_future()
+        held = Held(lease, take, end, key=key)
+        self._place(held)
         return held.end
 
     def tell_all(self, message: ToWorker, *, but: Worker | None = None) -> None:
@@ -362,7 +401,8 @@ class WorkerPool:
             worker.outcomes += 1
             if message.ticket is not None:
                 worker.progress += 1
-                self._end(worker, message, message.ticket)
+                if not message.is_partial:
+                    self._end(worker, message, message.ticket)
 
     def _end(self, worker: Worker, message: Outcome, ticket: int) -> None:
         """Take in what came of a lease, which ends."""
@@ -389,29 +429,28 @@ class WorkerPool:
             logger.error("%s cannot start: %s", worker.name, reason)
             self._give_up(WorkersFailedError(self._state.restarts + 1))
 
+    def take_file(self, worker: Worker, path: str) -> None:
+        """Note that *worker* has a file; give up if another one has it."""
+        worker.files.add(path)
+        for other in self.workers:
+            if other is not worker and path in other.files:
+                error = NotSharedError(path, f"{other.name} has it, too")
+                self.cannot_start(worker, str(error))
+
     def lost(self, worker: Worker) -> None:
         """Take in that a worker is gone: give what it held to others."""
         if worker not in self.workers:
             return
         self.workers.remove(worker)
         worker.is_gone = True
+        parked = self._unpark(worker)
         for held in worker.held.values():
             held.drop_parts()
         self.on_loss(worker)
         self._recycler.ended(worker)
-        if worker.is_stuck:
-            # What waits to be done again would find no time either.
-            self._fail(
-                [*worker.held.values(), *self._state.suspects], UnfinishedError()
-            )
-            self._state.suspects.clear()
+        if self._is_settled(worker, parked):
             return
-        if worker.is_retiring and not worker.held:
-            self.on_recycled(worker)
-            return
-        if self.is_ending:
-            self._fail(worker.held.values(), WorkerLostError(worker.name))
-            return
+        self._sticky.release(worker, worker.name)
         logger.error(
             "%s (process %s) died with %d request(s), which are done again.",
             worker.name,
@@ -420,16 +459,36 @@ class WorkerPool:
         )
         for held in worker.held.values():
             held.deaths += worker.pid is not None  # else it was not the request
-            if held.deaths >= self._tolerance.deaths:
+            if held.is_applied:
+                held.end.set_exception(LocalRequestsLostError(worker.name))
+            elif held.deaths >= self._tolerance.deaths:
                 held.end.set_exception(PoisonError(held.deaths))
             else:
                 self._state.suspects.append(held)
+        self._fail(parked, LeaseReturnedError(worker.name))
         self._replace(worker)
+
+    def _is_settled(self, worker: Worker, parked: list[Held]) -> bool:
+        """Return whether nothing that *worker* held is to be done again here."""
+        if worker.is_stuck:
+            # What waits to be done again would find no time either.
+            unfinished = [*worker.held.values(), *parked, *self._state.suspects]
+            self._fail(unfinished, UnfinishedError())
+            self._state.suspects.clear()
+        elif worker.is_retiring and not worker.held:
+            self.on_recycled(worker)
+        elif self.is_ending:
+            self._fail([*worker.held.values(), *parked], WorkerLostError(worker.name))
+        else:
+            return False
+        return True
 
     def take_back(self, worker: Worker, tickets: Iterable[int]) -> None:
         """Fail leases that *worker* has not begun, so that they wait again."""
         held = [worker.held.pop(ticket) for ticket in tickets if ticket in worker.held]
         worker.leased -= len(held)
+        for one in held:
+            one.drop_parts()
         self._fail(held, LeaseReturnedError(worker.name))
         self._recycler.end_if_done(worker)
 
@@ -440,6 +499,11 @@ class WorkerPool:
             Whether that begins now; it does not where it has begun, or the crawl ends.
         """
         return self._recycler.recycle(worker)
+
+    def retires(self, worker: Worker) -> None:
+        """Take in that *worker* gets no more leases."""
+        self._sticky.release(worker, worker.name)
+        self._fail(self._unpark(worker), LeaseReturnedError(worker.name))
 
     def opened(self, worker: Worker) -> None:
         """Take in that *worker* is ready for requests."""
@@ -467,7 +531,15 @@ class WorkerPool:
     def offer_room(self) -> None:
         """Give out what waits, if a worker is free for it."""
         self._try_suspect()
+        if self._state.parked:
+            self._send_parked()
         self.on_room()
+
+    def drain(self) -> None:
+        """Begin no more requests that are here already: the crawl ends."""
+        self.tell_all(Drain())
+        for worker in self.workers:
+            self._fail(self._unpark(worker), LeaseReturnedError(worker.name))
 
     def stop(self, reason: str = "finished") -> None:
         """Ask all workers to end when they have done what they hold."""
@@ -480,6 +552,7 @@ class WorkerPool:
         """Kill the workers that hold leases, which fail, and replace none of them."""
         self._state.is_stopping = True
         for worker in self.workers:
+            self._fail(self._unpark(worker), WorkerLostError(worker.name))
             if worker.held:
                 worker.kill()
             else:
@@ -533,7 +606,7 @@ class WorkerPool:
         logger.error("%s", error)
         self._fail(self._state.suspects, error)
         for worker in self.workers:
-            self._fail(worker.held.values(), error)
+            self._fail([*worker.held.values(), *self._unpark(worker)], error)
         self._state.suspects.clear()
         self.on_give_up()
 
@@ -570,12 +643,52 @@ class WorkerPool:
         """
         if not self._state.suspects:
             return
-        idle = next((w for w in self.workers if w.takes_leases and not w.held), None)
+        own = self._sticky.find(self._state.suspects[0].key)
+        candidates = self.workers if own is None else [own]
+        idle = next((w for w in candidates if w.takes_leases and not w.held), None)
         if idle is not None:
             self._send(self._state.suspects.pop(0), idle)
             self.on_room()
 
+    def _place(self, held: Held) -> None:
+        """Send *held* to its worker, or let it wait for that."""
+        freest = max(self.workers, key=lambda worker: self._room(worker, 1))
+        worker = self._sticky.find(held.key) or freest
+        if held.key is None or self._room(worker, 0) > 0:
+            self._send(held, worker)
+            return
+        if len(worker.parked) >= _MANY_PARKED and self._room(freest, 0) > 0:
+            self._sticky.warn_of_wait(held.key, worker.name)
+        self._park(held, worker)
+
+    def _park(self, held: Held, worker: Worker) -> None:
+        self._sticky.bind(held.key, worker)
+        worker.parked.append(held)
+        self._state.parked += 1
+        self.on_park(held.lease)
+
+    def _unpark(self, worker: Worker) -> list[Held]:
+        parked = [*worker.parked]
+        worker.parked.clear()
+        self._state.parked -= len(parked)
+        return parked
+
+    def _send_parked(self) -> None:
+        """Send what waits for a worker that has free capacity now."""
+        if self._state.suspects or self._state.is_stopping:
+            return
+        for worker in self.workers:
+            while worker.parked:
+                held = worker.parked.popleft()
+                if self._room(worker, 0) <= -len(worker.parked):
+                    worker.parked.appendleft(held)
+                    break
+                self._state.parked -= 1
+                self.on_unpark(held.lease)
+                self._send(held, worker)
+
     def _send(self, held: Held, worker: Worker) -> None:
+        self._sticky.bind(held.key, worker)
         worker.held[held.lease.ticket] = held
         lease = held.lease
         if self.on_lend is not None:
@@ -588,10 +701,10 @@ class WorkerPool:
         if not worker.takes_leases:
             return -_UNLIMITED
         if any(held.deaths for held in worker.held.values()):
-            return 0
+            return -len(worker.parked)
         is_plenty = waiting > (1 + self._ahead) * len(self.workers)
         ahead = self._ahead if is_plenty else 0
-        taken = len(worker.held) + worker.ended
+        taken = len(worker.held) + worker.ended + len(worker.parked)
         return (worker.slots or _UNLIMITED) + ahead - taken
 
     def _fail(self, held: Iterable[Held], error: Exception) -> None:

@@ -90,9 +90,12 @@ class Portable:
             NotJsonError: If it holds something that is not portable.
         """
         kind = type(request)
+        base = _scrapys(kind)
         fields: dict[str, Any] = {}
         try:
-            for name in request.attributes:
+            if kind is not base and (own := _own_state(request, base)):
+                fields["!own"] = _write_own(own)
+            for name in base.attributes:
                 value = getattr(request, name)
                 if name in ("callback", "errback"):
                     value = self._name_of(value, name)
@@ -117,11 +120,12 @@ class Portable:
             kind = self._find(fields.pop("!class", "scrapy.http.request:Request"))
             if not (isinstance(kind, type) and issubclass(kind, Request)):
                 raise _NotPortableError(f"{kind!r} is no class of requests")
+            own = self._read(fields.pop("!own", {}))
             values = {name: self._read(value) for name, value in fields.items()}
             for name in ("callback", "errback"):
                 if values.get(name):
                     values[name] = getattr(self._spider, values[name])
-            return kind(**values)
+            return _make_request(kind, values, own)
         except (AttributeError, TypeError, ValueError, ImportError) as error:
             shown = payload[:200].decode(errors="replace")
             raise NotJsonError(f"the request {shown}", str(error)) from None
@@ -212,6 +216,60 @@ class Portable:
         for part in name.split("."):
             found = getattr(found, part)
         return found
+
+
+def _scrapys(kind: type[Request]) -> type[Request]:
+    """Return the class of Scrapy's that *kind* is, or derives from."""
+    return next(
+        cls
+        for cls in kind.__mro__
+        if issubclass(cls, Request) and cls.__module__.startswith("scrapy.")
+    )
+
+
+def _own_state(request: Request, base: type[Request]) -> dict[str, Any]:
+    """Return what a request has that *base*, its class of Scrapy's, does not know."""
+    own = dict(getattr(request, "__dict__", {}))
+    for cls in type(request).__mro__:
+        if cls in base.__mro__:
+            continue
+        slots = vars(cls).get("__slots__", ())
+        for slot in (slots,) if isinstance(slots, str) else slots:
+            name = f"_{cls.__name__.lstrip('_')}{slot}" if _is_mangled(slot) else slot
+            if not slot.endswith("__") and hasattr(request, name):
+                own[name] = getattr(request, name)
+    return own
+
+
+def _is_mangled(name: str) -> bool:
+    return name.startswith("__") and not name.endswith("__")
+
+
+def _write_own(own: dict[str, Any]) -> Any:
+    written: dict[str, Any] = {}
+    for name, value in own.items():
+        try:
+            written[name] = _write(value)
+        except _NotPortableError as error:
+            raise _NotPortableError(f"its attribute {name}: {error}") from None
+    return written
+
+
+def _make_request(
+    kind: type[Request], values: dict[str, Any], own: dict[str, Any]
+) -> Request:
+    """Return the request again, without the ``__init__`` of a project's class.
+
+    That may take anything; what it has left on the request is in *own*.
+    """
+    base = _scrapys(kind)
+    if kind is base:
+        return kind(**values)
+    request = kind.__new__(kind)
+    base.__init__(request, **values)
+    for name, value in own.items():
+        setattr(request, name, value)
+    return request
 
 
 class _NotPortableError(ValueError):

@@ -26,6 +26,7 @@ from concurcrawl.workers import children
 from concurcrawl.workers.codec import Codec
 from concurcrawl.workers.crawler import WorkerCrawler
 from concurcrawl.workers.desk import Desk
+from concurcrawl.workers.exclusive import dbm_files
 from concurcrawl.workers.interrupts import leave_signals_to_supervisor
 from concurcrawl.workers.launch.main_module import MainModule, load
 from concurcrawl.workers.messages import Failed, Job
@@ -175,6 +176,8 @@ def _run(job: Job, sock: socket.socket) -> None:
     # Our lines go to the supervisor, which has the handlers that the user asked for.
     # Until we are connected nothing is logged: the supervisor has said it all by then.
     logging.root.handlers[:] = [logging.NullHandler()]
+    if len(settings.getlist("CONCURCRAWL_SLOTS")) > 1:
+        dbm_files.watch()
     process = AsyncCrawlerProcess(settings)
     desk = Desk(job.name, sock)
     crawler = WorkerCrawler(crawl.spidercls, settings, desk, crawl.attributes)

@@ -125,6 +125,7 @@ class Recycler:
         if worker.successor is None or worker.is_retiring:
             return
         worker.is_retiring = True
+        self._pool.retires(worker)
         worker.successor.is_standby = False
         loop = asyncio.get_running_loop()
         loop.call_soon(self.end_if_done, worker)

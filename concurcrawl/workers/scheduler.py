@@ -6,7 +6,7 @@ import logging
 import sqlite3
 from dataclasses import dataclass
 from functools import partial
-from itertools import compress
+from itertools import chain, compress
 from typing import TYPE_CHECKING, Any
 
 from scrapy import signals
@@ -25,6 +25,7 @@ from concurcrawl.errors import NotJsonError, NotShippableError
 from concurcrawl.frontier.base import at_once
 from concurcrawl.frontier.sqlite import SqliteFrontier
 from concurcrawl.scheduler import FrontierScheduler
+from concurcrawl.workers.claims import Claims
 from concurcrawl.workers.codec import codec_of
 from concurcrawl.workers.journal import Journal
 
@@ -71,6 +72,7 @@ class SupervisorScheduler(FrontierScheduler):
         self._jobdir = jobdir.claimed_by(crawler)
         self._durable_filter: DurableFilter | None = None
         self._asked: list[bytes] = []
+        self._claims = Claims()
         super().__init__(crawler)
         self.start = StartOutputs(
             crawler, self._frontier, lambda: self._own_filter is not None
@@ -175,6 +177,8 @@ class SupervisorScheduler(FrontierScheduler):
             logger.error("%s", error)  # noqa: TRY400 - its sentence says it all
             self._stats.inc_value("concurcrawl/not_shippable")
             if request.errback is not None:
+                if self._downloader.dormant_spidermw is not None:
+                    self._downloader.dormant_spidermw.wake_now()
                 self._crawler.engine.scraper.enqueue_scrape(Failure(error), request)
             return False
         except sqlite3.Error as error:
@@ -183,6 +187,9 @@ class SupervisorScheduler(FrontierScheduler):
 
     def _enqueue_arriving(self, arriving: _Arriving) -> bool:
         request, product = arriving.request, arriving.product
+        if product.key in self._claims:
+            self._note_duplicate(request)
+            return False
         key = None if self._own_filter is not None else product.key or None
         payload = self._payload_of(request, product)
         arriving.entry = self._entry(request, payload, key)
@@ -234,8 +241,14 @@ class SupervisorScheduler(FrontierScheduler):
             added = await self._frontier.push(entries)
             numbers = await self._frontier.keep([*items], {}) if items else []
         else:
+            claimed = len(self._claims.of(lease.ticket))
+            if claimed:
+                entries = chain(entries, self._claims.entries(lease))
             completed = await self._frontier.complete(lease.ticket, entries, items)
             added, numbers = completed.added, completed.items
+            if claimed:
+                del added[-claimed:]
+                self._settle_claims(lease)
         self.turnstile.pump_all()
         if count := sum(added):
             self._count("scheduler/enqueued", count)
@@ -245,6 +258,37 @@ class SupervisorScheduler(FrontierScheduler):
                 if not was_added:
                     self._note_dropped(self._codec.decode(product.payload))
         return numbers
+
+    async def claim(self, ticket: int, key: bytes, request: Request) -> bool:
+        """Return whether a request that a worker keeps is new, and remember it then.
+
+        Args:
+            ticket: The lease that it came of.
+            key: Its fingerprint.
+            request: It, without what cannot travel.
+        """
+        if key in self._claims:
+            is_new = self._claims.claim_again(key, ticket)
+        else:
+            is_new = not await self._is_known(request, key) and key not in self._claims
+            if is_new:
+                self._claims.add(key, ticket)
+        if not is_new:
+            self._note_dropped(request)
+        return is_new
+
+    def _settle_claims(self, lease: Lease) -> None:
+        if self._durable_filter is not None:
+            self._durable_filter.settle(self._claims.of(lease.ticket))
+
+    async def _is_known(self, request: Request, key: bytes) -> bool:
+        """Return whether a request that a worker keeps is a duplicate."""
+        if self._durable_filter is not None:
+            return self._durable_filter.claim(request, key)
+        if self._own_filter is not None:
+            return self._own_filter.request_seen(request)
+        assert isinstance(self._frontier, SqliteFrontier)
+        return self._frontier.knows(key)
 
     def _name_of(self, lease: Lease | None) -> str:
         held = (request for request, one in self._leases.items() if one is lease)
@@ -306,18 +350,23 @@ class SupervisorScheduler(FrontierScheduler):
         """Take *tickets* for lent anew: the worker that had them is gone."""
         self.turnstile.withdraw(set(tickets))
         for ticket in tickets:
+            self._claims.redo(ticket)
             self._frontier.start_over(ticket)
         self.turnstile.pump_all()
 
     def give_back(self, request: Request) -> None:
         """Make *request* wait again: nothing came of it."""
-        self._frontier.give_back(self._leases.pop(request).ticket)
+        ticket = self._leases.pop(request).ticket
+        self._claims.redo(ticket)
+        self._frontier.give_back(ticket)
         self._count("scheduler/dequeued", -1)  # it will be counted again
         self.turnstile.pump_all()
 
     def forget(self, request: Request) -> None:
         """Let go of *request*, whose lease is complete."""
-        self._leases.pop(request, None)
+        lease = self._leases.pop(request, None)
+        if lease is not None:
+            self._claims.drop(lease.ticket)
 
     def _make_watch(self) -> None:
         """Return nothing: the downloader watches workers."""

@@ -245,6 +245,9 @@ class SharedScheduler(SupervisorScheduler):
         if self.start.wait_for(request, pushed):
             self._frontier.hurry()
 
+    async def _is_known(self, request: Request, key: bytes) -> bool:
+        return await self._link.knows(key)
+
     def _pack(self, request: Request) -> bytes:
         return self._portable.write_request(request)
 
@@ -293,6 +296,7 @@ class SharedScheduler(SupervisorScheduler):
         self._stats.inc_value("concurcrawl/leases_lost")
         self._leads.clear()  # another leads now, and runs start()
         self.turnstile.withdraw({lease.ticket for lease in self._leases.values()})
+        self._claims.clear()
         self.journal.disown()
 
     def _fail(self, error: Exception) -> None:

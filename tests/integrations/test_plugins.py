@@ -6,6 +6,7 @@ import json
 import re
 import subprocess
 import sys
+from types import ModuleType
 from typing import TYPE_CHECKING
 
 import pytest
@@ -176,6 +177,46 @@ def test_a_cache_that_one_process_has_for_itself_is_refused(tmp_path: Path) -> N
         done.stderr
     )
     assert run(tmp_path, ADDON, "MODE=async", *cache).returncode == 0
+
+
+@pytest.fixture
+def deltafetch(monkeypatch: pytest.MonkeyPatch) -> type:
+    """The class of a plugin, as a project derives its own from it."""
+    module = ModuleType("scrapy_deltafetch")
+    plugin = type("DeltaFetch", (), {"__module__": "scrapy_deltafetch"})
+    module.DeltaFetch = plugin  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "scrapy_deltafetch", module)
+    return plugin
+
+
+@pytest.mark.parametrize("setting", ["SPIDER_MIDDLEWARES", "DOWNLOADER_MIDDLEWARES"])
+def test_a_database_that_one_process_must_have_is_refused_with_several_workers(
+    setting: str, deltafetch: type
+) -> None:
+    own = type("Own", (deltafetch,), {"__module__": "shop"})
+    for component in (own, "scrapy_deltafetch.DeltaFetch"):
+        written: dict[str, object] = {setting: {component: 100}}
+        (found,) = findings(CONCURCRAWL_SLOTS=[1, 1], **written)
+        assert "only one process can have its database" in found
+        assert found.endswith(
+            "set CONCURCRAWL_WORKERS=1, or use MODE=serial, concurrent or async."
+        )
+        assert findings(CONCURCRAWL_SLOTS=[1], **written) == []
+    off: dict[str, object] = {setting: {own: None, "shop.Missing": 1}}
+    assert findings(CONCURCRAWL_SLOTS=[1, 1], **off) == []
+
+
+def test_a_browser_profile_is_refused_with_several_workers() -> None:
+    handler = "scrapy_playwright.handler.ScrapyPlaywrightDownloadHandler"
+    contexts = {"me": {"user_data_dir": "profile"}, "other": {"locale": "de"}}
+    written: dict[str, object] = {
+        "DOWNLOAD_HANDLERS": {"https": handler},
+        "PLAYWRIGHT_CONTEXTS": contexts,
+    }
+    (found,) = findings(CONCURCRAWL_SLOTS=[1, 1], **written)
+    assert found.startswith("PLAYWRIGHT_CONTEXTS=me: only one process can have its")
+    assert findings(CONCURCRAWL_SLOTS=[1], **written) == []
+    assert findings(CONCURCRAWL_SLOTS=[1, 1], PLAYWRIGHT_CONTEXTS=contexts) == []
 
 
 def test_nothing_of_scrapys_own_is_found() -> None:

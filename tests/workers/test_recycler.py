@@ -40,6 +40,11 @@ class FakePool:
     def __init__(self, *workers: FakeWorker) -> None:
         self.workers = [*workers]
         self.is_ending = False
+        self.retired: list[FakeWorker] = []
+
+    def retires(self, worker: FakeWorker) -> None:
+        """Note it: what waits for that worker goes elsewhere."""
+        self.retired.append(worker)
 
     def add(self, slots: int, *, is_standby: bool = False) -> FakeWorker:
         worker = FakeWorker(None)

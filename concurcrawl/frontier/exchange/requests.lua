@@ -65,6 +65,9 @@ local function insert(fingerprint, group, priority, is_start, payload)
   if fingerprint ~= '' and redis.call('SADD', key('seen'), fingerprint) == 0 then
     return '0'
   end
+  if payload == '' then -- only to be remembered
+    return '1'
+  end
   job.requests = job.requests + 1
   local number = job.requests
   local member = member_of(number, is_start)

@@ -41,6 +41,13 @@ class LeaseContract(FrontierTests):
         assert frontier.take() is None
         assert (frontier.waiting(), frontier.lent()) == (0, 0)
 
+    def test_a_key_without_a_payload_is_only_remembered(self, frontier: Told) -> None:
+        frontier.push([entry("x")])
+        completed = frontier.complete(taken(frontier).ticket, [entry("", key="k")])
+        assert completed.added == [True]
+        assert frontier.push([entry("y", key="k")]) == [False]
+        assert (frontier.take(), frontier.waiting()) == (None, 0)
+
     def test_a_ticket_is_unique(self, frontier: Told) -> None:
         tickets = []
         for _ in range(10):

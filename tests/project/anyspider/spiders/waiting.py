@@ -215,19 +215,15 @@ class WithPatience(Pages):
     custom_settings = {"DOWNLOADER_MIDDLEWARES": {Patient: 500}}
 
 
-class Socket:
-    def process_request(self, request):
-        request.meta["socket"] = socket.socket()
+class CarryingFromStart(Pages):
+    """Its first requests hold what cannot leave the process."""
 
+    name = "carrying_from_start"
 
-class Carrying(Pages):
-    """Its redirected requests carry what cannot leave the process."""
-
-    name = "carrying"
-    custom_settings = {"DOWNLOADER_MIDDLEWARES": {Socket: 500}}
-
-    def url(self, name):
-        return f"{self.site}/away?s=0&{name}"
+    async def start(self):
+        for number in self.numbers:
+            meta = {"driver": socket.socket()}
+            yield scrapy.Request(self.url(number), errback=self.failed, meta=meta)
 
 
 class Banned:
