@@ -196,9 +196,10 @@ def _inner(handler: Any) -> Any:
 
 def _derives_from(component: Any, package: str) -> bool:
     """Return whether a class, or a class that it derives from, is of *package*."""
-    if component is None:
+    name = name_of(component)
+    if not name or name.startswith(_KNOWN):  # some of which are slow to import
         return False
-    if name_of(component).partition(".")[0] == package:
+    if name.partition(".")[0] == package:
         return True
     try:
         found = load_object(component)
