@@ -7,6 +7,7 @@ is named once, at the start.
 from __future__ import annotations
 
 import logging
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,9 +16,11 @@ from pydispatch.dispatcher import (  # type: ignore[import-untyped]
     liveReceivers,
 )
 from scrapy import signals
+from scrapy.utils.misc import load_object
 from scrapy.utils.python import global_object_name
 
 from concurcrawl.errors import NotInEffectError
+from concurcrawl.integrations import known
 from concurcrawl.refusal import refusal
 
 if TYPE_CHECKING:
@@ -30,6 +33,9 @@ logger = logging.getLogger(__name__)
 
 #: Setting with whether requests are done in worker processes.
 HAS_WORKERS = "CONCURCRAWL_HAS_WORKERS"
+
+#: Setting with the requests in flight in each worker.
+SLOTS = "CONCURCRAWL_SLOTS"
 
 #: Components that a mode consists of, and what each does in the place of Scrapy's.
 _OURS = {
@@ -69,6 +75,16 @@ _ARRIVALS = {
     "bytes_received": signals.bytes_received,
 }
 
+#: Signals that only the supervisor sends, as it alone knows of all processes.
+_TOLD_TO_SUPERVISOR = {
+    name: getattr(signals, name)
+    for name in (
+        *("request_scheduled", "request_dropped", "request_reached_downloader"),
+        *("response_received", "response_downloaded", "request_left_downloader"),
+        *("item_scraped", "item_dropped", "item_error", "spider_error"),
+    )
+}
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -95,9 +111,9 @@ class Finding:
 def find_in_settings(settings: BaseSettings) -> Iterator[Finding]:
     """Yield what of *settings* is not in effect under the mode they have."""
     yield from _components(settings)
-    for setting, known in _QUEUES.items():
+    for setting, scrapys in _QUEUES.items():
         name = name_of(settings[setting])
-        if name and not name.startswith(known):
+        if name and not name.startswith(scrapys):
             yield Finding(
                 setting,
                 name,
@@ -116,6 +132,49 @@ def find_in_settings(settings: BaseSettings) -> Iterator[Finding]:
             "use scrapy.extensions.httpcache.FilesystemCacheStorage",
             is_refused=True,
         )
+    if settings.getbool(HAS_WORKERS) and len(settings.getlist(SLOTS)) > 1:
+        yield from _known_middlewares(settings)
+        yield from _profiles(settings)
+
+
+def _known_middlewares(settings: BaseSettings) -> Iterator[Finding]:
+    """Yield middlewares, or subclasses of them, that workers cannot share."""
+    for setting in ("DOWNLOADER_MIDDLEWARES", "SPIDER_MIDDLEWARES"):
+        for key, place in settings.getdict(setting).items():
+            cls = load_object(key) if place is not None else None
+            packages = {_package_of(base) for base in getattr(cls, "__mro__", ())}
+            for one in known.MIDDLEWARES:
+                if one.package in packages:
+                    yield _unshared(setting, name_of(cls), one)
+
+
+def find_in_modules(settings: BaseSettings) -> Iterator[Finding]:
+    """Yield libraries that components have imported and that workers cannot share."""
+    if settings.getbool(HAS_WORKERS) and len(settings.getlist(SLOTS)) > 1:
+        for one in known.LIBRARIES:
+            if one.package in sys.modules:
+                yield _unshared("import", one.package, one)
+
+
+def _unshared(setting: str, name: str, one: known.Unshared) -> Finding:
+    return Finding(setting, name, one.reason, one.remedy, one.is_refused)
+
+
+def _package_of(cls: type) -> str:
+    return cls.__module__.partition(".")[0]
+
+
+def _profiles(settings: BaseSettings) -> Iterator[Finding]:
+    """Yield contexts of scrapy-playwright that have a profile on disk."""
+    for name, options in settings.getdict("PLAYWRIGHT_CONTEXTS").items():
+        if "user_data_dir" in options:
+            yield Finding(
+                "PLAYWRIGHT_CONTEXTS",
+                f"{name!r} with user_data_dir",
+                "a profile can be open in one browser only, and each worker has one",
+                known.ONE_PROCESS,
+                is_refused=True,
+            )
 
 
 def _components(settings: BaseSettings) -> Iterator[Finding]:
@@ -149,6 +208,28 @@ def find_in_signals(crawler: Crawler) -> Iterator[Finding]:
                     "it hears nothing of what workers download, since an extension is "
                     "in the supervisor",
                     "connect it in a downloader middleware, which workers have",
+                    is_refused=False,
+                )
+
+
+def find_in_middlewares(crawler: Crawler) -> Iterator[Finding]:
+    """Yield receivers of middlewares for what the supervisor alone is told of."""
+    if not crawler.settings.getbool(HAS_WORKERS):
+        return
+    engine: Any = crawler.engine
+    managers = (engine.downloader.middleware, engine.scraper.spidermw)
+    middlewares = {id(one) for manager in managers for one in manager.middlewares}
+    for name, signal in _TOLD_TO_SUPERVISOR.items():
+        for receiver in liveReceivers(getAllReceivers(crawler, signal)):
+            owner = getattr(receiver, "__self__", None)
+            if id(owner) in middlewares:
+                yield Finding(
+                    f"signals.{name}",
+                    global_object_name(type(owner)),
+                    "it is called in the supervisor, while requests and responses pass "
+                    "through the middlewares of workers, which do not see what it sets",
+                    "connect it in an extension, or count what passes through "
+                    "process_request and process_response",
                     is_refused=False,
                 )
 
@@ -190,5 +271,9 @@ class Inspector:
     def _inspect(self) -> None:
         for finding in find_in_settings(self._crawler.settings):
             logger.warning("%s", finding)
+        for finding in find_in_modules(self._crawler.settings):
+            logger.warning("%s", finding)
         for finding in find_in_signals(self._crawler):
+            logger.warning("%s", finding)
+        for finding in find_in_middlewares(self._crawler):
             logger.warning("%s", finding)
