@@ -36,6 +36,7 @@ LAYERS = (
     "compat.pickling",
     "compat.main_module",
     "callbacks",
+    "integrations.own_files",
     "integrations.known",
     "integrations.plugins",
     "records",

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from concurcrawl.integrations.own_files import Use
+
 #: What to do where one process has something for itself.
 ONE_PROCESS = "use MODE=async or MODE=concurrent, where one process downloads"
 
@@ -16,7 +18,7 @@ class Unshared:
     """A plugin whose state is each process's own.
 
     Attributes:
-        package: Its import name.
+        package: Its import name; empty for any.
         reason: Why several workers cannot have it, as a sentence without a full stop.
         remedy: What to do, as an order without a full stop.
         is_refused: Whether it would change data or break a site's rules.
@@ -62,6 +64,29 @@ MIDDLEWARES = (
         is_refused=False,
     ),
 )
+
+#: What is said of other middlewares, by what their code does with files.
+BY_USE: dict[Use, tuple[Unshared, ...]] = {
+    Use.NONE: (),
+    Use.WRITES: (
+        Unshared(
+            "",
+            "it writes a file, and each worker has a middleware of its own that does",
+            "open the file to append, give each process its own (os.getpid()), or "
+            f"{ONE_PROCESS}",
+            is_refused=False,
+        ),
+    ),
+    Use.EXCLUSIVE: (
+        Unshared(
+            "",
+            "only one process can have a dbm database, and each worker has a "
+            "middleware of its own that opens it",
+            ONE_PROCESS,
+            is_refused=True,
+        ),
+    ),
+}
 
 #: Libraries that a project's own components call.
 LIBRARIES = (

@@ -21,6 +21,7 @@ from scrapy.utils.python import global_object_name
 
 from concurcrawl.errors import NotInEffectError
 from concurcrawl.integrations import known
+from concurcrawl.integrations.own_files import use_of
 from concurcrawl.refusal import refusal
 
 if TYPE_CHECKING:
@@ -75,15 +76,25 @@ _ARRIVALS = {
     "bytes_received": signals.bytes_received,
 }
 
-#: Signals that only the supervisor sends, as it alone knows of all processes.
+#: Signals that only the supervisor sends, as it alone knows of all processes, and that
+#: a middleware may count by. A receiver of request_scheduled acts there, so it counts.
 _TOLD_TO_SUPERVISOR = {
     name: getattr(signals, name)
     for name in (
-        *("request_scheduled", "request_dropped", "request_reached_downloader"),
-        *("response_received", "response_downloaded", "request_left_downloader"),
-        *("item_scraped", "item_dropped", "item_error", "spider_error"),
+        *("request_reached_downloader", "request_left_downloader"),
+        *("response_received", "response_downloaded", "spider_error"),
+        *("item_scraped", "item_dropped", "item_error"),
     )
 }
+
+#: Packages whose middlewares are known to work in workers.
+_NEED_NO_WORD = {"scrapy", "concurcrawl"}
+
+#: Methods of a middleware that are called in workers.
+_HOOKS = (
+    *("process_request", "process_response", "process_exception"),
+    *("process_spider_input", "process_spider_output", "process_spider_output_async"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,19 +144,21 @@ def find_in_settings(settings: BaseSettings) -> Iterator[Finding]:
             is_refused=True,
         )
     if settings.getbool(HAS_WORKERS) and len(settings.getlist(SLOTS)) > 1:
-        yield from _known_middlewares(settings)
+        yield from _unshared_middlewares(settings)
         yield from _profiles(settings)
 
 
-def _known_middlewares(settings: BaseSettings) -> Iterator[Finding]:
-    """Yield middlewares, or subclasses of them, that workers cannot share."""
+def _unshared_middlewares(settings: BaseSettings) -> Iterator[Finding]:
+    """Yield middlewares with something that several workers cannot share."""
     for setting in ("DOWNLOADER_MIDDLEWARES", "SPIDER_MIDDLEWARES"):
         for key, place in settings.getdict(setting).items():
             cls = load_object(key) if place is not None else None
-            packages = {_package_of(base) for base in getattr(cls, "__mro__", ())}
-            for one in known.MIDDLEWARES:
-                if one.package in packages:
-                    yield _unshared(setting, name_of(cls), one)
+            if not isinstance(cls, type) or _package_of(cls) in _NEED_NO_WORD:
+                continue
+            packages = {_package_of(base) for base in cls.__mro__}
+            listed = [one for one in known.MIDDLEWARES if one.package in packages]
+            for one in listed or known.BY_USE[use_of(cls)]:
+                yield _unshared(setting, name_of(cls), one)
 
 
 def find_in_modules(settings: BaseSettings) -> Iterator[Finding]:
@@ -218,7 +231,13 @@ def find_in_middlewares(crawler: Crawler) -> Iterator[Finding]:
         return
     engine: Any = crawler.engine
     managers = (engine.downloader.middleware, engine.scraper.spidermw)
-    middlewares = {id(one) for manager in managers for one in manager.middlewares}
+    middlewares = {
+        id(one)
+        for manager in managers
+        for one in manager.middlewares
+        if _package_of(type(one)) not in _NEED_NO_WORD
+        and any(hasattr(one, hook) for hook in _HOOKS)
+    }
     for name, signal in _TOLD_TO_SUPERVISOR.items():
         for receiver in liveReceivers(getAllReceivers(crawler, signal)):
             owner = getattr(receiver, "__self__", None)

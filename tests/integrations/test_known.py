@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import dbm
+import json
 import sys
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -57,6 +60,54 @@ def test_a_subclass_of_a_middleware_that_workers_cannot_share_is_found(
     assert findings(2, **{setting: {subclass_of("scrapy_else"): 1}}) == []
 
 
+class Database:
+    def spider_opened(self) -> None:
+        self.db = dbm.open("seen", "c")  # noqa: SIM115 - as middlewares do
+
+
+class Dumps:
+    def spider_closed(self) -> None:
+        with Path("seen.json").open("w") as file:
+            json.dump([], file)
+
+
+class Saves:
+    async def process_request(self) -> None:
+        def save() -> None:
+            Path("page").write_bytes(b"")
+
+        save()
+
+
+class Appends:
+    @classmethod
+    def from_crawler(cls) -> None:
+        Path("seen.txt").open("a").close()
+        Path("proxies.txt").open().close()
+
+
+@pytest.mark.parametrize(
+    ("cls", "reason", "is_refused"),
+    [
+        (Database, "only one process can have a dbm database", True),
+        (type("Mine", (Database,), {}), "only one process can have a dbm", True),
+        (Dumps, "it writes a file, and each worker", False),
+        (Saves, "it writes a file, and each worker", False),
+    ],
+)
+def test_a_middleware_whose_code_keeps_a_file_is_found(
+    cls: type, reason: str, is_refused: bool
+) -> None:
+    (found,) = findings(2, SPIDER_MIDDLEWARES={cls: 1})
+    assert found.reason.startswith(reason)
+    assert found.is_refused is is_refused
+    assert findings(1, SPIDER_MIDDLEWARES={cls: 1}) == []
+
+
+def test_a_middleware_that_reads_or_appends_is_not_found() -> None:
+    assert findings(2, DOWNLOADER_MIDDLEWARES={Appends: 1}) == []
+
+
 def test_a_profile_on_disk_is_refused_with_several_workers() -> None:
     contexts = {"me": {"user_data_dir": "profile"}, "other": {"locale": "ca"}}
     (found,) = findings(2, PLAYWRIGHT_CONTEXTS=contexts)
@@ -75,28 +126,43 @@ def test_a_library_that_workers_cannot_share_is_named(
     assert list(find_in_modules(settings_of(1))) == []
 
 
-class Counts:
-    """A middleware that filters by what it is told of."""
+class Hears:
+    """A component that is told of items, and filters nothing."""
 
     def on_item(self) -> None:
         pass
 
 
-def crawler_of(middleware: Any, extension: Any) -> Any:
+class Counts(Hears):
+    """A middleware that filters by what it is told of."""
+
+    def process_request(self) -> None:
+        pass
+
+
+class Scrapys(Counts):
+    """One of Scrapy's own."""
+
+    __module__ = "scrapy.downloadermiddlewares.offsite"
+
+
+def crawler_of(middleware: Hears, extension: Hears) -> Any:
     downloader = SimpleNamespace(middleware=SimpleNamespace(middlewares=[middleware]))
-    spidermw = SimpleNamespace(middlewares=[])
-    engine = SimpleNamespace(
-        downloader=downloader, scraper=SimpleNamespace(spidermw=spidermw)
-    )
+    scraper = SimpleNamespace(spidermw=SimpleNamespace(middlewares=[]))
+    engine = SimpleNamespace(downloader=downloader, scraper=scraper)
     crawler = SimpleNamespace(settings=settings_of(2), engine=engine)
     for component in (middleware, extension):
         dispatcher.connect(component.on_item, signals.item_scraped, sender=crawler)
     return crawler
 
 
-def test_a_middleware_that_is_told_in_the_supervisor_is_named() -> None:
-    middleware, extension = Counts(), Counts()
-    crawler = crawler_of(middleware, extension)
-    (found,) = find_in_middlewares(crawler)
-    assert str(found).startswith("signals.item_scraped=")
-    assert f"{Counts.__name__}: it is called in the supervisor" in str(found)
+@pytest.mark.parametrize(
+    ("middleware", "is_named"), [(Counts(), True), (Hears(), False), (Scrapys(), False)]
+)
+def test_a_middleware_that_filters_by_what_the_supervisor_is_told_is_named(
+    middleware: Hears, is_named: bool
+) -> None:
+    extension = Counts()
+    found = [str(one) for one in find_in_middlewares(crawler_of(middleware, extension))]
+    assert len(found) == is_named
+    assert all("Counts: it is called in the supervisor" in one for one in found)

@@ -298,7 +298,7 @@ CASES = (
             "REDIS_ITEMS_KEY": "shop:items",
             "ITEM_PIPELINES": {"scrapy_redis.pipelines.RedisPipeline": 1},
         },
-        says=("WARNING",),
+        says=(r"start_requests\(\) but not start\(\)",),
     ),
     Case(
         name="sqlalchemy",
