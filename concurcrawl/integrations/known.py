@@ -39,12 +39,6 @@ MIDDLEWARES = (
         is_refused=True,
     ),
     Unshared(
-        "scrapy_time_machine",
-        "only one process can have its database, and each worker opens it",
-        ONE_PROCESS,
-        is_refused=True,
-    ),
-    Unshared(
         "scrapy_qos",
         "each worker has token buckets of its own, so the site would get more than "
         "they allow",
@@ -54,12 +48,6 @@ MIDDLEWARES = (
     Unshared(
         "scrapy_itemlimit",
         "each worker counts its own items, so more of them come than the limit",
-        ONE_PROCESS,
-        is_refused=False,
-    ),
-    Unshared(
-        "scrapy_count_filter",
-        "it counts in the supervisor and filters in workers, so its limits do not hold",
         ONE_PROCESS,
         is_refused=False,
     ),

@@ -42,10 +42,8 @@ def subclass_of(package: str) -> type:
     ("package", "setting", "is_refused"),
     [
         ("scrapy_deltafetch", "SPIDER_MIDDLEWARES", True),
-        ("scrapy_time_machine", "DOWNLOADER_MIDDLEWARES", True),
         ("scrapy_qos", "DOWNLOADER_MIDDLEWARES", True),
         ("scrapy_itemlimit", "SPIDER_MIDDLEWARES", False),
-        ("scrapy_count_filter", "DOWNLOADER_MIDDLEWARES", False),
     ],
 )
 def test_a_subclass_of_a_middleware_that_workers_cannot_share_is_found(

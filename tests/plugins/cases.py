@@ -343,7 +343,7 @@ CASES = (
             "EXTENSIONS": {"scrapy_settings_log.SpiderSettingsLogging": 1},
             "SETTINGS_LOGGING_ENABLED": True,
             "SETTINGS_LOGGING_REGEX": "SETTINGS_LOGGING_ENABLED",
-            "STATS_CLASS": "scrapy_statsd.StatsDStatsCollector",
+            "STATS_CLASS": "scrapy_statsd.statscollectors.StatsDStatsCollector",
             "STATSD_HOST": "127.0.0.1",
             "STATSD_PORT": "{statsd}",
         },
@@ -367,23 +367,6 @@ CASES = (
         row="errors of callbacks, by `spider_error`",
         packages=("scrapy-sentry-errors",),
         spider="reported_by_signal",
-    ),
-    Case(
-        name="time-machine",
-        row="a snapshot in a dbm file",
-        packages=("scrapy-time-machine",),
-        settings={
-            "DOWNLOADER_MIDDLEWARES": {
-                "scrapy_time_machine.timemachine.TimeMachineMiddleware": 901
-            },
-            "TIME_MACHINE_ENABLED": True,
-            "TIME_MACHINE_SNAPSHOT": True,
-            "TIME_MACHINE_STORAGE": (
-                "scrapy_time_machine.storages.DbmTimeMachineStorage"
-            ),
-            "TIME_MACHINE_URI": "{folder}/snapshots/it.db",
-        },
-        cells=_in(WITH_WORKERS, Refused("scrapy_time_machine", _ONE_PROCESS)),
     ),
     Case(
         name="qos",
@@ -425,6 +408,9 @@ CASES = (
             },
             "CONCURRENT_REQUESTS": 1,
         },
-        cells=_in(WITH_WORKERS, Named("scrapy_count_filter", _ONE_PROCESS)),
+        cells=_in(
+            WITH_WORKERS,
+            Named("signals.response_received=scrapy_count_filter", _ONE_PROCESS),
+        ),
     ),
 )

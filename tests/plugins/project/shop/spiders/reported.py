@@ -7,7 +7,7 @@ from shop.spiders.pages import Broken
 class Reported(Broken):
     name = "reported"
     custom_settings = {
-        "EXTENSIONS": {"scrapy_sentry_sdk.SentryLogging": 0},
+        "EXTENSIONS": {"scrapy_sentry_sdk.extensions.SentryLogging": 0},
         "SENTRY_DSN": "http://key@127.0.0.1:9/1",
         "SENTRY_CLIENT_OPTIONS": OPTIONS,
     }
