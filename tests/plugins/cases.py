@@ -132,7 +132,15 @@ CASES = (
         row="a browser's fingerprint",
         packages=("scrapy-curl-cffi",),
         spider="impersonated",
-        settings={"DOWNLOAD_HANDLERS": _handlers(_CURL_CFFI)},
+        settings={
+            "DOWNLOAD_HANDLERS": _handlers(_CURL_CFFI),
+            "DOWNLOADER_MIDDLEWARES": {
+                "scrapy_curl_cffi.middlewares.CurlCffiMiddleware": 200,
+                "scrapy.downloadermiddlewares.useragent.UserAgentMiddleware": None,
+                "scrapy_curl_cffi.middlewares.UserAgentMiddleware": 500,
+            },
+            "CURL_CFFI_OPTIONS": {"impersonate": "chrome"},
+        },
     ),
     Case(
         name="zyte-settings",

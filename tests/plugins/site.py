@@ -62,7 +62,10 @@ class Shop:
         """Answer as Zyte API does."""
         asked = await request.json()
         body = base64.b64encode(b"<html><h1>through the API</h1></html>").decode()
-        answer = {"url": asked["url"], "statusCode": 200, "httpResponseBody": body}
+        answer: dict[str, Any] = {"url": asked["url"], "statusCode": 200}
+        if "httpResponseBody" in asked:
+            header = {"name": "Content-Type", "value": "text/html"}
+            answer |= {"httpResponseBody": body, "httpResponseHeaders": [header]}
         if "product" in asked:
             answer["product"] = {"url": asked["url"], "name": "a product"}
         return web.json_response(answer)
