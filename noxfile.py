@@ -141,9 +141,11 @@ def _with_plugins(session: nox.Session) -> None:
     alone = ("--no-deps", "--ignore-requires-python", "--group", "plugins-alone")
     session.install("--quiet", *alone)
     spread = ("-n", "2", "--dist", "loadgroup", "-o", "testpaths=tests/plugins")
+    patience = ("--timeout", "300")  # a test may be four crawls
     codes = [0, 5] if session.posargs else [0]
     session.run(
-        *("python", "-m", "pytest", *spread, *session.posargs), success_codes=codes
+        *("python", "-m", "pytest", *spread, *patience, *session.posargs),
+        success_codes=codes,
     )
 
 
