@@ -414,7 +414,6 @@ CASES = (
             "DOWNLOADER_MIDDLEWARES": {
                 "scrapy_count_filter.middleware.HostsCountFilterMiddleware": 995
             },
-            "CONCURRENT_REQUESTS": 1,
         },
         cells=_in(
             WITH_WORKERS,

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 PATH = ROOT / "docs" / "compatibility.md"
 
+#: In the place of a plugin's name.
+OWN = "the project's own"
+
 _HEAD = """\
 # Plugins
 
@@ -56,7 +59,7 @@ def text() -> str:
 def _row(case: Case, pinned: dict[str, str]) -> str:
     names = ", ".join(f"{name} {pinned[name]}" for name in case.packages)
     cells = [str(case.verdict(setup)) for setup in SETUPS]
-    return f"| {names or "the project's own"} | {case.row} | {' | '.join(cells)} |"
+    return f"| {names or OWN} | {case.row} | {' | '.join(cells)} |"
 
 
 def _sentences() -> Iterator[str]:

@@ -102,7 +102,10 @@ class Impersonated(Pages):
 
 
 class Limited(Pages):
-    """A spider with the attribute of scrapy-count-filter."""
+    """A spider with the attribute of scrapy-count-filter, whose limit is far away.
+
+    How many pages more are in flight when it is reached depends on the mode.
+    """
 
     name = "limited"
-    count_limits = {"page_host_count": 3}
+    count_limits = {"page_host_count": 100}
