@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compare bench gallery model test chaos lint clean
+.PHONY: help setup compare bench gallery model test compatibility chaos lint clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -38,7 +38,11 @@ test: lint ## check format, types and tests; PYTHONS="3.11 3.13", ARGS="-k front
 	@command -v redis-server >/dev/null || $(call debian,redis-server)
 	@command -v chromium >/dev/null || $(call debian,chromium)
 	@PATH="$$PATH:/usr/sbin" command -v nginx >/dev/null || $(call debian,nginx)
+	@PATH="$$PATH:/usr/sbin:/sbin" ldconfig -p | grep -q libmagic || $(call debian,libmagic1)
 	PYTHONS="$(PYTHONS)" $(BIN)/nox -- $(ARGS)
+
+compatibility: setup ## write docs/compatibility.md from what tests/plugins expect
+	$(BIN)/python -m tests.plugins
 
 chaos: setup ## kill N=200 crawls at random, the ones of SEED=1, and see that none loses
 	$(BIN)/python -m tests.chaos --runs $(or $(N),200) --seed $(or $(SEED),1) $(ARGS)

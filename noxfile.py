@@ -2,7 +2,8 @@
 
 All tests run on the default Python, which is that of ``.venv`` and of nox itself. The
 others run all but those marked ``once``, each in an environment under ``.nox`` that is
-kept until ``pyproject.toml``, this file or that Python changes.
+kept until ``pyproject.toml``, this file or that Python changes. The session ``plugins``
+has real plugins of Scrapy besides, and runs ``tests/plugins`` on the default Python.
 """
 
 from __future__ import annotations
@@ -130,7 +131,29 @@ def _on_other(session: nox.Session) -> None:
     session.run(*command, success_codes=codes)
 
 
-def _install(session: nox.Session) -> None:
+def _with_plugins(session: nox.Session) -> None:
+    """Run real plugins from PyPI; all of one plugin in the same process."""
+    named = [argument for argument in session.posargs if _is_path(argument)]
+    if named and not any("plugins" in path for path in named):
+        session.skip("no test of plugins is named")
+    _install(session, "plugins")
+    # Their metadata exclude this Scrapy, or newer Pythons, but they run.
+    alone = ("--no-deps", "--ignore-requires-python", "--group", "plugins-alone")
+    session.install("--quiet", *alone)
+    spread = ("-n", "2", "--dist", "loadgroup", "-o", "testpaths=tests/plugins")
+    patience = ("--timeout", "300")  # a test may be four crawls
+    codes = [0, 5] if session.posargs else [0]
+    session.run(
+        *("python", "-m", "pytest", *spread, *patience, *session.posargs),
+        success_codes=codes,
+    )
+
+
+def _is_path(argument: str) -> bool:
+    return (ROOT / argument.partition("::")[0]).exists()
+
+
+def _install(session: nox.Session, *groups: str) -> None:
     """Install what tests need, unless that was done since it last changed."""
     ready = Path(session.virtualenv.location) / "ready"
     sources = (ROOT / "pyproject.toml", ROOT / "noxfile.py")
@@ -139,7 +162,10 @@ def _install(session: nox.Session) -> None:
         return
     ready.unlink(missing_ok=True)
     session.install("--quiet", "--upgrade", "pip>=25.1")  # the first with --group
-    session.install("--quiet", "--editable", ".[fast]", "--group", "test")
+    wanted_groups = [word for group in groups for word in ("--group", group)]
+    session.install(
+        *("--quiet", "--editable", ".[fast]", "--group", "test", *wanted_groups)
+    )
     ready.touch()
 
 
@@ -153,6 +179,8 @@ def _say_what_is_missing(session: nox.Session) -> None:
 
 if not _PYTHONS or default() in _PYTHONS.split():
     nox.session(name=f"tests-{default()}", venv_backend="none")(_on_default)
+    _plugins = nox.session(name="plugins", python=sys.executable, reuse_venv=True)
+    _plugins(_with_plugins)
 for _name, _path in _others:
     nox.session(
         name=f"tests-{Path(_name).name.removeprefix('python')}",

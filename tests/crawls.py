@@ -12,12 +12,13 @@ from collections import Counter
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import psutil
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
 ROOT = Path(__file__).parent.parent
 PROJECT = ROOT / "tests" / "project"
@@ -87,6 +88,14 @@ class Crawl:
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
+    def has_ended(self, within_s: float) -> bool:
+        """Tell whether it ends in that time."""
+        try:
+            self.process.wait(within_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def finish(self) -> Result:
         """Wait until it has ended and return what it left."""
         self.process.wait(DEADLINE_S)
@@ -130,7 +139,13 @@ def start_processes_with_default_signals() -> None:
 
 @contextmanager
 def crawling(
-    spider: str, site: str, folder: Path, *options: str, launcher: Sequence[str] = ()
+    spider: str,
+    site: str,
+    folder: Path,
+    *options: str,
+    launcher: Sequence[str] = (),
+    project: Path = PROJECT,
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Crawl]:
     """Start a crawl; whatever is left of it at the end is killed.
 
@@ -140,6 +155,8 @@ def crawling(
         folder: For what it writes.
         options: More of the command's options.
         launcher: A command that executes the one that follows it, as ``nohup`` does.
+        project: Folder of the project that has the spider.
+        variables: More variables of its environment.
     """
     folder.mkdir(parents=True, exist_ok=True)
     command = [
@@ -151,7 +168,11 @@ def crawling(
     ]
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
-            command, cwd=PROJECT, env=environment(), stdout=log, stderr=log
+            command,
+            cwd=project,
+            env={**environment(), **variables},
+            stdout=log,
+            stderr=log,
         )
     crawl = Crawl(process, folder)
     left: list[psutil.Process] = []

@@ -39,6 +39,8 @@ LAYERS = (
     "compat.main_module",
     "callbacks",
     "integrations.receivers",
+    "integrations.own_files",
+    "integrations.known",
     "integrations.plugins",
     "integrations.inventory",
     "records",

@@ -7,6 +7,7 @@ is named once, at the start.
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
@@ -19,6 +20,8 @@ from scrapy.utils.python import global_object_name
 
 from concurcrawl.config import CLOSED_IN_WORKERS
 from concurcrawl.errors import NotInEffectError
+from concurcrawl.integrations import known
+from concurcrawl.integrations.own_files import use_of
 from concurcrawl.integrations.receivers import (
     SCRAPYS,
     name_signal,
@@ -38,6 +41,9 @@ logger = logging.getLogger(__name__)
 
 #: Setting with whether requests are done in worker processes.
 HAS_WORKERS = "CONCURCRAWL_HAS_WORKERS"
+
+#: Setting with the requests in flight in each worker.
+SLOTS = "CONCURCRAWL_SLOTS"
 
 #: Components that a mode consists of, and what each does in the place of Scrapy's.
 _OURS = {
@@ -73,9 +79,6 @@ _KNOWN = ("scrapy.", "concurcrawl.")
 #: Storages that one process has for itself.
 _EXCLUSIVE = {"scrapy.extensions.httpcache.DbmCacheStorage"}
 
-#: What to do where only one process may have something.
-_ONE_WORKER = "set CONCURCRAWL_WORKERS=1, or use MODE=serial, concurrent or async"
-
 #: Signals about what a worker downloads that stay in it: those of a page that arrives
 #: are answered while it does, and the parser of a robots.txt is an object of any class.
 _STAYING = {
@@ -97,6 +100,26 @@ _MEMORY = "concurcrawl.workers.memory.TreeMemoryUsage"
 
 #: Methods that only something has which is to be closed.
 _WAYS_TO_CLOSE = ("close", "quit", "kill", "terminate", "shutdown", "disconnect")
+
+#: Signals that only the supervisor sends, as it alone knows of all processes, and that
+#: a middleware may count by. A receiver of request_scheduled acts there, so it counts.
+_TOLD_TO_SUPERVISOR = {
+    name: getattr(signals, name)
+    for name in (
+        *("request_reached_downloader", "request_left_downloader"),
+        *("response_received", "response_downloaded", "spider_error"),
+        *("item_scraped", "item_dropped", "item_error"),
+    )
+}
+
+#: Packages whose middlewares are known to work in workers.
+_NEED_NO_WORD = {"scrapy", "concurcrawl"}
+
+#: Methods of a middleware that are called in workers.
+_HOOKS = (
+    *("process_request", "process_response", "process_exception"),
+    *("process_spider_input", "process_spider_output", "process_spider_output_async"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,9 +148,9 @@ def find_in_settings(settings: BaseSettings) -> Iterator[Finding]:
     """Yield what of *settings* is not in effect under the mode they have."""
     yield from _components(settings)
     yield from _measures(settings)
-    for setting, known in _QUEUES.items():
+    for setting, scrapys in _QUEUES.items():
         name = name_of(settings[setting])
-        if name and not name.startswith(known):
+        if name and not name.startswith(scrapys):
             yield Finding(
                 setting,
                 name,
@@ -146,28 +169,39 @@ def find_in_settings(settings: BaseSettings) -> Iterator[Finding]:
             "use scrapy.extensions.httpcache.FilesystemCacheStorage",
             is_refused=True,
         )
-    yield from _exclusive_to_one_worker(settings)
+    if settings.getbool(HAS_WORKERS) and len(settings.getlist(SLOTS)) > 1:
+        yield from _unshared_middlewares(settings)
+        if _has_playwright(settings):
+            yield from _profiles(settings)
 
 
-def _exclusive_to_one_worker(settings: BaseSettings) -> Iterator[Finding]:
-    """Yield plugins that keep a file which one process must have for itself."""
-    if len(settings.getlist("CONCURCRAWL_SLOTS")) < 2:
-        return
-    if not settings.getbool(HAS_WORKERS):
-        return
-    for setting in ("SPIDER_MIDDLEWARES", "DOWNLOADER_MIDDLEWARES"):
-        for component, order in settings.getdict(setting).items():
-            if order is not None and _derives_from(component, "scrapy_deltafetch"):
-                yield Finding(
-                    setting,
-                    name_of(component),
-                    "only one process can have its database, each worker would open "
-                    "it, and those that cannot delete it",
-                    _ONE_WORKER,
-                    is_refused=True,
-                )
-    if _has_playwright(settings):
-        yield from _profiles(settings)
+def _unshared_middlewares(settings: BaseSettings) -> Iterator[Finding]:
+    """Yield middlewares with something that several workers cannot share."""
+    for setting in ("DOWNLOADER_MIDDLEWARES", "SPIDER_MIDDLEWARES"):
+        for key, place in settings.getdict(setting).items():
+            cls = _loaded(key) if place is not None else None
+            if cls is None or _package_of(cls) in _NEED_NO_WORD:
+                continue
+            packages = set(map(_package_of, cls.__mro__))
+            listed = [one for one in known.MIDDLEWARES if one.package in packages]
+            for one in listed or known.BY_USE[use_of(cls)]:
+                yield _unshared(setting, name_of(cls), one)
+
+
+def find_in_modules(settings: BaseSettings) -> Iterator[Finding]:
+    """Yield libraries that components have imported and that workers cannot share."""
+    if settings.getbool(HAS_WORKERS) and len(settings.getlist(SLOTS)) > 1:
+        for one in known.LIBRARIES:
+            if one.package in sys.modules:
+                yield _unshared("import", one.package, one)
+
+
+def _unshared(setting: str, name: str, one: known.Unshared) -> Finding:
+    return Finding(setting, name, one.reason, one.remedy, one.is_refused)
+
+
+def _package_of(cls: type) -> str:
+    return cls.__module__.partition(".")[0]
 
 
 def _profiles(settings: BaseSettings) -> Iterator[Finding]:
@@ -179,14 +213,21 @@ def _profiles(settings: BaseSettings) -> Iterator[Finding]:
                 str(name),
                 "only one process can have its user_data_dir, and each worker has a "
                 "browser, which would go on without that profile",
-                _ONE_WORKER,
+                known.ONE_PROCESS,
                 is_refused=True,
             )
 
 
 def _has_playwright(settings: BaseSettings) -> bool:
     handlers = settings.getwithbase("DOWNLOAD_HANDLERS").values()
-    return any(_derives_from(_inner(one), "scrapy_playwright") for one in handlers)
+    return any("scrapy_playwright" in _packages_of(_inner(one)) for one in handlers)
+
+
+def _packages_of(component: Any) -> set[str]:
+    """Return the packages of a class and of those that it derives from."""
+    cls = _loaded(component)
+    bases = () if cls is None else cls.__mro__
+    return {name_of(component).partition(".")[0], *map(_package_of, bases)}
 
 
 def _inner(handler: Any) -> Any:
@@ -194,19 +235,16 @@ def _inner(handler: Any) -> Any:
     return getattr(handler, "inner", handler)
 
 
-def _derives_from(component: Any, package: str) -> bool:
-    """Return whether a class, or a class that it derives from, is of *package*."""
+def _loaded(component: Any) -> type | None:
+    """Return the class of a component, or None: it is Scrapy's or ours, or no class."""
     name = name_of(component)
     if not name or name.startswith(_KNOWN):  # some of which are slow to import
-        return False
-    if name.partition(".")[0] == package:
-        return True
+        return None
     try:
         found = load_object(component)
     except (ImportError, AttributeError, NameError, ValueError):
-        return False  # Scrapy says what is wrong with it
-    bases = found.__mro__ if isinstance(found, type) else ()
-    return any(cls.__module__.partition(".")[0] == package for cls in bases)
+        return None  # Scrapy says what is wrong with it
+    return found if isinstance(found, type) else None
 
 
 def _components(settings: BaseSettings) -> Iterator[Finding]:
@@ -243,8 +281,8 @@ def _measures(settings: BaseSettings) -> Iterator[Finding]:
 def _own_extensions(settings: BaseSettings) -> Iterator[type]:
     """Yield the extensions that are neither Scrapy's nor ours."""
     for key, place in settings.getdict("EXTENSIONS").items():
-        cls = load_object(key) if place is not None else None
-        if isinstance(cls, type) and not name_of(cls).startswith(_KNOWN):
+        cls = _loaded(key) if place is not None else None
+        if cls is not None:
             yield cls
 
 
@@ -344,6 +382,34 @@ def _closing(crawler: Crawler) -> str | None:
     return None
 
 
+def find_in_middlewares(crawler: Crawler) -> Iterator[Finding]:
+    """Yield receivers of middlewares for what the supervisor alone is told of."""
+    if not crawler.settings.getbool(HAS_WORKERS):
+        return
+    engine: Any = crawler.engine
+    managers = (engine.downloader.middleware, engine.scraper.spidermw)
+    middlewares = {
+        id(one)
+        for manager in managers
+        for one in manager.middlewares
+        if _package_of(type(one)) not in _NEED_NO_WORD
+        and any(hasattr(one, hook) for hook in _HOOKS)
+    }
+    for name, signal in _TOLD_TO_SUPERVISOR.items():
+        for receiver in receivers_of(crawler, signal):
+            owner = getattr(receiver, "__self__", None)
+            if id(owner) in middlewares:
+                yield Finding(
+                    f"signals.{name}",
+                    global_object_name(type(owner)),
+                    "it is called in the supervisor, while requests and responses pass "
+                    "through the middlewares of workers, which do not see what it sets",
+                    "connect it in an extension, or count what passes through "
+                    "process_request and process_response",
+                    is_refused=False,
+                )
+
+
 def refuse(settings: BaseSettings) -> None:
     """Refuse a crawl with *settings* if something must not be left without effect.
 
@@ -382,8 +448,10 @@ class Inspector:
     def _inspect(self) -> None:
         for finding in find_in_settings(self._crawler.settings):
             logger.warning("%s", finding)
+        self._name(find_in_modules(self._crawler.settings))
         self._name(find_in_spider(self._crawler))
         self._name(find_in_signals(self._crawler))
+        self._name(find_in_middlewares(self._crawler))
         if self._crawler.settings.getbool(HAS_WORKERS):
             # Who connects later is named then.
             watch_connections(self._crawler, self._on_connection)

@@ -1,0 +1,89 @@
+"""Each plugin in every mode: as in plain Scrapy, refused, or named at the start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.plugins.cases import CASES, Case
+from tests.plugins.running import Outcome, Servers
+from tests.plugins.verdicts import SETUPS, AsPlain, Named, Refused
+from tests.servers.process import serving
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.servers.redis import RedisServer
+
+PROJECT = Path(__file__).parent / "project"
+
+#: One test process has all of a case, so that plain Scrapy runs once for it.
+CELLS = [
+    pytest.param(
+        case,
+        setup,
+        id=f"{case.name}-{setup.replace(' ', '')}",
+        marks=pytest.mark.xdist_group(case.name),
+    )
+    for case in CASES
+    for setup in SETUPS
+]
+
+
+@pytest.fixture(scope="session")
+def shop() -> Iterator[str]:
+    with serving("tests.plugins.site") as url:
+        yield url
+
+
+@pytest.fixture
+def servers(shop: str, redis_frontiers: RedisServer) -> Servers:
+    return Servers(PROJECT, shop, redis_frontiers)
+
+
+@pytest.fixture(scope="session")
+def plain(
+    tmp_path_factory: pytest.TempPathFactory, shop: str, _one_redis: RedisServer
+) -> Callable[[Case], Outcome]:
+    """What came of a case in plain Scrapy, which is crawled once."""
+    known: dict[str, Outcome] = {}
+    servers = Servers(PROJECT, shop, _one_redis)
+
+    def run(case: Case) -> Outcome:
+        if case.name not in known:
+            folder = tmp_path_factory.mktemp(case.name)
+            known[case.name] = servers.run(case, "", folder)
+        return known[case.name]
+
+    return run
+
+
+@pytest.mark.parametrize(("case", "setup"), CELLS)
+def test_a_plugin_is_in_effect_or_named(
+    case: Case,
+    setup: str,
+    servers: Servers,
+    plain: Callable[[Case], Outcome],
+    tmp_path: Path,
+) -> None:
+    found = servers.run(case, setup, tmp_path)
+    assert not found.left, found.log
+    match case.verdict(setup):
+        case AsPlain():
+            expected = plain(case)
+            assert expected.visits, expected.log
+            assert expected.exit_code == 0, expected.log
+            assert found.comparable() == expected.comparable(), found.log
+            # From the second answer on: the first of them sets the pace.
+            assert all(gap_s >= case.gap_s for gap_s in found.gaps_s[1:]), found.gaps_s
+        case Refused(part):
+            assert found.exit_code == 1, found.log
+            assert part in found.log
+            assert not found.visits
+        case Named(part):
+            assert found.exit_code == 0, found.log
+            warnings = [line for line in found.log.splitlines() if "WARNING" in line]
+            assert len([line for line in warnings if part in line]) == 1, found.log
+            assert found.visits
