@@ -24,7 +24,7 @@ bench: setup ## measure the modes and their peers; options: ARGS="--workloads sm
 		PATH="$$PATH:/usr/sbin" command -v $$tool >/dev/null || \
 			missing="$$missing $$tool"; \
 	done; [ -z "$$missing" ] || $(call debian,$$missing)
-	$(BIN)/concurcrawl bench $(ARGS)
+	$(BIN)/python -m benchmarks.runner $(ARGS)
 
 gallery: setup ## take the pictures of docs/gallery from a comparison made here
 	@command -v chromium >/dev/null || $(call debian,chromium)

@@ -28,10 +28,6 @@ COMMANDS = {
         "concurcrawl.compare.again",
         "make the reports of a comparison again from its records",
     ),
-    "bench": (
-        "concurcrawl.bench.command",
-        "measure the modes and their peers (in a checkout of the repository)",
-    ),
     "deploy": (
         "concurcrawl.deploy.command",
         "run a spider on Scrapyd servers, and follow it there",

@@ -12,11 +12,11 @@ from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 import psutil
 import pytest
 
-from concurcrawl.bench import contenders, frontier, workloads
-from concurcrawl.bench.measure import Job, run
-from concurcrawl.bench.pages import country_site, small_site
-from concurcrawl.bench.run import in_turns, turns
-from concurcrawl.bench.servers import MirrorServer, NginxServer, Visit, peak_in_flight
+from benchmarks.runner import contenders, frontier, workloads
+from benchmarks.runner.measure import Job, run
+from benchmarks.runner.pages import country_site, small_site
+from benchmarks.runner.run import in_turns, turns
+from benchmarks.runner.servers import MirrorServer, NginxServer, Visit, peak_in_flight
 from tests.crawls import DEADLINE_S, ROOT, environment
 from tests.servers.scrapyd import until
 
@@ -113,7 +113,7 @@ def test_without_its_programs_the_command_says_where_it_works(tmp_path: Path) ->
     # As it is installed: the package alone.
     (tmp_path / "concurcrawl").symlink_to(ROOT / "concurcrawl")
     code = (
-        "import pathlib, concurcrawl.bench.contenders as c; "
+        "import pathlib, benchmarks.runner.contenders as c; "
         f"c.FOLDER = pathlib.Path({str(tmp_path / 'benchmarks')!r}); "
         "from concurcrawl.cli import main; raise SystemExit(main(['bench']))"
     )
@@ -202,8 +202,8 @@ def test_nginx_serves_the_pages_and_tells_what_it_saw(tmp_path: Path) -> None:
 
 def test_nginx_ends_with_whoever_started_it(tmp_path: Path) -> None:
     code = (
-        "import os, sys, pathlib; from concurcrawl.bench.pages import small_site; "
-        "from concurcrawl.bench.servers import NginxServer; "
+        "import os, sys, pathlib; from benchmarks.runner.pages import small_site; "
+        "from benchmarks.runner.servers import NginxServer; "
         "folder = pathlib.Path(sys.argv[1]); "
         "server = NginxServer(small_site(folder / 'site', 1), folder / 'nginx'); "
         "server.__enter__(); "

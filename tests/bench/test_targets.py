@@ -4,9 +4,9 @@ import dataclasses
 
 import pytest
 
-from concurcrawl.bench.results import Results, Run, Summary, Table, summarise
-from concurcrawl.bench.tables import from_json, into_readme, markdown, to_json
-from concurcrawl.bench.targets import TARGETS, Verdict, judge
+from benchmarks.runner.results import Results, Run, Summary, Table, summarise
+from benchmarks.runner.tables import from_json, into_readme, markdown, to_json
+from benchmarks.runner.targets import TARGETS, Verdict, judge
 from concurcrawl.compare.words import TIMES
 
 

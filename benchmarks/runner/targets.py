@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from concurcrawl.bench.contenders import BY_NAME, MODES, REFERENCE
+from benchmarks.runner.contenders import BY_NAME, MODES, REFERENCE
 from concurcrawl.compare.words import DASH, TIMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from concurcrawl.bench.results import Results, Summary
+    from benchmarks.runner.results import Results, Summary
 
 #: A figure that the results hold; None if it was not measured.
 Figure = float | None

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol, Self
 
 import psutil
 
-from concurcrawl.bench.keeper import Kept
+from benchmarks.runner.keeper import Kept
 from concurcrawl.errors import ConcurcrawlError
 from concurcrawl.mirror.certificate import self_signed
 from concurcrawl.mirror.process import MirrorProcess
@@ -21,7 +21,7 @@ from concurcrawl.mirror.process import MirrorProcess
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from concurcrawl.bench.pages import Site
+    from benchmarks.runner.pages import Site
 
 _START_S = 10.0
 _PORT_TRIES = 5

@@ -14,21 +14,21 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from concurcrawl.bench import contenders, frontier
-from concurcrawl.bench.measure import Job, missing, run
-from concurcrawl.bench.pages import country_site, small_site
-from concurcrawl.bench.results import Results, Run, Table, summarise
-from concurcrawl.bench.servers import MirrorServer, NginxServer, nginx_path
+from benchmarks.runner import contenders, frontier
+from benchmarks.runner.measure import Job, missing, run
+from benchmarks.runner.pages import country_site, small_site
+from benchmarks.runner.results import Results, Run, Table, summarise
+from benchmarks.runner.servers import MirrorServer, NginxServer, nginx_path
 from concurcrawl.compare.environment import environment
 from concurcrawl.compare.words import DASH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from concurcrawl.bench.options import Options
-    from concurcrawl.bench.pages import Site
-    from concurcrawl.bench.servers import Server
-    from concurcrawl.bench.workloads import Workload
+    from benchmarks.runner.options import Options
+    from benchmarks.runner.pages import Site
+    from benchmarks.runner.servers import Server
+    from benchmarks.runner.workloads import Workload
 
 _WARM_UP_PAGES = 5
 _ROOM_BYTES = 4 << 30
@@ -250,7 +250,7 @@ def _imports(say: Callable[[str], None]) -> dict[str, float]:
     say("imports")
     for _ in range(1 + _IMPORT_ROUNDS):
         for name, found in times.items():
-            done = subprocess.run(  # noqa: S603 - our own command
+            done = subprocess.run(
                 [sys.executable, "-c", code.format(name)],
                 capture_output=True,
                 text=True,
@@ -263,7 +263,7 @@ def _imports(say: Callable[[str], None]) -> dict[str, float]:
 
 def _in_memory() -> str | None:
     """Return a folder that is in memory, if there is one with room."""
-    shared = "/dev/shm"  # noqa: S108 - a folder of our own is made in it
+    shared = "/dev/shm"
     try:
         room = shutil.disk_usage(shared).free
     except OSError:
@@ -287,7 +287,7 @@ def _first_line(program: str, option: str) -> str | None:
     path = nginx_path() if program == "nginx" else shutil.which(program)
     if path is None:
         return None
-    done = subprocess.run(  # noqa: S603 - asks a program for its version
+    done = subprocess.run(
         [path, option], capture_output=True, text=True, timeout=10, check=False
     )
     return (done.stdout or done.stderr).partition("\n")[0]

@@ -16,10 +16,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote
 
-from concurcrawl.bench import contenders
-from concurcrawl.bench.pages import is_page
-from concurcrawl.bench.results import Run
-from concurcrawl.bench.servers import peak_in_flight
+from benchmarks.runner import contenders
+from benchmarks.runner.pages import is_page
+from benchmarks.runner.results import Run
+from benchmarks.runner.servers import peak_in_flight
 from concurcrawl.compare import process_tree
 from concurcrawl.compare.process_tree import Measurement
 from concurcrawl.compare.runs import cpu_between
@@ -28,10 +28,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from concurcrawl.bench.contenders import Contender
-    from concurcrawl.bench.pages import Site
-    from concurcrawl.bench.servers import Server, Visit
-    from concurcrawl.bench.workloads import Workload
+    from benchmarks.runner.contenders import Contender
+    from benchmarks.runner.pages import Site
+    from benchmarks.runner.servers import Server, Visit
+    from benchmarks.runner.workloads import Workload
 
 #: Longer than the measuring process leaves the contender after an interrupt.
 _STOP_S = 20.0
@@ -145,7 +145,7 @@ def _measured(job: Job, out: Path) -> tuple[Measurement | None, bool]:
     )
     log = str(job.scratch / "log.txt")
     # -P: beside process_tree.py lie modules that are not meant to be top-level.
-    process = subprocess.Popen(  # noqa: S603 - our own command
+    process = subprocess.Popen(
         [sys.executable, "-P", process_tree.__file__, log, *command],
         bufsize=0,
         stdin=subprocess.PIPE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from concurcrawl.bench.contenders import CONTENDERS, MODES
+from benchmarks.runner.contenders import CONTENDERS, MODES
 from concurcrawl.mirror.countries import COUNTRY_COUNT
 
 _ALL = tuple(c.name for c in CONTENDERS)

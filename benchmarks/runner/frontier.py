@@ -16,9 +16,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from concurcrawl.bench.keeper import Kept
-from concurcrawl.bench.measure import missing
-from concurcrawl.bench.results import FrontierResult
+from benchmarks.runner.keeper import Kept
+from benchmarks.runner.measure import missing
+from benchmarks.runner.results import FrontierResult
 from concurcrawl.errors import ConcurcrawlError
 from concurcrawl.frontier.base import Entry
 from concurcrawl.frontier.sqlite import SqliteFrontier
@@ -120,7 +120,7 @@ def _in_a_process(where: str, requests: int) -> FrontierResult:
         return FrontierResult(where=where, status="not run", reason=lack)
     command = [sys.executable, "-m", __name__, where, str(requests)]
     try:
-        done = subprocess.run(  # noqa: S603 - our own command
+        done = subprocess.run(
             command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True
         )
     except subprocess.TimeoutExpired:

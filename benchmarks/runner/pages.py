@@ -10,7 +10,7 @@ from random import Random
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from concurcrawl.bench.workloads import SMALL
+from benchmarks.runner.workloads import SMALL
 from concurcrawl.mirror.bodies import Bodies
 from concurcrawl.mirror.countries import countries
 from concurcrawl.mirror.encodings import compress
@@ -72,7 +72,7 @@ def small_site(folder: Path, pages: int) -> Site:
 
     Beyond the first 10 000 the same pages come under other addresses.
     """
-    rng = Random(5)  # noqa: S311 - the same pages each time
+    rng = Random(5)
     words = ["".join(rng.choices("aeilnorst", k=7)) for _ in range(_WORDS)]
     digests, sizes = [], []
     for number in range(min(pages, SMALL)):

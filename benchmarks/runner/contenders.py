@@ -6,9 +6,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-#: Where the programs are: beside the package, in a checkout. They are no part of what
-#: is installed, because each is there to be read, and brings needs of its own.
-FOLDER = Path(__file__).parents[2] / "benchmarks"
+#: Where the programs are. Each is there to be read, and brings needs of its own.
+FOLDER = Path(__file__).parents[1]
 
 #: Our modes at 16 in flight, in the order of the tables.
 MODES = ("serial", "concurrent", "async", "parallel", "hybrid")

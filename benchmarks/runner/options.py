@@ -1,4 +1,4 @@
-"""The options of ``concurcrawl bench``, checked. Pure."""
+"""The options of the benchmark, checked. Pure."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from concurcrawl.bench import contenders, workloads
+from benchmarks.runner import contenders, workloads
 from concurcrawl.errors import ConfigError
 from concurcrawl.mirror.countries import COUNTRY_COUNT
 from concurcrawl.terminal.arguments import names, whole
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable
 
-    from concurcrawl.bench.workloads import Workload
+    from benchmarks.runner.workloads import Workload
 
 _OTHERS = (workloads.FRONTIER, workloads.IMPORTS)
 _SERVERS = ("auto", "nginx", "mirror")

@@ -6,15 +6,15 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from concurcrawl.bench import contenders, workloads
-from concurcrawl.bench.results import (
+from benchmarks.runner import contenders, workloads
+from benchmarks.runner.results import (
     FrontierResult,
     Results,
     Run,
     Summary,
     Table,
 )
-from concurcrawl.bench.targets import judge
+from benchmarks.runner.targets import judge
 from concurcrawl.compare.words import DASH, TIMES
 
 if TYPE_CHECKING:

@@ -1,4 +1,4 @@
-"""``concurcrawl bench``: everybody in turn, measured from outside."""
+"""Runs the contenders in turn and measures them from outside."""
 
 from __future__ import annotations
 
@@ -6,19 +6,19 @@ import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from concurcrawl.bench import contenders, options, workloads
-from concurcrawl.bench.options import configure
-from concurcrawl.bench.results import Results
-from concurcrawl.bench.run import Bench
-from concurcrawl.bench.tables import from_json, into_readme, markdown, to_json
+from benchmarks.runner import contenders, options, workloads
+from benchmarks.runner.options import configure
+from benchmarks.runner.results import Results
+from benchmarks.runner.run import Bench
+from benchmarks.runner.tables import from_json, into_readme, markdown, to_json
 from concurcrawl.errors import ConfigError
 from concurcrawl.files import prepare_out, write_whole
-from concurcrawl.terminal.ending import FAILED, WRONG, ended
+from concurcrawl.terminal.ending import FAILED, ended
 
 if TYPE_CHECKING:
     import argparse
 
-    from concurcrawl.bench.options import Options
+    from benchmarks.runner.options import Options
 
 __all__ = ["configure", "run"]
 
@@ -33,14 +33,6 @@ def run(args: argparse.Namespace) -> int:
         The exit code: 2 if an option cannot be worked with, 1 if something of ours
         failed, 130 if it was interrupted.
     """
-    # Other packages leave a folder of that name beside themselves.
-    if not (contenders.FOLDER / "scrapy_pages.py").is_file():
-        sys.stderr.write(
-            "concurcrawl bench: works in a checkout of the repository only: the "
-            f"programs it runs are no part of the package ({contenders.FOLDER} is not "
-            "there)\n"
-        )
-        return WRONG
     return ended(
         "bench",
         lambda: _measure(args),

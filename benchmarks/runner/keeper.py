@@ -23,7 +23,7 @@ class Kept:
     """
 
     def __init__(self, command: Sequence[str]) -> None:
-        self._keeper = subprocess.Popen(  # noqa: S603 - our own command
+        self._keeper = subprocess.Popen(
             ["/bin/sh", "-c", '"$@" & read -r _; kill $!; wait', "sh", *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

@@ -1,0 +1,1 @@
+"""The benchmark: contenders, workloads, measurements, tables."""

@@ -1,1 +1,0 @@
-"""The benchmark: everybody who gets pages, in turn, against targets."""

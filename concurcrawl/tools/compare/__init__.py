@@ -1,0 +1,1 @@
+"""Runs a spider in several modes and says which wins, and why."""
