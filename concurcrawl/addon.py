@@ -40,7 +40,7 @@ from concurcrawl.modes import (
     pool_threads,
 )
 from concurcrawl.politeness import PER_GROUP, Politeness
-from concurcrawl.refusal import refusal
+from concurcrawl.startup_errors import refusal
 from concurcrawl.workers.interrupts import end_cleanly_with_terminal
 from concurcrawl.workers.launch.main_module import crawl_begins
 

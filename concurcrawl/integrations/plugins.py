@@ -29,7 +29,7 @@ from concurcrawl.integrations.receivers import (
     receivers_of,
     watch_connections,
 )
-from concurcrawl.refusal import refusal
+from concurcrawl.startup_errors import refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

@@ -21,7 +21,7 @@ from concurcrawl.countries.page_files import file_name
 from concurcrawl.errors import ConfigError, ListPageError
 from concurcrawl.files import prepare_folder, write_whole
 from concurcrawl.mirror.process import MirrorProcess
-from concurcrawl.refusal import refusal
+from concurcrawl.startup_errors import refusal
 from concurcrawl.wikimedia import (
     MAX_IN_FLIGHT,
     MIN_DELAY_S,
