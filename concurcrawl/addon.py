@@ -14,17 +14,9 @@ from scrapy.utils.deprecate import method_is_overridden
 from scrapy.utils.misc import load_object
 from scrapy.utils.reactor import is_reactor_installed
 
-from concurcrawl import (
-    components,
-    early_imports,
-    event_loop,
-    garbage,
-    gate,
-    lifeline,
-    outputs,
-    timeline,
-)
-from concurcrawl.compat import spider_arguments
+from concurcrawl import early_imports, event_loop, garbage, gate, lifeline, timeline
+from concurcrawl.compat import components, spider_arguments
+from concurcrawl.compat import scraper_output as outputs
 from concurcrawl.compat.stack import scrapy_command
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, ConfigError

@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from scrapy.utils.asyncio import call_later
 
-from concurcrawl import connection_pool
+from concurcrawl.compat import http11 as connection_pool
 
 if TYPE_CHECKING:
     from collections.abc import Callable

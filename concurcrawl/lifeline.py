@@ -17,7 +17,7 @@ from scrapy import signals
 from scrapy.utils.asyncio import create_looping_call
 from scrapy.utils.defer import deferred_from_coro
 
-from concurcrawl import components
+from concurcrawl.compat import components
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler

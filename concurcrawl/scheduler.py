@@ -16,7 +16,7 @@ from scrapy.utils.asyncio import call_later, is_asyncio_available
 from scrapy.utils.misc import build_from_crawler, load_object
 
 from concurcrawl import records, timeline
-from concurcrawl.callbacks import KeptCallbacks
+from concurcrawl.compat.callback_cache import KeptCallbacks
 from concurcrawl.compat.engine import call_each_turn, in_progress
 from concurcrawl.compat.slots import SlotLimits
 from concurcrawl.config import Config

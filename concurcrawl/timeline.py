@@ -16,7 +16,8 @@ from weakref import WeakKeyDictionary
 
 from scrapy.pipelines import ItemPipelineManager
 
-from concurcrawl import components, connection_pool
+from concurcrawl.compat import components
+from concurcrawl.compat import http11 as connection_pool
 from concurcrawl.records import Record
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import gc
 from scrapy import Request, Spider
 from scrapy.utils import misc
 
-from concurcrawl.callbacks import KeptCallbacks
+from concurcrawl.compat.callback_cache import KeptCallbacks
 
 
 class Any(Spider):

@@ -31,7 +31,7 @@ from scrapy.extensions.feedexport import (
 from scrapy.utils.defer import ensure_awaitable
 from scrapy.utils.misc import load_object
 
-from concurcrawl import components
+from concurcrawl.compat import components
 from concurcrawl.errors import FeedError
 
 if TYPE_CHECKING:

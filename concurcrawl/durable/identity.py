@@ -20,7 +20,7 @@ from scrapy.crawler import Crawler
 from scrapy.http import Headers
 from scrapy.settings import BaseSettings
 
-from concurcrawl.callbacks import name_of
+from concurcrawl.compat.callback_cache import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

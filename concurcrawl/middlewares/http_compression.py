@@ -9,7 +9,7 @@ from scrapy.downloadermiddlewares.httpcompression import HttpCompressionMiddlewa
 from scrapy.http import Response
 from scrapy.responsetypes import responsetypes
 
-from concurcrawl import components
+from concurcrawl.compat import components
 from concurcrawl.inflate import gunzip
 
 if TYPE_CHECKING:

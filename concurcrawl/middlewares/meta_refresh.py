@@ -13,7 +13,7 @@ from scrapy.downloadermiddlewares.redirect import MetaRefreshMiddleware
 from scrapy.http import HtmlResponse
 from scrapy.utils.response import get_meta_refresh
 
-from concurcrawl import components
+from concurcrawl.compat import components
 
 if TYPE_CHECKING:
     from scrapy import Request, Spider

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Self
 from scrapy import signals
 from scrapy.utils.asyncio import create_looping_call
 
-from concurcrawl import components
+from concurcrawl.compat import components
 from concurcrawl.progress import screen
 from concurcrawl.progress.pace import (
     Crew,

@@ -16,7 +16,7 @@ from lxml import etree
 from parsel import Selector, SelectorList
 from scrapy.http import Response
 
-from concurcrawl.callbacks import name_of
+from concurcrawl.compat.callback_cache import name_of
 from concurcrawl.compat.pickling import dill
 from concurcrawl.errors import IN_ONE_PROCESS, NotShippableError
 

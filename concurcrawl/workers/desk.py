@@ -18,7 +18,7 @@ from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from concurcrawl import stats, timeline
-from concurcrawl.callbacks import KeptCallbacks
+from concurcrawl.compat.callback_cache import KeptCallbacks
 from concurcrawl.config import Config
 from concurcrawl.durable.state import KEEPS_STATE, Tracker
 from concurcrawl.terminal.region import Clearing, is_terminal

@@ -13,7 +13,7 @@ import psutil
 from scrapy.extensions.memusage import MemoryUsage
 from typing_extensions import override
 
-from concurcrawl import components
+from concurcrawl.compat import components
 from concurcrawl.integrations.plugins import name_of
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from itemadapter import ItemAdapter
 from scrapy import Item, Request
 from scrapy.utils.serialize import ScrapyJSONEncoder
 
-from concurcrawl.callbacks import name_of
+from concurcrawl.compat.callback_cache import name_of
 from concurcrawl.errors import NotJsonError
 
 if TYPE_CHECKING:
