@@ -175,7 +175,7 @@ def _claim(settings: BaseSettings, crawler: Crawler) -> None:
 
         redis_target.claim(crawler, settings, _RANK)
     elif settings["JOBDIR"]:
-        from concurcrawl import jobdir
+        from concurcrawl.durable import jobdir
 
         jobdir.claim(crawler, settings["JOBDIR"])
     else:
@@ -222,8 +222,8 @@ def _make_durable(settings: BaseSettings) -> None:
     Raises:
         FeedError: If this release of Scrapy lacks what that needs.
     """
-    from concurcrawl import feeds  # most crawls have none
     from concurcrawl.compat import feed_export
+    from concurcrawl.durable import feeds
 
     feeds.enable(settings, _RANK)
     feed_export.enable(settings, _RANK)
@@ -254,7 +254,8 @@ def _share(settings: BaseSettings) -> None:
     Raises:
         ConfigError: If there is a ``JOBDIR`` too, or a duplicate filter of one node.
     """
-    from concurcrawl import feeds, held_feeds  # most crawls have none
+    from concurcrawl import held_feeds  # most crawls have none
+    from concurcrawl.durable import feeds
 
     if settings["JOBDIR"]:
         expected = "empty with CONCURCRAWL_FRONTIER_URL: Redis keeps what is left to do"

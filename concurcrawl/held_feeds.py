@@ -20,8 +20,8 @@ from urllib.parse import urlparse
 from scrapy.utils.conf import feed_complete_default_values_from_settings
 from scrapy.utils.misc import load_object
 
-from concurcrawl.feeds import ContinuedCsv, Ledger, has_lines, item_at_hand
-from concurcrawl.files import write_all
+from concurcrawl.durable.atomic_files import write_all
+from concurcrawl.durable.feeds import ContinuedCsv, Ledger, has_lines, item_at_hand
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping

@@ -29,7 +29,7 @@ from urllib.parse import unquote
 
 import psutil
 
-from concurcrawl.jobdir import FINISHED, FRONTIER
+from concurcrawl.durable.jobdir import FINISHED, FRONTIER
 from concurcrawl.mirror.countries import countries
 from concurcrawl.mirror.process import MirrorProcess
 from concurcrawl.mirror.site import LIST_PATH

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from scrapy.utils.test import get_crawler
 
-from concurcrawl.feeds import ContinuedCsv, Ledger, item_at_hand
+from concurcrawl.durable.feeds import ContinuedCsv, Ledger, item_at_hand
 from concurcrawl.mirror.process import MirrorProcess
 from tests.chaos import expected
 from tests.crawls import DEADLINE_S, crawl, crawling

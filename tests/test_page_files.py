@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from concurcrawl.countries.page_files import file_name, title_of
-from concurcrawl.files import prepare_folder, write_whole
+from concurcrawl.durable.atomic_files import prepare_folder, write_whole
 
 WIKI = "http://site.test/wiki/"
 
@@ -137,7 +137,7 @@ def test_a_page_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from concurcrawl.files import write_whole
+from concurcrawl.durable.atomic_files import write_whole
 
 folder, letter = Path(sys.argv[1]), sys.argv[2].encode()
 print("ready", flush=True)

@@ -11,8 +11,8 @@ from benchmarks.runner.options import configure
 from benchmarks.runner.results import Results
 from benchmarks.runner.run import Bench
 from benchmarks.runner.tables import from_json, into_readme, markdown, to_json
+from concurcrawl.durable.atomic_files import prepare_out, write_whole
 from concurcrawl.errors import ConfigError
-from concurcrawl.files import prepare_out, write_whole
 from concurcrawl.terminal.ending import FAILED, ended
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ from concurcrawl.compare.report.live import progress_for
 from concurcrawl.compare.run import Comparison
 from concurcrawl.compare.target import find, politeness_of
 from concurcrawl.config import usable_cpus
+from concurcrawl.durable.atomic_files import prepare_out
 from concurcrawl.errors import NoSerialRunError
-from concurcrawl.files import prepare_out
 from concurcrawl.terminal.console import line_console
 from concurcrawl.terminal.ending import ended
 

@@ -11,7 +11,7 @@ from concurcrawl.compare.report.live import progress_for
 from concurcrawl.compare.report.terminal import show
 from concurcrawl.compare.run import Comparison
 from concurcrawl.compare.target import find
-from concurcrawl.files import prepare_out
+from concurcrawl.durable.atomic_files import prepare_out
 from concurcrawl.terminal.console import table_console
 from concurcrawl.terminal.ending import ended
 

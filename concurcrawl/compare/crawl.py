@@ -28,8 +28,8 @@ from concurcrawl.compare.runs import (
     timing,
 )
 from concurcrawl.compare.target import stays_here
+from concurcrawl.durable.atomic_files import write_whole
 from concurcrawl.errors import ConcurcrawlError, ConfigError
-from concurcrawl.files import write_whole
 from concurcrawl.records import from_lines
 
 if TYPE_CHECKING:

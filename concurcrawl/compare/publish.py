@@ -14,8 +14,8 @@ from concurcrawl.compare.report.markdown import markdown
 from concurcrawl.compare.report.trace import trace
 from concurcrawl.compare.runs import Run
 from concurcrawl.compare.setup import Setup
+from concurcrawl.durable.atomic_files import write_whole
 from concurcrawl.errors import ConfigError
-from concurcrawl.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -16,8 +16,8 @@ from concurcrawl.deploy import egg, options
 from concurcrawl.deploy.client import ScrapydClient
 from concurcrawl.deploy.following import ENDED, NodeRun
 from concurcrawl.deploy.view import view_for
+from concurcrawl.durable.atomic_files import prepare_out
 from concurcrawl.errors import ConfigError
-from concurcrawl.files import prepare_out
 from concurcrawl.terminal.arguments import has_password
 from concurcrawl.terminal.console import line_console, table_console
 from concurcrawl.terminal.ending import FAILED, INTERRUPTED, ended

@@ -1,7 +1,7 @@
 """Feeds that are written anew by a crawl that resumes, from items that were kept.
 
-Lines can be cut off a file and appended to it (:mod:`concurcrawl.feeds`). Nothing else
-can: JSON and XML have an end, what is compressed or uploaded is whole or worthless, and
+Lines can be cut off a file and appended to it (:mod:`concurcrawl.durable.feeds`).
+Nothing else can: JSON and XML have an end, what is compressed or uploaded is whole or worthless, and
 of a class of the project's own nothing is known. For these an item is kept, as it left
 the pipelines, until the file that it is in is complete: a full batch, or a feed at the
 end of the crawl. Until then each life of the crawl writes the file again.
@@ -32,9 +32,9 @@ from scrapy.extensions.feedexport import (
 
 from concurcrawl.compat import feed_export
 from concurcrawl.compat.engine import fail_crawl
+from concurcrawl.durable.atomic_files import make_name_safe
+from concurcrawl.durable.feeds import LedgerStorage, has_lines, item_at_hand
 from concurcrawl.errors import NotShippableError
-from concurcrawl.feeds import LedgerStorage, has_lines, item_at_hand
-from concurcrawl.files import make_name_safe
 from concurcrawl.frontier.exports import Changes
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.extensions.feedexport import FeedSlot
 
-    from concurcrawl.feeds import Ledger
+    from concurcrawl.durable.feeds import Ledger
     from concurcrawl.frontier.sqlite import SqliteFrontier
 
 logger = logging.getLogger(__name__)

@@ -18,8 +18,8 @@ from concurcrawl.config import Config
 from concurcrawl.countries.country_list import find_countries
 from concurcrawl.countries.infobox import read_facts
 from concurcrawl.countries.page_files import file_name
+from concurcrawl.durable.atomic_files import prepare_folder, write_whole
 from concurcrawl.errors import ConfigError, ListPageError
-from concurcrawl.files import prepare_folder, write_whole
 from concurcrawl.mirror.process import MirrorProcess
 from concurcrawl.startup_errors import refusal
 from concurcrawl.wikimedia import (

@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from scrapy import signals
 
 from concurcrawl import stats, timeline
-from concurcrawl.feeds import item_at_hand
+from concurcrawl.durable.delivery import Journal
+from concurcrawl.durable.feeds import item_at_hand
 from concurcrawl.workers.codec import Codec, codec_of
 from concurcrawl.workers.heads import Restored, response_of
-from concurcrawl.workers.journal import Journal
 from concurcrawl.workers.messages import OwnEvent
 from concurcrawl.workers.parts import Parts
 from concurcrawl.workers.scheduler import scheduler_of

@@ -14,9 +14,9 @@ from scrapy.dupefilters import BaseDupeFilter
 from scrapy.utils.defer import deferred_from_coro
 from twisted.python.failure import Failure
 
-from concurcrawl import jobdir
 from concurcrawl.compat.start import wrap_start
-from concurcrawl.durable import own_filter
+from concurcrawl.durable import jobdir, own_filter
+from concurcrawl.durable.delivery import Journal
 from concurcrawl.durable.kept_state import KeptState
 from concurcrawl.durable.own_filter import DurableFilter
 from concurcrawl.durable.start import StartOutputs
@@ -27,7 +27,6 @@ from concurcrawl.frontier.sqlite import SqliteFrontier
 from concurcrawl.scheduler import FrontierScheduler
 from concurcrawl.workers.claims import Claims
 from concurcrawl.workers.codec import codec_of
-from concurcrawl.workers.journal import Journal
 
 if TYPE_CHECKING:
     import asyncio

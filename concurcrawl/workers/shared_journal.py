@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from scrapy import Request, signals
 
+from concurcrawl.durable.delivery import not_open
 from concurcrawl.errors import ConcurcrawlError, LeaseLostError, NotJsonError
 from concurcrawl.held_feeds import HeldLedger
-from concurcrawl.workers.journal import not_open
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from concurcrawl.durable.jobdir import JobDir
 from concurcrawl.durable.locks import Passing
 from concurcrawl.errors import JobDirError
-from concurcrawl.jobdir import JobDir
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,9 +11,9 @@ from weakref import WeakKeyDictionary
 
 from scrapy import signals
 
+from concurcrawl.durable.atomic_files import make_name_safe
 from concurcrawl.durable.locks import locked
 from concurcrawl.errors import JobDirError
-from concurcrawl.files import make_name_safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -22,7 +22,7 @@ from scrapy.exporters import CsvItemExporter, JsonLinesItemExporter
 from scrapy.extensions.feedexport import FileFeedStorage
 from scrapy.utils.misc import load_object
 
-from concurcrawl.files import make_name_safe
+from concurcrawl.durable.atomic_files import make_name_safe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

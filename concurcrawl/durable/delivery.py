@@ -20,19 +20,19 @@ from typing import TYPE_CHECKING, Any
 from scrapy import Request, signals
 
 from concurcrawl.durable.exports import Exports
-from concurcrawl.feeds import Ledger
+from concurcrawl.durable.feeds import Ledger
+from concurcrawl.durable.jobdir import FINISHED, SPIDER
 from concurcrawl.frontier.base import at_once
 from concurcrawl.frontier.sqlite import SqliteFrontier
-from concurcrawl.jobdir import FINISHED, SPIDER
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from scrapy.crawler import Crawler
 
+    from concurcrawl.durable.jobdir import JobDir
     from concurcrawl.durable.start import StartOutputs
     from concurcrawl.frontier.base import Frontier
-    from concurcrawl.jobdir import JobDir
     from concurcrawl.workers.messages import Head
 
 logger = logging.getLogger(__name__)
