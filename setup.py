@@ -8,9 +8,9 @@ from setuptools import find_packages, setup
 
 setup(
     packages=find_packages(include=["concurcrawl", "concurcrawl.*"]),
-    # Without its tables the spider's mirror has no countries.
+    # Without its tables the test site has no countries.
     package_data={
         "": ["*.css", "*.csv", "*.js", "*.toml", "py.typed"],
-        "concurcrawl.frontier": ["exchange/*.lua"],
+        "concurcrawl.frontier.redis": ["lua/*.lua"],
     },
 )

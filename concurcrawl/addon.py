@@ -171,7 +171,7 @@ def _claim(settings: BaseSettings, crawler: Crawler) -> None:
     from concurcrawl.durable import feed_locks  # most crawls have none
 
     if Config.from_settings(settings).frontier_url:
-        from concurcrawl.frontier import redis_target
+        from concurcrawl.frontier.redis import job_ref as redis_target
 
         redis_target.claim(crawler, settings, _RANK)
     elif settings["JOBDIR"]:

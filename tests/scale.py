@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from concurcrawl.frontier.base import Entry
-from concurcrawl.frontier.redis import RedisFrontier
-from concurcrawl.frontier.redis_link import RedisLink, parse
-from concurcrawl.frontier.redis_session import Member
+from concurcrawl.frontier.redis.connection import RedisLink, parse
+from concurcrawl.frontier.redis.frontier import RedisFrontier
+from concurcrawl.frontier.redis.session import Member
 from concurcrawl.frontier.sqlite import SqliteFrontier
 from tests.servers.redis import RedisServer, redis_server
 

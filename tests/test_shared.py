@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from concurcrawl.frontier import redis_status
-from concurcrawl.frontier.redis import RedisFrontier
-from concurcrawl.frontier.redis_link import RedisLink, parse
-from concurcrawl.frontier.redis_session import Member
+from concurcrawl.frontier.redis import admin as redis_status
+from concurcrawl.frontier.redis.connection import RedisLink, parse
+from concurcrawl.frontier.redis.frontier import RedisFrontier
+from concurcrawl.frontier.redis.session import Member
 from concurcrawl.mirror.process import MirrorProcess
 from tests.chaos import EXTRAS, PAGES, Item, expected
 from tests.crawls import (

@@ -69,9 +69,9 @@ async def _in_a_file(folder: str) -> AsyncIterator[Frontier]:
 @asynccontextmanager
 async def _in_redis(folder: str) -> AsyncIterator[Frontier]:
     # Late, because an extra brings its client.
-    from concurcrawl.frontier.redis import RedisFrontier
-    from concurcrawl.frontier.redis_link import RedisLink, parse
-    from concurcrawl.frontier.redis_session import Member
+    from concurcrawl.frontier.redis.connection import RedisLink, parse
+    from concurcrawl.frontier.redis.frontier import RedisFrontier
+    from concurcrawl.frontier.redis.session import Member
 
     with _redis_server(folder) as url:
         link = RedisLink(parse(url, "bench", "frontier"))

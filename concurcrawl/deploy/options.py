@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, unquote, urlsplit
 
 from concurcrawl.errors import ConfigError
-from concurcrawl.frontier.redis_link import SCHEMES
+from concurcrawl.frontier.redis.connection import SCHEMES
 from concurcrawl.modes import Mode
 from concurcrawl.terminal.arguments import add_pairs, check_pairs, masked, seconds
 

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from concurcrawl.errors import ItemsError
-from concurcrawl.frontier import redis_status
+from concurcrawl.frontier.redis import admin as redis_status
 from concurcrawl.shared import place
 from concurcrawl.terminal.ending import ended
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from concurcrawl.frontier.redis_status import NodeStatus, Snapshot
+    from concurcrawl.frontier.redis.admin import NodeStatus, Snapshot
 
 #: Groups and failures that are shown; the rest is a number.
 _MOST = 8

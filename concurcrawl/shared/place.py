@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 
 from concurcrawl.config import Config
 from concurcrawl.errors import ConfigError
-from concurcrawl.frontier import redis_link, redis_status
+from concurcrawl.frontier.redis import admin as redis_status
+from concurcrawl.frontier.redis import connection as redis_link
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from concurcrawl.frontier.redis_link import Target
+    from concurcrawl.frontier.redis.connection import Target
 
 #: What keys begin with unless ``CONCURCRAWL_FRONTIER_PREFIX`` says otherwise.
 _PREFIX = Config().frontier_prefix

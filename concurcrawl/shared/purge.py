@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from concurcrawl.errors import ConfigError
-from concurcrawl.frontier import redis_status
+from concurcrawl.frontier.redis import admin as redis_status
 from concurcrawl.shared import place
 from concurcrawl.terminal.console import line_console
 from concurcrawl.terminal.ending import ended
@@ -15,7 +15,7 @@ from concurcrawl.terminal.ending import ended
 if TYPE_CHECKING:
     import argparse
 
-    from concurcrawl.frontier.redis_status import Snapshot
+    from concurcrawl.frontier.redis.admin import Snapshot
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

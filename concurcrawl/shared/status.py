@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.live import Live
 
-from concurcrawl.frontier import redis_status
+from concurcrawl.frontier.redis import admin as redis_status
 from concurcrawl.shared import picture, place
 from concurcrawl.terminal.arguments import seconds
 from concurcrawl.terminal.console import table_console
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
     from rich.console import RenderableType
 
-    from concurcrawl.frontier.redis_link import Target
-    from concurcrawl.frontier.redis_status import Snapshot
+    from concurcrawl.frontier.redis.admin import Snapshot
+    from concurcrawl.frontier.redis.connection import Target
 
 
 #: The shortest and the longest time between two looks.

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
     from concurcrawl.durable.start import StartOutputs
-    from concurcrawl.frontier.redis import RedisFrontier
-    from concurcrawl.frontier.redis_link import RedisLink
+    from concurcrawl.frontier.redis.connection import RedisLink
+    from concurcrawl.frontier.redis.frontier import RedisFrontier
     from concurcrawl.workers.messages import Head
     from concurcrawl.workers.portable import Portable
 

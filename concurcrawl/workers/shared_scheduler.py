@@ -23,10 +23,10 @@ from concurcrawl.errors import (
     FrontierError,
     NotJsonError,
 )
-from concurcrawl.frontier import redis_target
-from concurcrawl.frontier.redis import RedisFrontier
-from concurcrawl.frontier.redis_link import RedisLink
-from concurcrawl.frontier.redis_session import Member
+from concurcrawl.frontier.redis import job_ref as redis_target
+from concurcrawl.frontier.redis.connection import RedisLink
+from concurcrawl.frontier.redis.frontier import RedisFrontier
+from concurcrawl.frontier.redis.session import Member
 from concurcrawl.scheduler import newest_first, wake
 from concurcrawl.workers import portable_cookies
 from concurcrawl.workers.portable import Portable

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING, Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from concurcrawl.frontier import redis_link, redis_script, redis_wire
 from concurcrawl.frontier.base import Entry
 from concurcrawl.frontier.gates import Gates
 from concurcrawl.frontier.limits import Limits, Throttle, Visit
+from concurcrawl.frontier.redis import connection as redis_link
+from concurcrawl.frontier.redis import protocol as redis_wire
+from concurcrawl.frontier.redis import script as redis_script
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from concurcrawl.frontier.base import Lease
-    from concurcrawl.frontier.redis_wire import Operation, Reply
+    from concurcrawl.frontier.redis.protocol import Operation, Reply
     from tests.servers.redis import RedisServer
 
 GROUP = "a.example"

@@ -6,7 +6,7 @@ from io import StringIO
 
 from rich.console import Console, RenderableType
 
-from concurcrawl.frontier.redis_status import GroupStatus, NodeStatus, Snapshot
+from concurcrawl.frontier.redis.admin import GroupStatus, NodeStatus, Snapshot
 from concurcrawl.shared import picture
 from concurcrawl.shared.purge import summary
 

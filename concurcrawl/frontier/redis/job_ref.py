@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 from concurcrawl.config import PREFIX, Config
-from concurcrawl.frontier.redis_link import check, parse
+from concurcrawl.frontier.redis.connection import check, parse
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.settings import BaseSettings
 
-    from concurcrawl.frontier.redis_link import Target
+    from concurcrawl.frontier.redis.connection import Target
 
 _URL = f"{PREFIX}FRONTIER_URL"
 

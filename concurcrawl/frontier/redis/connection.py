@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
 from concurcrawl.errors import FrontierError
-from concurcrawl.frontier.redis_script import SCRIPT, SHA
+from concurcrawl.frontier.redis.script import SCRIPT, SHA
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from concurcrawl.frontier.redis_wire import Arg
+    from concurcrawl.frontier.redis.protocol import Arg
 
 logger = logging.getLogger(__name__)
 
@@ -219,12 +219,12 @@ class RedisLink:
         self.exchanges = 0
 
     async def exchange(self, args: Sequence[Arg]) -> Any:
-        """See :class:`~concurcrawl.frontier.redis_session.Link`."""
+        """See :class:`~concurcrawl.frontier.redis.session.Link`."""
         self.exchanges += 1
         return await self._patiently(self._run_script, args)
 
     async def notes(self) -> dict[str, str]:
-        """See :class:`~concurcrawl.frontier.redis_session.Link`."""
+        """See :class:`~concurcrawl.frontier.redis.session.Link`."""
         found = await self._patiently(self._run, "HGETALL", f"{self._target.base}notes")
         return {name.decode(): text.decode() for name, text in found.items()}
 
@@ -234,12 +234,12 @@ class RedisLink:
         return bool(await self._patiently(self._run, "SISMEMBER", seen, b"k" + key))
 
     async def times_taken(self, what: bytes) -> int:
-        """See :class:`~concurcrawl.frontier.redis_session.Link`."""
+        """See :class:`~concurcrawl.frontier.redis.session.Link`."""
         taken = f"{self._target.base}taken"
         return int(await self._patiently(self._run, "HGET", taken, what) or 0)
 
     async def items(self, node: str) -> list[tuple[int, bytes]]:
-        """See :class:`~concurcrawl.frontier.redis_session.Link`."""
+        """See :class:`~concurcrawl.frontier.redis.session.Link`."""
         found = await self._patiently(
             self._run, "HGETALL", f"{self._target.base}items:{node}"
         )
@@ -260,7 +260,7 @@ class RedisLink:
         return {name.decode() for name in found}
 
     async def close(self) -> None:
-        """See :class:`~concurcrawl.frontier.redis_session.Link`."""
+        """See :class:`~concurcrawl.frontier.redis.session.Link`."""
         await self._client.aclose()
 
     async def _run_script(self, args: Sequence[Arg]) -> Any:

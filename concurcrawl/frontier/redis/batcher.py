@@ -12,7 +12,7 @@ from concurcrawl.errors import ConcurcrawlError, FrontierError, LeaseLostError
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from concurcrawl.frontier.redis_wire import Operation
+    from concurcrawl.frontier.redis.protocol import Operation
 
 T = TypeVar("T")
 

@@ -7,15 +7,15 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from concurcrawl.errors import FrontierError
-from concurcrawl.frontier.redis_outbox import Outbox
-from concurcrawl.frontier.redis_session import Session, Wanted
-from concurcrawl.frontier.redis_wire import Reply
+from concurcrawl.frontier.redis.batcher import Outbox
+from concurcrawl.frontier.redis.protocol import Reply
+from concurcrawl.frontier.redis.session import Session, Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from concurcrawl.frontier.redis_outbox import Said
-    from concurcrawl.frontier.redis_session import Link, Member
+    from concurcrawl.frontier.redis.batcher import Said
+    from concurcrawl.frontier.redis.session import Link, Member
 
 #: Items of dead nodes that a node takes at a time.
 _ADOPTS = 100

@@ -9,12 +9,12 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from concurcrawl.frontier.redis_link import connect
+from concurcrawl.frontier.redis.connection import connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from concurcrawl.frontier.redis_link import Target
+    from concurcrawl.frontier.redis.connection import Target
 
 #: Keys or entries that are asked for at a time.
 _PAGE = 500

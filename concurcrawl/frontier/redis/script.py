@@ -22,7 +22,7 @@ _PARTS = (
     "exchange",
 )
 
-_FOLDER = files(__package__) / "exchange"
+_FOLDER = files(__package__) / "lua"
 
 #: Its text.
 SCRIPT = b"\n".join((_FOLDER / f"{part}.lua").read_bytes() for part in _PARTS)

@@ -31,20 +31,20 @@ from concurcrawl.errors import (
     LeaseLostError,
     PausedTooLongError,
 )
-from concurcrawl.frontier import redis_wire as wire
 from concurcrawl.frontier.base import Completed, Entry, Frontier, Lease, Output
 from concurcrawl.frontier.gates import Gates
 from concurcrawl.frontier.limits import Limits, Visit
-from concurcrawl.frontier.redis_admissions import Admissions
-from concurcrawl.frontier.redis_node import Node
+from concurcrawl.frontier.redis import protocol as wire
+from concurcrawl.frontier.redis.admissions import Admissions
+from concurcrawl.frontier.redis.node import Node
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from concurcrawl.frontier.redis_admissions import Place
-    from concurcrawl.frontier.redis_outbox import Said
-    from concurcrawl.frontier.redis_session import Link, Member
-    from concurcrawl.frontier.redis_wire import Reply
+    from concurcrawl.frontier.redis.admissions import Place
+    from concurcrawl.frontier.redis.batcher import Said
+    from concurcrawl.frontier.redis.protocol import Reply
+    from concurcrawl.frontier.redis.session import Link, Member
 
 T = TypeVar("T")
 

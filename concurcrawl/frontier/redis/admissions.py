@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from concurcrawl.frontier import redis_wire as wire
+from concurcrawl.frontier.redis import protocol as wire
 
 #: Who asks: a group, and the ticket of a lease or None for a request without one.
 Place = tuple[str, int | None]

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from concurcrawl.errors import FrontierError
-from concurcrawl.frontier import redis_wire as wire
-from concurcrawl.frontier.redis_wire import Header, Refusal, Reply
+from concurcrawl.frontier.redis import protocol as wire
+from concurcrawl.frontier.redis.protocol import Header, Refusal, Reply
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -1,0 +1,1 @@
+"""The frontier in a Redis database, shared by several supervisors."""
