@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from concurcrawl.config import Config
 
-THREADED_HANDLER = "concurcrawl.handler.ThreadedDownloadHandler"
+THREADED_HANDLER = "concurcrawl.http.handler.ThreadedDownloadHandler"
 
 #: Threads of the reactor's pool that are left for DNS and for the user's own calls.
 SPARE_THREADS = 8

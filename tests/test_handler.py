@@ -22,9 +22,9 @@ from scrapy.exceptions import (
 )
 from scrapy.settings import Settings
 
-from concurcrawl.download import curl
-from concurcrawl.download.connections import choose, until
-from concurcrawl.download.lenient import ResponseReader
+from concurcrawl.http import curl_options as curl
+from concurcrawl.http.handles import choose, until
+from concurcrawl.http.lenient_parser import ResponseReader
 from tests.contracts.handler.contract import HandlerContract
 from tests.contracts.handler.processes import (
     DEADLINE_S,
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-THREADED = "concurcrawl.handler.ThreadedDownloadHandler"
+THREADED = "concurcrawl.http.handler.ThreadedDownloadHandler"
 
 
 class TestThreadedDownloadHandler(HandlerContract):
@@ -155,7 +155,7 @@ import scrapy
 class Hung(scrapy.Spider):
     name = "hung"
     custom_settings = {
-        "DOWNLOAD_HANDLERS": {"http": "concurcrawl.handler.ThreadedDownloadHandler"},
+        "DOWNLOAD_HANDLERS": {"http": "concurcrawl.http.handler.ThreadedDownloadHandler"},
         "REMOTE_CONTROL_ENABLED": False,
         "TELNETCONSOLE_ENABLED": False,
     }

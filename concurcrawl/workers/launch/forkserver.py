@@ -249,7 +249,7 @@ def _preload() -> None:
         *defaults.getdict("SPIDER_MIDDLEWARES_BASE"),
         *(defaults[name] for name in _COMPONENTS),
         defaults.getdict("DOWNLOAD_HANDLERS_BASE")["https"],
-        "concurcrawl.handler.ThreadedDownloadHandler",
+        "concurcrawl.http.handler.ThreadedDownloadHandler",
         "concurcrawl.middlewares.profile.enable",
     ]
     for path in paths:

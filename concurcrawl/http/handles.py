@@ -24,8 +24,8 @@ import pycurl
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from concurcrawl.download.curl import Option, Route
-    from concurcrawl.download.lenient import ResponseReader
+    from concurcrawl.http.curl_options import Option, Route
+    from concurcrawl.http.lenient_parser import ResponseReader
 
 _T = TypeVar("_T")
 

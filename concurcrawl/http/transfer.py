@@ -22,9 +22,9 @@ from scrapy.exceptions import (
 )
 from scrapy.responsetypes import responsetypes
 
-from concurcrawl.download import curl
-from concurcrawl.download.head import Head, content_length, framing, headers_of
-from concurcrawl.download.lenient import ResponseReader
+from concurcrawl.http import curl_options as curl
+from concurcrawl.http.head import Head, content_length, framing, headers_of
+from concurcrawl.http.lenient_parser import ResponseReader
 from concurcrawl.inflate import gunzip
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
     from scrapy.http import Headers, Response
 
-    from concurcrawl.download.connections import ClientPool, CurlClient
-    from concurcrawl.download.plan import Plan
+    from concurcrawl.http.handles import ClientPool, CurlClient
+    from concurcrawl.http.plan import Plan
 
 #: What a callback of libcurl returns to end the transfer.
 _END = -1

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.settings import BaseSettings
 
-    from concurcrawl.download.curl import Option, Route, Target
+    from concurcrawl.http.curl_options import Option, Route, Target
 
 
 @dataclass(frozen=True, slots=True)

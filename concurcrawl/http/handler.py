@@ -23,11 +23,11 @@ from twisted.python.failure import Failure
 
 from concurcrawl import departures, timeline
 from concurcrawl.config import Config
-from concurcrawl.download import curl
-from concurcrawl.download.connections import ClientPool, renew_key_log
-from concurcrawl.download.plan import Limits, Plan
-from concurcrawl.download.threads import LoopThreads, ReactorThreads, Threads
-from concurcrawl.download.transfer import Transfer
+from concurcrawl.http import curl_options as curl
+from concurcrawl.http.executors import LoopThreads, ReactorThreads, Threads
+from concurcrawl.http.handles import ClientPool, renew_key_log
+from concurcrawl.http.plan import Limits, Plan
+from concurcrawl.http.transfer import Transfer
 from concurcrawl.middlewares import http_compression
 
 if TYPE_CHECKING:

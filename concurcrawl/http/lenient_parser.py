@@ -13,7 +13,7 @@ import re
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from concurcrawl.download.head import Head
+from concurcrawl.http.head import Head
 
 if TYPE_CHECKING:
     from collections.abc import Callable

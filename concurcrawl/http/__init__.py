@@ -1,0 +1,1 @@
+"""The download handler: libcurl on threads."""
