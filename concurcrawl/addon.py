@@ -14,13 +14,14 @@ from scrapy.utils.deprecate import method_is_overridden
 from scrapy.utils.misc import load_object
 from scrapy.utils.reactor import is_reactor_installed
 
-from concurcrawl import early_imports, event_loop, garbage, gate, lifeline, timeline
+from concurcrawl import early_imports, event_loop, garbage, gate, timeline
 from concurcrawl.compat import components, spider_arguments
 from concurcrawl.compat import scraper_output as outputs
 from concurcrawl.compat.stack import scrapy_command
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, ConfigError
 from concurcrawl.integrations import plugins
+from concurcrawl.integrations import scrapyd as lifeline
 from concurcrawl.middlewares import http_compression, meta_refresh, profile
 from concurcrawl.modes import (
     Mode,
