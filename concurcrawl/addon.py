@@ -14,7 +14,7 @@ from scrapy.utils.deprecate import method_is_overridden
 from scrapy.utils.misc import load_object
 from scrapy.utils.reactor import is_reactor_installed
 
-from concurcrawl import early_imports, event_loop, garbage, gate, timeline
+from concurcrawl import early_imports, event_loop, garbage, timeline
 from concurcrawl.compat import components, spider_arguments
 from concurcrawl.compat import scraper_output as outputs
 from concurcrawl.compat.stack import scrapy_command
@@ -22,7 +22,10 @@ from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, ConfigError
 from concurcrawl.integrations import plugins
 from concurcrawl.integrations import scrapyd as lifeline
-from concurcrawl.middlewares import http_compression, meta_refresh, profile
+from concurcrawl.limits import handler as gate
+from concurcrawl.limits import profile_middleware as profile
+from concurcrawl.limits.policy import PER_GROUP, Politeness
+from concurcrawl.middlewares import http_compression, meta_refresh
 from concurcrawl.modes import (
     Mode,
     Plan,
@@ -32,7 +35,6 @@ from concurcrawl.modes import (
     plan,
     pool_threads,
 )
-from concurcrawl.politeness import PER_GROUP, Politeness
 from concurcrawl.startup_errors import refusal
 from concurcrawl.workers.interrupts import end_cleanly_with_terminal
 from concurcrawl.workers.launch.main_module import crawl_begins

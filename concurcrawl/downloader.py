@@ -18,9 +18,9 @@ from scrapy.utils.defer import ensure_awaitable
 from scrapy.utils.python import global_object_name
 from typing_extensions import override
 
-from concurcrawl import gate
 from concurcrawl.compat.robots import obey_robots_for_all_waiters
 from concurcrawl.compat.slots import Slots
+from concurcrawl.limits import handler as gate
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -24,12 +24,12 @@ from concurcrawl.downloader import UngovernedDownloader
 from concurcrawl.errors import ConcurcrawlError, StalledError
 from concurcrawl.frontier.base import Done, Entry, at_once
 from concurcrawl.frontier.sqlite import SqliteFrontier
-from concurcrawl.gate import (
+from concurcrawl.limits.handler import (
     Turnstile,
     robots_agent,
     slot_of,
 )
-from concurcrawl.politeness import Politeness, delay_of
+from concurcrawl.limits.policy import Politeness, delay_of
 from concurcrawl.watchdog.frames import where_awaited
 from concurcrawl.watchdog.stall import StallWatch, Waiting
 from concurcrawl.watchdog.timers import is_something_due
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from concurcrawl.frontier.base import Frontier, Lease
-    from concurcrawl.frontier.limits import Visit, Written
+    from concurcrawl.limits.limiter import Visit, Written
     from concurcrawl.records import Record
 
 logger = logging.getLogger(__name__)

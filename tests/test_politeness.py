@@ -9,9 +9,9 @@ from scrapy.robotstxt import ProtegoRobotParser, PythonRobotParser, RobotParser
 from scrapy.settings import Settings
 
 from concurcrawl.errors import ConfigError
-from concurcrawl.frontier.limits import NONE_AT_ALL, Limits, Throttle, Written
-from concurcrawl.politeness import Politeness, Profile, delay_of, host_of
-from concurcrawl.wikimedia import PROFILE as WIKIMEDIA
+from concurcrawl.limits.limiter import NONE_AT_ALL, Limits, Throttle, Written
+from concurcrawl.limits.policy import Politeness, Profile, delay_of, host_of
+from concurcrawl.limits.wikimedia import PROFILE as WIKIMEDIA
 
 
 def politeness(**settings: Any) -> Politeness:

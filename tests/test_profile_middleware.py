@@ -15,7 +15,7 @@ import pytest
 from scrapy.settings import Settings
 
 from concurcrawl.errors import ConfigError
-from concurcrawl.middlewares.profile import enable
+from concurcrawl.limits.profile_middleware import enable
 from tests.crawls import DEADLINE_S, MODES, ROOT
 from tests.servers.process import serving
 
@@ -255,7 +255,7 @@ def test_compressed_pages_are_read_where_the_crawl_does_not_want_any(
 
 
 def test_enabling_twice_is_enabling_once_and_a_place_of_the_users_stays() -> None:
-    path = "concurcrawl.middlewares.profile.ProfileMiddleware"
+    path = "concurcrawl.limits.profile_middleware.ProfileMiddleware"
     settings = Settings({"DOWNLOADER_MIDDLEWARES": {path: 7, "mine": 1}})
     enable(settings, "addon")
     enable(settings, "cmdline")

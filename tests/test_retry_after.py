@@ -7,7 +7,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from concurcrawl.retry_after import LONGEST_S, parse
+from concurcrawl.limits.retry_after import LONGEST_S, parse
 
 NOW_S = datetime(2026, 7, 1, 12, 0, 0, tzinfo=UTC).timestamp()
 

@@ -8,8 +8,8 @@ from scrapy.core.downloader import Slot
 from scrapy.settings import Settings
 
 from concurcrawl.compat.slots import SlotLimits, Slots
-from concurcrawl.frontier.limits import Written
-from concurcrawl.politeness import Politeness
+from concurcrawl.limits.limiter import Written
+from concurcrawl.limits.policy import Politeness
 
 PAGE = Request("http://a.test/")
 

@@ -79,7 +79,7 @@ def test_a_crawl_without_a_mode_shows_its_progress_too(
 ) -> None:
     found = crawl("slow", site, tmp_path, *SHOWN, "-a", "pages=4")
     assert re.search(r"^slow 0:\d\d done: 4 pages, ", found.log, re.MULTILINE)
-    assert "concurcrawl.gate" not in found.log
+    assert "concurcrawl.limits.handler" not in found.log
 
 
 def test_a_crawl_that_is_resumed_shows_its_progress_too(

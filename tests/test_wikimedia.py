@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from concurcrawl.errors import ConfigError
-from concurcrawl.wikimedia import is_wikimedia, require_contact
+from concurcrawl.limits.wikimedia import is_wikimedia, require_contact
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
 
     from concurcrawl.compare.options import Options
-    from concurcrawl.politeness import Politeness
+    from concurcrawl.limits.policy import Politeness
 
 _SETTINGS_VARIABLE = "SCRAPY_SETTINGS_MODULE"
 _OUR_SETTINGS = "concurcrawl.settings"
@@ -111,7 +111,7 @@ def politeness_of(options: Options) -> Politeness:
     Raises:
         ConfigError: If a setting cannot be worked with.
     """
-    from concurcrawl.politeness import Politeness  # only advice needs it
+    from concurcrawl.limits.policy import Politeness  # only advice needs it
 
     if options.spider is None:
         return Politeness.from_settings(_our_settings(options.settings))

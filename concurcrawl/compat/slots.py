@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from scrapy.core.downloader import Slot
 
-from concurcrawl.frontier.limits import Written
-from concurcrawl.gate import slot_of
+from concurcrawl.limits.handler import slot_of
+from concurcrawl.limits.limiter import Written
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from scrapy import Request
 
-    from concurcrawl.politeness import Politeness
+    from concurcrawl.limits.policy import Politeness
 
 
 class SlotLimits:

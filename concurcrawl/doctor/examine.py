@@ -29,8 +29,8 @@ from concurcrawl.doctor.report import (
 )
 from concurcrawl.errors import ConcurcrawlError, ConfigError
 from concurcrawl.integrations import inventory, plugins
+from concurcrawl.limits.policy import Politeness
 from concurcrawl.modes import THREADED_HANDLER, Mode, Plan, bound, hindrance
-from concurcrawl.politeness import Politeness
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator, Iterable, Mapping, Sequence
 
-    from concurcrawl.frontier.limits import Limits, Visit
+    from concurcrawl.limits.limiter import Limits, Visit
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -20,13 +20,13 @@ from concurcrawl.frontier.base import (
     Output,
 )
 from concurcrawl.frontier.exports import Changes, Store
-from concurcrawl.frontier.gates import Gates
-from concurcrawl.frontier.limits import Limits
+from concurcrawl.limits.gates import Gates
+from concurcrawl.limits.limiter import Limits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from concurcrawl.frontier.limits import Visit
+    from concurcrawl.limits.limiter import Visit
 
 #: Start requests leave after the others of their priority: their ranks begin here.
 _START_RANK = 1 << 62

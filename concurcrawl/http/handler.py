@@ -21,13 +21,14 @@ from scrapy.utils.defer import maybe_deferred_to_future
 from twisted.internet.defer import DeferredSemaphore
 from twisted.python.failure import Failure
 
-from concurcrawl import departures, timeline
+from concurcrawl import timeline
 from concurcrawl.config import Config
 from concurcrawl.http import curl_options as curl
 from concurcrawl.http.executors import LoopThreads, ReactorThreads, Threads
 from concurcrawl.http.handles import ClientPool, renew_key_log
 from concurcrawl.http.plan import Limits, Plan
 from concurcrawl.http.transfer import Transfer
+from concurcrawl.limits import send_times as departures
 from concurcrawl.middlewares import http_compression
 
 if TYPE_CHECKING:
@@ -62,7 +63,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
 
     lazy = True
 
-    #: See :mod:`concurcrawl.departures`.
+    #: See :mod:`concurcrawl.limits.send_times`.
     tells_when_sent = True
 
     def __init__(self, crawler: Crawler) -> None:

@@ -20,14 +20,14 @@ from concurcrawl.countries.infobox import read_facts
 from concurcrawl.countries.page_files import file_name
 from concurcrawl.durable.atomic_files import prepare_folder, write_whole
 from concurcrawl.errors import ConfigError, ListPageError
-from concurcrawl.mirror.process import MirrorProcess
-from concurcrawl.startup_errors import refusal
-from concurcrawl.wikimedia import (
+from concurcrawl.limits.wikimedia import (
     MAX_IN_FLIGHT,
     MIN_DELAY_S,
     is_wikimedia,
     require_contact,
 )
+from concurcrawl.mirror.process import MirrorProcess
+from concurcrawl.startup_errors import refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

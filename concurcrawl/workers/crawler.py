@@ -22,9 +22,9 @@ from scrapy.utils.python import global_object_name
 from concurcrawl.compat.slots import SlotLimits
 from concurcrawl.config import CLOSED_IN_WORKERS
 from concurcrawl.errors import NotSharedError, NotShippableError
-from concurcrawl.gate import robots_agent, slot_of
 from concurcrawl.integrations.receivers import SCRAPYS
-from concurcrawl.politeness import Politeness, delay_of
+from concurcrawl.limits.handler import robots_agent, slot_of
+from concurcrawl.limits.policy import Politeness, delay_of
 from concurcrawl.workers.engine import WorkerEngine
 from concurcrawl.workers.messages import (
     REPLAYED,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from scrapy.settings import BaseSettings, Settings
     from twisted.internet.defer import Deferred
 
-    from concurcrawl.frontier.limits import Visit, Written
+    from concurcrawl.limits.limiter import Visit, Written
     from concurcrawl.workers.desk import Desk
 
 logger = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ class WorkerGate:
         )
 
     async def enter(self, request: Request) -> bool:
-        """See :class:`~concurcrawl.gate.Gate`."""
+        """See :class:`~concurcrawl.limits.handler.Gate`."""
         group, ticket = self._group(request), self._desk.ticket_of(request)
         if ticket is not None:
             if self._is_free(request, group, ticket):
@@ -161,12 +161,12 @@ class WorkerGate:
         return group in self._desk.troubled or self._politeness.is_paced(group)
 
     def sent(self, request: Request, at_s: float) -> None:
-        """See :class:`~concurcrawl.gate.Gate`."""
+        """See :class:`~concurcrawl.limits.handler.Gate`."""
         ticket = self._desk.ticket_of(request)
         self._desk.send(Sent(self.inside[request], ticket, at_s))
 
     def leave(self, request: Request, visit: Visit) -> None:
-        """See :class:`~concurcrawl.gate.Gate`."""
+        """See :class:`~concurcrawl.limits.handler.Gate`."""
         was_asked = request in self._asked
         self._asked.discard(request)
         group, ticket = self.inside.pop(request), self._desk.ticket_of(request)

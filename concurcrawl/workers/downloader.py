@@ -35,7 +35,7 @@ from concurcrawl.errors import (
     ResultsError,
     StalledError,
 )
-from concurcrawl.gate import AHEAD
+from concurcrawl.limits.handler import AHEAD
 from concurcrawl.progress.pace import Row, Tally, unanswered
 from concurcrawl.scheduler import wake
 from concurcrawl.watchdog.stall import StallWatch, Waiting

@@ -22,7 +22,7 @@ from scrapy.utils.log import logformatter_adapter
 from twisted.python.failure import Failure
 
 from concurcrawl.downloader import UngovernedDownloader
-from concurcrawl.gate import are_threaded, is_robots
+from concurcrawl.limits.handler import are_threaded, is_robots
 from concurcrawl.watchdog.frames import where_awaited
 from concurcrawl.watchdog.stall import Waiting
 from concurcrawl.watchdog.timers import is_something_due

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from scrapy.utils.asyncio import call_later
 
 from concurcrawl.compat.engine import is_closing
-from concurcrawl.frontier.limits import Visit, Written
+from concurcrawl.limits.limiter import Visit, Written
 from concurcrawl.scheduler import wake
 from concurcrawl.workers.codec import Codec, codec_of
 from concurcrawl.workers.cookies import SharedCookies

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from scrapy import Spider
     from scrapy.http import Response
 
-    from concurcrawl.frontier.limits import Visit, Written
     from concurcrawl.integrations.receivers import SignalName
+    from concurcrawl.limits.limiter import Visit, Written
     from concurcrawl.records import Record
     from concurcrawl.watchdog.stall import Waiting
     from concurcrawl.workers.cookies import CookieChange

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from concurcrawl.frontier.base import Entry, Lease
-    from concurcrawl.frontier.limits import Written
+    from concurcrawl.limits.limiter import Written
     from concurcrawl.workers.cookies import CookieChange
     from concurcrawl.workers.downloader import WorkersDownloader
     from concurcrawl.workers.messages import Product

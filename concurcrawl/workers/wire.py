@@ -119,7 +119,7 @@ _found: dict[tuple[str, str], Any] = {}
 
 _MESSAGE_MODULES = {
     "concurcrawl.errors",
-    "concurcrawl.frontier.limits",
+    "concurcrawl.limits.limiter",
     "concurcrawl.integrations.receivers",
     "concurcrawl.records",
     "concurcrawl.workers.cookies",

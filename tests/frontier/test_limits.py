@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concurcrawl.frontier.gates import Gates
-from concurcrawl.frontier.limits import Gate, Limits, Throttle, Visit
+from concurcrawl.limits.gates import Gates
+from concurcrawl.limits.limiter import Gate, Limits, Throttle, Visit
 
 
 def low(least: float, _: float) -> float:

@@ -13,10 +13,10 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from concurcrawl.errors import ConcurcrawlError, FrontierError, LeaseLostError
-from concurcrawl.frontier.limits import Limits
 from concurcrawl.frontier.redis import connection as redis_link
 from concurcrawl.frontier.redis.frontier import RedisFrontier
 from concurcrawl.frontier.redis.session import Member
+from concurcrawl.limits.limiter import Limits
 from tests.contracts.frontier.clock import Clock
 from tests.contracts.frontier.contract import FrontierContract
 from tests.contracts.frontier.machine import FrontierMachine

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from concurcrawl.frontier.base import Entry
-from concurcrawl.frontier.gates import Gates
-from concurcrawl.frontier.limits import Limits, Throttle, Visit
 from concurcrawl.frontier.redis import connection as redis_link
 from concurcrawl.frontier.redis import protocol as redis_wire
 from concurcrawl.frontier.redis import script as redis_script
+from concurcrawl.limits.gates import Gates
+from concurcrawl.limits.limiter import Limits, Throttle, Visit
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

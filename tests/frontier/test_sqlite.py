@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from concurcrawl.frontier.base import Entry
-from concurcrawl.frontier.limits import Limits
 from concurcrawl.frontier.sqlite import SqliteFrontier
+from concurcrawl.limits.limiter import Limits
 from tests.contracts.frontier.contract import FrontierContract
 from tests.contracts.frontier.machine import FrontierMachine
 from tests.contracts.frontier.making import drained, entry, taken

@@ -5,8 +5,8 @@ from random import Random
 
 import pytest
 
-from concurcrawl import retry_after
 from concurcrawl.errors import ConfigError
+from concurcrawl.limits import retry_after
 from concurcrawl.mirror.faults import (
     KINDS,
     Faults,

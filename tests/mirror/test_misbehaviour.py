@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
-from concurcrawl import retry_after
 from concurcrawl.errors import MirrorError
+from concurcrawl.limits import retry_after
 from concurcrawl.mirror.bodies import Bodies
 from concurcrawl.mirror.countries import countries
 from concurcrawl.mirror.faults import KINDS, Faults

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from concurcrawl.middlewares.profile import enable
-from concurcrawl.politeness import Profile
+from concurcrawl.limits.policy import Profile
+from concurcrawl.limits.profile_middleware import enable
 
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings

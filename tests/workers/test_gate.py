@@ -9,7 +9,7 @@ from scrapy import Request
 from scrapy.settings import Settings
 
 from concurcrawl.compat.slots import Slots
-from concurcrawl.frontier.limits import Visit, Written
+from concurcrawl.limits.limiter import Visit, Written
 from concurcrawl.workers.crawler import WorkerGate
 from concurcrawl.workers.messages import ChangeLimits, Enter, Idle
 

@@ -32,11 +32,11 @@ from concurcrawl.errors import (
     PausedTooLongError,
 )
 from concurcrawl.frontier.base import Completed, Entry, Frontier, Lease, Output
-from concurcrawl.frontier.gates import Gates
-from concurcrawl.frontier.limits import Limits, Visit
 from concurcrawl.frontier.redis import protocol as wire
 from concurcrawl.frontier.redis.admissions import Admissions
 from concurcrawl.frontier.redis.node import Node
+from concurcrawl.limits.gates import Gates
+from concurcrawl.limits.limiter import Limits, Visit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from concurcrawl.frontier.base import Entry, Output
-    from concurcrawl.frontier.limits import Limits, Visit
+    from concurcrawl.limits.limiter import Limits, Visit
 
 #: What Redis takes for an argument.
 Arg = str | bytes | int | float

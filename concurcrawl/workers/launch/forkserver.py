@@ -250,7 +250,7 @@ def _preload() -> None:
         *(defaults[name] for name in _COMPONENTS),
         defaults.getdict("DOWNLOAD_HANDLERS_BASE")["https"],
         "concurcrawl.http.handler.ThreadedDownloadHandler",
-        "concurcrawl.middlewares.profile.enable",
+        "concurcrawl.limits.profile_middleware.enable",
     ]
     for path in paths:
         load_object(path)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from concurcrawl.frontier.limits import NONE_AT_ALL, Limits, Visit
+from concurcrawl.limits.limiter import NONE_AT_ALL, Limits, Visit
 from tests.contracts.frontier.making import FrontierTests, entry, taken, taken_if_any
 
 if TYPE_CHECKING:

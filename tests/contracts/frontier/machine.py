@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 )
 
 from concurcrawl.frontier.base import Entry, Lease
-from concurcrawl.frontier.limits import LONGEST_WAY_S, Limits, Visit
+from concurcrawl.limits.limiter import LONGEST_WAY_S, Limits, Visit
 from tests.contracts.frontier.clock import Clock
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from concurcrawl.frontier.base import Entry, Lease
-from concurcrawl.frontier.limits import Limits
+from concurcrawl.limits.limiter import Limits
 from tests.contracts.frontier.clock import Clock
 
 if TYPE_CHECKING:

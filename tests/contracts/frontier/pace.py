@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from concurcrawl.errors import PausedTooLongError
-from concurcrawl.frontier.limits import LONGEST_WAY_S, Limits, Visit
+from concurcrawl.limits.limiter import LONGEST_WAY_S, Limits, Visit
 from tests.contracts.frontier.making import (
     FrontierTests,
     entry,

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from concurcrawl.frontier.base import Completed, Entry, Frontier, Lease, Output
-    from concurcrawl.frontier.limits import Limits, Visit
+    from concurcrawl.limits.limiter import Limits, Visit
 
     T = TypeVar("T")
 

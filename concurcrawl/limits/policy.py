@@ -20,7 +20,7 @@ from scrapy.utils.python import to_unicode
 
 from concurcrawl.config import PREFIX, Config
 from concurcrawl.errors import ConfigError
-from concurcrawl.frontier.limits import Limits, Throttle, Written
+from concurcrawl.limits.limiter import Limits, Throttle, Written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 #: Where the profiles that come with this package are.
-BUILT_IN = {"wikimedia": "concurcrawl.wikimedia.PROFILE"}
+BUILT_IN = {"wikimedia": "concurcrawl.limits.wikimedia.PROFILE"}
 
 #: Requests in flight in each group, 0 if nobody wrote a limit. The add-on sets it:
 #: Scrapy's own setting has a value also when nobody meant one.

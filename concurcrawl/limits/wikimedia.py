@@ -11,7 +11,7 @@ import re
 from urllib.parse import urlsplit
 
 from concurcrawl.errors import ConfigError
-from concurcrawl.politeness import Profile
+from concurcrawl.limits.policy import Profile
 
 #: Less than half of what the robot policy allows: other crawls may share the address.
 MAX_IN_FLIGHT = 3

@@ -23,12 +23,14 @@ from scrapy.utils.httpobj import urlparse_cached
 from scrapy.utils.misc import build_from_crawler, load_object
 from twisted.internet.defer import Deferred
 
-from concurcrawl import departures, retry_after, timeline
+from concurcrawl import timeline
 from concurcrawl.config import Config
 from concurcrawl.errors import LeaseLostError, PausedTooLongError
-from concurcrawl.frontier.limits import Visit
+from concurcrawl.limits import retry_after
+from concurcrawl.limits import send_times as departures
+from concurcrawl.limits.limiter import Visit
+from concurcrawl.limits.policy import host_of
 from concurcrawl.modes import THREADED_HANDLER
-from concurcrawl.politeness import host_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

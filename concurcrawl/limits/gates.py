@@ -6,12 +6,12 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from concurcrawl.frontier.limits import Gate
+from concurcrawl.limits.limiter import Gate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from concurcrawl.frontier.limits import Limits, Visit
+    from concurcrawl.limits.limiter import Limits, Visit
 
 
 class Gates:

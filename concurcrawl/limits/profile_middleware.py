@@ -21,8 +21,8 @@ from scrapy.utils.httpobj import urlparse_cached
 from scrapy.utils.misc import load_object
 
 from concurcrawl.errors import ConfigError
-from concurcrawl.politeness import Politeness, profiles_of
-from concurcrawl.wikimedia import require_contact
+from concurcrawl.limits.policy import Politeness, profiles_of
+from concurcrawl.limits.wikimedia import require_contact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
-    from concurcrawl.politeness import Profile
+    from concurcrawl.limits.policy import Profile
 
 logger = logging.getLogger(__name__)
 
