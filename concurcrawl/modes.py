@@ -121,8 +121,8 @@ def plan(
         slots = _shares(concurrent_requests, len(slots))
     settings: dict[str, Any] = {
         "CONCURRENT_REQUESTS": 0 if 0 in slots else sum(slots),
-        "DOWNLOADER": "concurcrawl.downloader.UngovernedDownloader",
-        "SCHEDULER": "concurcrawl.scheduler.FrontierScheduler",
+        "DOWNLOADER": "concurcrawl.local.downloader.UngovernedDownloader",
+        "SCHEDULER": "concurcrawl.local.scheduler.FrontierScheduler",
     }
     if mode.has_threads:
         settings["DOWNLOAD_HANDLERS"] = {
@@ -130,7 +130,7 @@ def plan(
             "https": THREADED_HANDLER,
         }
     elif mode is Mode.ASYNC:
-        settings["DOWNLOADER"] = "concurcrawl.downloader.EagerDownloader"
+        settings["DOWNLOADER"] = "concurcrawl.local.downloader.EagerDownloader"
     if is_supervised:
         settings["DOWNLOADER"] = "concurcrawl.workers.downloader.WorkersDownloader"
         settings["SCHEDULER"] = "concurcrawl.workers.scheduler.SupervisorScheduler"

@@ -15,8 +15,8 @@ _CALLERS = {
     ("scrapy.core.scraper", "start_itemproc_async"),
     ("scrapy.core.engine", "_process_start_next"),
     ("scrapy.core.downloader.middleware", "_process_exception"),
-    ("concurcrawl.downloader", "_process_request"),
-    ("concurcrawl.downloader", "_process_response"),
+    ("concurcrawl.local.downloader", "_process_request"),
+    ("concurcrawl.local.downloader", "_process_response"),
 }
 
 #: Packages whose code is not a project's.

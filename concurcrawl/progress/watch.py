@@ -12,6 +12,7 @@ from scrapy import signals
 from scrapy.utils.asyncio import create_looping_call
 
 from concurcrawl.compat import components
+from concurcrawl.local.scheduler import FrontierScheduler
 from concurcrawl.progress import screen
 from concurcrawl.progress.pace import (
     Crew,
@@ -22,7 +23,6 @@ from concurcrawl.progress.pace import (
     plain_line,
     unanswered,
 )
-from concurcrawl.scheduler import FrontierScheduler
 from concurcrawl.terminal.region import is_terminal
 
 if TYPE_CHECKING:

@@ -25,7 +25,6 @@ from typing_extensions import override
 
 from concurcrawl.compat.engine import fail_crawl, in_progress, is_closing, may_start
 from concurcrawl.config import Config
-from concurcrawl.downloader import UngovernedDownloader
 from concurcrawl.errors import (
     ConcurcrawlError,
     FrontierError,
@@ -36,8 +35,9 @@ from concurcrawl.errors import (
     StalledError,
 )
 from concurcrawl.limits.handler import AHEAD
+from concurcrawl.local.downloader import UngovernedDownloader
+from concurcrawl.local.scheduler import wake
 from concurcrawl.progress.pace import Row, Tally, unanswered
-from concurcrawl.scheduler import wake
 from concurcrawl.watchdog.stall import StallWatch, Waiting
 from concurcrawl.watchdog.timers import is_a_task_sleeping
 from concurcrawl.workers import lines

@@ -21,8 +21,8 @@ from scrapy.utils.defer import aiter_errback
 from scrapy.utils.log import logformatter_adapter
 from twisted.python.failure import Failure
 
-from concurcrawl.downloader import UngovernedDownloader
 from concurcrawl.limits.handler import are_threaded, is_robots
+from concurcrawl.local.downloader import UngovernedDownloader
 from concurcrawl.watchdog.frames import where_awaited
 from concurcrawl.watchdog.stall import Waiting
 from concurcrawl.watchdog.timers import is_something_due

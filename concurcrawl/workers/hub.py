@@ -9,7 +9,7 @@ from scrapy.utils.asyncio import call_later
 
 from concurcrawl.compat.engine import is_closing
 from concurcrawl.limits.limiter import Visit, Written
-from concurcrawl.scheduler import wake
+from concurcrawl.local.scheduler import wake
 from concurcrawl.workers.codec import Codec, codec_of
 from concurcrawl.workers.cookies import SharedCookies
 from concurcrawl.workers.messages import (

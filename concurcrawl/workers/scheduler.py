@@ -24,7 +24,7 @@ from concurcrawl.durable.state import KEEPS_STATE
 from concurcrawl.errors import NotJsonError, NotShippableError
 from concurcrawl.frontier.base import at_once
 from concurcrawl.frontier.sqlite import SqliteFrontier
-from concurcrawl.scheduler import FrontierScheduler
+from concurcrawl.local.scheduler import FrontierScheduler
 from concurcrawl.workers.claims import Claims
 from concurcrawl.workers.codec import codec_of
 

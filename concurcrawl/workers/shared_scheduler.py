@@ -27,7 +27,7 @@ from concurcrawl.frontier.redis import job_ref as redis_target
 from concurcrawl.frontier.redis.connection import RedisLink
 from concurcrawl.frontier.redis.frontier import RedisFrontier
 from concurcrawl.frontier.redis.session import Member
-from concurcrawl.scheduler import newest_first, wake
+from concurcrawl.local.scheduler import newest_first, wake
 from concurcrawl.workers import portable_cookies
 from concurcrawl.workers.portable import Portable
 from concurcrawl.workers.scheduler import SupervisorScheduler

@@ -21,7 +21,7 @@ from concurcrawl.integrations.receivers import (
     takes,
     watch_connections,
 )
-from concurcrawl.scheduler import FrontierScheduler
+from concurcrawl.local.scheduler import FrontierScheduler
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,7 +20,6 @@ from concurcrawl.compat.callback_cache import KeptCallbacks
 from concurcrawl.compat.engine import call_each_turn, in_progress
 from concurcrawl.compat.slots import SlotLimits
 from concurcrawl.config import Config
-from concurcrawl.downloader import UngovernedDownloader
 from concurcrawl.errors import ConcurcrawlError, StalledError
 from concurcrawl.frontier.base import Done, Entry, at_once
 from concurcrawl.frontier.sqlite import SqliteFrontier
@@ -30,6 +29,7 @@ from concurcrawl.limits.handler import (
     slot_of,
 )
 from concurcrawl.limits.policy import Politeness, delay_of
+from concurcrawl.local.downloader import UngovernedDownloader
 from concurcrawl.watchdog.frames import where_awaited
 from concurcrawl.watchdog.stall import StallWatch, Waiting
 from concurcrawl.watchdog.timers import is_something_due

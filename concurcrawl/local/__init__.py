@@ -1,0 +1,1 @@
+"""Scheduler and downloader of a crawl in one process."""
