@@ -257,8 +257,8 @@ def _share(settings: BaseSettings) -> None:
     Raises:
         ConfigError: If there is a ``JOBDIR`` too, or a duplicate filter of one node.
     """
-    from concurcrawl import held_feeds  # most crawls have none
     from concurcrawl.durable import feeds
+    from concurcrawl.nodes import feeds as held_feeds
 
     if settings["JOBDIR"]:
         expected = "empty with CONCURCRAWL_FRONTIER_URL: Redis keeps what is left to do"
@@ -269,7 +269,7 @@ def _share(settings: BaseSettings) -> None:
         held_feeds.warn_of_unheld(settings)
     closing = {
         "scrapy.extensions.closespider.CloseSpider": None,
-        "concurcrawl.workers.shared_limits.SharedCloseSpider": 0,
+        "concurcrawl.nodes.closespider.SharedCloseSpider": 0,
     }
     components.add(settings, "EXTENSIONS", closing, _RANK)
 

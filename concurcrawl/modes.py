@@ -135,7 +135,7 @@ def plan(
         settings["DOWNLOADER"] = "concurcrawl.workers.downloader.WorkersDownloader"
         settings["SCHEDULER"] = "concurcrawl.workers.scheduler.SupervisorScheduler"
     if is_shared:
-        settings["SCHEDULER"] = "concurcrawl.workers.shared_scheduler.SharedScheduler"
+        settings["SCHEDULER"] = "concurcrawl.nodes.scheduler.SharedScheduler"
     return Plan(
         mode=mode,
         slots=slots,

@@ -19,12 +19,12 @@ from scrapy import signals
 from concurcrawl import stats, timeline
 from concurcrawl.durable.delivery import Journal
 from concurcrawl.durable.feeds import item_at_hand
+from concurcrawl.nodes.delivery import SharedJournal
 from concurcrawl.workers.codec import Codec, codec_of
 from concurcrawl.workers.heads import Restored, response_of
 from concurcrawl.workers.messages import OwnEvent
 from concurcrawl.workers.parts import Parts
 from concurcrawl.workers.scheduler import scheduler_of
-from concurcrawl.workers.shared_journal import SharedJournal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 
     from concurcrawl.frontier.base import Entry, Lease
     from concurcrawl.limits.limiter import Written
+    from concurcrawl.nodes.delivery import SharedJournal
     from concurcrawl.workers.cookies import CookieChange
     from concurcrawl.workers.downloader import WorkersDownloader
     from concurcrawl.workers.messages import Product
-    from concurcrawl.workers.shared_journal import SharedJournal
 
     #: Changes of ``spider.state``, and the worker that made them.
     StateChanges = tuple[Sequence[bytes], str]

@@ -9,7 +9,7 @@ from scrapy import Request, Spider
 from scrapy.http import JsonRequest, XmlRpcRequest
 
 from concurcrawl.errors import NotJsonError
-from concurcrawl.workers.portable import Portable
+from concurcrawl.nodes.json_codec import Portable
 
 
 class WaitRequest(Request):

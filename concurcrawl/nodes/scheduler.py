@@ -28,10 +28,10 @@ from concurcrawl.frontier.redis.connection import RedisLink
 from concurcrawl.frontier.redis.frontier import RedisFrontier
 from concurcrawl.frontier.redis.session import Member
 from concurcrawl.local.scheduler import newest_first, wake
-from concurcrawl.workers import portable_cookies
-from concurcrawl.workers.portable import Portable
+from concurcrawl.nodes import json_cookies as portable_cookies
+from concurcrawl.nodes.delivery import SharedJournal
+from concurcrawl.nodes.json_codec import Portable
 from concurcrawl.workers.scheduler import SupervisorScheduler
-from concurcrawl.workers.shared_journal import SharedJournal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

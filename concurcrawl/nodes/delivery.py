@@ -28,7 +28,7 @@ from scrapy import Request, signals
 
 from concurcrawl.durable.delivery import not_open
 from concurcrawl.errors import ConcurcrawlError, LeaseLostError, NotJsonError
-from concurcrawl.held_feeds import HeldLedger
+from concurcrawl.nodes.feeds import HeldLedger
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from concurcrawl.durable.start import StartOutputs
     from concurcrawl.frontier.redis.connection import RedisLink
     from concurcrawl.frontier.redis.frontier import RedisFrontier
+    from concurcrawl.nodes.json_codec import Portable
     from concurcrawl.workers.messages import Head
-    from concurcrawl.workers.portable import Portable
 
 logger = logging.getLogger(__name__)
 

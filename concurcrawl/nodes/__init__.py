@@ -1,0 +1,1 @@
+"""Several supervisors that share a crawl over Redis."""
