@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 #: Module with ``configure(parser)`` and ``run(args) -> int``, and what it does.
 COMMANDS = {
     "compare": (
-        "concurcrawl.compare.command",
+        "concurcrawl.tools.compare.command",
         "run a spider in several modes and compare them",
     ),
     "advise": (
-        "concurcrawl.compare.advising",
+        "concurcrawl.tools.compare.advising",
         "say which mode to use for a spider, from one short serial run",
     ),
     "doctor": (
@@ -25,7 +25,7 @@ COMMANDS = {
         "say how a project and its plugins fare under the modes, without a crawl",
     ),
     "report": (
-        "concurcrawl.compare.again",
+        "concurcrawl.tools.compare.again",
         "make the reports of a comparison again from its records",
     ),
     "deploy": (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from scrapy.commands import ScrapyCommand
 from scrapy.exceptions import UsageError
 
-from concurcrawl.compare import options
+from concurcrawl.tools.compare import options
 
 if TYPE_CHECKING:
     import argparse
@@ -39,7 +39,7 @@ class Compare(ScrapyCommand):
         Raises:
             UsageError: If there are arguments that are no option.
         """
-        from concurcrawl.compare import command  # Scrapy imports every command
+        from concurcrawl.tools.compare import command
 
         if args:
             raise UsageError(f"unknown argument: {args[0]}", print_help=False)

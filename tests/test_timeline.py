@@ -13,10 +13,10 @@ from scrapy.settings import Settings
 from scrapy.utils.test import get_crawler
 
 from concurcrawl import timeline
-from concurcrawl.compare.phases import end_of_transfer
-from concurcrawl.compare.runs import peak_overlap
 from concurcrawl.records import from_lines
 from concurcrawl.timeline import CallbackClock, DownloadClock, PipelineClock
+from concurcrawl.tools.compare.phases import end_of_transfer
+from concurcrawl.tools.compare.runs import peak_overlap
 from tests.compare.made_up import RECORD
 from tests.crawls import crawl
 

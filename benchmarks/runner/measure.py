@@ -20,9 +20,9 @@ from benchmarks.runner import contenders
 from benchmarks.runner.pages import is_page
 from benchmarks.runner.results import Run
 from benchmarks.runner.servers import peak_in_flight
-from concurcrawl.compare import process_tree
-from concurcrawl.compare.process_tree import Measurement
-from concurcrawl.compare.runs import cpu_between
+from concurcrawl.tools.compare import process_tree
+from concurcrawl.tools.compare.process_tree import Measurement
+from concurcrawl.tools.compare.runs import cpu_between
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

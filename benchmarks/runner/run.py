@@ -19,8 +19,8 @@ from benchmarks.runner.measure import Job, missing, run
 from benchmarks.runner.pages import country_site, small_site
 from benchmarks.runner.results import Results, Run, Table, summarise
 from benchmarks.runner.servers import MirrorServer, NginxServer, nginx_path
-from concurcrawl.compare.environment import environment
-from concurcrawl.compare.words import DASH
+from concurcrawl.tools.compare.environment import environment
+from concurcrawl.tools.compare.words import DASH
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence

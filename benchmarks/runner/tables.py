@@ -15,7 +15,7 @@ from benchmarks.runner.results import (
     Table,
 )
 from benchmarks.runner.targets import judge
-from concurcrawl.compare.words import DASH, TIMES
+from concurcrawl.tools.compare.words import DASH, TIMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from benchmarks.runner.contenders import BY_NAME, MODES, REFERENCE
-from concurcrawl.compare.words import DASH, TIMES
+from concurcrawl.tools.compare.words import DASH, TIMES
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -7,7 +7,7 @@ import pytest
 from benchmarks.runner.results import Results, Run, Summary, Table, summarise
 from benchmarks.runner.tables import from_json, into_readme, markdown, to_json
 from benchmarks.runner.targets import TARGETS, Verdict, judge
-from concurcrawl.compare.words import TIMES
+from concurcrawl.tools.compare.words import TIMES
 
 
 def summary(contender: str, steady_s: float, **more: object) -> Summary:

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from concurcrawl.compare.advice import SiteLimits, advise
-from concurcrawl.compare.model import Cost
+from concurcrawl.tools.compare.advice import SiteLimits, advise
+from concurcrawl.tools.compare.model import Cost
 from tests.test_cli import concurcrawl
 
 if TYPE_CHECKING:

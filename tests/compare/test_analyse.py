@@ -5,16 +5,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from concurcrawl.compare.cautions import cautions
-from concurcrawl.compare.failure import held_back, reason_in_log, why_failed
-from concurcrawl.compare.figures import figures
-from concurcrawl.compare.runs import pages_of_records, timing
-from concurcrawl.compare.verdict import verdict as sentences
+from concurcrawl.tools.compare.cautions import cautions
+from concurcrawl.tools.compare.failure import held_back, reason_in_log, why_failed
+from concurcrawl.tools.compare.figures import figures
+from concurcrawl.tools.compare.runs import pages_of_records, timing
+from concurcrawl.tools.compare.verdict import verdict as sentences
 from tests.compare.made_up import PAGES, RECORD, SLOTS, failed, run
 
 if TYPE_CHECKING:
-    from concurcrawl.compare.figures import ModeFigures
-    from concurcrawl.compare.runs import Run
+    from concurcrawl.tools.compare.figures import ModeFigures
+    from concurcrawl.tools.compare.runs import Run
 
 
 def row(runs: list[Run], mode: str, expected: int | None = None) -> ModeFigures:

@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import json
 
-from concurcrawl.compare.analyse import conclude
-from concurcrawl.compare.options import WAITING, WORKING
 from concurcrawl.compare.report.document import document
-from concurcrawl.compare.setup import Setup
+from concurcrawl.tools.compare.analyse import conclude
+from concurcrawl.tools.compare.options import WAITING, WORKING
+from concurcrawl.tools.compare.setup import Setup
 from tests.compare.made_up import failed, run
 
 SETUP = Setup(slots={"serial": 1, "async": 16})

@@ -4,7 +4,13 @@ import random
 
 import pytest
 
-from concurcrawl.compare.intervals import Interval, mean, middle, percentile, ratio
+from concurcrawl.tools.compare.intervals import (
+    Interval,
+    mean,
+    middle,
+    percentile,
+    ratio,
+)
 
 
 def test_the_interval_of_a_mean_is_that_of_the_textbook() -> None:

@@ -4,11 +4,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from concurcrawl.compare import kept, phases
-from concurcrawl.compare.kept import LARGE, RECORDS, KeptRecords, compress_if_large
 from concurcrawl.compare.report.trace import _run as one_run
 from concurcrawl.errors import ConfigError
 from concurcrawl.records import to_line
+from concurcrawl.tools.compare import kept, phases
+from concurcrawl.tools.compare.kept import (
+    LARGE,
+    RECORDS,
+    KeptRecords,
+    compress_if_large,
+)
 from tests.compare.crawls_made_up import crawl
 from tests.compare.made_up import RECORD
 

@@ -8,15 +8,15 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from concurcrawl.compare.options import WAITING
-from concurcrawl.compare.progress import (
+from concurcrawl.compare.report.live import progress_for
+from concurcrawl.tools.compare.options import WAITING
+from concurcrawl.tools.compare.progress import (
     Counted,
     ExperimentStarted,
     RunAdvanced,
     RunEnded,
     RunStarted,
 )
-from concurcrawl.compare.report.live import progress_for
 from tests.compare.crawls_made_up import crawl
 from tests.compare.made_up import RECORD, failed, run
 from tests.terminal import Screen

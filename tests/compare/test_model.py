@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from concurcrawl.compare import model, tutorial
-from concurcrawl.compare.analyse import Outcome, conclude
-from concurcrawl.compare.options import WAITING
-from concurcrawl.compare.setup import Setup
+from concurcrawl.tools.compare import model, tutorial
+from concurcrawl.tools.compare.analyse import Outcome, conclude
+from concurcrawl.tools.compare.options import WAITING
+from concurcrawl.tools.compare.setup import Setup
 from tests.compare.crawls_made_up import LIST_S, crawl
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from concurcrawl.compare import command, options
 from concurcrawl.errors import ConfigError
 from concurcrawl.modes import Mode
+from concurcrawl.tools.compare import command, options
 
 if TYPE_CHECKING:
-    from concurcrawl.compare.options import Options
+    from concurcrawl.tools.compare.options import Options
 
 
 def read(*words: str) -> Options:

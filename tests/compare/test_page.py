@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from concurcrawl.compare.analyse import Outcome, conclude
-from concurcrawl.compare.options import Experiment
 from concurcrawl.compare.report.html import page
-from concurcrawl.compare.setup import Setup
+from concurcrawl.tools.compare.analyse import Outcome, conclude
+from concurcrawl.tools.compare.options import Experiment
+from concurcrawl.tools.compare.setup import Setup
 from tests.compare.browser import Page, browsing, chromium
 from tests.compare.crawls_made_up import crawl
 from tests.crawls import environment

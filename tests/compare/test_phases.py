@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from concurcrawl.compare import phases
+from concurcrawl.tools.compare import phases
 from tests.compare.crawls_made_up import crawl
 from tests.compare.made_up import RECORD
 

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from concurcrawl.compare import process_tree
-from concurcrawl.compare.process_tree import Measurement
+from concurcrawl.tools.compare import process_tree
+from concurcrawl.tools.compare.process_tree import Measurement
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

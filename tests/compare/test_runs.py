@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from concurcrawl.compare.runs import cpu_between
+from concurcrawl.tools.compare.runs import cpu_between
 
 STEPS = [(0.0, 0.0), (1.0, 1.0), (2.0, 1.2), (4.0, 1.6)]
 

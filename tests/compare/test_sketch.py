@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concurcrawl.compare.intervals import percentile
-from concurcrawl.compare.sketch import RAW_VALUES, RELATIVE_ERROR, Quantiles
+from concurcrawl.tools.compare.intervals import percentile
+from concurcrawl.tools.compare.sketch import RAW_VALUES, RELATIVE_ERROR, Quantiles
 
 SHARES = (0.0, 0.5, 0.9, 0.95, 0.99, 1.0)
 times = st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=200)

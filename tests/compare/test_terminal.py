@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from concurcrawl.compare.analyse import conclude
-from concurcrawl.compare.options import WAITING
 from concurcrawl.compare.report.terminal import show
-from concurcrawl.compare.setup import Setup
+from concurcrawl.tools.compare.analyse import conclude
+from concurcrawl.tools.compare.options import WAITING
+from concurcrawl.tools.compare.setup import Setup
 from tests.compare.crawls_made_up import crawl
 from tests.compare.made_up import SLOTS, failed, run
 
 if TYPE_CHECKING:
-    from concurcrawl.compare.runs import Run
+    from concurcrawl.tools.compare.runs import Run
 
 RUNS = [
     run("serial", 25.0, cpu_s=2.5),

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from concurcrawl.compare import usl
-from concurcrawl.compare.sweep import curves
+from concurcrawl.tools.compare import usl
+from concurcrawl.tools.compare.sweep import curves
 from tests.compare.made_up import PAGES, run
 
 LEVELS = (1, 2, 4, 8, 16, 32)

@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from concurcrawl.compare.kept import file_name
+from concurcrawl.tools.compare.kept import file_name
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from concurcrawl.compare.analyse import Outcome
-    from concurcrawl.compare.runs import Run
-    from concurcrawl.compare.sweep import Curve
+    from concurcrawl.tools.compare.analyse import Outcome
+    from concurcrawl.tools.compare.runs import Run
+    from concurcrawl.tools.compare.sweep import Curve
 
 
 def document(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bokeh.embed import components
 from bokeh.resources import Resources
 
-from concurcrawl.compare import charts, tutorial, words
+from concurcrawl.tools.compare import charts, tutorial, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from bokeh.model import Model
     from bokeh.plotting import figure
 
-    from concurcrawl.compare.analyse import Outcome
     from concurcrawl.records import Record
+    from concurcrawl.tools.compare.analyse import Outcome
 
 _BEST = ' class="best"'
 #: No text of ours holds a comment, and none of others can: theirs is escaped.

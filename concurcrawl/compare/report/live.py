@@ -13,21 +13,21 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from concurcrawl.compare import words
-from concurcrawl.compare.progress import (
+from concurcrawl.progress.pace import duration
+from concurcrawl.tools.compare import words
+from concurcrawl.tools.compare.progress import (
     ExperimentStarted,
     Progress,
     RunAdvanced,
     RunEnded,
     RunStarted,
 )
-from concurcrawl.progress.pace import duration
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from concurcrawl.compare.progress import News
-    from concurcrawl.compare.runs import Run
+    from concurcrawl.tools.compare.progress import News
+    from concurcrawl.tools.compare.runs import Run
 
 #: Narrower than this, bars are short.
 _WIDE_COLUMNS = 100

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
-from concurcrawl.compare import tutorial, words
+from concurcrawl.tools.compare import tutorial, words
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from concurcrawl.compare.analyse import Outcome
+    from concurcrawl.tools.compare.analyse import Outcome
 
 #: What starts something in Markdown or HTML.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&])")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 from rich.console import Group
 from rich.text import Text
 
-from concurcrawl.compare import words
 from concurcrawl.terminal.console import plain_table
+from concurcrawl.tools.compare import words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from rich.console import Console, JustifyMethod, RenderableType
     from rich.table import Table
 
-    from concurcrawl.compare.analyse import Outcome
-    from concurcrawl.compare.figures import ModeFigures
+    from concurcrawl.tools.compare.analyse import Outcome
+    from concurcrawl.tools.compare.figures import ModeFigures
 
 #: Narrower than this, the table is broken into two.
 _WIDE_COLUMNS = 134

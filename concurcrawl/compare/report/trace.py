@@ -12,14 +12,19 @@ from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING, Any
 
-from concurcrawl.compare.phases import beginning, end_of_transfer, in_flight, lanes
+from concurcrawl.tools.compare.phases import (
+    beginning,
+    end_of_transfer,
+    in_flight,
+    lanes,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from concurcrawl.compare.analyse import Outcome
-    from concurcrawl.compare.runs import Run
     from concurcrawl.records import Record
+    from concurcrawl.tools.compare.analyse import Outcome
+    from concurcrawl.tools.compare.runs import Run
 
 #: Of all runs together: what is more is more than a browser opens.
 MOST_REQUESTS = 60_000

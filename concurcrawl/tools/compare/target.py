@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from concurcrawl.compare.options import SPIDER, is_loopback
-from concurcrawl.compare.setup import Setup
 from concurcrawl.config import Config, usable_cpus
 from concurcrawl.errors import ConfigError
 from concurcrawl.event_loop import quickest
 from concurcrawl.modes import Mode, plan
+from concurcrawl.tools.compare.options import SPIDER, is_loopback
+from concurcrawl.tools.compare.setup import Setup
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from scrapy import Spider
     from scrapy.settings import BaseSettings
 
-    from concurcrawl.compare.options import Options
     from concurcrawl.limits.policy import Politeness
+    from concurcrawl.tools.compare.options import Options
 
 _SETTINGS_VARIABLE = "SCRAPY_SETTINGS_MODULE"
 _OUR_SETTINGS = "concurcrawl.settings"

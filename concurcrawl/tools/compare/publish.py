@@ -6,16 +6,16 @@ import json
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from concurcrawl.compare.analyse import Outcome, conclude
-from concurcrawl.compare.kept import KeptRecords
-from concurcrawl.compare.options import Experiment
 from concurcrawl.compare.report.document import document
 from concurcrawl.compare.report.markdown import markdown
 from concurcrawl.compare.report.trace import trace
-from concurcrawl.compare.runs import Run
-from concurcrawl.compare.setup import Setup
 from concurcrawl.durable.atomic_files import write_whole
 from concurcrawl.errors import ConfigError
+from concurcrawl.tools.compare.analyse import Outcome, conclude
+from concurcrawl.tools.compare.kept import KeptRecords
+from concurcrawl.tools.compare.options import Experiment
+from concurcrawl.tools.compare.runs import Run
+from concurcrawl.tools.compare.setup import Setup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

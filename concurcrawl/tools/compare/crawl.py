@@ -14,32 +14,32 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
-from concurcrawl.compare import process_tree
-from concurcrawl.compare.failure import held_back, why_failed
-from concurcrawl.compare.kept import RECORDS, compress_if_large
-from concurcrawl.compare.options import is_loopback
-from concurcrawl.compare.process_tree import Measurement
-from concurcrawl.compare.progress import Counted
-from concurcrawl.compare.runs import (
+from concurcrawl.durable.atomic_files import write_whole
+from concurcrawl.errors import ConcurcrawlError, ConfigError
+from concurcrawl.records import from_lines
+from concurcrawl.tools.compare import process_tree
+from concurcrawl.tools.compare.failure import held_back, why_failed
+from concurcrawl.tools.compare.kept import RECORDS, compress_if_large
+from concurcrawl.tools.compare.options import is_loopback
+from concurcrawl.tools.compare.process_tree import Measurement
+from concurcrawl.tools.compare.progress import Counted
+from concurcrawl.tools.compare.runs import (
     Run,
     cpu_between,
     is_good,
     pages_of_records,
     timing,
 )
-from concurcrawl.compare.target import stays_here
-from concurcrawl.durable.atomic_files import write_whole
-from concurcrawl.errors import ConcurcrawlError, ConfigError
-from concurcrawl.records import from_lines
+from concurcrawl.tools.compare.target import stays_here
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from concurcrawl.compare.progress import RunAdvanced
-    from concurcrawl.compare.target import Target
     from concurcrawl.mirror.process import MirrorProcess
     from concurcrawl.records import Record
+    from concurcrawl.tools.compare.progress import RunAdvanced
+    from concurcrawl.tools.compare.target import Target
 
 ITEMS = "items.jsonl"
 PAGES = "pages.json"

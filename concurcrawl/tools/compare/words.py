@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from concurcrawl.compare.analyse import Outcome
-    from concurcrawl.compare.figures import ModeFigures
-    from concurcrawl.compare.options import Experiment
-    from concurcrawl.compare.phases import Phases
-    from concurcrawl.compare.runs import Run
+    from concurcrawl.tools.compare.analyse import Outcome
+    from concurcrawl.tools.compare.figures import ModeFigures
+    from concurcrawl.tools.compare.options import Experiment
+    from concurcrawl.tools.compare.phases import Phases
+    from concurcrawl.tools.compare.runs import Run
 
 DASH = "\N{EN DASH}"
 TIMES = "\N{MULTIPLICATION SIGN}"

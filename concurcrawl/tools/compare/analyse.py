@@ -9,20 +9,26 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from concurcrawl.compare.cautions import cautions
-from concurcrawl.compare.figures import ModeFigures, figures
-from concurcrawl.compare.model import Cost, Prediction, cost_of, karp_flatt, prediction
-from concurcrawl.compare.phases import Phases, phases_of
-from concurcrawl.compare.sweep import Curve, curves
-from concurcrawl.compare.verdict import verdict
+from concurcrawl.tools.compare.cautions import cautions
+from concurcrawl.tools.compare.figures import ModeFigures, figures
+from concurcrawl.tools.compare.model import (
+    Cost,
+    Prediction,
+    cost_of,
+    karp_flatt,
+    prediction,
+)
+from concurcrawl.tools.compare.phases import Phases, phases_of
+from concurcrawl.tools.compare.sweep import Curve, curves
+from concurcrawl.tools.compare.verdict import verdict
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from concurcrawl.compare.options import Experiment
-    from concurcrawl.compare.runs import Run
-    from concurcrawl.compare.setup import Setup
     from concurcrawl.records import Record
+    from concurcrawl.tools.compare.options import Experiment
+    from concurcrawl.tools.compare.runs import Run
+    from concurcrawl.tools.compare.setup import Setup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

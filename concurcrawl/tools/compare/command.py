@@ -5,20 +5,20 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from concurcrawl.compare import options
-from concurcrawl.compare.publish import DOCUMENT, PAGE
 from concurcrawl.compare.report.live import progress_for
 from concurcrawl.compare.report.terminal import show
-from concurcrawl.compare.run import Comparison
-from concurcrawl.compare.target import find
 from concurcrawl.durable.atomic_files import prepare_out
 from concurcrawl.terminal.console import table_console
 from concurcrawl.terminal.ending import ended
+from concurcrawl.tools.compare import options
+from concurcrawl.tools.compare.publish import DOCUMENT, PAGE
+from concurcrawl.tools.compare.run import Comparison
+from concurcrawl.tools.compare.target import find
 
 if TYPE_CHECKING:
     import argparse
 
-    from concurcrawl.compare.analyse import Outcome
+    from concurcrawl.tools.compare.analyse import Outcome
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

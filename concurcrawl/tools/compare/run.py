@@ -8,24 +8,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from concurcrawl.compare.analyse import conclude
-from concurcrawl.compare.crawl import Crawl, run_crawl
-from concurcrawl.compare.environment import environment
-from concurcrawl.compare.kept import KeptRecords
-from concurcrawl.compare.progress import ExperimentStarted, RunEnded, RunStarted
-from concurcrawl.compare.publish import publish, write_document
-from concurcrawl.compare.sweep import KNOBS
 from concurcrawl.modes import Mode
+from concurcrawl.tools.compare.analyse import conclude
+from concurcrawl.tools.compare.crawl import Crawl, run_crawl
+from concurcrawl.tools.compare.environment import environment
+from concurcrawl.tools.compare.kept import KeptRecords
+from concurcrawl.tools.compare.progress import ExperimentStarted, RunEnded, RunStarted
+from concurcrawl.tools.compare.publish import publish, write_document
+from concurcrawl.tools.compare.sweep import KNOBS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from concurcrawl.compare.analyse import Outcome
-    from concurcrawl.compare.options import Experiment, Options
-    from concurcrawl.compare.progress import Progress
-    from concurcrawl.compare.runs import Run
-    from concurcrawl.compare.target import Target
     from concurcrawl.mirror.process import MirrorProcess
+    from concurcrawl.tools.compare.analyse import Outcome
+    from concurcrawl.tools.compare.options import Experiment, Options
+    from concurcrawl.tools.compare.progress import Progress
+    from concurcrawl.tools.compare.runs import Run
+    from concurcrawl.tools.compare.target import Target
 
 #: A crawl of so few pages still loads everything that a crawl loads.
 _WARM_UP_PAGES = 5

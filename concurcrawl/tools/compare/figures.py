@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from statistics import fmean, median
 from typing import TYPE_CHECKING
 
-from concurcrawl.compare.intervals import middle, ratio
+from concurcrawl.tools.compare.intervals import middle, ratio
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from concurcrawl.compare.intervals import Interval
-    from concurcrawl.compare.runs import Run, Status
+    from concurcrawl.tools.compare.intervals import Interval
+    from concurcrawl.tools.compare.runs import Run, Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

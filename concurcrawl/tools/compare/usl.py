@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from concurcrawl.compare.intervals import LEVEL, Interval, percentile
+from concurcrawl.tools.compare.intervals import LEVEL, Interval, percentile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

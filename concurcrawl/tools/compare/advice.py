@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 from math import inf
 from typing import TYPE_CHECKING
 
-from concurcrawl.compare.model import bounds
+from concurcrawl.tools.compare.model import bounds
 
 if TYPE_CHECKING:
-    from concurcrawl.compare.model import Cost
+    from concurcrawl.tools.compare.model import Cost
 
 #: A crawl so long that its start-up does not matter.
 _MANY_PAGES = 10_000

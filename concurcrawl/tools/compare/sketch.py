@@ -16,7 +16,7 @@ from collections import Counter
 from math import ceil, log
 from typing import TYPE_CHECKING
 
-from concurcrawl.compare.intervals import percentile
+from concurcrawl.tools.compare.intervals import percentile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

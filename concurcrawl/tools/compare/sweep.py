@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from concurcrawl.compare import usl
-from concurcrawl.compare.intervals import Interval, middle
+from concurcrawl.tools.compare import usl
+from concurcrawl.tools.compare.intervals import Interval, middle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from concurcrawl.compare.runs import Run
+    from concurcrawl.tools.compare.runs import Run
 
 #: The setting that a sweep changes, and what it counts.
 KNOBS = {

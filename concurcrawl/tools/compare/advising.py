@@ -7,25 +7,25 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from concurcrawl.compare import options
-from concurcrawl.compare.advice import Advice, SiteLimits, advise
-from concurcrawl.compare.kept import KeptRecords
-from concurcrawl.compare.publish import read
 from concurcrawl.compare.report.live import progress_for
-from concurcrawl.compare.run import Comparison
-from concurcrawl.compare.target import find, politeness_of
 from concurcrawl.config import usable_cpus
 from concurcrawl.durable.atomic_files import prepare_out
 from concurcrawl.errors import NoSerialRunError
 from concurcrawl.terminal.console import line_console
 from concurcrawl.terminal.ending import ended
+from concurcrawl.tools.compare import options
+from concurcrawl.tools.compare.advice import Advice, SiteLimits, advise
+from concurcrawl.tools.compare.kept import KeptRecords
+from concurcrawl.tools.compare.publish import read
+from concurcrawl.tools.compare.run import Comparison
+from concurcrawl.tools.compare.target import find, politeness_of
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from concurcrawl.compare.analyse import Outcome
-    from concurcrawl.compare.options import Options
+    from concurcrawl.tools.compare.analyse import Outcome
+    from concurcrawl.tools.compare.options import Options
 
 _PAGES = 20
 

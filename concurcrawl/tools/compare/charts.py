@@ -15,16 +15,16 @@ from bokeh.models import (
 )
 from bokeh.plotting import figure
 
-from concurcrawl.compare import phases, words
+from concurcrawl.tools.compare import phases, words
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from bokeh.models.renderers import DataRenderer
 
-    from concurcrawl.compare.analyse import Outcome
-    from concurcrawl.compare.phases import Lane
     from concurcrawl.records import Record
+    from concurcrawl.tools.compare.analyse import Outcome
+    from concurcrawl.tools.compare.phases import Lane
 
 #: Colours that the colour-blind tell apart, on white and on black.
 #: M. Okabe, K. Ito, "Color Universal Design", 2008.

@@ -7,7 +7,7 @@ from heapq import heappop, heappush, nsmallest
 from statistics import fmean
 from typing import TYPE_CHECKING
 
-from concurcrawl.compare.sketch import Quantiles
+from concurcrawl.tools.compare.sketch import Quantiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,7 +30,7 @@ class Phases:
     """Means over all requests of all runs of a mode, in seconds a request.
 
     Percentiles are of the values of all runs and workers together, never means of
-    percentiles; see :mod:`concurcrawl.compare.sketch`.
+    percentiles; see :mod:`concurcrawl.tools.compare.sketch`.
 
     Attributes:
         requests: How many were counted.

@@ -5,14 +5,14 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
-from concurcrawl.compare.figures import paired
+from concurcrawl.tools.compare.figures import paired
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from concurcrawl.compare.figures import ModeFigures
-    from concurcrawl.compare.model import Cost
-    from concurcrawl.compare.runs import Run
+    from concurcrawl.tools.compare.figures import ModeFigures
+    from concurcrawl.tools.compare.model import Cost
+    from concurcrawl.tools.compare.runs import Run
 
 #: Modes nearer to each other than this are called level: single runs vary that much.
 LEVEL_RATIO = 1.1

@@ -12,15 +12,15 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING
 
-from concurcrawl.compare.verdict import listed
+from concurcrawl.tools.compare.verdict import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from concurcrawl.compare.figures import ModeFigures
-    from concurcrawl.compare.model import Prediction
-    from concurcrawl.compare.phases import Phases
-    from concurcrawl.compare.runs import Run
+    from concurcrawl.tools.compare.figures import ModeFigures
+    from concurcrawl.tools.compare.model import Prediction
+    from concurcrawl.tools.compare.phases import Phases
+    from concurcrawl.tools.compare.runs import Run
 
 #: Above this share of one core the mirror is part of what was measured.
 MIRROR_BUSY_SHARE = 0.7

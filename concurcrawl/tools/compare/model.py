@@ -39,13 +39,13 @@ from math import inf
 from statistics import median
 from typing import TYPE_CHECKING
 
-from concurcrawl.compare.intervals import middle
+from concurcrawl.tools.compare.intervals import middle
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from concurcrawl.compare.runs import Run
     from concurcrawl.records import Record
+    from concurcrawl.tools.compare.runs import Run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

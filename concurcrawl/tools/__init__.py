@@ -1,0 +1,1 @@
+"""Commands around the add-on, which nothing else imports."""
