@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import json
 
-from concurcrawl.compare.report.document import document
 from concurcrawl.tools.compare.analyse import conclude
 from concurcrawl.tools.compare.options import WAITING, WORKING
+from concurcrawl.tools.compare.report.document import document
 from concurcrawl.tools.compare.setup import Setup
 from tests.compare.made_up import failed, run
 

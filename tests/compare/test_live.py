@@ -8,7 +8,6 @@ from io import StringIO
 import pytest
 from rich.console import Console
 
-from concurcrawl.compare.report.live import progress_for
 from concurcrawl.tools.compare.options import WAITING
 from concurcrawl.tools.compare.progress import (
     Counted,
@@ -17,6 +16,7 @@ from concurcrawl.tools.compare.progress import (
     RunEnded,
     RunStarted,
 )
+from concurcrawl.tools.compare.report.live import progress_for
 from tests.compare.crawls_made_up import crawl
 from tests.compare.made_up import RECORD, failed, run
 from tests.terminal import Screen

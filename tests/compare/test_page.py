@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from concurcrawl.compare.report.html import page
 from concurcrawl.tools.compare.analyse import Outcome, conclude
 from concurcrawl.tools.compare.options import Experiment
+from concurcrawl.tools.compare.report.html import page
 from concurcrawl.tools.compare.setup import Setup
 from tests.compare.browser import Page, browsing, chromium
 from tests.compare.crawls_made_up import crawl
@@ -156,7 +156,7 @@ def test_headings_go_down_step_by_step_and_every_table_has_caption_and_scopes() 
 
 
 def test_text_stands_out_from_its_paper_in_light_in_dark_and_on_paper() -> None:
-    css = (files("concurcrawl.compare.report") / "page.css").read_text("utf-8")
+    css = (files("concurcrawl.tools.compare.report") / "page.css").read_text("utf-8")
     light, dark, printed = (
         dict(re.findall(r"--([a-z-]+): (#[0-9a-f]+);", block))
         for block in re.findall(r":root \{(.*?)\}", css, re.DOTALL)

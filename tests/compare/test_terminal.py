@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from concurcrawl.compare.report.terminal import show
 from concurcrawl.tools.compare.analyse import conclude
 from concurcrawl.tools.compare.options import WAITING
+from concurcrawl.tools.compare.report.terminal import show
 from concurcrawl.tools.compare.setup import Setup
 from tests.compare.crawls_made_up import crawl
 from tests.compare.made_up import SLOTS, failed, run

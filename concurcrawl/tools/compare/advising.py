@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from concurcrawl.compare.report.live import progress_for
 from concurcrawl.config import usable_cpus
 from concurcrawl.durable.atomic_files import prepare_out
 from concurcrawl.errors import NoSerialRunError
@@ -17,6 +16,7 @@ from concurcrawl.tools.compare import options
 from concurcrawl.tools.compare.advice import Advice, SiteLimits, advise
 from concurcrawl.tools.compare.kept import KeptRecords
 from concurcrawl.tools.compare.publish import read
+from concurcrawl.tools.compare.report.live import progress_for
 from concurcrawl.tools.compare.run import Comparison
 from concurcrawl.tools.compare.target import find, politeness_of
 

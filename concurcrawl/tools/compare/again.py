@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from concurcrawl.compare.report.terminal import show
 from concurcrawl.terminal.console import table_console
 from concurcrawl.terminal.ending import ended
 from concurcrawl.tools.compare.publish import PAGE, publish, read
+from concurcrawl.tools.compare.report.terminal import show
 
 if TYPE_CHECKING:
     import argparse

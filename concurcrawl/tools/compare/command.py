@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from concurcrawl.compare.report.live import progress_for
-from concurcrawl.compare.report.terminal import show
 from concurcrawl.durable.atomic_files import prepare_out
 from concurcrawl.terminal.console import table_console
 from concurcrawl.terminal.ending import ended
 from concurcrawl.tools.compare import options
 from concurcrawl.tools.compare.publish import DOCUMENT, PAGE
+from concurcrawl.tools.compare.report.live import progress_for
+from concurcrawl.tools.compare.report.terminal import show
 from concurcrawl.tools.compare.run import Comparison
 from concurcrawl.tools.compare.target import find
 

@@ -6,14 +6,14 @@ import json
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
-from concurcrawl.compare.report.document import document
-from concurcrawl.compare.report.markdown import markdown
-from concurcrawl.compare.report.trace import trace
 from concurcrawl.durable.atomic_files import write_whole
 from concurcrawl.errors import ConfigError
 from concurcrawl.tools.compare.analyse import Outcome, conclude
 from concurcrawl.tools.compare.kept import KeptRecords
 from concurcrawl.tools.compare.options import Experiment
+from concurcrawl.tools.compare.report.document import document
+from concurcrawl.tools.compare.report.markdown import markdown
+from concurcrawl.tools.compare.report.trace import trace
 from concurcrawl.tools.compare.runs import Run
 from concurcrawl.tools.compare.setup import Setup
 
@@ -64,7 +64,7 @@ def publish(
         OSError: If one cannot be written.
     """
     # The plotting library takes a second to import, and only a page needs it.
-    from concurcrawl.compare.report.html import page
+    from concurcrawl.tools.compare.report.html import page
 
     write_document(folder, environment, outcomes, complete=complete)
     records = KeptRecords(

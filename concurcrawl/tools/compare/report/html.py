@@ -326,4 +326,6 @@ def _lens(chart: str) -> str:
 
 
 def _resource(name: str) -> str:
-    return (files("concurcrawl.compare.report") / name).read_text(encoding="utf-8")
+    return (files("concurcrawl.tools.compare.report") / name).read_text(
+        encoding="utf-8"
+    )

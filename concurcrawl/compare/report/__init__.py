@@ -1,1 +1,0 @@
-"""Ways to show a comparison; each one is a stranger to the others."""

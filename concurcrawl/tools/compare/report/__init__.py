@@ -1,0 +1,1 @@
+"""Writers of a comparison's results: page, tables, trace."""
