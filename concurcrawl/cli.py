@@ -33,14 +33,14 @@ COMMANDS = {
         "run a spider on Scrapyd servers, and follow it there",
     ),
     "status": (
-        "concurcrawl.shared.status",
+        "concurcrawl.tools.redis.status",
         "show the crawls that machines share over a Redis",
     ),
     "items": (
-        "concurcrawl.shared.items",
+        "concurcrawl.tools.redis.items",
         "take the items of a shared crawl out of Redis, as JSON lines",
     ),
-    "purge": ("concurcrawl.shared.purge", "delete a shared crawl from Redis"),
+    "purge": ("concurcrawl.tools.redis.purge", "delete a shared crawl from Redis"),
     "mirror": ("concurcrawl.mirror.server", "serve the offline copy of the countries"),
 }
 

@@ -7,8 +7,8 @@ from io import StringIO
 from rich.console import Console, RenderableType
 
 from concurcrawl.frontier.redis.admin import GroupStatus, NodeStatus, Snapshot
-from concurcrawl.shared import picture
-from concurcrawl.shared.purge import summary
+from concurcrawl.tools.redis import picture
+from concurcrawl.tools.redis.purge import summary
 
 NODE = NodeStatus(
     name="a-1",

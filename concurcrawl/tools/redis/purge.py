@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from concurcrawl.errors import ConfigError
 from concurcrawl.frontier.redis import admin as redis_status
-from concurcrawl.shared import place
 from concurcrawl.terminal.console import line_console
 from concurcrawl.terminal.ending import ended
+from concurcrawl.tools.redis import place
 
 if TYPE_CHECKING:
     import argparse

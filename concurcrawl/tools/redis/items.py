@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from concurcrawl.errors import ItemsError
 from concurcrawl.frontier.redis import admin as redis_status
-from concurcrawl.shared import place
 from concurcrawl.terminal.ending import ended
+from concurcrawl.tools.redis import place
 
 if TYPE_CHECKING:
     import argparse

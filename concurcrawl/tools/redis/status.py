@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from rich.live import Live
 
 from concurcrawl.frontier.redis import admin as redis_status
-from concurcrawl.shared import picture, place
 from concurcrawl.terminal.arguments import seconds
 from concurcrawl.terminal.console import table_console
 from concurcrawl.terminal.ending import ended
+from concurcrawl.tools.redis import picture, place
 
 if TYPE_CHECKING:
     import argparse

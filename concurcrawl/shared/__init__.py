@@ -1,1 +1,0 @@
-"""Crawls that several machines share, seen from outside."""

@@ -1,0 +1,1 @@
+"""Commands for crawls that several nodes share over Redis."""
