@@ -29,7 +29,7 @@ COMMANDS = {
         "make the reports of a comparison again from its records",
     ),
     "deploy": (
-        "concurcrawl.deploy.command",
+        "concurcrawl.tools.scrapyd.command",
         "run a spider on Scrapyd servers, and follow it there",
     ),
     "status": (

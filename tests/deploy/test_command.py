@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from concurcrawl.deploy.options import AUTH_VARIABLE
+from concurcrawl.tools.scrapyd.options import AUTH_VARIABLE
 from tests.crawls import PROJECT, ROOT, environment
 from tests.servers.redis import redis_server
 from tests.servers.scrapyd import PATIENCE_S, Scrapyd, scrapyd, until

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from concurcrawl.deploy.job_log import JobLog
+from concurcrawl.tools.scrapyd.job_log import JobLog
 
 BEGUN = "2026-01-02 03:04:05 [scrapy.utils.log] INFO: Scrapy 2.19.0 started (bot: b)\n"
 ENDED = "2026-01-02 03:04:06 [scrapy.core.engine] INFO: Spider closed (%s)\n"

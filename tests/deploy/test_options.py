@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from concurcrawl.deploy import options
-from concurcrawl.deploy.options import AUTH_VARIABLE
 from concurcrawl.errors import ConfigError
 from concurcrawl.terminal.arguments import has_password
+from concurcrawl.tools.scrapyd import options
+from concurcrawl.tools.scrapyd.options import AUTH_VARIABLE
 
 if TYPE_CHECKING:
-    from concurcrawl.deploy.options import Deployment
+    from concurcrawl.tools.scrapyd.options import Deployment
 
 
 def read(*words: str, **environment: str) -> Deployment:

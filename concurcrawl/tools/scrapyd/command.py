@@ -12,23 +12,23 @@ from typing import TYPE_CHECKING
 import aiohttp
 
 from concurcrawl.config import Config
-from concurcrawl.deploy import egg, options
-from concurcrawl.deploy.client import ScrapydClient
-from concurcrawl.deploy.following import ENDED, NodeRun
-from concurcrawl.deploy.view import view_for
 from concurcrawl.durable.atomic_files import prepare_out
 from concurcrawl.errors import ConfigError
 from concurcrawl.terminal.arguments import has_password
 from concurcrawl.terminal.console import line_console, table_console
 from concurcrawl.terminal.ending import FAILED, INTERRUPTED, ended
+from concurcrawl.tools.scrapyd import egg, options
+from concurcrawl.tools.scrapyd.client import ScrapydClient
+from concurcrawl.tools.scrapyd.following import ENDED, NodeRun
+from concurcrawl.tools.scrapyd.view import view_for
 
 if TYPE_CHECKING:
     import argparse
 
     from rich.console import Console
 
-    from concurcrawl.deploy.options import Deployment
-    from concurcrawl.deploy.view import View
+    from concurcrawl.tools.scrapyd.options import Deployment
+    from concurcrawl.tools.scrapyd.view import View
 
 
 def configure(parser: argparse.ArgumentParser) -> None:

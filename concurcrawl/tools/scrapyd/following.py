@@ -7,14 +7,14 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from concurcrawl.deploy.job_log import JobLog
 from concurcrawl.errors import NodeError, NodeUnreachableError
+from concurcrawl.tools.scrapyd.job_log import JobLog
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from concurcrawl.deploy.client import JobState, ScrapydClient
-    from concurcrawl.deploy.options import Deployment, Node
+    from concurcrawl.tools.scrapyd.client import JobState, ScrapydClient
+    from concurcrawl.tools.scrapyd.options import Deployment, Node
 
 #: How often a node is asked how its job stands.
 _INTERVAL_S = 1.0

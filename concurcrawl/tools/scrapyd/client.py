@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from concurcrawl.deploy.options import Job, Node
+    from concurcrawl.tools.scrapyd.options import Job, Node
 
 #: It runs ``scrapy list`` in the egg before it answers, and answers nobody meanwhile.
 _UPLOAD_S = 180.0

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Protocol
 from rich.live import Live
 from rich.text import Text
 
-from concurcrawl.deploy.following import Progress
 from concurcrawl.terminal.console import plain_table
+from concurcrawl.tools.scrapyd.following import Progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -1,1 +1,0 @@
-"""Jobs on Scrapyd servers: sent, started, followed, brought home."""

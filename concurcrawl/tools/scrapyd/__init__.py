@@ -1,0 +1,1 @@
+"""Deploys projects to Scrapyd and follows their jobs."""
