@@ -22,7 +22,7 @@ from scrapy import Request, Spider
 from scrapy_redis.spiders import RedisSpider
 
 from benchmarks.common import links
-from concurcrawl.mirror.process import MirrorProcess
+from concurcrawl.tools.testsite.process import MirrorProcess
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator

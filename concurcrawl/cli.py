@@ -41,7 +41,10 @@ COMMANDS = {
         "take the items of a shared crawl out of Redis, as JSON lines",
     ),
     "purge": ("concurcrawl.tools.redis.purge", "delete a shared crawl from Redis"),
-    "mirror": ("concurcrawl.mirror.server", "serve the offline copy of the countries"),
+    "mirror": (
+        "concurcrawl.tools.testsite.server",
+        "serve the offline copy of the countries",
+    ),
 }
 
 

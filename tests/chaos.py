@@ -30,9 +30,9 @@ from urllib.parse import unquote
 import psutil
 
 from concurcrawl.durable.jobdir import FINISHED, FRONTIER
-from concurcrawl.mirror.countries import countries
-from concurcrawl.mirror.process import MirrorProcess
-from concurcrawl.mirror.site import LIST_PATH
+from concurcrawl.tools.testsite.countries import countries
+from concurcrawl.tools.testsite.process import MirrorProcess
+from concurcrawl.tools.testsite.site import LIST_PATH
 from tests.crawls import (
     MODES,
     PROJECT,

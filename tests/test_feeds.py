@@ -9,7 +9,7 @@ import pytest
 from scrapy.utils.test import get_crawler
 
 from concurcrawl.durable.feeds import ContinuedCsv, Ledger, item_at_hand
-from concurcrawl.mirror.process import MirrorProcess
+from concurcrawl.tools.testsite.process import MirrorProcess
 from tests.chaos import expected
 from tests.crawls import DEADLINE_S, crawl, crawling
 from tests.test_jobdir import of_jsonl, options, wait_until

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from concurcrawl.mirror.process import MirrorProcess
+from concurcrawl.tools.testsite.process import MirrorProcess
 from tests.chaos import EXTRAS, PAGES, Item, expected
 from tests.crawls import DEADLINE_S, MODES, Crawl, Result, crawl, crawling
 

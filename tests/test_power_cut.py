@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from concurcrawl.mirror.process import MirrorProcess
+from concurcrawl.tools.testsite.process import MirrorProcess
 from tests.chaos import EXTRAS, PAGES, Item, expected
 from tests.crawls import crawl, crawling
 from tests.test_jobdir import BEFORE, of_csv, of_jsonl, wait_until

@@ -20,7 +20,7 @@ from concurcrawl.frontier.redis import admin as redis_status
 from concurcrawl.frontier.redis.connection import RedisLink, parse
 from concurcrawl.frontier.redis.frontier import RedisFrontier
 from concurcrawl.frontier.redis.session import Member
-from concurcrawl.mirror.process import MirrorProcess
+from concurcrawl.tools.testsite.process import MirrorProcess
 from tests.chaos import EXTRAS, PAGES, Item, expected
 from tests.crawls import (
     DEADLINE_S,

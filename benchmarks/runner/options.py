@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from benchmarks.runner import contenders, workloads
 from concurcrawl.errors import ConfigError
-from concurcrawl.mirror.countries import COUNTRY_COUNT
 from concurcrawl.terminal.arguments import names, whole
+from concurcrawl.tools.testsite.countries import COUNTRY_COUNT
 
 if TYPE_CHECKING:
     import argparse

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from benchmarks.runner.workloads import SMALL
-from concurcrawl.mirror.bodies import Bodies
-from concurcrawl.mirror.countries import countries
-from concurcrawl.mirror.encodings import compress
-from concurcrawl.mirror.site import LIST_PATH
+from concurcrawl.tools.testsite.bodies import Bodies
+from concurcrawl.tools.testsite.countries import countries
+from concurcrawl.tools.testsite.encodings import compress
+from concurcrawl.tools.testsite.site import LIST_PATH
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,8 +15,8 @@ import psutil
 
 from benchmarks.runner.keeper import Kept
 from concurcrawl.errors import ConcurcrawlError
-from concurcrawl.mirror.certificate import self_signed
-from concurcrawl.mirror.process import MirrorProcess
+from concurcrawl.tools.testsite.certificate import self_signed
+from concurcrawl.tools.testsite.process import MirrorProcess
 
 if TYPE_CHECKING:
     from types import TracebackType

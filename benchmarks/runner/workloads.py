@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from benchmarks.runner.contenders import CONTENDERS, MODES
-from concurcrawl.mirror.countries import COUNTRY_COUNT
+from concurcrawl.tools.testsite.countries import COUNTRY_COUNT
 
 _ALL = tuple(c.name for c in CONTENDERS)
 _AT_64 = ("aiohttp-64", "scrapy-64", "concurrent-64", "async-64", "hybrid-64")

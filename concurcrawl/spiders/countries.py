@@ -26,8 +26,8 @@ from concurcrawl.limits.wikimedia import (
     is_wikimedia,
     require_contact,
 )
-from concurcrawl.mirror.process import MirrorProcess
 from concurcrawl.startup_errors import refusal
+from concurcrawl.tools.testsite.process import MirrorProcess
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator

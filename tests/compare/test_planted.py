@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from concurcrawl.mirror.process import MirrorProcess
+from concurcrawl.tools.testsite.process import MirrorProcess
 from tests.compare.test_compare import SETTINGS, compare, read
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from concurcrawl.mirror.process import MirrorProcess
+from concurcrawl.tools.testsite.process import MirrorProcess
 from tests.chaos import EXTRAS, PAGES, Item, expected
 from tests.crawls import DEADLINE_S, PROJECT, Crawl, environment
 from tests.test_jobdir import wait_until

@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 import pytest
 from tldextract.cache import get_cache_dir
 
-from concurcrawl.mirror.process import MirrorProcess
-from concurcrawl.mirror.site import Site
+from concurcrawl.tools.testsite.process import MirrorProcess
+from concurcrawl.tools.testsite.site import Site
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from concurcrawl.mirror.counts import Arrival, Tally, from_json, to_json
+from concurcrawl.tools.testsite.counts import Arrival, Tally, from_json, to_json
 
 
 def test_peak_in_flight_is_the_most_at_once() -> None:

@@ -5,7 +5,7 @@ import gzip
 import brotli  # type: ignore[import-untyped]  # it brings no types
 import pytest
 
-from concurcrawl.mirror.encodings import choose, compress
+from concurcrawl.tools.testsite.encodings import choose, compress
 
 
 @pytest.mark.parametrize(

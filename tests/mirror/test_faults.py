@@ -7,7 +7,7 @@ import pytest
 
 from concurcrawl.errors import ConfigError
 from concurcrawl.limits import retry_after
-from concurcrawl.mirror.faults import (
+from concurcrawl.tools.testsite.faults import (
     KINDS,
     Faults,
     RetryAfter,

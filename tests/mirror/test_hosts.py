@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from concurcrawl.mirror.hosts import GRACE_S, HostTally, host_name
+from concurcrawl.tools.testsite.hosts import GRACE_S, HostTally, host_name
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from concurcrawl.mirror.counts import Arrival, Tally
-from concurcrawl.mirror.log import LogEntry, RequestLog, from_json_lines
+from concurcrawl.tools.testsite.counts import Arrival, Tally
+from concurcrawl.tools.testsite.log import LogEntry, RequestLog, from_json_lines
 
 
 def test_an_entry_tells_a_request_from_its_arrival_to_its_end() -> None:

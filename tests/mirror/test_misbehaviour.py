@@ -15,12 +15,12 @@ from aiohttp import web
 
 from concurcrawl.errors import MirrorError
 from concurcrawl.limits import retry_after
-from concurcrawl.mirror.bodies import Bodies
-from concurcrawl.mirror.countries import countries
-from concurcrawl.mirror.faults import KINDS, Faults
-from concurcrawl.mirror.log import RequestLog, from_json_lines
-from concurcrawl.mirror.process import MirrorProcess
-from concurcrawl.mirror.service import Service
+from concurcrawl.tools.testsite.bodies import Bodies
+from concurcrawl.tools.testsite.countries import countries
+from concurcrawl.tools.testsite.faults import KINDS, Faults
+from concurcrawl.tools.testsite.log import RequestLog, from_json_lines
+from concurcrawl.tools.testsite.process import MirrorProcess
+from concurcrawl.tools.testsite.service import Service
 from tests.mirror.conftest import SITE, Client, connected, wait_until
 
 if TYPE_CHECKING:

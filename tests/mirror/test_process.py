@@ -11,11 +11,11 @@ import pytest
 
 import concurcrawl
 from concurcrawl.errors import MirrorError
-from concurcrawl.mirror.process import MirrorProcess
+from concurcrawl.tools.testsite.process import MirrorProcess
 
 PARENT = """
 import sys
-from concurcrawl.mirror.process import MirrorProcess
+from concurcrawl.tools.testsite.process import MirrorProcess
 with MirrorProcess(pages=1) as mirror:
     print(mirror.pid, flush=True)
     sys.stdin.read()
@@ -25,9 +25,9 @@ with MirrorProcess(pages=1) as mirror:
 EGG_PARENT = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from concurcrawl.mirror.process import MirrorProcess
+from concurcrawl.tools.testsite.process import MirrorProcess
 with MirrorProcess(pages=1) as mirror:
-    print(sys.modules["concurcrawl.mirror.process"].__file__)
+    print(sys.modules["concurcrawl.tools.testsite.process"].__file__)
     print(mirror.counts().requests)
 """
 
@@ -119,7 +119,7 @@ def test_it_starts_from_an_egg_that_only_this_process_knows(tmp_path: Path) -> N
         archive.write(root / "errors.py", "concurcrawl/errors.py")
         for file in (root / "mirror").iterdir():
             if file.suffix in {".py", ".csv", ".toml"}:
-                archive.write(file, f"concurcrawl/mirror/{file.name}")
+                archive.write(file, f"concurcrawl/tools/testsite/{file.name}")
 
     done = subprocess.run(
         [sys.executable, "-c", EGG_PARENT, str(egg)],
@@ -131,4 +131,7 @@ def test_it_starts_from_an_egg_that_only_this_process_knows(tmp_path: Path) -> N
     )
 
     assert done.stderr == ""
-    assert done.stdout.split() == [str(egg / "concurcrawl/mirror/process.py"), "0"]
+    assert done.stdout.split() == [
+        str(egg / "concurcrawl/tools/testsite/process.py"),
+        "0",
+    ]

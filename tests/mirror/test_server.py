@@ -14,16 +14,16 @@ from urllib.parse import quote, urlsplit
 import brotli  # type: ignore[import-untyped]  # it brings no types
 import pytest
 
-from concurcrawl.mirror.countries import countries
-from concurcrawl.mirror.process import MirrorProcess
-from concurcrawl.mirror.server import main
-from concurcrawl.mirror.site import LIST_PATH
+from concurcrawl.tools.testsite.countries import countries
+from concurcrawl.tools.testsite.process import MirrorProcess
+from concurcrawl.tools.testsite.server import main
+from concurcrawl.tools.testsite.site import LIST_PATH
 from tests.mirror.conftest import SITE, Client, connected
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-COMMAND = [sys.executable, "-m", "concurcrawl.mirror.server"]
+COMMAND = [sys.executable, "-m", "concurcrawl.tools.testsite.server"]
 
 
 def test_every_page_is_served_as_it_was_made(client: Client) -> None:

@@ -12,8 +12,8 @@ from urllib.parse import quote, unquote, urljoin
 import pytest
 from bs4 import BeautifulSoup
 
-from concurcrawl.mirror.countries import CONTINENTS, countries
-from concurcrawl.mirror.site import CONTENT_VERSION, LIST_PATH, Site
+from concurcrawl.tools.testsite.countries import CONTINENTS, countries
+from concurcrawl.tools.testsite.site import CONTENT_VERSION, LIST_PATH, Site
 from tests.mirror.conftest import SITE
 
 # Made with version 1. If this fails, raise CONTENT_VERSION and put the new sum here.
@@ -21,8 +21,8 @@ SUMS = {1: "a697f8eae5ac42c2bfb88d7d9082cdb44ff81f8397300e7be145cc50e2c92993"}
 
 SUM_PROGRAM = """
 import hashlib
-from concurcrawl.mirror.countries import countries
-from concurcrawl.mirror.site import Site
+from concurcrawl.tools.testsite.countries import countries
+from concurcrawl.tools.testsite.site import Site
 site = Site(seed=0)
 total = hashlib.sha256(site.list_page())
 for country in countries():

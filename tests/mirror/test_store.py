@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from concurcrawl.mirror.bodies import Bodies
-from concurcrawl.mirror.site import LIST_PATH
-from concurcrawl.mirror.store import BodyStore, cache_folder
+from concurcrawl.tools.testsite.bodies import Bodies
+from concurcrawl.tools.testsite.site import LIST_PATH
+from concurcrawl.tools.testsite.store import BodyStore, cache_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

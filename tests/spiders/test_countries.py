@@ -16,8 +16,8 @@ from urllib.request import urlopen
 import pytest
 from scrapy.crawler import Crawler
 
-from concurcrawl.mirror.process import MirrorProcess
 from concurcrawl.spiders.countries import WIKIPEDIA, CountriesSpider
+from concurcrawl.tools.testsite.process import MirrorProcess
 from tests.servers.process import serving
 from tests.spiders import site as a_site
 

@@ -15,7 +15,7 @@ from scrapy.utils.test import get_crawler
 from twisted.internet.ssl import Certificate
 
 from concurcrawl.integrations.receivers import name_signal, receiver_name
-from concurcrawl.mirror.certificate import self_signed
+from concurcrawl.tools.testsite.certificate import self_signed
 from concurcrawl.workers.codec import Codec
 from concurcrawl.workers.heads import Restored, head_of, response_of, state_of, whole_of
 from concurcrawl.workers.messages import Event, Listen, Outcome, OwnEvent

@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from concurcrawl.mirror.process import MirrorProcess
     from concurcrawl.records import Record
     from concurcrawl.tools.compare.progress import RunAdvanced
     from concurcrawl.tools.compare.target import Target
+    from concurcrawl.tools.testsite.process import MirrorProcess
 
 ITEMS = "items.jsonl"
 PAGES = "pages.json"

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from concurcrawl.errors import ConfigError
-from concurcrawl.mirror.countries import COUNTRY_COUNT
 from concurcrawl.modes import Mode
 from concurcrawl.terminal.arguments import (
     UNBOUNDED,
@@ -19,6 +18,7 @@ from concurcrawl.terminal.arguments import (
     seconds,
     whole,
 )
+from concurcrawl.tools.testsite.countries import COUNTRY_COUNT
 
 if TYPE_CHECKING:
     import argparse

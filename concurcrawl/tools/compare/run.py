@@ -20,12 +20,12 @@ from concurcrawl.tools.compare.sweep import KNOBS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from concurcrawl.mirror.process import MirrorProcess
     from concurcrawl.tools.compare.analyse import Outcome
     from concurcrawl.tools.compare.options import Experiment, Options
     from concurcrawl.tools.compare.progress import Progress
     from concurcrawl.tools.compare.runs import Run
     from concurcrawl.tools.compare.target import Target
+    from concurcrawl.tools.testsite.process import MirrorProcess
 
 #: A crawl of so few pages still loads everything that a crawl loads.
 _WARM_UP_PAGES = 5
@@ -198,7 +198,9 @@ def _at_level(
 
 
 def _mirror(experiment: Experiment) -> MirrorProcess:
-    from concurcrawl.mirror.process import MirrorProcess  # not needed for a site
+    from concurcrawl.tools.testsite.process import (
+        MirrorProcess,  # not needed for a site
+    )
 
     return MirrorProcess(latency_s=experiment.latency_s or 0.0)
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from concurcrawl.mirror.counts import (
+from concurcrawl.tools.testsite.counts import (
     COUNTS_PATH,
     RESET_PATH,
     Arrival,
@@ -20,15 +20,15 @@ from concurcrawl.mirror.counts import (
     Visit,
     to_json,
 )
-from concurcrawl.mirror.encodings import choose
-from concurcrawl.mirror.faults import SPOILT, STATUSES, Faults, RetryAfter
-from concurcrawl.mirror.hosts import host_name
-from concurcrawl.mirror.log import LOG_PATH, RequestLog
-from concurcrawl.mirror.sending import Answer, send, send_badly
+from concurcrawl.tools.testsite.encodings import choose
+from concurcrawl.tools.testsite.faults import SPOILT, STATUSES, Faults, RetryAfter
+from concurcrawl.tools.testsite.hosts import host_name
+from concurcrawl.tools.testsite.log import LOG_PATH, RequestLog
+from concurcrawl.tools.testsite.sending import Answer, send, send_badly
 
 if TYPE_CHECKING:
-    from concurcrawl.mirror.bodies import Bodies
-    from concurcrawl.mirror.encodings import Encoding
+    from concurcrawl.tools.testsite.bodies import Bodies
+    from concurcrawl.tools.testsite.encodings import Encoding
 
 _HTML = "text/html; charset=UTF-8"
 _TEXT = "text/plain; charset=UTF-8"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-from concurcrawl.mirror.countries import CONTINENTS, countries
-from concurcrawl.mirror.markup import flag, link
+from concurcrawl.tools.testsite.countries import CONTINENTS, countries
+from concurcrawl.tools.testsite.markup import flag, link
 
 if TYPE_CHECKING:
     from random import Random

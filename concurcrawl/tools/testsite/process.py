@@ -14,10 +14,10 @@ from urllib.parse import urlsplit
 from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
 from concurcrawl.errors import MirrorError
-from concurcrawl.mirror.countries import COUNTRY_COUNT
-from concurcrawl.mirror.counts import COUNTS_PATH, RESET_PATH, Counts, from_json
-from concurcrawl.mirror.log import LOG_PATH, LogEntry, from_json_lines
-from concurcrawl.mirror.site import LIST_PATH
+from concurcrawl.tools.testsite.countries import COUNTRY_COUNT
+from concurcrawl.tools.testsite.counts import COUNTS_PATH, RESET_PATH, Counts, from_json
+from concurcrawl.tools.testsite.log import LOG_PATH, LogEntry, from_json_lines
+from concurcrawl.tools.testsite.site import LIST_PATH
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,7 +117,7 @@ class MirrorProcess:
         Raises:
             MirrorError: If it does not come up.
         """
-        module = "concurcrawl.mirror.server"
+        module = "concurcrawl.tools.testsite.server"
         command = [sys.executable, "-m", module, "--until-stdin-closes", *self._options]
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
             self._process = subprocess.Popen(  # noqa: S603 - our own module

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from concurcrawl.errors import ConfigError
-from concurcrawl.mirror.countries import COUNTRY_COUNT
-from concurcrawl.mirror.faults import (
+from concurcrawl.tools.testsite.countries import COUNTRY_COUNT
+from concurcrawl.tools.testsite.faults import (
     KINDS,
     RetryAfter,
     parse_faults,

@@ -69,7 +69,7 @@ async def send_badly(
     Args:
         request: What is answered.
         answer: What a good server would send.
-        kind: One of :data:`~concurcrawl.mirror.faults.KINDS` that is no status.
+        kind: One of :data:`~concurcrawl.tools.testsite.faults.KINDS` that is no status.
         longest_s: When a stalled answer is given up.
     """
     body = answer.body

@@ -9,16 +9,16 @@ from __future__ import annotations
 from functools import cached_property
 from random import Random
 
-from concurcrawl.mirror.article import ArticleWriter, navboxes
-from concurcrawl.mirror.countries import COUNTRY_COUNT, Country, countries
-from concurcrawl.mirror.grammar import Pools, make_pools, pick, words
-from concurcrawl.mirror.listing import (
+from concurcrawl.tools.testsite.article import ArticleWriter, navboxes
+from concurcrawl.tools.testsite.countries import COUNTRY_COUNT, Country, countries
+from concurcrawl.tools.testsite.grammar import Pools, make_pools, pick, words
+from concurcrawl.tools.testsite.listing import (
     continents_table,
     footnotes,
     list_table,
     years_table,
 )
-from concurcrawl.mirror.markup import document, link
+from concurcrawl.tools.testsite.markup import document, link
 
 CONTENT_VERSION = 1  # names the cache folder: raise it when any page changes
 LIST_ARTICLE = "List_of_countries_by_population_(United_Nations)"

@@ -7,9 +7,14 @@ from functools import cache
 from html import escape
 from typing import TYPE_CHECKING
 
-from concurcrawl.mirror.countries import CONTINENTS, COUNTRY_COUNT, Country, countries
-from concurcrawl.mirror.grammar import Pools, between, pick, words
-from concurcrawl.mirror.markup import flag, link, wiki_path
+from concurcrawl.tools.testsite.countries import (
+    CONTINENTS,
+    COUNTRY_COUNT,
+    Country,
+    countries,
+)
+from concurcrawl.tools.testsite.grammar import Pools, between, pick, words
+from concurcrawl.tools.testsite.markup import flag, link, wiki_path
 
 if TYPE_CHECKING:
     from random import Random

@@ -7,8 +7,8 @@ from collections import Counter, deque
 from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING
 
-from concurcrawl.mirror.hosts import HostTally
-from concurcrawl.mirror.log import LogEntry, RequestLog
+from concurcrawl.tools.testsite.hosts import HostTally
+from concurcrawl.tools.testsite.log import LogEntry, RequestLog
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -7,10 +7,10 @@ from threading import Event
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from concurcrawl.mirror.countries import Country, countries
-from concurcrawl.mirror.encodings import Encoding, compress
-from concurcrawl.mirror.site import CONTENT_VERSION, LIST_PATH, Site
-from concurcrawl.mirror.store import BodyStore, cache_folder
+from concurcrawl.tools.testsite.countries import Country, countries
+from concurcrawl.tools.testsite.encodings import Encoding, compress
+from concurcrawl.tools.testsite.site import CONTENT_VERSION, LIST_PATH, Site
+from concurcrawl.tools.testsite.store import BodyStore, cache_folder
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from concurcrawl.mirror.markup import wiki_path
+from concurcrawl.tools.testsite.markup import wiki_path
 
 COUNTRY_COUNT = 233
 
@@ -89,7 +89,9 @@ class Country:
 @cache
 def countries() -> tuple[Country, ...]:
     """Return the 233 countries and areas, the most populous first."""
-    text = files("concurcrawl.mirror").joinpath("countries.csv").read_text("utf-8")
+    text = (
+        files("concurcrawl.tools.testsite").joinpath("countries.csv").read_text("utf-8")
+    )
     return tuple(
         Country(
             rank=rank,

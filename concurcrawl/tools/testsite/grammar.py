@@ -14,7 +14,7 @@ from random import Random
 from typing import TYPE_CHECKING, TypeVar
 from urllib.parse import quote, quote_plus
 
-from concurcrawl.mirror.markup import link
+from concurcrawl.tools.testsite.markup import link
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ class Words:
 @cache
 def words() -> Words:
     """Return the vocabulary."""
-    text = files("concurcrawl.mirror").joinpath("words.toml").read_text("utf-8")
+    text = files("concurcrawl.tools.testsite").joinpath("words.toml").read_text("utf-8")
     return Words(**{key: tuple(value) for key, value in tomllib.loads(text).items()})
 
 

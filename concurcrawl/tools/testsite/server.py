@@ -13,9 +13,9 @@ from threading import Thread
 from typing import TYPE_CHECKING
 
 from concurcrawl.errors import ConfigError
-from concurcrawl.mirror.faults import Faults
-from concurcrawl.mirror.log import RequestLog
-from concurcrawl.mirror.options import Options, configure, from_arguments
+from concurcrawl.tools.testsite.faults import Faults
+from concurcrawl.tools.testsite.log import RequestLog
+from concurcrawl.tools.testsite.options import Options, configure, from_arguments
 
 if TYPE_CHECKING:
     import ssl
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
     from aiohttp import web
 
-    from concurcrawl.mirror.bodies import Bodies
-    from concurcrawl.mirror.service import Service
+    from concurcrawl.tools.testsite.bodies import Bodies
+    from concurcrawl.tools.testsite.service import Service
 
 _BACKLOG = 1024
 _KEEP_ALIVE_S = 75.0
@@ -63,7 +63,7 @@ async def _serve(options: Options) -> None:
     # Late, so that a command line which only lists its options stays quick.
     from aiohttp import web
 
-    from concurcrawl.mirror.bodies import Bodies
+    from concurcrawl.tools.testsite.bodies import Bodies
 
     end = _end(until_stdin_closes=options.until_stdin_closes)
     bodies = Bodies.in_user_cache(options.seed, options.pages)
@@ -89,7 +89,7 @@ async def _serve(options: Options) -> None:
 
 
 def _service(bodies: Bodies, options: Options) -> Service:
-    from concurcrawl.mirror.service import Service  # late, as above
+    from concurcrawl.tools.testsite.service import Service  # late, as above
 
     return Service(
         bodies,
@@ -117,7 +117,7 @@ async def _listen(http: web.Server, options: Options) -> list[asyncio.Server]:
     context: ssl.SSLContext | None = None
     if options.tls:
         # Late: cryptography takes longer to import than everything else here.
-        from concurcrawl.mirror.certificate import self_signed_context
+        from concurcrawl.tools.testsite.certificate import self_signed_context
 
         context = self_signed_context(options.hosts)
     for _ in range(_PORT_TRIES):

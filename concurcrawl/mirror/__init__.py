@@ -1,1 +1,0 @@
-"""The site of the comparison, offline: made from facts and a grammar, served here."""

@@ -1,0 +1,1 @@
+"""A site of country pages to crawl offline, with faults as options."""
