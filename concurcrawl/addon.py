@@ -14,7 +14,7 @@ from scrapy.utils.deprecate import method_is_overridden
 from scrapy.utils.misc import load_object
 from scrapy.utils.reactor import is_reactor_installed
 
-from concurcrawl import early_imports, event_loop, garbage, timeline
+from concurcrawl import early_imports, event_loop, garbage
 from concurcrawl.compat import components, spider_arguments
 from concurcrawl.compat import scraper_output as outputs
 from concurcrawl.compat.stack import scrapy_command
@@ -36,6 +36,7 @@ from concurcrawl.modes import (
     pool_threads,
 )
 from concurcrawl.startup_errors import refusal
+from concurcrawl.tracing import collector as timeline
 from concurcrawl.workers.interrupts import end_cleanly_with_terminal
 from concurcrawl.workers.launch.main_module import crawl_begins
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concurcrawl.records import Record, from_lines, to_line
+from concurcrawl.tracing.record import Record, from_lines, to_line
 
 RECORD = Record(
     url="http://a.example/Åland",

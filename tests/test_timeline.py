@@ -12,11 +12,11 @@ from scrapy.http import Request, Response
 from scrapy.settings import Settings
 from scrapy.utils.test import get_crawler
 
-from concurcrawl import timeline
-from concurcrawl.records import from_lines
-from concurcrawl.timeline import CallbackClock, DownloadClock, PipelineClock
 from concurcrawl.tools.compare.phases import end_of_transfer
 from concurcrawl.tools.compare.runs import peak_overlap
+from concurcrawl.tracing import collector as timeline
+from concurcrawl.tracing.collector import CallbackClock, DownloadClock, PipelineClock
+from concurcrawl.tracing.record import from_lines
 from tests.compare.made_up import RECORD
 from tests.crawls import crawl
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
-    from concurcrawl.records import Record
+    from concurcrawl.tracing.record import Record
 
 
 @pytest.fixture

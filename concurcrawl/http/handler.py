@@ -21,7 +21,6 @@ from scrapy.utils.defer import maybe_deferred_to_future
 from twisted.internet.defer import DeferredSemaphore
 from twisted.python.failure import Failure
 
-from concurcrawl import timeline
 from concurcrawl.config import Config
 from concurcrawl.http import curl_options as curl
 from concurcrawl.http.executors import LoopThreads, ReactorThreads, Threads
@@ -30,6 +29,7 @@ from concurcrawl.http.plan import Limits, Plan
 from concurcrawl.http.transfer import Transfer
 from concurcrawl.limits import send_times as departures
 from concurcrawl.middlewares import http_compression
+from concurcrawl.tracing import collector as timeline
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

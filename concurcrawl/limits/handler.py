@@ -23,7 +23,6 @@ from scrapy.utils.httpobj import urlparse_cached
 from scrapy.utils.misc import build_from_crawler, load_object
 from twisted.internet.defer import Deferred
 
-from concurcrawl import timeline
 from concurcrawl.config import Config
 from concurcrawl.errors import LeaseLostError, PausedTooLongError
 from concurcrawl.limits import retry_after
@@ -31,6 +30,7 @@ from concurcrawl.limits import send_times as departures
 from concurcrawl.limits.limiter import Visit
 from concurcrawl.limits.policy import host_of
 from concurcrawl.modes import THREADED_HANDLER
+from concurcrawl.tracing import collector as timeline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

@@ -15,7 +15,6 @@ from scrapy.dupefilters import RFPDupeFilter
 from scrapy.utils.asyncio import call_later, is_asyncio_available
 from scrapy.utils.misc import build_from_crawler, load_object
 
-from concurcrawl import records, timeline
 from concurcrawl.compat.callback_cache import KeptCallbacks
 from concurcrawl.compat.engine import call_each_turn, in_progress
 from concurcrawl.compat.slots import SlotLimits
@@ -30,6 +29,8 @@ from concurcrawl.limits.handler import (
 )
 from concurcrawl.limits.policy import Politeness, delay_of
 from concurcrawl.local.downloader import UngovernedDownloader
+from concurcrawl.tracing import collector as timeline
+from concurcrawl.tracing import record as records
 from concurcrawl.watchdog.frames import where_awaited
 from concurcrawl.watchdog.stall import StallWatch, Waiting
 from concurcrawl.watchdog.timers import is_something_due
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
 
     from concurcrawl.frontier.base import Frontier, Lease
     from concurcrawl.limits.limiter import Visit, Written
-    from concurcrawl.records import Record
+    from concurcrawl.tracing.record import Record
 
 logger = logging.getLogger(__name__)
 

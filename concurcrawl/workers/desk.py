@@ -17,11 +17,12 @@ from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
-from concurcrawl import stats, timeline
+from concurcrawl import stats
 from concurcrawl.compat.callback_cache import KeptCallbacks
 from concurcrawl.config import Config
 from concurcrawl.durable.state import KEEPS_STATE, Tracker
 from concurcrawl.terminal.region import Clearing, is_terminal
+from concurcrawl.tracing import collector as timeline
 from concurcrawl.workers import children, lines, wire
 from concurcrawl.workers.attributes import set_attributes
 from concurcrawl.workers.codec import IS_DURABLE, Codec, codec_of

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from concurcrawl.integrations.receivers import SignalName
     from concurcrawl.limits.limiter import Visit, Written
-    from concurcrawl.records import Record
+    from concurcrawl.tracing.record import Record
     from concurcrawl.watchdog.stall import Waiting
     from concurcrawl.workers.cookies import CookieChange
 

@@ -16,10 +16,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from scrapy import signals
 
-from concurcrawl import stats, timeline
+from concurcrawl import stats
 from concurcrawl.durable.delivery import Journal
 from concurcrawl.durable.feeds import item_at_hand
 from concurcrawl.nodes.delivery import SharedJournal
+from concurcrawl.tracing import collector as timeline
 from concurcrawl.workers.codec import Codec, codec_of
 from concurcrawl.workers.heads import Restored, response_of
 from concurcrawl.workers.messages import OwnEvent

@@ -121,7 +121,7 @@ _MESSAGE_MODULES = {
     "concurcrawl.errors",
     "concurcrawl.limits.limiter",
     "concurcrawl.integrations.receivers",
-    "concurcrawl.records",
+    "concurcrawl.tracing.record",
     "concurcrawl.workers.cookies",
     "concurcrawl.workers.messages",
 }

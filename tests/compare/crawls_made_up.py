@@ -6,8 +6,8 @@ from dataclasses import replace
 from heapq import heapify, heapreplace
 from typing import TYPE_CHECKING
 
-from concurcrawl.records import Record
 from concurcrawl.tools.compare.runs import Run, timing
+from concurcrawl.tracing.record import Record
 from tests.compare.made_up import RUN
 
 if TYPE_CHECKING:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from concurcrawl.records import Record
 from concurcrawl.tools.compare.runs import Run
 from concurcrawl.tools.compare.setup import Setup
+from concurcrawl.tracing.record import Record
 
 SLOTS = {"serial": 1, "concurrent": 16, "async": 16, "parallel": 2, "hybrid": 16}
 

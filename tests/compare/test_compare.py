@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from concurcrawl.records import from_lines
 from concurcrawl.tools.testsite.process import MirrorProcess
+from concurcrawl.tracing.record import from_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

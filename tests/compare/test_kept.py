@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from concurcrawl.errors import ConfigError
-from concurcrawl.records import to_line
 from concurcrawl.tools.compare import kept, phases
 from concurcrawl.tools.compare.kept import (
     LARGE,
@@ -14,6 +13,7 @@ from concurcrawl.tools.compare.kept import (
     compress_if_large,
 )
 from concurcrawl.tools.compare.report.trace import _run as one_run
+from concurcrawl.tracing.record import to_line
 from tests.compare.crawls_made_up import crawl
 from tests.compare.made_up import RECORD
 

@@ -25,7 +25,7 @@ from tests.crawls import environment
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from concurcrawl.records import Record
+    from concurcrawl.tracing.record import Record
 
 EVIL = "</script><img src=x onerror=\"document.title='taken'\">'\"\\u003c&lt;{{}}$$x$$"
 MODES = {"serial": 1, "concurrent": 16, "async": 16, "parallel": 2, "hybrid": 16}

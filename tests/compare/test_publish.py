@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from concurcrawl.errors import ConfigError
-from concurcrawl.records import to_line
 from concurcrawl.tools.compare.analyse import Outcome, conclude
 from concurcrawl.tools.compare.options import WAITING
 from concurcrawl.tools.compare.publish import publish, read
 from concurcrawl.tools.compare.report.markdown import markdown
 from concurcrawl.tools.compare.setup import Setup
+from concurcrawl.tracing.record import to_line
 from tests.compare.crawls_made_up import crawl
 from tests.test_cli import concurcrawl
 

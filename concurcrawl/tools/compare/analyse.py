@@ -25,10 +25,10 @@ from concurcrawl.tools.compare.verdict import verdict
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from concurcrawl.records import Record
     from concurcrawl.tools.compare.options import Experiment
     from concurcrawl.tools.compare.runs import Run
     from concurcrawl.tools.compare.setup import Setup
+    from concurcrawl.tracing.record import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

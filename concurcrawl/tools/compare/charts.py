@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
     from bokeh.models.renderers import DataRenderer
 
-    from concurcrawl.records import Record
     from concurcrawl.tools.compare.analyse import Outcome
     from concurcrawl.tools.compare.phases import Lane
+    from concurcrawl.tracing.record import Record
 
 #: Colours that the colour-blind tell apart, on white and on black.
 #: M. Okabe, K. Ito, "Color Universal Design", 2008.

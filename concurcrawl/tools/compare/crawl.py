@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Self
 
 from concurcrawl.durable.atomic_files import write_whole
 from concurcrawl.errors import ConcurcrawlError, ConfigError
-from concurcrawl.records import from_lines
 from concurcrawl.tools.compare import process_tree
 from concurcrawl.tools.compare.failure import held_back, why_failed
 from concurcrawl.tools.compare.kept import RECORDS, compress_if_large
@@ -31,15 +30,16 @@ from concurcrawl.tools.compare.runs import (
     timing,
 )
 from concurcrawl.tools.compare.target import stays_here
+from concurcrawl.tracing.record import from_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from concurcrawl.records import Record
     from concurcrawl.tools.compare.progress import RunAdvanced
     from concurcrawl.tools.compare.target import Target
     from concurcrawl.tools.testsite.process import MirrorProcess
+    from concurcrawl.tracing.record import Record
 
 ITEMS = "items.jsonl"
 PAGES = "pages.json"

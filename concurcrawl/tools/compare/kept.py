@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, overload
 
 from concurcrawl.errors import ConfigError
-from concurcrawl.records import Record, from_lines
+from concurcrawl.tracing.record import Record, from_lines
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

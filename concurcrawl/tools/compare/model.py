@@ -44,8 +44,8 @@ from concurcrawl.tools.compare.intervals import middle
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from concurcrawl.records import Record
     from concurcrawl.tools.compare.runs import Run
+    from concurcrawl.tracing.record import Record
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from concurcrawl.tools.compare.sketch import Quantiles
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from concurcrawl.records import Record
+    from concurcrawl.tracing.record import Record
 
 _TOUCH_S = 0.005
 _TOUCH_SHARE = 0.2

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 if TYPE_CHECKING:
-    from concurcrawl.records import Record
     from concurcrawl.tools.compare.options import Experiment
     from concurcrawl.tools.compare.runs import Run
+    from concurcrawl.tracing.record import Record
 
 _WINDOW_S = 2.0
 

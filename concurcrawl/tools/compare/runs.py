@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from concurcrawl.records import Record
+    from concurcrawl.tracing.record import Record
 
 Status = Literal["ok", "failed", "not run"]
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from bokeh.model import Model
     from bokeh.plotting import figure
 
-    from concurcrawl.records import Record
     from concurcrawl.tools.compare.analyse import Outcome
+    from concurcrawl.tracing.record import Record
 
 _BEST = ' class="best"'
 #: No text of ours holds a comment, and none of others can: theirs is escaped.

@@ -22,9 +22,9 @@ from concurcrawl.tools.compare.phases import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from concurcrawl.records import Record
     from concurcrawl.tools.compare.analyse import Outcome
     from concurcrawl.tools.compare.runs import Run
+    from concurcrawl.tracing.record import Record
 
 #: Of all runs together: what is more is more than a browser opens.
 MOST_REQUESTS = 60_000

@@ -18,7 +18,7 @@ from scrapy.pipelines import ItemPipelineManager
 
 from concurcrawl.compat import components
 from concurcrawl.compat import http11 as connection_pool
-from concurcrawl.records import Record
+from concurcrawl.tracing.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import (
