@@ -14,7 +14,6 @@ from scrapy.utils.deprecate import method_is_overridden
 from scrapy.utils.misc import load_object
 from scrapy.utils.reactor import is_reactor_installed
 
-from concurcrawl import early_imports, event_loop, garbage
 from concurcrawl.compat import components, spider_arguments
 from concurcrawl.compat import scraper_output as outputs
 from concurcrawl.compat.stack import scrapy_command
@@ -25,7 +24,6 @@ from concurcrawl.integrations import scrapyd as lifeline
 from concurcrawl.limits import handler as gate
 from concurcrawl.limits import profile_middleware as profile
 from concurcrawl.limits.policy import PER_GROUP, Politeness
-from concurcrawl.middlewares import http_compression, meta_refresh
 from concurcrawl.modes import (
     Mode,
     Plan,
@@ -37,6 +35,10 @@ from concurcrawl.modes import (
 )
 from concurcrawl.startup_errors import refusal
 from concurcrawl.tracing import collector as timeline
+from concurcrawl.tuning import compression as http_compression
+from concurcrawl.tuning import event_loop, meta_refresh
+from concurcrawl.tuning import gc as garbage
+from concurcrawl.tuning import preload as early_imports
 from concurcrawl.workers.interrupts import end_cleanly_with_terminal
 from concurcrawl.workers.launch.main_module import crawl_begins
 

@@ -14,7 +14,7 @@ CRAWL = """
 import sys
 from scrapy import Spider
 from scrapy.crawler import CrawlerProcess
-import concurcrawl.early_imports
+import concurcrawl.tuning.preload
 
 class Idle(Spider):
     name = "idle"
@@ -25,7 +25,7 @@ class Idle(Spider):
 
 settings = {"LOG_ENABLED": False, "ADDONS": {"concurcrawl.Addon": 500}, **OPTIONS}
 process = CrawlerProcess(settings)
-names = set(concurcrawl.early_imports._MODULES)
+names = set(concurcrawl.tuning.preload._MODULES)
 print(names <= sys.modules.keys())
 process.crawl(Idle)
 process.start()

@@ -11,7 +11,7 @@ import pytest
 from scrapy.settings import Settings
 
 from concurcrawl import Addon
-from concurcrawl.event_loop import quickest
+from concurcrawl.tuning.event_loop import quickest
 from tests.crawls import DEADLINE_S, ROOT, environment
 
 if TYPE_CHECKING:

@@ -15,9 +15,9 @@ from scrapy.settings import Settings
 from scrapy.spiders import Spider
 from scrapy.utils.test import get_crawler
 
-from concurcrawl.inflate import gunzip
-from concurcrawl.middlewares import http_compression
-from concurcrawl.middlewares.http_compression import QuickCompressionMiddleware, enable
+from concurcrawl.tuning import compression as http_compression
+from concurcrawl.tuning.compression import QuickCompressionMiddleware, enable
+from concurcrawl.tuning.gzip import gunzip
 
 URL = "http://site.test/page"
 PAGE = b"<html><body>" + b"<p>some words, again and again</p>" * 20_000

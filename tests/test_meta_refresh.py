@@ -10,7 +10,7 @@ from scrapy.settings import Settings
 from scrapy.spiders import Spider
 from scrapy.utils.test import get_crawler
 
-from concurcrawl.middlewares.meta_refresh import HeadMetaRefreshMiddleware, enable
+from concurcrawl.tuning.meta_refresh import HeadMetaRefreshMiddleware, enable
 
 REFRESH = '<meta http-equiv="refresh" content="0; url=/next">'
 LARGE = "<p>some words</p>" * 10_000

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pycurl
 
 from concurcrawl.config import cgroup_cpus, usable_cpus
-from concurcrawl.event_loop import quickest
+from concurcrawl.tuning.event_loop import quickest
 from concurcrawl.workers.launch import ways
 
 if TYPE_CHECKING:

@@ -28,8 +28,8 @@ from concurcrawl.http.handles import ClientPool, renew_key_log
 from concurcrawl.http.plan import Limits, Plan
 from concurcrawl.http.transfer import Transfer
 from concurcrawl.limits import send_times as departures
-from concurcrawl.middlewares import http_compression
 from concurcrawl.tracing import collector as timeline
+from concurcrawl.tuning import compression as http_compression
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

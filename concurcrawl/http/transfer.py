@@ -25,7 +25,7 @@ from scrapy.responsetypes import responsetypes
 from concurcrawl.http import curl_options as curl
 from concurcrawl.http.head import Head, content_length, framing, headers_of
 from concurcrawl.http.lenient_parser import ResponseReader
-from concurcrawl.inflate import gunzip
+from concurcrawl.tuning.gzip import gunzip
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

@@ -18,10 +18,11 @@ from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.settings import Settings
 from scrapy.utils.misc import build_from_crawler, load_object
 
-from concurcrawl import garbage, stats
+from concurcrawl import stats
 from concurcrawl.compat.pickling import multiprocess
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, UnguardedError
+from concurcrawl.tuning import gc as garbage
 from concurcrawl.workers import children
 from concurcrawl.workers.codec import Codec
 from concurcrawl.workers.crawler import WorkerCrawler

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 from concurcrawl.config import Config, usable_cpus
 from concurcrawl.errors import ConfigError
-from concurcrawl.event_loop import quickest
 from concurcrawl.modes import Mode, plan
 from concurcrawl.tools.compare.options import SPIDER, is_loopback
 from concurcrawl.tools.compare.setup import Setup
+from concurcrawl.tuning.event_loop import quickest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

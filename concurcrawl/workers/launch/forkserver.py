@@ -30,8 +30,8 @@ from scrapy.utils.misc import (
 )
 from typing_extensions import override
 
-from concurcrawl import garbage
 from concurcrawl.compat.pickling import multiprocess
+from concurcrawl.tuning import gc as garbage
 from concurcrawl.workers import children
 from concurcrawl.workers.interrupts import leave_signals_to_supervisor
 from concurcrawl.workers.launch.base import Launcher

@@ -10,7 +10,7 @@ from scrapy.http import Response
 from scrapy.responsetypes import responsetypes
 
 from concurcrawl.compat import components
-from concurcrawl.inflate import gunzip
+from concurcrawl.tuning.gzip import gunzip
 
 if TYPE_CHECKING:
     from scrapy import Request, Spider

@@ -1,1 +1,0 @@
-"""Downloader middlewares, in the place of Scrapy's or before them."""
