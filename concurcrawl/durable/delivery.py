@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from concurcrawl.durable.jobdir import JobDir
     from concurcrawl.durable.start import StartOutputs
     from concurcrawl.frontier.base import Frontier
-    from concurcrawl.workers.messages import Head
+    from concurcrawl.workers.protocol.messages import Head
 
 logger = logging.getLogger(__name__)
 

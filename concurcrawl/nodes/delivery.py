@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from concurcrawl.frontier.redis.connection import RedisLink
     from concurcrawl.frontier.redis.frontier import RedisFrontier
     from concurcrawl.nodes.json_codec import Portable
-    from concurcrawl.workers.messages import Head
+    from concurcrawl.workers.protocol.messages import Head
 
 logger = logging.getLogger(__name__)
 

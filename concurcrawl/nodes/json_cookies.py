@@ -6,7 +6,7 @@ import json
 from http.cookiejar import Cookie
 from typing import TYPE_CHECKING, Any
 
-from concurcrawl.workers.cookies import CookieChange
+from concurcrawl.workers.protocol.cookies import CookieChange
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
     from concurcrawl.frontier.base import Lease
-    from concurcrawl.workers.cookies import CookieChange
-    from concurcrawl.workers.messages import Product
+    from concurcrawl.workers.protocol.cookies import CookieChange
+    from concurcrawl.workers.protocol.messages import Product
     from concurcrawl.workers.scheduler import StateChanges
 
 logger = logging.getLogger(__name__)

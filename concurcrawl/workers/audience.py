@@ -21,8 +21,8 @@ from concurcrawl.integrations.receivers import (
     takes,
     watch_connections,
 )
-from concurcrawl.workers.codec import Codec, codec_of
-from concurcrawl.workers.messages import REPLAYED, Listen
+from concurcrawl.workers.protocol.messages import REPLAYED, Listen
+from concurcrawl.workers.protocol.pickle_codec import Codec, codec_of
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
     from concurcrawl.integrations.receivers import SignalName
-    from concurcrawl.workers.messages import OwnEvent
+    from concurcrawl.workers.protocol.messages import OwnEvent
 
 logger = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ from concurcrawl.integrations.receivers import SCRAPYS
 from concurcrawl.limits.handler import robots_agent, slot_of
 from concurcrawl.limits.policy import Politeness, delay_of
 from concurcrawl.workers.engine import WorkerEngine
-from concurcrawl.workers.messages import (
+from concurcrawl.workers.protocol.messages import (
     REPLAYED,
     ChangeLimits,
     Enter,

@@ -23,12 +23,14 @@ from concurcrawl.config import Config
 from concurcrawl.durable.state import KEEPS_STATE, Tracker
 from concurcrawl.terminal.region import Clearing, is_terminal
 from concurcrawl.tracing import collector as timeline
-from concurcrawl.workers import children, lines, wire
-from concurcrawl.workers.attributes import set_attributes
-from concurcrawl.workers.codec import IS_DURABLE, Codec, codec_of
-from concurcrawl.workers.cookies import SharedCookies
+from concurcrawl.workers import children
 from concurcrawl.workers.local import LocalRequests, encode_outline
-from concurcrawl.workers.messages import (
+from concurcrawl.workers.protocol import framing as wire
+from concurcrawl.workers.protocol import log_forwarding as lines
+from concurcrawl.workers.protocol.attributes import set_attributes
+from concurcrawl.workers.protocol.cookies import SharedCookies
+from concurcrawl.workers.protocol.framing import Frames, frame
+from concurcrawl.workers.protocol.messages import (
     Answer,
     Ask,
     ChangeLimits,
@@ -55,9 +57,9 @@ from concurcrawl.workers.messages import (
     Stop,
     Troubled,
 )
+from concurcrawl.workers.protocol.pickle_codec import IS_DURABLE, Codec, codec_of
+from concurcrawl.workers.protocol.totals import Totals
 from concurcrawl.workers.reports import Reports
-from concurcrawl.workers.totals import Totals
-from concurcrawl.workers.wire import Frames, frame
 
 if TYPE_CHECKING:
     import socket
@@ -68,7 +70,12 @@ if TYPE_CHECKING:
 
     from concurcrawl.stats import MergingStatsCollector, StatKey
     from concurcrawl.workers.crawler import WorkerCrawler
-    from concurcrawl.workers.messages import Question, ReadStats, ToSupervisor, ToWorker
+    from concurcrawl.workers.protocol.messages import (
+        Question,
+        ReadStats,
+        ToSupervisor,
+        ToWorker,
+    )
 
 logger = logging.getLogger(__name__)
 

@@ -40,17 +40,17 @@ from concurcrawl.local.scheduler import wake
 from concurcrawl.progress.pace import Row, Tally, unanswered
 from concurcrawl.watchdog.stall import StallWatch, Waiting
 from concurcrawl.watchdog.timers import is_a_task_sleeping
-from concurcrawl.workers import lines
-from concurcrawl.workers.attributes import AttributeWatch
 from concurcrawl.workers.audience import Audience
-from concurcrawl.workers.codec import Codec, codec_of
 from concurcrawl.workers.dormant import DormantMiddlewares
 from concurcrawl.workers.hub import Hub
 from concurcrawl.workers.job import describe, import_path
 from concurcrawl.workers.launch.ways import launcher
-from concurcrawl.workers.messages import Opened, Outcome, ReadStats
 from concurcrawl.workers.outcomes import Outcomes, close_spider
 from concurcrawl.workers.pool import Tolerance, Worker, WorkerPool
+from concurcrawl.workers.protocol import log_forwarding as lines
+from concurcrawl.workers.protocol.attributes import AttributeWatch
+from concurcrawl.workers.protocol.messages import Opened, Outcome, ReadStats
+from concurcrawl.workers.protocol.pickle_codec import Codec, codec_of
 from concurcrawl.workers.scheduler import scheduler_of
 from concurcrawl.workers.sticky import sticky_key
 from concurcrawl.workers.stopping import StopWatch, named

@@ -28,7 +28,7 @@ from concurcrawl.watchdog.stall import Waiting
 from concurcrawl.watchdog.timers import is_something_due
 from concurcrawl.workers.desk import robots_were_known
 from concurcrawl.workers.exclusive import dbm_files
-from concurcrawl.workers.messages import FetchRobots, Opened, Ready
+from concurcrawl.workers.protocol.messages import FetchRobots, Opened, Ready
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable

@@ -10,9 +10,8 @@ from scrapy.utils.asyncio import call_later
 from concurcrawl.compat.engine import is_closing
 from concurcrawl.limits.limiter import Visit, Written
 from concurcrawl.local.scheduler import wake
-from concurcrawl.workers.codec import Codec, codec_of
-from concurcrawl.workers.cookies import SharedCookies
-from concurcrawl.workers.messages import (
+from concurcrawl.workers.protocol.cookies import SharedCookies
+from concurcrawl.workers.protocol.messages import (
     Answer,
     Ask,
     ChangeLimits,
@@ -32,8 +31,9 @@ from concurcrawl.workers.messages import (
     SlowDown,
     Troubled,
 )
+from concurcrawl.workers.protocol.pickle_codec import Codec, codec_of
+from concurcrawl.workers.protocol.totals import TotalsSender
 from concurcrawl.workers.scheduler import scheduler_of
-from concurcrawl.workers.totals import TotalsSender
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,11 +43,11 @@ if TYPE_CHECKING:
     from scrapy.http import Response
     from scrapy.utils.asyncio import CallLaterResult
 
-    from concurcrawl.workers.attributes import AttributeWatch
     from concurcrawl.workers.audience import Audience
-    from concurcrawl.workers.cookies import CookieChange
-    from concurcrawl.workers.messages import ToWorker, Traffic
     from concurcrawl.workers.pool import Worker, WorkerPool
+    from concurcrawl.workers.protocol.attributes import AttributeWatch
+    from concurcrawl.workers.protocol.cookies import CookieChange
+    from concurcrawl.workers.protocol.messages import ToWorker, Traffic
     from concurcrawl.workers.scheduler import SupervisorScheduler
 
 

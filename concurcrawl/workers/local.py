@@ -22,13 +22,13 @@ from typing import TYPE_CHECKING, Any
 from scrapy import Request
 
 from concurcrawl.errors import NotShippableError
-from concurcrawl.workers.messages import Outcome, Part, Returned
+from concurcrawl.workers.protocol.messages import Outcome, Part, Returned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from concurcrawl.workers.codec import Codec
-    from concurcrawl.workers.messages import ToSupervisor
+    from concurcrawl.workers.protocol.messages import ToSupervisor
+    from concurcrawl.workers.protocol.pickle_codec import Codec
 
 
 @dataclass(slots=True)

@@ -21,10 +21,10 @@ from concurcrawl.durable.delivery import Journal
 from concurcrawl.durable.feeds import item_at_hand
 from concurcrawl.nodes.delivery import SharedJournal
 from concurcrawl.tracing import collector as timeline
-from concurcrawl.workers.codec import Codec, codec_of
-from concurcrawl.workers.heads import Restored, response_of
-from concurcrawl.workers.messages import OwnEvent
-from concurcrawl.workers.parts import Parts
+from concurcrawl.workers.protocol.messages import OwnEvent
+from concurcrawl.workers.protocol.pickle_codec import Codec, codec_of
+from concurcrawl.workers.protocol.response_meta import Restored, response_of
+from concurcrawl.workers.protocol.spool import Parts
 from concurcrawl.workers.scheduler import scheduler_of
 
 if TYPE_CHECKING:
@@ -35,15 +35,15 @@ if TYPE_CHECKING:
     from scrapy.http import Response
 
     from concurcrawl.workers.audience import Audience
-    from concurcrawl.workers.messages import (
+    from concurcrawl.workers.pool import Products
+    from concurcrawl.workers.protocol.messages import (
         Event,
         Head,
         Outcome,
         Product,
         RequestState,
     )
-    from concurcrawl.workers.parts import Chosen
-    from concurcrawl.workers.pool import Products
+    from concurcrawl.workers.protocol.spool import Chosen
 
     Requests = Sequence[Product] | Chosen[Product]
     #: Items, encoded.

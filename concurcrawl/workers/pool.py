@@ -22,8 +22,10 @@ from concurcrawl.errors import (
     WorkerLostError,
     WorkersFailedError,
 )
-from concurcrawl.workers import children, wire
-from concurcrawl.workers.messages import (
+from concurcrawl.workers import children
+from concurcrawl.workers.protocol import framing as wire
+from concurcrawl.workers.protocol.framing import Frames, frame
+from concurcrawl.workers.protocol.messages import (
     Drain,
     Failed,
     Job,
@@ -37,10 +39,9 @@ from concurcrawl.workers.messages import (
     Ready,
     Stop,
 )
-from concurcrawl.workers.parts import Parts
+from concurcrawl.workers.protocol.spool import Parts
 from concurcrawl.workers.recycling import Recycler
 from concurcrawl.workers.sticky import StickyWorkers
-from concurcrawl.workers.wire import Frames, frame
 
 if TYPE_CHECKING:
     import socket
@@ -49,7 +50,12 @@ if TYPE_CHECKING:
     from concurcrawl.frontier.base import Lease
     from concurcrawl.watchdog.stall import Waiting
     from concurcrawl.workers.launch.base import Launcher
-    from concurcrawl.workers.messages import Product, ReadStats, ToWorker, Traffic
+    from concurcrawl.workers.protocol.messages import (
+        Product,
+        ReadStats,
+        ToWorker,
+        Traffic,
+    )
     from concurcrawl.workers.sticky import StickyKey
 
     #: All that came of a lease, also what was sent ahead.
@@ -307,7 +313,7 @@ class WorkerPool:
         Args:
             slots: Requests in flight for each worker.
             ahead: Requests that each is lent besides, while plenty wait.
-            crawl: The encoded :class:`~concurcrawl.workers.messages.Crawl`.
+            crawl: The encoded :class:`~concurcrawl.workers.protocol.messages.Crawl`.
             sys_path: Where workers import from.
             tolerance: How much dying is borne.
             on_news: Told of all that workers say, before leases are answered.

@@ -13,8 +13,8 @@ from concurcrawl.integrations.receivers import (
     receiver_name,
     receivers_of,
 )
-from concurcrawl.workers.heads import head_of, state_of, whole_of
-from concurcrawl.workers.messages import Event, Listen, OwnEvent
+from concurcrawl.workers.protocol.messages import Event, Listen, OwnEvent
+from concurcrawl.workers.protocol.response_meta import head_of, state_of, whole_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.http import Response
 
-    from concurcrawl.workers.codec import Codec
     from concurcrawl.workers.crawler import WorkerCrawler
-    from concurcrawl.workers.messages import Outcome
+    from concurcrawl.workers.protocol.messages import Outcome
+    from concurcrawl.workers.protocol.pickle_codec import Codec
 
 _ITEMS = frozenset({"item_scraped", "item_dropped", "item_error"})
 

@@ -26,7 +26,7 @@ from concurcrawl.frontier.base import at_once
 from concurcrawl.frontier.sqlite import SqliteFrontier
 from concurcrawl.local.scheduler import FrontierScheduler
 from concurcrawl.workers.claims import Claims
-from concurcrawl.workers.codec import codec_of
+from concurcrawl.workers.protocol.pickle_codec import codec_of
 
 if TYPE_CHECKING:
     import asyncio
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from concurcrawl.frontier.base import Entry, Lease
     from concurcrawl.limits.limiter import Written
     from concurcrawl.nodes.delivery import SharedJournal
-    from concurcrawl.workers.cookies import CookieChange
     from concurcrawl.workers.downloader import WorkersDownloader
-    from concurcrawl.workers.messages import Product
+    from concurcrawl.workers.protocol.cookies import CookieChange
+    from concurcrawl.workers.protocol.messages import Product
 
     #: Changes of ``spider.state``, and the worker that made them.
     StateChanges = tuple[Sequence[bytes], str]

@@ -11,13 +11,13 @@ from scrapy import Spider
 from scrapy.settings import Settings
 
 from concurcrawl.durable.state import KEEPS_STATE
-from concurcrawl.workers.attributes import AttributeWatch, set_attributes
-from concurcrawl.workers.codec import Codec
+from concurcrawl.workers.protocol.attributes import AttributeWatch, set_attributes
+from concurcrawl.workers.protocol.pickle_codec import Codec
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from concurcrawl.workers.messages import SetAttributes
+    from concurcrawl.workers.protocol.messages import SetAttributes
 
 
 class Shop(Spider):

@@ -10,7 +10,7 @@ from scrapy import Request
 from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
 from scrapy.http import Response
 
-from concurcrawl.workers.cookies import CookieChange, SharedCookies
+from concurcrawl.workers.protocol.cookies import CookieChange, SharedCookies
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from concurcrawl.workers.messages import Product
-from concurcrawl.workers.parts import Parts
+from concurcrawl.workers.protocol.messages import Product
+from concurcrawl.workers.protocol.spool import Parts
 from tests.crawls import DEADLINE_S, Result, crawl, crawling
 
 if TYPE_CHECKING:

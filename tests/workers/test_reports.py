@@ -16,9 +16,15 @@ from twisted.internet.ssl import Certificate
 
 from concurcrawl.integrations.receivers import name_signal, receiver_name
 from concurcrawl.tools.testsite.certificate import self_signed
-from concurcrawl.workers.codec import Codec
-from concurcrawl.workers.heads import Restored, head_of, response_of, state_of, whole_of
-from concurcrawl.workers.messages import Event, Listen, Outcome, OwnEvent
+from concurcrawl.workers.protocol.messages import Event, Listen, Outcome, OwnEvent
+from concurcrawl.workers.protocol.pickle_codec import Codec
+from concurcrawl.workers.protocol.response_meta import (
+    Restored,
+    head_of,
+    response_of,
+    state_of,
+    whole_of,
+)
 from concurcrawl.workers.reports import Reports
 
 if TYPE_CHECKING:

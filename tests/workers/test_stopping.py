@@ -7,7 +7,7 @@ from typing import Any
 
 from scrapy import Request
 
-from concurcrawl.workers.messages import Ping
+from concurcrawl.workers.protocol.messages import Ping
 from concurcrawl.workers.stopping import StopWatch, named
 
 

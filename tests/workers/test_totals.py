@@ -9,12 +9,12 @@ from scrapy.settings import Settings
 
 from concurcrawl import stats
 from concurcrawl.stats import MergingStatsCollector
-from concurcrawl.workers.totals import Totals, TotalsSender
+from concurcrawl.workers.protocol.totals import Totals, TotalsSender
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from concurcrawl.workers.messages import ReadStats, SetStats
+    from concurcrawl.workers.protocol.messages import ReadStats, SetStats
 
 
 def collector() -> MergingStatsCollector:

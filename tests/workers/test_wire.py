@@ -18,8 +18,8 @@ from scrapy import Selector as ScrapySelector
 from scrapy.http import HtmlResponse, Response, TextResponse, XmlResponse
 
 from concurcrawl.errors import NotShippableError
-from concurcrawl.workers.codec import Codec
-from concurcrawl.workers.messages import (
+from concurcrawl.workers.protocol.framing import Frames, frame
+from concurcrawl.workers.protocol.messages import (
     Event,
     Head,
     Lend,
@@ -29,7 +29,7 @@ from concurcrawl.workers.messages import (
     SetCookies,
     Stop,
 )
-from concurcrawl.workers.wire import Frames, frame
+from concurcrawl.workers.protocol.pickle_codec import Codec
 from tests.crawls import DEADLINE_S, ROOT, environment
 
 if TYPE_CHECKING:
@@ -321,7 +321,7 @@ SCRIPT = """
 import pickle, sys
 from dataclasses import dataclass
 from scrapy import Field, Item, Request, Spider
-from concurcrawl.workers.codec import Codec
+from concurcrawl.workers.protocol.pickle_codec import Codec
 
 @dataclass
 class Fact:

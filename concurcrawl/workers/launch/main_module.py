@@ -75,7 +75,7 @@ def describe(crawl: bytes) -> MainModule:
     """Return what workers need of ``__main__``.
 
     Args:
-        crawl: The encoded :class:`~concurcrawl.workers.messages.Crawl`.
+        crawl: The encoded :class:`~concurcrawl.workers.protocol.messages.Crawl`.
 
     Raises:
         NotDefinableError: If it cannot be sent to them.

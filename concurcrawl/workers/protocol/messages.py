@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from concurcrawl.limits.limiter import Visit, Written
     from concurcrawl.tracing.record import Record
     from concurcrawl.watchdog.stall import Waiting
-    from concurcrawl.workers.cookies import CookieChange
+    from concurcrawl.workers.protocol.cookies import CookieChange
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from scrapy.http import Response
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from concurcrawl.workers.messages import ToSupervisor, ToWorker
+    from concurcrawl.workers.protocol.messages import ToSupervisor, ToWorker
 
 _LENGTH = struct.Struct("!Q")
 
@@ -122,8 +122,8 @@ _MESSAGE_MODULES = {
     "concurcrawl.limits.limiter",
     "concurcrawl.integrations.receivers",
     "concurcrawl.tracing.record",
-    "concurcrawl.workers.cookies",
-    "concurcrawl.workers.messages",
+    "concurcrawl.workers.protocol.cookies",
+    "concurcrawl.workers.protocol.messages",
 }
 _MESSAGE_TYPES = {
     ("builtins", "bytearray"),

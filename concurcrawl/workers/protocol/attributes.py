@@ -17,8 +17,8 @@ from scrapy.utils.asyncio import create_looping_call
 
 from concurcrawl.durable.state import KEEPS_STATE, Change, apply, difference
 from concurcrawl.stats import SCALARS
-from concurcrawl.workers.codec import Codec
-from concurcrawl.workers.messages import SetAttributes
+from concurcrawl.workers.protocol.messages import SetAttributes
+from concurcrawl.workers.protocol.pickle_codec import Codec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

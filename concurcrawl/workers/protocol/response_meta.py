@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from scrapy.http import TextResponse
 
-from concurcrawl.workers.codec import has_address
-from concurcrawl.workers.messages import Head, RequestState, Whole
+from concurcrawl.workers.protocol.messages import Head, RequestState, Whole
+from concurcrawl.workers.protocol.pickle_codec import has_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.http import Response
 
-    from concurcrawl.workers.codec import Codec
+    from concurcrawl.workers.protocol.pickle_codec import Codec
 
     Decode = Callable[[bytes], Any]
 

@@ -1,0 +1,1 @@
+"""What supervisor and worker send each other, and how."""
