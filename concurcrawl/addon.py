@@ -39,8 +39,8 @@ from concurcrawl.tuning import compression as http_compression
 from concurcrawl.tuning import event_loop, meta_refresh
 from concurcrawl.tuning import gc as garbage
 from concurcrawl.tuning import preload as early_imports
-from concurcrawl.workers.interrupts import end_cleanly_with_terminal
 from concurcrawl.workers.launch.main_module import crawl_begins
+from concurcrawl.workers.signals import end_cleanly_with_terminal
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -333,7 +333,7 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
 def _count_memory(settings: BaseSettings, planned: Plan) -> None:
     """Have ``MEMUSAGE_*`` count workers, where there are any."""
     if planned.is_supervised:
-        from concurcrawl.workers import memory  # most of what it needs is theirs
+        from concurcrawl.workers.supervisor import memory
 
         memory.enable(settings, _RANK)
 

@@ -132,8 +132,12 @@ def plan(
     elif mode is Mode.ASYNC:
         settings["DOWNLOADER"] = "concurcrawl.local.downloader.EagerDownloader"
     if is_supervised:
-        settings["DOWNLOADER"] = "concurcrawl.workers.downloader.WorkersDownloader"
-        settings["SCHEDULER"] = "concurcrawl.workers.scheduler.SupervisorScheduler"
+        settings["DOWNLOADER"] = (
+            "concurcrawl.workers.supervisor.downloader.WorkersDownloader"
+        )
+        settings["SCHEDULER"] = (
+            "concurcrawl.workers.supervisor.scheduler.SupervisorScheduler"
+        )
     if is_shared:
         settings["SCHEDULER"] = "concurcrawl.nodes.scheduler.SharedScheduler"
     return Plan(

@@ -76,7 +76,7 @@ def test_the_rule_sees_late_imports_and_not_those_for_types(tmp_path: Path) -> N
         "    from concurcrawl.addon import Addon\n"
         "from concurcrawl import stats, nothing\n"
         "def late():\n"
-        "    import concurcrawl.workers.pool\n",
+        "    import concurcrawl.workers.supervisor.pool\n",
         encoding="utf-8",
     )
     assert sorted(imported(module)) == ["stats", "workers.pool"]

@@ -21,7 +21,7 @@ from concurcrawl.doctor.project import Project
 from concurcrawl.errors import ConfigError
 from concurcrawl.integrations.inventory import Place, place
 from concurcrawl.modes import Mode
-from concurcrawl.workers.job import _WORKER_SETTINGS
+from concurcrawl.workers.supervisor.crawl_spec import _WORKER_SETTINGS
 from tests.crawls import DEADLINE_S, MODES, ROOT, environment
 
 if TYPE_CHECKING:

@@ -94,7 +94,7 @@ def test_a_crawl_under_nohup_survives_a_hangup_and_brings_everything(
 def test_a_hangup_in_the_middle_of_another_is_the_same_one() -> None:
     script = """
 import signal, sys
-from concurcrawl.workers.interrupts import end_cleanly_with_terminal
+from concurcrawl.workers.signals import end_cleanly_with_terminal
 
 seen, hangups = [], []
 signal.signal(signal.SIGTERM, lambda *_: seen.append("SIGTERM"))

@@ -9,7 +9,7 @@ from scrapy.extensions.memusage import MemoryUsage
 from scrapy.settings import Settings
 
 from concurcrawl.integrations import plugins
-from concurcrawl.workers.memory import TreeMemoryUsage, memory_of
+from concurcrawl.workers.supervisor.memory import TreeMemoryUsage, memory_of
 from tests.crawls import crawl, crawling
 from tests.test_stalls import setup_of
 
@@ -84,7 +84,7 @@ def test_an_extension_that_measures_only_the_supervisor_is_named() -> None:
     (finding,) = plugins.find_in_settings(settings)
     assert str(finding) == (
         "EXTENSIONS=tests.test_memory.Mailing: it measures the supervisor, not its "
-        "workers; derive it from concurcrawl.workers.memory.TreeMemoryUsage, which "
+        "workers; derive it from concurcrawl.workers.supervisor.memory.TreeMemoryUsage, which "
         "counts all processes."
     )
     settings[plugins.HAS_WORKERS] = False

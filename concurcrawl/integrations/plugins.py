@@ -95,7 +95,7 @@ _HEARING = "connect it in a downloader middleware, which workers have"
 
 
 #: What takes the place of Scrapy's ``MemoryUsage`` where there are workers.
-_MEMORY = "concurcrawl.workers.memory.TreeMemoryUsage"
+_MEMORY = "concurcrawl.workers.supervisor.memory.TreeMemoryUsage"
 
 
 #: Methods that only something has which is to be closed.

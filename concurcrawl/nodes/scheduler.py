@@ -31,7 +31,7 @@ from concurcrawl.local.scheduler import newest_first, wake
 from concurcrawl.nodes import json_cookies as portable_cookies
 from concurcrawl.nodes.delivery import SharedJournal
 from concurcrawl.nodes.json_codec import Portable
-from concurcrawl.workers.scheduler import SupervisorScheduler
+from concurcrawl.workers.supervisor.scheduler import SupervisorScheduler
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from concurcrawl.frontier.base import Lease
     from concurcrawl.workers.protocol.cookies import CookieChange
     from concurcrawl.workers.protocol.messages import Product
-    from concurcrawl.workers.scheduler import StateChanges
+    from concurcrawl.workers.supervisor.scheduler import StateChanges
 
 logger = logging.getLogger(__name__)
 

@@ -27,11 +27,11 @@ from concurcrawl.workers import children
 from concurcrawl.workers.crawler import WorkerCrawler
 from concurcrawl.workers.desk import Desk
 from concurcrawl.workers.exclusive import dbm_files
-from concurcrawl.workers.interrupts import leave_signals_to_supervisor
 from concurcrawl.workers.launch.main_module import MainModule, load
 from concurcrawl.workers.protocol.framing import Frames, frame
 from concurcrawl.workers.protocol.messages import Failed, Job
 from concurcrawl.workers.protocol.pickle_codec import Codec
+from concurcrawl.workers.signals import leave_signals_to_supervisor
 
 if TYPE_CHECKING:
     import socket

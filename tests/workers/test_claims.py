@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from concurcrawl.frontier.base import Lease
-from concurcrawl.workers.claims import Claims
+from concurcrawl.workers.supervisor.claims import Claims
 
 
 def test_a_lease_claims_a_key_once_until_it_is_done_again() -> None:

@@ -9,7 +9,7 @@ import pytest
 from scrapy import Spider, signals
 from scrapy.signalmanager import SignalManager
 
-from concurcrawl.workers.dormant import DormantMiddlewares
+from concurcrawl.workers.supervisor.dormant import DormantMiddlewares
 
 
 class Crawler:

@@ -14,8 +14,8 @@ from concurcrawl.errors import (
     WorkersFailedError,
 )
 from concurcrawl.frontier.base import Lease
-from concurcrawl.workers.pool import Tolerance, WorkerPool
 from concurcrawl.workers.protocol.messages import Outcome, Product
+from concurcrawl.workers.supervisor.pool import Tolerance, WorkerPool
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from concurcrawl.workers.pool import Tolerance, Worker, WorkerPool
-from concurcrawl.workers.recycling import Recycler
+from concurcrawl.workers.supervisor.pool import Tolerance, Worker, WorkerPool
+from concurcrawl.workers.supervisor.recycling import Recycler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from scrapy import Request
 
-from concurcrawl.workers.sticky import StickyWorkers, sticky_key
+from concurcrawl.workers.supervisor.sticky import StickyWorkers, sticky_key
 
 
 @pytest.mark.parametrize(

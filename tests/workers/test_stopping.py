@@ -8,7 +8,7 @@ from typing import Any
 from scrapy import Request
 
 from concurcrawl.workers.protocol.messages import Ping
-from concurcrawl.workers.stopping import StopWatch, named
+from concurcrawl.workers.supervisor.stopping import StopWatch, named
 
 
 class FakeWorker:

@@ -33,8 +33,8 @@ from typing_extensions import override
 from concurcrawl.compat.pickling import multiprocess
 from concurcrawl.tuning import gc as garbage
 from concurcrawl.workers import children
-from concurcrawl.workers.interrupts import leave_signals_to_supervisor
 from concurcrawl.workers.launch.base import Launcher
+from concurcrawl.workers.signals import leave_signals_to_supervisor
 
 if TYPE_CHECKING:
     from collections.abc import Callable

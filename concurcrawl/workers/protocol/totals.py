@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from twisted.internet.task import LoopingCall
 
     from concurcrawl.stats import MergingStatsCollector, StatKey
-    from concurcrawl.workers.pool import Worker, WorkerPool
+    from concurcrawl.workers.supervisor.pool import Worker, WorkerPool
 
 #: How often totals that have changed are sent to a worker that gets no request.
 _INTERVAL_S = 0.5

@@ -25,7 +25,7 @@ from concurcrawl.workers.protocol.messages import OwnEvent
 from concurcrawl.workers.protocol.pickle_codec import Codec, codec_of
 from concurcrawl.workers.protocol.response_meta import Restored, response_of
 from concurcrawl.workers.protocol.spool import Parts
-from concurcrawl.workers.scheduler import scheduler_of
+from concurcrawl.workers.supervisor.scheduler import scheduler_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
-    from concurcrawl.workers.audience import Audience
-    from concurcrawl.workers.pool import Products
     from concurcrawl.workers.protocol.messages import (
         Event,
         Head,
@@ -44,6 +42,8 @@ if TYPE_CHECKING:
         RequestState,
     )
     from concurcrawl.workers.protocol.spool import Chosen
+    from concurcrawl.workers.supervisor.audience import Audience
+    from concurcrawl.workers.supervisor.pool import Products
 
     Requests = Sequence[Product] | Chosen[Product]
     #: Items, encoded.

@@ -25,8 +25,8 @@ from concurcrawl.errors import NotJsonError, NotShippableError
 from concurcrawl.frontier.base import at_once
 from concurcrawl.frontier.sqlite import SqliteFrontier
 from concurcrawl.local.scheduler import FrontierScheduler
-from concurcrawl.workers.claims import Claims
 from concurcrawl.workers.protocol.pickle_codec import codec_of
+from concurcrawl.workers.supervisor.claims import Claims
 
 if TYPE_CHECKING:
     import asyncio
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from concurcrawl.frontier.base import Entry, Lease
     from concurcrawl.limits.limiter import Written
     from concurcrawl.nodes.delivery import SharedJournal
-    from concurcrawl.workers.downloader import WorkersDownloader
     from concurcrawl.workers.protocol.cookies import CookieChange
     from concurcrawl.workers.protocol.messages import Product
+    from concurcrawl.workers.supervisor.downloader import WorkersDownloader
 
     #: Changes of ``spider.state``, and the worker that made them.
     StateChanges = tuple[Sequence[bytes], str]

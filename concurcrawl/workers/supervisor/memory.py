@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.settings import BaseSettings
 
-    from concurcrawl.workers.pool import Worker, WorkerPool
+    from concurcrawl.workers.supervisor.pool import Worker, WorkerPool
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from concurcrawl.errors import ConcurcrawlError
 
 if TYPE_CHECKING:
-    from concurcrawl.workers.pool import Worker, WorkerPool
+    from concurcrawl.workers.supervisor.pool import Worker, WorkerPool
 
 logger = logging.getLogger(__name__)
 

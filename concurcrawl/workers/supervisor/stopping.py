@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from scrapy import Request
 
-    from concurcrawl.workers.pool import Worker, WorkerPool
+    from concurcrawl.workers.supervisor.pool import Worker, WorkerPool
 
 #: Looks in the time after which a worker counts as stuck.
 _LOOKS = 10

@@ -33,7 +33,7 @@ from concurcrawl.workers.protocol.messages import (
 )
 from concurcrawl.workers.protocol.pickle_codec import Codec, codec_of
 from concurcrawl.workers.protocol.totals import TotalsSender
-from concurcrawl.workers.scheduler import scheduler_of
+from concurcrawl.workers.supervisor.scheduler import scheduler_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,12 +43,12 @@ if TYPE_CHECKING:
     from scrapy.http import Response
     from scrapy.utils.asyncio import CallLaterResult
 
-    from concurcrawl.workers.audience import Audience
-    from concurcrawl.workers.pool import Worker, WorkerPool
     from concurcrawl.workers.protocol.attributes import AttributeWatch
     from concurcrawl.workers.protocol.cookies import CookieChange
     from concurcrawl.workers.protocol.messages import ToWorker, Traffic
-    from concurcrawl.workers.scheduler import SupervisorScheduler
+    from concurcrawl.workers.supervisor.audience import Audience
+    from concurcrawl.workers.supervisor.pool import Worker, WorkerPool
+    from concurcrawl.workers.supervisor.scheduler import SupervisorScheduler
 
 
 #: Seconds that a request without a ticket waits before workers are asked which leases

@@ -40,8 +40,8 @@ from concurcrawl.workers.protocol.messages import (
     Stop,
 )
 from concurcrawl.workers.protocol.spool import Parts
-from concurcrawl.workers.recycling import Recycler
-from concurcrawl.workers.sticky import StickyWorkers
+from concurcrawl.workers.supervisor.recycling import Recycler
+from concurcrawl.workers.supervisor.sticky import StickyWorkers
 
 if TYPE_CHECKING:
     import socket
@@ -56,7 +56,7 @@ if TYPE_CHECKING:
         ToWorker,
         Traffic,
     )
-    from concurcrawl.workers.sticky import StickyKey
+    from concurcrawl.workers.supervisor.sticky import StickyKey
 
     #: All that came of a lease, also what was sent ahead.
     Products = Sequence[Product] | Parts

@@ -40,20 +40,20 @@ from concurcrawl.local.scheduler import wake
 from concurcrawl.progress.pace import Row, Tally, unanswered
 from concurcrawl.watchdog.stall import StallWatch, Waiting
 from concurcrawl.watchdog.timers import is_a_task_sleeping
-from concurcrawl.workers.audience import Audience
-from concurcrawl.workers.dormant import DormantMiddlewares
-from concurcrawl.workers.hub import Hub
-from concurcrawl.workers.job import describe, import_path
 from concurcrawl.workers.launch.ways import launcher
-from concurcrawl.workers.outcomes import Outcomes, close_spider
-from concurcrawl.workers.pool import Tolerance, Worker, WorkerPool
 from concurcrawl.workers.protocol import log_forwarding as lines
 from concurcrawl.workers.protocol.attributes import AttributeWatch
 from concurcrawl.workers.protocol.messages import Opened, Outcome, ReadStats
 from concurcrawl.workers.protocol.pickle_codec import Codec, codec_of
-from concurcrawl.workers.scheduler import scheduler_of
-from concurcrawl.workers.sticky import sticky_key
-from concurcrawl.workers.stopping import StopWatch, named
+from concurcrawl.workers.supervisor.audience import Audience
+from concurcrawl.workers.supervisor.coordinator import Hub
+from concurcrawl.workers.supervisor.crawl_spec import describe, import_path
+from concurcrawl.workers.supervisor.dormant import DormantMiddlewares
+from concurcrawl.workers.supervisor.pool import Tolerance, Worker, WorkerPool
+from concurcrawl.workers.supervisor.results import Outcomes, close_spider
+from concurcrawl.workers.supervisor.scheduler import scheduler_of
+from concurcrawl.workers.supervisor.sticky import sticky_key
+from concurcrawl.workers.supervisor.stopping import StopWatch, named
 
 if TYPE_CHECKING:
     from scrapy import Request, Spider
@@ -62,10 +62,10 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from concurcrawl.frontier.base import Lease
-    from concurcrawl.workers.outcomes import Taken
-    from concurcrawl.workers.pool import News
-    from concurcrawl.workers.scheduler import SupervisorScheduler
-    from concurcrawl.workers.sticky import StickyKey
+    from concurcrawl.workers.supervisor.pool import News
+    from concurcrawl.workers.supervisor.results import Taken
+    from concurcrawl.workers.supervisor.scheduler import SupervisorScheduler
+    from concurcrawl.workers.supervisor.sticky import StickyKey
 
 logger = logging.getLogger(__name__)
 

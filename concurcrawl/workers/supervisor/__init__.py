@@ -1,0 +1,1 @@
+"""The process of scrapy crawl, which has the frontier and the feeds."""
