@@ -10,8 +10,8 @@ from scrapy.settings import Settings
 
 from concurcrawl.compat.slots import Slots
 from concurcrawl.limits.limiter import Visit, Written
-from concurcrawl.workers.crawler import WorkerGate
 from concurcrawl.workers.protocol.messages import ChangeLimits, Enter, Idle
+from concurcrawl.workers.worker.crawler import WorkerGate
 
 if TYPE_CHECKING:
     from collections.abc import Callable

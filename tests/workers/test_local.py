@@ -6,9 +6,9 @@ from typing import Any
 
 from scrapy import Request
 
-from concurcrawl.workers.local import LocalRequests, encode_outline
 from concurcrawl.workers.protocol.messages import Outcome, Part, Product, Returned
 from concurcrawl.workers.protocol.pickle_codec import Codec
+from concurcrawl.workers.worker.local import LocalRequests, encode_outline
 
 LEASE = 7
 

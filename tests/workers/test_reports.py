@@ -25,12 +25,12 @@ from concurcrawl.workers.protocol.response_meta import (
     state_of,
     whole_of,
 )
-from concurcrawl.workers.reports import Reports
+from concurcrawl.workers.worker.reports import Reports
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from concurcrawl.workers.crawler import WorkerCrawler
+    from concurcrawl.workers.worker.crawler import WorkerCrawler
 
 URL = "http://a.example/"
 BODY = "<title>Grüße</title>".encode("latin-1")

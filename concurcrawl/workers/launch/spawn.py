@@ -14,7 +14,7 @@ from typing_extensions import override
 from concurcrawl.compat.main_module import hidden
 from concurcrawl.compat.pickling import multiprocess
 from concurcrawl.workers.launch.base import Launcher
-from concurcrawl.workers.process import serve
+from concurcrawl.workers.worker.main import serve
 
 if TYPE_CHECKING:
     from concurcrawl.workers.launch.main_module import MainModule

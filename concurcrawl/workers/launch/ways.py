@@ -18,7 +18,7 @@ from concurcrawl.workers.launch import main_module
 from concurcrawl.workers.launch.base import Launcher
 from concurcrawl.workers.launch.forkserver import ForkLauncher, ForkServer
 from concurcrawl.workers.launch.spawn import SpawnLauncher
-from concurcrawl.workers.process import serve
+from concurcrawl.workers.worker.main import serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable

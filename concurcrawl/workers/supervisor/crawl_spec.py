@@ -24,17 +24,17 @@ if TYPE_CHECKING:
 _WORKER_SETTINGS: dict[str, Any] = {
     "ADDONS": {},
     "CONCURRENT_ITEMS": 1,  # items only leave; Scrapy starts so many tasks a response
-    "DOWNLOADER": "concurcrawl.workers.engine.WorkerDownloader",
+    "DOWNLOADER": "concurcrawl.workers.worker.engine.WorkerDownloader",
     "EXTENSIONS": {},
     "EXTENSIONS_BASE": {},
     "FEEDS": {},
     "ITEM_PIPELINES": {},
-    "ITEM_PROCESSOR": "concurcrawl.workers.crawler.WorkerItems",
+    "ITEM_PROCESSOR": "concurcrawl.workers.worker.crawler.WorkerItems",
     "JOBDIR": None,
     "LOG_FILE": None,
     "LOG_INSTALL_ROOT_HANDLER": False,  # our lines go through the supervisor's
     "CONCURCRAWL_MODE": "",
-    "SCHEDULER": "concurcrawl.workers.crawler.WorkerScheduler",
+    "SCHEDULER": "concurcrawl.workers.worker.crawler.WorkerScheduler",
     "STATS_DUMP": False,
 }
 

@@ -25,7 +25,6 @@ from concurcrawl.errors import NotSharedError, NotShippableError
 from concurcrawl.integrations.receivers import SCRAPYS
 from concurcrawl.limits.handler import robots_agent, slot_of
 from concurcrawl.limits.policy import Politeness, delay_of
-from concurcrawl.workers.engine import WorkerEngine
 from concurcrawl.workers.protocol.messages import (
     REPLAYED,
     ChangeLimits,
@@ -35,6 +34,7 @@ from concurcrawl.workers.protocol.messages import (
     Sent,
     SlowDown,
 )
+from concurcrawl.workers.worker.engine import WorkerEngine
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from concurcrawl.limits.limiter import Visit, Written
-    from concurcrawl.workers.desk import Desk
+    from concurcrawl.workers.worker.channel import Desk
 
 logger = logging.getLogger(__name__)
 

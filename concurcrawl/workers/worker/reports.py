@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.http import Response
 
-    from concurcrawl.workers.crawler import WorkerCrawler
     from concurcrawl.workers.protocol.messages import Outcome
     from concurcrawl.workers.protocol.pickle_codec import Codec
+    from concurcrawl.workers.worker.crawler import WorkerCrawler
 
 _ITEMS = frozenset({"item_scraped", "item_dropped", "item_error"})
 

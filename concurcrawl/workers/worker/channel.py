@@ -24,7 +24,6 @@ from concurcrawl.durable.state import KEEPS_STATE, Tracker
 from concurcrawl.terminal.region import Clearing, is_terminal
 from concurcrawl.tracing import collector as timeline
 from concurcrawl.workers import children
-from concurcrawl.workers.local import LocalRequests, encode_outline
 from concurcrawl.workers.protocol import framing as wire
 from concurcrawl.workers.protocol import log_forwarding as lines
 from concurcrawl.workers.protocol.attributes import set_attributes
@@ -59,7 +58,8 @@ from concurcrawl.workers.protocol.messages import (
 )
 from concurcrawl.workers.protocol.pickle_codec import IS_DURABLE, Codec, codec_of
 from concurcrawl.workers.protocol.totals import Totals
-from concurcrawl.workers.reports import Reports
+from concurcrawl.workers.worker.local import LocalRequests, encode_outline
+from concurcrawl.workers.worker.reports import Reports
 
 if TYPE_CHECKING:
     import socket
@@ -69,13 +69,13 @@ if TYPE_CHECKING:
     from scrapy.http import Response
 
     from concurcrawl.stats import MergingStatsCollector, StatKey
-    from concurcrawl.workers.crawler import WorkerCrawler
     from concurcrawl.workers.protocol.messages import (
         Question,
         ReadStats,
         ToSupervisor,
         ToWorker,
     )
+    from concurcrawl.workers.worker.crawler import WorkerCrawler
 
 logger = logging.getLogger(__name__)
 

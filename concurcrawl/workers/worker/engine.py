@@ -26,16 +26,16 @@ from concurcrawl.local.downloader import UngovernedDownloader
 from concurcrawl.watchdog.frames import where_awaited
 from concurcrawl.watchdog.stall import Waiting
 from concurcrawl.watchdog.timers import is_something_due
-from concurcrawl.workers.desk import robots_were_known
-from concurcrawl.workers.exclusive import dbm_files
 from concurcrawl.workers.protocol.messages import FetchRobots, Opened, Ready
+from concurcrawl.workers.worker.channel import robots_were_known
+from concurcrawl.workers.worker.exclusive import dbm_files
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 
     from scrapy.settings import BaseSettings
 
-    from concurcrawl.workers.crawler import WorkerCrawler, WorkerGate
+    from concurcrawl.workers.worker.crawler import WorkerCrawler, WorkerGate
 
 
 #: Requests that the lease at hand made and that cannot leave this process.

@@ -1,0 +1,1 @@
+"""A crawler process that downloads and runs callbacks."""
