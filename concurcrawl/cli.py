@@ -21,7 +21,7 @@ COMMANDS = {
         "say which mode to use for a spider, from one short serial run",
     ),
     "doctor": (
-        "concurcrawl.doctor.command",
+        "concurcrawl.tools.doctor.command",
         "say how a project and its plugins fare under the modes, without a crawl",
     ),
     "report": (

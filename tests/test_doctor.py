@@ -14,13 +14,13 @@ from scrapy import Spider
 from scrapy.settings import Settings
 
 from concurcrawl.cli import main
-from concurcrawl.doctor.command import report_of
-from concurcrawl.doctor.machine import machine
-from concurcrawl.doctor.picture import picture
-from concurcrawl.doctor.project import Project
 from concurcrawl.errors import ConfigError
 from concurcrawl.integrations.inventory import Place, place
 from concurcrawl.modes import Mode
+from concurcrawl.tools.doctor.command import report_of
+from concurcrawl.tools.doctor.machine import machine
+from concurcrawl.tools.doctor.picture import picture
+from concurcrawl.tools.doctor.project import Project
 from concurcrawl.workers.supervisor.crawl_spec import _WORKER_SETTINGS
 from tests.crawls import DEADLINE_S, MODES, ROOT, environment
 
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from scrapy.settings import BaseSettings
 
-    from concurcrawl.doctor.report import ProjectReport
+    from concurcrawl.tools.doctor.report import ProjectReport
 
 ADDONS = {"concurcrawl.Addon": 500}
 DBM = "scrapy.extensions.httpcache.DbmCacheStorage"

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 
 from concurcrawl.addon import chosen_mode
 from concurcrawl.config import Config
-from concurcrawl.doctor import machine
-from concurcrawl.doctor.examine import examine
-from concurcrawl.doctor.picture import picture
-from concurcrawl.doctor.project import is_ours, load_project, load_settings
-from concurcrawl.doctor.report import ProjectReport
 from concurcrawl.errors import ConfigError
 from concurcrawl.integrations.inventory import foreign_bases
 from concurcrawl.modes import Mode
 from concurcrawl.terminal.arguments import add_pairs, check_pairs, names
 from concurcrawl.terminal.console import table_console
 from concurcrawl.terminal.ending import ended
+from concurcrawl.tools.doctor import machine
+from concurcrawl.tools.doctor.examine import examine
+from concurcrawl.tools.doctor.picture import picture
+from concurcrawl.tools.doctor.project import is_ours, load_project, load_settings
+from concurcrawl.tools.doctor.report import ProjectReport
 from concurcrawl.workers.launch.ways import cannot_fork
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from scrapy import Spider
     from scrapy.settings import BaseSettings
 
-    from concurcrawl.doctor.project import Project
+    from concurcrawl.tools.doctor.project import Project
 
 _NOT_LOOKED_AT = (
     "Not looked at, since nothing was crawled: signals that extensions and middlewares "
@@ -110,7 +110,7 @@ def report_of(
         project: It.
         spider: As of :func:`diagnose`.
         modes: To look at.
-        here: What :func:`~concurcrawl.doctor.machine.machine` says.
+        here: What :func:`~concurcrawl.tools.doctor.machine.machine` says.
 
     Raises:
         ConfigError: If there is no such spider.

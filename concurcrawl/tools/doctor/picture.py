@@ -8,9 +8,9 @@ from rich.console import Group
 from rich.padding import Padding
 from rich.text import Text
 
-from concurcrawl.doctor.project import LINE
-from concurcrawl.doctor.report import MISSING, NOT_IN_EFFECT, OFF, REFUSED
 from concurcrawl.terminal.console import plain_table
+from concurcrawl.tools.doctor.project import LINE
+from concurcrawl.tools.doctor.report import MISSING, NOT_IN_EFFECT, OFF, REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.table import Table
 
-    from concurcrawl.doctor.report import (
+    from concurcrawl.tools.doctor.report import (
         ModeReport,
         PluginReport,
         ProjectReport,

@@ -17,9 +17,13 @@ from scrapy.addons import AddonManager
 from scrapy.crawler import Crawler
 
 from concurcrawl.addon import decide, limits_kept
-from concurcrawl.doctor.changes import changes, setting_value
-from concurcrawl.doctor.project import is_ours, said
-from concurcrawl.doctor.report import (
+from concurcrawl.errors import ConcurcrawlError, ConfigError
+from concurcrawl.integrations import inventory, plugins
+from concurcrawl.limits.policy import Politeness
+from concurcrawl.modes import THREADED_HANDLER, Mode, Plan, bound, hindrance
+from concurcrawl.tools.doctor.changes import changes, setting_value
+from concurcrawl.tools.doctor.project import is_ours, said
+from concurcrawl.tools.doctor.report import (
     NOT_IN_EFFECT,
     REFUSED,
     Fare,
@@ -27,10 +31,6 @@ from concurcrawl.doctor.report import (
     PluginReport,
     SpiderReport,
 )
-from concurcrawl.errors import ConcurcrawlError, ConfigError
-from concurcrawl.integrations import inventory, plugins
-from concurcrawl.limits.policy import Politeness
-from concurcrawl.modes import THREADED_HANDLER, Mode, Plan, bound, hindrance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

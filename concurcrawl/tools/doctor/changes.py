@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 from scrapy.settings import BaseSettings
 
 from concurcrawl.config import PREFIX
-from concurcrawl.doctor.report import MISSING, OFF, SettingChange
 from concurcrawl.integrations.plugins import name_of
 from concurcrawl.modes import REASONS
+from concurcrawl.tools.doctor.report import MISSING, OFF, SettingChange
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,1 @@
+"""Says how a project fares under each mode, without a crawl."""
