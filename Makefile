@@ -29,10 +29,10 @@ bench: setup ## measure the modes and their peers; options: ARGS="--workloads sm
 gallery: setup ## take the pictures of docs/gallery from a comparison made here
 	@command -v chromium >/dev/null || $(call debian,chromium)
 	$(BIN)/concurcrawl compare --work save --pages 60 --rounds 3 --out build/gallery
-	$(BIN)/python -m tests.compare.gallery build/gallery/report.html docs/gallery
+	$(BIN)/python -m tests.support.compare.gallery build/gallery/report.html docs/gallery
 
 model: setup ## lay what serial runs predict beside all modes (ten minutes, quiet machine)
-	$(BIN)/python -m tests.compare.grid build/model
+	$(BIN)/python -m tests.support.compare.grid build/model
 
 test: lint ## check format, types and tests; PYTHONS="3.11 3.13", ARGS="-k frontier"
 	@command -v redis-server >/dev/null || $(call debian,redis-server)
@@ -45,7 +45,7 @@ compatibility: setup ## write docs/compatibility.md from what tests/plugins expe
 	$(BIN)/python -m tests.plugins
 
 chaos: setup ## kill N=200 crawls at random, the ones of SEED=1, and see that none loses
-	$(BIN)/python -m tests.chaos --runs $(or $(N),200) --seed $(or $(SEED),1) $(ARGS)
+	$(BIN)/python -m tests.chaos.kills --runs $(or $(N),200) --seed $(or $(SEED),1) $(ARGS)
 
 lint: setup ## check format and types only
 	$(BIN)/ruff check .

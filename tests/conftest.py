@@ -10,14 +10,14 @@ import pytest
 from hypothesis import settings
 from tldextract import TLDExtract
 
-from tests.crawls import start_processes_with_default_signals
-from tests.servers.process import serving
-from tests.servers.redis import redis_server
+from tests.support.crawls import start_processes_with_default_signals
+from tests.support.servers.process import serving
+from tests.support.servers.redis import redis_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from tests.servers.redis import RedisServer
+    from tests.support.servers.redis import RedisServer
 
 start_processes_with_default_signals()
 
@@ -29,22 +29,13 @@ settings.load_profile("patient")
 #: browsers, random kills, comparisons, benchmarks, servers, what sites see of limits,
 #: and what reads files of this tree.
 _ONCE = {
-    *("bench", "compare", "deploy", "mirror", "pages", "polite", "shared"),
-    *("test_architecture.py", "test_chaos.py", "test_power_cut.py", "test_readme.py"),
-    *(
-        "test_heard.py",
-        "test_limits.py",
-        "test_pace.py",
-        "test_staying.py",
-        "test_own_handlers.py",
-        "test_waits.py",
-    ),
-    *("test_redis.py", "test_redis_gates.py", "test_shared.py", "test_scrapyd.py"),
+    *("benchmarks", "chaos", "limits", "nodes", "plugins", "redis", "spiders", "tools"),
+    *("test_architecture.py", "test_compatibility.py", "test_readme.py"),
+    *("test_handler.py", "test_http2.py", "test_own_handlers.py", "test_fuzz.py"),
     *("test_jobdir.py", "test_resumed_feeds.py", "test_uploaded_feeds.py"),
-    *("test_parts.py", "test_countries.py", "test_fuzz.py", "test_progress.py"),
-    *("test_memory.py", "test_recycling.py"),
-    *("test_handler.py", "test_http2.py", "test_stalls.py", "test_timeline.py"),
-    "test_sharing.py",
+    *("test_heard.py", "test_memory.py", "test_recycling.py", "test_sharing.py"),
+    *("test_staying.py", "test_spool.py", "test_stalls.py", "test_collector.py"),
+    *("test_progress.py", "test_scrapyd.py"),
 }
 
 
@@ -73,7 +64,7 @@ def _known_suffixes() -> None:
 @pytest.fixture(scope="session")
 def site(_known_suffixes: None) -> Iterator[str]:
     """The URL of the site that the test project's spiders crawl."""
-    with serving("tests.site.server") as url:
+    with serving("tests.support.site.server") as url:
         yield url
 
 

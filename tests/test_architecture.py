@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.crawls import DEADLINE_S, ROOT, environment
+from tests.support.crawls import DEADLINE_S, ROOT, environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -101,7 +101,13 @@ def test_importing_anything_installs_no_reactor() -> None:
 
 
 @pytest.mark.parametrize(
-    "module", ["mirror.server", "frontier.sqlite", "compare.report.terminal", "cli"]
+    "module",
+    [
+        "tools.testsite.server",
+        "frontier.sqlite",
+        "tools.compare.report.terminal",
+        "cli",
+    ],
 )
 def test_what_needs_no_scrapy_does_not_wait_for_it(module: str) -> None:
     code = f"import sys, concurcrawl.{module}; print('scrapy' in sys.modules)"

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from tests.crawls import ROOT
 from tests.plugins.cases import CASES
 from tests.plugins.document import PATH, text, versions
+from tests.support.crawls import ROOT
 
 
 def test_the_page_about_plugins_is_what_make_compatibility_writes() -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import noxfile
-from tests.crawls import DEADLINE_S, ROOT, environment
+from tests.support.crawls import DEADLINE_S, ROOT, environment
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from concurcrawl.config import markdown_table
-from tests.crawls import ROOT
+from tests.support.crawls import ROOT
 
 PACKAGE = ROOT / "concurcrawl"
 

@@ -1,10 +1,11 @@
 """Feeds that are written anew by a crawl that resumes, from items that were kept.
 
 Lines can be cut off a file and appended to it (:mod:`concurcrawl.durable.feeds`).
-Nothing else can: JSON and XML have an end, what is compressed or uploaded is whole or worthless, and
-of a class of the project's own nothing is known. For these an item is kept, as it left
-the pipelines, until the file that it is in is complete: a full batch, or a feed at the
-end of the crawl. Until then each life of the crawl writes the file again.
+Nothing else can: JSON and XML have an end, what is compressed or uploaded is whole or
+worthless, and of a class of the project's own nothing is known. For these an item is
+kept, as it left the pipelines, until the file that it is in is complete: a full batch,
+or a feed at the end of the crawl. Until then each life of the crawl writes the file
+again.
 
 A file's address is noted before it is opened, so that a later life, at another time
 and from another folder, replaces that file and leaves no other.

@@ -6,9 +6,9 @@ import re
 import tomllib
 from typing import TYPE_CHECKING
 
-from tests.crawls import ROOT
 from tests.plugins.cases import CASES
 from tests.plugins.verdicts import SETUPS, AsPlain
+from tests.support.crawls import ROOT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -13,14 +13,14 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
-from tests.crawls import DEADLINE_S, Result, alive, crawling
+from tests.support.crawls import DEADLINE_S, Result, alive, crawling
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from tests.plugins.cases import Case
-    from tests.servers.redis import RedisServer
+    from tests.support.servers.redis import RedisServer
 
 #: Where RedisPipeline and RedisSpider of the project have their lists.
 ITEMS, START_URLS = "shop:items", "shop:start_urls"

@@ -10,12 +10,12 @@ import pytest
 from tests.plugins.cases import CASES, Case
 from tests.plugins.running import Outcome, Servers
 from tests.plugins.verdicts import SETUPS, AsPlain, Named, Refused
-from tests.servers.process import serving
+from tests.support.servers.process import serving
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from tests.servers.redis import RedisServer
+    from tests.support.servers.redis import RedisServer
 
 PROJECT = Path(__file__).parent / "project"
 

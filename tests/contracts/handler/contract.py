@@ -1,7 +1,7 @@
 """What every download handler for http and https must do. Name one to test it.
 
-It is Scrapy's own contract, in our words: ``tests/test_handler.py`` runs it against
-Scrapy's default handler too.
+It is Scrapy's own contract, in our words: ``tests/integration/http/test_handler.py``
+runs it against Scrapy's default handler too.
 """
 
 from __future__ import annotations

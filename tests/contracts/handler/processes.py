@@ -22,7 +22,7 @@ CERTIFICATE_NAME = "CN=throw-away"
 
 
 class Downloader:
-    """A process that downloads; see ``tests/servers/downloader.py``."""
+    """A process that downloads; see ``tests/support/servers/downloader.py``."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
         self._process = process
@@ -79,7 +79,7 @@ class HandlerProcesses:
     @pytest.fixture(scope="class")
     @classmethod
     def web(cls) -> Iterator[dict[str, str]]:
-        with started("tests.servers.web") as process:
+        with started("tests.support.servers.web") as process:
             assert process.stdout is not None
             try:
                 yield {
@@ -101,7 +101,7 @@ class HandlerProcesses:
     @pytest.fixture(scope="class")
     @classmethod
     def proxy(cls) -> Iterator[str]:
-        with started("tests.servers.proxy") as process:
+        with started("tests.support.servers.proxy") as process:
             assert process.stdout is not None
             try:
                 yield process.stdout.readline().strip()
@@ -111,7 +111,9 @@ class HandlerProcesses:
     @pytest.fixture(scope="class")
     @classmethod
     def downloader(cls) -> Iterator[Downloader]:
-        with started("tests.servers.downloader", cls.handler, cls.loop) as process:
+        with started(
+            "tests.support.servers.downloader", cls.handler, cls.loop
+        ) as process:
             try:
                 yield Downloader(process)
             finally:

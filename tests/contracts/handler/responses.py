@@ -14,7 +14,7 @@ from tests.contracts.handler.processes import (
     names_of,
     seen_by_server,
 )
-from tests.servers.web import PAGE
+from tests.support.servers.web import PAGE
 
 
 class ResponseContract(HandlerProcesses):

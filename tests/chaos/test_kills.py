@@ -1,0 +1,31 @@
+"""Some of the runs of :mod:`tests.chaos.kills`; ``make chaos`` does more."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.chaos.kills import DEEDS, make_plan, perform
+from tests.support.crawls import MODES
+
+SEED = 20260801
+RUNS = 20
+
+
+@pytest.mark.timeout(600)  # for twenty of them, one after the other
+def test_nothing_is_lost_or_left_whatever_is_done_to_a_crawl(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    failed = perform(SEED, range(RUNS))
+    assert failed == 0, capsys.readouterr().out
+
+
+def test_a_run_is_decided_by_seed_and_number() -> None:
+    assert make_plan(3, 7) == make_plan(3, 7)
+    assert make_plan(3, 7) != make_plan(3, 8)
+    assert make_plan(4, 7) != make_plan(3, 7)
+
+
+def test_all_modes_and_deeds_come_up() -> None:
+    attempts = [a for n in range(200) for a in make_plan(SEED, n).attempts]
+    assert {attempt.mode for attempt in attempts} == set(MODES)
+    assert {deed.what for attempt in attempts for deed in attempt.deeds} == set(DEEDS)

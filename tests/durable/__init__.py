@@ -1,1 +1,0 @@
-"""Tests of what a crawl with a JOBDIR keeps on the disk."""

@@ -1,0 +1,259 @@
+"""The gates of ``exchange/gates.lua`` beside those of ``limits.py``, told the same."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from concurcrawl.frontier.base import Entry
+from concurcrawl.frontier.redis import connection as redis_link
+from concurcrawl.frontier.redis import protocol as redis_wire
+from concurcrawl.frontier.redis import script as redis_script
+from concurcrawl.limits.gates import Gates
+from concurcrawl.limits.limiter import Limits, Throttle, Visit
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from concurcrawl.frontier.base import Lease
+    from concurcrawl.frontier.redis.protocol import Operation, Reply
+    from tests.support.servers.redis import RedisServer
+
+GROUP = "a.example"
+REQUESTS = 40
+
+_jobs = count()
+
+seconds = st.sampled_from([0.0, 0.1, 1.0, 3.7]) | st.floats(0, 12)
+some = st.integers(0, 2)  # which of the requests that are lent
+visits = st.builds(
+    Visit,
+    status=st.sampled_from([None, 200, 200, 404, 429, 429, 503]),
+    latency_s=st.none() | seconds,
+    retry_after_s=st.none() | seconds,
+)
+limits = st.builds(
+    Limits,
+    in_flight=st.sampled_from([0, 0, 1, 2]),
+    delay_s=st.sampled_from([0.0, 0.0, 0.3, 2.0]),
+    jitter=st.sampled_from([0.0, 0.5, 1.5]),
+    rate_per_s=st.sampled_from([0.0, 0.7, 3.0]),
+    burst=st.integers(1, 3),
+    min_pause_s=st.sampled_from([0.5, 1.0]),
+    max_pause_s=st.sampled_from([4.0, 600.0]),
+    throttle=st.none()
+    | st.builds(
+        Throttle,
+        target=st.sampled_from([0.5, 1.0, 2.0]),
+        start_delay_s=st.sampled_from([0.0, 1.0]),
+        max_delay_s=st.sampled_from([5.0, 60.0]),
+    ),
+)
+#: What happens, to which request (None: to one that is not in the frontier), and how.
+events = st.one_of(
+    st.tuples(st.sampled_from(["lend", "lend", "lend", "complete", "give_back"]), some),
+    st.tuples(st.just("admit"), some),
+    st.tuples(st.just("admit"), st.none() | some),
+    st.tuples(st.just("sent"), st.none() | some, st.sampled_from([0.0, 0.01, 1.3])),
+    st.tuples(st.just("leave"), st.none() | some, visits),
+    st.tuples(st.just("start_over"), some),
+    st.tuples(st.just("slow_down"), st.sampled_from([0.2, 1.1, 4.0])),
+    st.tuples(
+        st.just("change_limits"),
+        st.sampled_from([0.0, 0.3, 4.0]),
+        st.sampled_from([-1, 0, 1, 2]),
+        st.booleans(),
+    ),
+    st.tuples(st.just("wait"), seconds),
+)
+
+#: What happens to no request.
+_TO_ALL = {"lend", "wait", "slow_down", "change_limits"}
+
+
+class Numbers:
+    """The random numbers of the script, foretold."""
+
+    def __init__(self) -> None:
+        self.seed = 1
+
+    def uniform(self, low: float, high: float) -> float:
+        self.seed = self.seed * 16807 % (2**31 - 1)
+        return low + (high - low) * (self.seed / (2**31 - 1))
+
+
+@dataclass
+class Script:
+    """The script, asked in the way of a node, without one."""
+
+    server: RedisServer
+    job: str
+    seq: int = 0
+    base: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.base = redis_link.parse(self.server.url, "gates", self.job).base
+
+    def exchange(
+        self, now_s: float, seed: int, want: int, args: Sequence[Any]
+    ) -> Reply:
+        header = redis_wire.Header(
+            node="node",
+            incarnation="life",
+            seq=self.seq,
+            now_s=now_s,
+            lease_s=1e9,
+            want=want,
+            spare=0,
+            max_attempts=3,
+            seed=seed,
+            cookies_from=0,
+            troubled_from=0,
+            adopts=0,
+            newest_first=False,
+        )
+        run = self.server.client.eval
+        raw = run(redis_script.SCRIPT, 1, f"{self.base}job", *header.args(), *args)
+        self.seq += 1
+        reply = redis_wire.read(raw)
+        assert isinstance(reply, redis_wire.Reply)
+        return reply
+
+    def shown(self, now_s: float) -> tuple[float, ...]:
+        """Return what people are shown: in flight, delay, pause."""
+        names = ("in_flight", "delay", "paused_until")
+        gate = self.server.client.hmget(f"{self.base}gate:{GROUP}", names)
+        in_flight, delay_s, until_s = (float(number or 0) for number in gate)
+        return in_flight, delay_s, max(0.0, until_s - now_s)
+
+
+class Both:
+    """One group's gate, in Redis and here."""
+
+    def __init__(self, server: RedisServer, of: Limits) -> None:
+        self.limits = of
+        self.now_s = 1_700_000_000.123456
+        self.numbers = Numbers()
+        self.gates = Gates(lambda _: of, 0, None, self.numbers.uniform)
+        self.script = Script(server, str(next(_jobs)))
+        self.lent: list[Lease] = []
+        self.waiting = REQUESTS
+        self.unlent = 0
+        entries = [Entry(None, GROUP, 0, is_start=False, payload=b"")] * REQUESTS
+        joining = redis_wire.join("auto", 0.0, "id", "spider", "{}")
+        said = [*redis_wire.limits(GROUP, of), *redis_wire.push(entries, {})]
+        self.script.exchange(self.now_s, 1, -1, [*joining, *said])
+        self.events = 0
+
+    def do(self, what: str, *how: Any) -> None:
+        self.events += 1
+        self.numbers.seed = seed = 1000 * self.events
+        lease = None
+        if what not in _TO_ALL and how[0] is not None:
+            if not self.lent:
+                return
+            lease = self.lent[how[0] % len(self.lent)]
+        elif what == "leave" and not self.unlent:
+            return
+        expected = self._here(what, lease, *how)
+        ticket = None if lease is None else lease.ticket
+        said = self._args(what, ticket, *how)
+        want = 1 if what == "lend" else -1
+        reply = self.script.exchange(self.now_s, seed, want, said)
+        if what == "admit":
+            assert self._admission(reply.answers[0]) == expected
+        if what == "lend":
+            assert bool(reply.leases) == expected
+            for new in reply.leases:
+                self.lent.append(new)
+                self.gates.lend(new.ticket, GROUP)
+                self.waiting -= 1
+        groups = [GROUP] if self.waiting else []
+        assert reply.ready_in_s == self.gates.ready_in_s(groups, self.now_s)
+        gate = self.gates[GROUP]
+        shown = (gate.in_flight, gate.delay_s, gate.pause_left_s(self.now_s))
+        assert self.script.shown(self.now_s) == shown
+
+    def _here(  # noqa: C901 - a case each
+        self, what: str, lease: Lease | None, *how: Any
+    ) -> bool | float | str | None:
+        """Tell ``limits.py``, as the embedded frontier does."""
+        gates, gate = self.gates, self.gates[GROUP]
+        ticket = None if lease is None else lease.ticket
+        match what:
+            case "lend":
+                return self.waiting > 0 and gates.may_lend(GROUP, self.now_s)
+            case "admit":
+                pause_s = gate.pause_left_s(self.now_s)
+                if pause_s > self.limits.max_pause_s:
+                    return f"paused {pause_s}"
+                wait_s = gates.admit(GROUP, ticket, self.now_s)
+                self.unlent += ticket is None and wait_s == 0
+                return wait_s
+            case "sent":
+                gates.sent(GROUP, ticket, self.now_s - how[1])
+            case "leave":
+                gates.leave(GROUP, ticket, how[1], self.now_s)
+                self.unlent -= ticket is None
+            case "slow_down":
+                gate.slow_down(how[0])
+            case "change_limits":
+                gates.change(GROUP, self._other(*how), self.now_s, was_free=how[2])
+            case "wait":
+                self.now_s += how[0]
+            case "start_over" | "complete" | "give_back":
+                assert lease is not None
+                gates.forget(lease.ticket, self.now_s)
+                if what == "start_over":
+                    gates.lend(lease.ticket, GROUP)
+                else:
+                    self.lent.remove(lease)
+                    self.waiting += what == "give_back"
+        return None
+
+    def _args(self, what: str, ticket: int | None, *how: Any) -> Operation:
+        said: Operation = []
+        match what:
+            case "admit":
+                said = redis_wire.admit(GROUP, ticket)
+            case "sent":
+                said = redis_wire.sent(GROUP, ticket, how[1])
+            case "leave":
+                said = redis_wire.leave(GROUP, ticket, how[1])
+            case "slow_down":
+                said = ["slow_down", GROUP, how[0]]
+            case "change_limits":
+                to, was_free = self._other(*how), how[2]
+                said = redis_wire.change_limits(GROUP, to, was_free=was_free)
+            case "complete" | "give_back" | "start_over":
+                assert ticket is not None
+                said = [what, ticket]
+                if what == "complete":
+                    said = redis_wire.complete(ticket, [], [], "node")
+        return said
+
+    def _other(self, delay_s: float, in_flight: int, _: bool) -> Limits:
+        return replace(self.limits, delay_s=delay_s, in_flight=in_flight)
+
+    def _admission(self, answer: bytes) -> float | str:
+        if answer.startswith(b"paused "):
+            return f"paused {float(answer[7:])}"
+        return math.inf if answer == b"inf" else redis_wire.wait_s(answer)
+
+
+def test_the_gates_in_redis_decide_as_those_in_memory(
+    redis_frontiers: RedisServer,
+) -> None:
+    @settings(max_examples=100)
+    @given(of=limits, happens=st.lists(events, min_size=30, max_size=60))
+    def compare(of: Limits, happens: list[tuple[Any, ...]]) -> None:
+        both = Both(redis_frontiers, of)
+        for event in happens:
+            both.do(*event)
+
+    compare()
