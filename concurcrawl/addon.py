@@ -39,7 +39,7 @@ from concurcrawl.tuning import compression as http_compression
 from concurcrawl.tuning import event_loop, meta_refresh
 from concurcrawl.tuning import gc as garbage
 from concurcrawl.tuning import preload as early_imports
-from concurcrawl.workers.launch.main_module import crawl_begins
+from concurcrawl.workers.protocol.main_module import crawl_begins
 from concurcrawl.workers.signals import end_cleanly_with_terminal
 
 if TYPE_CHECKING:

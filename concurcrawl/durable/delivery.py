@@ -51,6 +51,10 @@ class Journal:
         start: What start() yields.
     """
 
+    is_whole = False
+    is_selective = False
+    streams = False
+
     def __init__(
         self,
         crawler: Crawler,
@@ -117,6 +121,12 @@ class Journal:
     def entry(self, payload: bytes, head: Head | None) -> bytes:
         """Return an item as it is kept."""
         return pickle.dumps((payload, head)) if self.is_kept else b""
+
+    async def through_pipelines(
+        self, process: Callable[[], Awaitable[None]]
+    ) -> list[bytes]:
+        """Do nothing: items are kept before the pipelines."""
+        raise NotImplementedError
 
     def processed(self, numbers: Sequence[int]) -> None:
         """Note that pipelines and feeds have had these items."""

@@ -19,8 +19,8 @@ from scrapy.utils.python import global_object_name
 from typing_extensions import override
 
 from concurcrawl.compat.robots import obey_robots_for_all_waiters
-from concurcrawl.compat.slots import Slots
 from concurcrawl.limits import handler as gate
+from concurcrawl.limits.slots import Slots
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -17,7 +17,6 @@ from scrapy.utils.misc import build_from_crawler, load_object
 
 from concurcrawl.compat.callback_cache import KeptCallbacks
 from concurcrawl.compat.engine import call_each_turn, in_progress
-from concurcrawl.compat.slots import SlotLimits
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, StalledError
 from concurcrawl.frontier.base import Done, Entry, at_once
@@ -28,6 +27,7 @@ from concurcrawl.limits.handler import (
     slot_of,
 )
 from concurcrawl.limits.policy import Politeness, delay_of
+from concurcrawl.limits.slots import SlotLimits
 from concurcrawl.local.downloader import UngovernedDownloader
 from concurcrawl.tracing import collector as timeline
 from concurcrawl.tracing import record as records

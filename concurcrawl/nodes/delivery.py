@@ -62,6 +62,8 @@ class SharedJournal:
     """
 
     is_kept = True
+    is_whole = True  # the one exchange with Redis has it all
+    is_selective = True  # what is no JSON is left out
 
     def __init__(  # noqa: PLR0913 - the parts of a node
         self,

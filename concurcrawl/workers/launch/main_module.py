@@ -1,21 +1,12 @@
-"""What a spawned worker has for ``__main__``.
-
-A script is imported once more, as Python's own multiprocessing does it. Where there is
-none (a notebook, ``python -c``, standard input, the ``__main__.py`` of a package), what
-the spider needs of ``__main__`` is sent by value.
-"""
+"""What workers need of ``__main__``, and whether they can have it."""
 
 from __future__ import annotations
 
 import linecache
-import os
-import pickle
 import pickletools
-import runpy
 import sys
-from dataclasses import dataclass
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
 from concurcrawl.compat import main_module as compat
@@ -23,27 +14,10 @@ from concurcrawl.compat.stack import scrapy_command
 from concurcrawl.errors import NotDefinableError, UnguardedError
 from concurcrawl.workers.launch.guard import is_guarded
 from concurcrawl.workers.launch.mentioned import mentioned
+from concurcrawl.workers.protocol.main_module import MainModule
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-
-
-@dataclass(frozen=True, slots=True)
-class MainModule:
-    """What to make ``__main__`` of; nothing if all is empty.
-
-    Attributes:
-        name: The module to import, of ``python -m``.
-        path: The script to import.
-        definitions: What to define instead, packed.
-        sources: The lines of what was typed in, by the name of their "file": Scrapy
-            reads the source of callbacks.
-    """
-
-    name: str = ""
-    path: str = ""
-    definitions: bytes = b""
-    sources: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    from collections.abc import Iterable, Iterator
 
 
 def check_guard() -> None:
@@ -88,42 +62,6 @@ def describe(crawl: bytes) -> MainModule:
         return _packed(_names_in(crawl, vars(main)))
     name = getattr(getattr(main, "__spec__", None), "name", None)
     return MainModule(name=name) if name else MainModule(path=str(script))
-
-
-def load(main: MainModule, on_crawl: Callable[[], None]) -> None:
-    """Make ``__main__`` of this process, a worker.
-
-    Args:
-        main: What it is.
-        on_crawl: Called if the script begins a crawl because it is imported, also in
-            a thread of its own; must not return.
-
-    Raises:
-        Exception: Any that the script raises.
-    """
-    global _on_crawl  # noqa: PLW0603 - one a process, as there is one __main__
-    if not (main.name or main.path):
-        _define(main)
-        return
-    _on_crawl = os.getpid(), on_crawl
-    name = "__mp_main__"
-    if main.name:
-        found = runpy.run_module(main.name, run_name=name, alter_sys=True)
-    else:
-        found = runpy.run_path(main.path, run_name=name)
-    module = ModuleType(name)
-    vars(module).update(found)
-    sys.modules["__main__"] = sys.modules[name] = module
-
-
-#: The worker whose script was imported, and what it does when that crawls.
-_on_crawl: tuple[int, Callable[[], None]] | None = None
-
-
-def crawl_begins() -> None:
-    """End this process if it is a worker: its script was imported, and crawls."""
-    if _on_crawl is not None and _on_crawl[0] == os.getpid():
-        _on_crawl[1]()
 
 
 def _script() -> Path | None:
@@ -176,14 +114,3 @@ def _sources(found: dict[str, Any]) -> tuple[tuple[str, tuple[str, ...]], ...]:
 
 def _attributes(value: object) -> Iterable[object]:
     return vars(value).values() if isinstance(value, type) else ()
-
-
-def _define(main: MainModule) -> None:
-    module = ModuleType("__main__")
-    sys.modules["__main__"] = sys.modules["__mp_main__"] = module
-    if main.definitions:
-        vars(module).update(pickle.loads(main.definitions))  # noqa: S301 - our supervisor's
-    for file, lines in main.sources:
-        text = "".join(lines)
-        # Without a time it is never looked for on the disk.
-        linecache.cache[file] = len(text), None, list(lines), file

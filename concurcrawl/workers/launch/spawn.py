@@ -17,7 +17,7 @@ from concurcrawl.workers.launch.base import Launcher
 from concurcrawl.workers.worker.main import serve
 
 if TYPE_CHECKING:
-    from concurcrawl.workers.launch.main_module import MainModule
+    from concurcrawl.workers.protocol.main_module import MainModule
 
 
 class SpawnLauncher(Launcher):

@@ -573,13 +573,3 @@ ToWorker = (
 #: What a worker says of its requests at their sites.
 Traffic = Ask | Idle | Returned | Sent | Left | SlowDown | ChangeLimits | Opened | Pause
 ToSupervisor = Ready | Failed | Pong | Looked | Part | Outcome | ReadStats | Traffic
-
-#: Signals that workers report and the supervisor sends, by their names in
-#: ``scrapy.signals``.
-REPLAYED = (
-    "request_reached_downloader",
-    "request_left_downloader",
-    "response_downloaded",
-    "response_received",
-    "spider_error",
-)

@@ -21,8 +21,9 @@ from concurcrawl.integrations.receivers import (
     takes,
     watch_connections,
 )
-from concurcrawl.workers.protocol.messages import REPLAYED, Listen
+from concurcrawl.workers.protocol.messages import Listen
 from concurcrawl.workers.protocol.pickle_codec import Codec, codec_of
+from concurcrawl.workers.protocol.replayed import REPLAYED
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence

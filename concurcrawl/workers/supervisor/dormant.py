@@ -20,7 +20,7 @@ from pydispatch.robustapply import robustApply  # type: ignore[import-untyped]
 from scrapy import signals
 from scrapy.utils.defer import ensure_awaitable
 
-from concurcrawl.workers.worker.crawler import ELSEWHERE
+from concurcrawl.workers.protocol.replayed import ELSEWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator

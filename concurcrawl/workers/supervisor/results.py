@@ -12,14 +12,12 @@ import logging
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, islice, repeat, starmap
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from scrapy import signals
 
 from concurcrawl import stats
-from concurcrawl.durable.delivery import Journal
 from concurcrawl.durable.feeds import item_at_hand
-from concurcrawl.nodes.delivery import SharedJournal
 from concurcrawl.tracing import collector as timeline
 from concurcrawl.workers.protocol.messages import OwnEvent
 from concurcrawl.workers.protocol.pickle_codec import Codec, codec_of
@@ -147,7 +145,7 @@ class Outcomes:
         request: Request | None,
     ) -> None:
         scheduler = scheduler_of(self._crawler)
-        if isinstance(products, Parts) and isinstance(scheduler.journal, SharedJournal):
+        if isinstance(products, Parts) and scheduler.journal.is_whole:
             products = list(products)  # the one exchange with Redis has it all
         made, payloads = _apart(products)
         lease = None if request is None else scheduler.lease_of(request)
@@ -155,7 +153,7 @@ class Outcomes:
         pages = _of_each(outcome, responses)
         journal = scheduler.journal
         kept: Iterable[bytes]
-        if isinstance(journal, SharedJournal) and journal.streams:
+        if journal.streams:
             raw, payloads = payloads, []
             process = partial(self._process, raw, pages, [])
             kept = await journal.through_pipelines(process)
@@ -184,14 +182,13 @@ class Outcomes:
             return payloads, pages, []
         # Each item is kept by itself, and the page is not.
         heads = (None if head is None else head._replace(whole=None) for head in heads)
-        if isinstance(journal, Journal):
-            return payloads, pages, map(journal.entry, payloads, heads)
+        entries = map(journal.entry, payloads, heads)
+        if not journal.is_selective:
+            return payloads, pages, cast("Iterable[bytes]", entries)
         # What cannot be kept has been said to be dropped.
         good = [
             (payload, page, entry)
-            for payload, page, entry in zip(
-                payloads, pages, map(journal.entry, payloads, heads), strict=False
-            )
+            for payload, page, entry in zip(payloads, pages, entries, strict=False)
             if entry is not None
         ]
         return (

@@ -38,9 +38,9 @@ if TYPE_CHECKING:
 
     from concurcrawl.frontier.base import Entry, Lease
     from concurcrawl.limits.limiter import Written
-    from concurcrawl.nodes.delivery import SharedJournal
     from concurcrawl.workers.protocol.cookies import CookieChange
     from concurcrawl.workers.protocol.messages import Product
+    from concurcrawl.workers.supervisor.delivery import Delivery
     from concurcrawl.workers.supervisor.downloader import WorkersDownloader
 
     #: Changes of ``spider.state``, and the worker that made them.
@@ -77,7 +77,7 @@ class SupervisorScheduler(FrontierScheduler):
             crawler, self._frontier, lambda: self._own_filter is not None
         )
         self.state: KeptState | None = None
-        self.journal: Journal | SharedJournal = self._make_journal()
+        self.journal: Delivery = self._make_journal()
         self._codec = codec_of(crawler)
         self._arriving: _Arriving | None = None
 
@@ -147,8 +147,8 @@ class SupervisorScheduler(FrontierScheduler):
         try:
             if self._durable_filter is not None:
                 self._durable_filter.close()
-            if isinstance(self.journal, Journal):
-                self.journal.end(reason)
+            assert isinstance(self.journal, Journal)  # there is a JOBDIR
+            self.journal.end(reason)
         except sqlite3.Error as error:
             logger.error("The JOBDIR could not be written: %s", error)  # noqa: TRY400
         finally:
@@ -383,7 +383,7 @@ class SupervisorScheduler(FrontierScheduler):
     def set_aside(self, lease: Lease, reason: str, deaths: int) -> None:
         """Note where others see it that a request was given up."""
 
-    def _make_journal(self) -> Journal | SharedJournal:
+    def _make_journal(self) -> Delivery:
         return Journal(self._crawler, self._frontier, self._jobdir, self.start)
 
     def _frontier_path(self) -> str:

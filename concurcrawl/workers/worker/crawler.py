@@ -19,14 +19,14 @@ from scrapy.utils.defer import deferred_from_coro
 from scrapy.utils.httpobj import urlparse_cached
 from scrapy.utils.python import global_object_name
 
-from concurcrawl.compat.slots import SlotLimits
 from concurcrawl.config import CLOSED_IN_WORKERS
 from concurcrawl.errors import NotSharedError, NotShippableError
 from concurcrawl.integrations.receivers import SCRAPYS
 from concurcrawl.limits.handler import robots_agent, slot_of
 from concurcrawl.limits.policy import Politeness, delay_of
+from concurcrawl.limits.slots import SlotLimits
+from concurcrawl.workers.protocol import replayed
 from concurcrawl.workers.protocol.messages import (
-    REPLAYED,
     ChangeLimits,
     Enter,
     Idle,
@@ -48,23 +48,6 @@ if TYPE_CHECKING:
     from concurcrawl.workers.worker.channel import Desk
 
 logger = logging.getLogger(__name__)
-
-_REPLAYED = {getattr(signals, name): name for name in REPLAYED}
-
-#: Signals about what only the supervisor does.
-_SUPERVISORS = {
-    signals.request_scheduled,
-    signals.request_dropped,
-    signals.item_scraped,
-    signals.item_dropped,
-    signals.item_error,
-    signals.spider_idle,
-    signals.scheduler_empty,
-}
-
-
-#: Signals of which receivers hear in the supervisor only.
-ELSEWHERE = frozenset({*_SUPERVISORS, *_REPLAYED})
 
 #: What an error says of a file that another process has locked.
 _IS_LOCKED = {errno.EAGAIN, errno.EWOULDBLOCK}
@@ -298,7 +281,7 @@ class WorkerSignals(SignalManager):
 
     def connect(self, receiver: Any, signal: Any, **kwargs: Any) -> None:
         """See :class:`SignalManager`."""
-        if signal in _SUPERVISORS or signal in _REPLAYED:
+        if signal in replayed.ELSEWHERE:
             return
         is_spiders_end = signal in _ENDS and self._is_spiders(receiver)
         if is_spiders_end and not self._crawler.closes_spider:
@@ -307,8 +290,8 @@ class WorkerSignals(SignalManager):
 
     def send_catch_log(self, signal: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
         """See :class:`SignalManager`."""
-        if signal in _REPLAYED:
-            self._crawler.desk.reports.add(_REPLAYED[signal], kwargs)
+        if signal in replayed.NAMES:
+            self._crawler.desk.reports.add(replayed.NAMES[signal], kwargs)
             return []
         self._report(signal, kwargs)
         return super().send_catch_log(signal, **kwargs)

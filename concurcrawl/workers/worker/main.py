@@ -24,8 +24,8 @@ from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, UnguardedError
 from concurcrawl.tuning import gc as garbage
 from concurcrawl.workers import children
-from concurcrawl.workers.launch.main_module import MainModule, load
 from concurcrawl.workers.protocol.framing import Frames, frame
+from concurcrawl.workers.protocol.main_module import MainModule, load
 from concurcrawl.workers.protocol.messages import Failed, Job
 from concurcrawl.workers.protocol.pickle_codec import Codec
 from concurcrawl.workers.signals import leave_signals_to_supervisor

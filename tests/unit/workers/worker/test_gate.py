@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any, cast
 from scrapy import Request
 from scrapy.settings import Settings
 
-from concurcrawl.compat.slots import Slots
 from concurcrawl.limits.limiter import Visit, Written
+from concurcrawl.limits.slots import Slots
 from concurcrawl.workers.protocol.messages import ChangeLimits, Enter, Idle
 from concurcrawl.workers.worker.crawler import WorkerGate
 

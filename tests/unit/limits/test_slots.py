@@ -7,9 +7,9 @@ from scrapy import Request
 from scrapy.core.downloader import Slot
 from scrapy.settings import Settings
 
-from concurcrawl.compat.slots import SlotLimits, Slots
 from concurcrawl.limits.limiter import Written
 from concurcrawl.limits.policy import Politeness
+from concurcrawl.limits.slots import SlotLimits, Slots
 
 PAGE = Request("http://a.test/")
 
