@@ -47,10 +47,11 @@ compatibility: setup ## write docs/compatibility.md from what tests/plugins expe
 chaos: setup ## kill N=200 crawls at random, the ones of SEED=1, and see that none loses
 	$(BIN)/python -m tests.chaos.kills --runs $(or $(N),200) --seed $(or $(SEED),1) $(ARGS)
 
-lint: setup ## check format and types only
+lint: setup ## check format, types and who imports whom only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 clean: ## remove everything that the targets above have made
 	rm -rf $(VENV) .nox build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

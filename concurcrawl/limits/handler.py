@@ -6,25 +6,18 @@ robots.txt, media, what a callback downloads by itself.
 
 from __future__ import annotations
 
-import asyncio
-import math
 import time
-from collections import deque
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from scrapy.core.downloader.handlers.base import BaseDownloadHandler
 from scrapy.exceptions import NotConfigured, NotSupported
 from scrapy.http.request import NO_CALLBACK
-from scrapy.utils.asyncio import call_later
-from scrapy.utils.defer import ensure_awaitable, maybe_deferred_to_future
+from scrapy.utils.defer import ensure_awaitable
 from scrapy.utils.deprecate import argument_is_required
 from scrapy.utils.httpobj import urlparse_cached
 from scrapy.utils.misc import build_from_crawler, load_object
-from twisted.internet.defer import Deferred
 
 from concurcrawl.config import Config
-from concurcrawl.errors import LeaseLostError, PausedTooLongError
 from concurcrawl.limits import retry_after
 from concurcrawl.limits import send_times as departures
 from concurcrawl.limits.limiter import Visit
@@ -33,15 +26,11 @@ from concurcrawl.modes import THREADED_HANDLER
 from concurcrawl.tracing import collector as timeline
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
     from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
     from scrapy.settings import BaseSettings
-    from scrapy.utils.asyncio import CallLaterResult
 
-    from concurcrawl.frontier.base import Frontier, Lease
 
 #: Setting with how many requests a process prepares beyond those in flight: they wait
 #: at the gate, so that one starts at once when another ends, before Scrapy has dealt
@@ -246,145 +235,3 @@ def _gate_of(scheme: str, handler: str | type, *, is_lazy: bool) -> type[GatedHa
         lazy = getattr(load_object(handler), "lazy", True)
     about = {"scheme": scheme, "inner": handler, "lazy": lazy}
     return type(f"{scheme.capitalize()}Gate", (GatedHandler,), about)
-
-
-@dataclass(slots=True, eq=False)
-class _Place:
-    """Somebody's place in a queue."""
-
-    ticket: int | None
-    admitted: Deferred[None]
-
-
-class Turnstile:
-    """Admits requests to the gates of a frontier, those of a group in their order.
-
-    Attributes:
-        on_unleased: Called with True when the first request without a ticket waits,
-            and with False when none does any more.
-    """
-
-    def __init__(self, frontier: Frontier, on_room: Callable[[], None]) -> None:
-        """Make one.
-
-        Args:
-            frontier: Knows the limits.
-            on_room: Called when a request has left, so that another may be lent.
-        """
-        self._frontier = frontier
-        self._on_room = on_room
-        self.on_unleased: Callable[[bool], None] = lambda _: None
-        self._unleased = 0  # requests without a ticket that wait
-        self._queues: dict[str, deque[_Place]] = {}
-        self._timers: dict[str, tuple[float, CallLaterResult]] = {}
-
-    async def enter(self, group: str, ticket: int | None) -> None:
-        """Return when a request of *group* is admitted. See :meth:`Frontier.admit`."""
-        queue = self._queues.setdefault(group, deque())  # as many as there are sites
-        if not queue and not self._frontier.admit(group, ticket):
-            return
-        admitted: Deferred[None] = Deferred()
-        place = _Place(ticket, admitted)
-        queue.append(place)
-        if ticket is None:
-            self._count_unleased(group, +1)
-        self._pump(group)
-        try:
-            await maybe_deferred_to_future(admitted)
-        except asyncio.CancelledError:
-            if place in queue:
-                queue.remove(place)
-            else:  # it was admitted while it was being cancelled
-                self._frontier.sent(group, ticket, 0.0)
-                self._frontier.leave(group, ticket, Visit())
-            raise
-        finally:
-            if ticket is None:
-                self._count_unleased(group, -1)
-                self._on_room()
-
-    def sent(self, group: str, ticket: int | None, at_s: float) -> None:
-        """Say that a request was sent at *at_s* by the monotonic clock, the latest.
-
-        See :meth:`Frontier.sent`.
-        """
-        self._frontier.sent(group, ticket, max(0.0, time.monotonic() - at_s))
-        self._pump(group)
-
-    def leave(self, group: str, ticket: int | None, visit: Visit) -> None:
-        """See :meth:`Frontier.leave`."""
-        self._frontier.leave(group, ticket, visit)
-        self.pump_all()
-        self._on_room()
-
-    def release(self, leases: Iterable[Lease]) -> None:
-        """Stop counting *leases* as in flight: they are not at their sites.
-
-        Each is counted again when it enters.
-        """
-        for lease in leases:
-            self._frontier.leave(lease.group, lease.ticket, Visit())
-        self.pump_all()
-        self._on_room()
-
-    def withdraw(self, tickets: set[int]) -> None:
-        """Take the requests with *tickets* out of their queues: nobody wants them now.
-
-        For who waits for one it is cancelled.
-        """
-        for queue in self._queues.values():
-            for place in [place for place in queue if place.ticket in tickets]:
-                queue.remove(place)
-                place.admitted.cancel()
-
-    @property
-    def is_timed(self) -> bool:
-        """Whether a request waits for time: a delay, a rate or a pause."""
-        return bool(self._timers)
-
-    def abandon(self, error: Exception) -> None:
-        """Fail all requests that wait with *error*."""
-        for queue in self._queues.values():
-            while queue:
-                queue.popleft().admitted.errback(error)
-
-    def pump_all(self) -> None:
-        """Ask again for all that wait: something has ended."""
-        for group in [group for group, queue in self._queues.items() if queue]:
-            self._pump(group)
-
-    def _pump(self, group: str) -> None:
-        queue = self._queues.get(group)
-        while queue:
-            place = queue[0]
-            try:
-                wait_s = self._frontier.admit(group, place.ticket)
-            except (LeaseLostError, PausedTooLongError) as error:
-                queue.popleft()
-                place.admitted.errback(error)
-                continue
-            if wait_s:
-                if math.isfinite(wait_s):
-                    self._pump_in(wait_s, group)
-                return
-            queue.popleft()
-            place.admitted.callback(None)
-
-    def _count_unleased(self, group: str, change: int) -> None:
-        self._frontier.expect(group, change)
-        before, self._unleased = self._unleased, self._unleased + change
-        if bool(before) != bool(self._unleased):
-            self.on_unleased(bool(self._unleased))
-
-    def _pump_in(self, wait_s: float, group: str) -> None:
-        due_s = time.monotonic() + wait_s
-        if group in self._timers:
-            other_s, timer = self._timers[group]
-            if other_s <= due_s:
-                return
-            timer.cancel()
-        self._timers[group] = (due_s, call_later(wait_s, self._on_time, group))
-
-    def _on_time(self, group: str) -> None:
-        del self._timers[group]
-        self._pump(group)

@@ -21,8 +21,8 @@ from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, StalledError
 from concurcrawl.frontier.base import Done, Entry, at_once
 from concurcrawl.frontier.sqlite import SqliteFrontier
+from concurcrawl.limits.admission_queue import AdmissionQueue
 from concurcrawl.limits.handler import (
-    Turnstile,
     robots_agent,
     slot_of,
 )
@@ -69,7 +69,7 @@ class FrontierScheduler(BaseScheduler):
         self._stats = crawler.stats
         self.politeness = Politeness.from_settings(crawler.settings)
         self._frontier = self._make_frontier()
-        self.turnstile = Turnstile(self._frontier, lambda: wake(crawler))
+        self.turnstile = AdmissionQueue(self._frontier, lambda: wake(crawler))
         self.gate = LocalGate(self)
         self._watch = self._make_watch()
         self._slowed: set[str] = set()  # groups whose sites have asked for a delay

@@ -32,8 +32,8 @@ from concurcrawl.workers.protocol.messages import (
     Troubled,
 )
 from concurcrawl.workers.protocol.pickle_codec import Codec, codec_of
-from concurcrawl.workers.protocol.totals import TotalsSender
 from concurcrawl.workers.supervisor.scheduler import scheduler_of
+from concurcrawl.workers.supervisor.totals import TotalsSender
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from scrapy.http import Response
     from scrapy.utils.asyncio import CallLaterResult
 
-    from concurcrawl.workers.protocol.attributes import AttributeWatch
     from concurcrawl.workers.protocol.cookies import CookieChange
     from concurcrawl.workers.protocol.messages import ToWorker, Traffic
+    from concurcrawl.workers.supervisor.attributes import AttributeWatch
     from concurcrawl.workers.supervisor.audience import Audience
     from concurcrawl.workers.supervisor.pool import Worker, WorkerPool
     from concurcrawl.workers.supervisor.scheduler import SupervisorScheduler

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from scrapy.settings import BaseSettings
 
 from concurcrawl.compat import spider_arguments
-from concurcrawl.workers.protocol.attributes import scalars
 from concurcrawl.workers.protocol.messages import (
     Crawl,
 )
 from concurcrawl.workers.protocol.pickle_codec import HAS_JOBDIR, IS_DURABLE
+from concurcrawl.workers.supervisor.attributes import scalars
 
 if TYPE_CHECKING:
     from scrapy import Spider

@@ -42,9 +42,9 @@ from concurcrawl.watchdog.stall import StallWatch, Waiting
 from concurcrawl.watchdog.timers import is_a_task_sleeping
 from concurcrawl.workers.launch.ways import launcher
 from concurcrawl.workers.protocol import log_forwarding as lines
-from concurcrawl.workers.protocol.attributes import AttributeWatch
 from concurcrawl.workers.protocol.messages import Opened, Outcome, ReadStats
 from concurcrawl.workers.protocol.pickle_codec import Codec, codec_of
+from concurcrawl.workers.supervisor.attributes import AttributeWatch
 from concurcrawl.workers.supervisor.audience import Audience
 from concurcrawl.workers.supervisor.coordinator import Hub
 from concurcrawl.workers.supervisor.crawl_spec import describe, import_path

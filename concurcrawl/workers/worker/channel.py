@@ -26,7 +26,6 @@ from concurcrawl.tracing import collector as timeline
 from concurcrawl.workers import children
 from concurcrawl.workers.protocol import framing as wire
 from concurcrawl.workers.protocol import log_forwarding as lines
-from concurcrawl.workers.protocol.attributes import set_attributes
 from concurcrawl.workers.protocol.cookies import SharedCookies
 from concurcrawl.workers.protocol.framing import Frames, frame
 from concurcrawl.workers.protocol.messages import (
@@ -57,9 +56,10 @@ from concurcrawl.workers.protocol.messages import (
     Troubled,
 )
 from concurcrawl.workers.protocol.pickle_codec import IS_DURABLE, Codec, codec_of
-from concurcrawl.workers.protocol.totals import Totals
+from concurcrawl.workers.worker.attributes import set_attributes
 from concurcrawl.workers.worker.local import LocalRequests, encode_outline
 from concurcrawl.workers.worker.reports import Reports
+from concurcrawl.workers.worker.totals import Totals
 
 if TYPE_CHECKING:
     import socket

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from scrapy import Spider, signals
 from scrapy.utils.asyncio import create_looping_call
 
-from concurcrawl.durable.state import KEEPS_STATE, Change, apply, difference
+from concurcrawl.durable.state import KEEPS_STATE, Change, difference
 from concurcrawl.stats import SCALARS
 from concurcrawl.workers.protocol.messages import SetAttributes
 from concurcrawl.workers.protocol.pickle_codec import Codec
@@ -151,15 +151,6 @@ class AttributeWatch:
             _MOST_VALUES,
             _MOST_CHARACTERS,
         )
-
-
-def set_attributes(spider: Spider, changes: Iterable[tuple[str, Change]]) -> None:
-    """Make on *spider*, a worker's, the changes that the supervisor has sent."""
-    own = vars(spider)
-    for name, change in changes:
-        if name not in own and hasattr(spider, name):
-            own[name] = copy.copy(getattr(spider, name))  # of the class, which stays
-        apply(own, name, change)
 
 
 def is_plain(value: Any) -> bool:

@@ -11,8 +11,9 @@ from scrapy import Spider
 from scrapy.settings import Settings
 
 from concurcrawl.durable.state import KEEPS_STATE
-from concurcrawl.workers.protocol.attributes import AttributeWatch, set_attributes
 from concurcrawl.workers.protocol.pickle_codec import Codec
+from concurcrawl.workers.supervisor.attributes import AttributeWatch
+from concurcrawl.workers.worker.attributes import set_attributes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

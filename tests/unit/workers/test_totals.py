@@ -9,7 +9,8 @@ from scrapy.settings import Settings
 
 from concurcrawl import stats
 from concurcrawl.stats import MergingStatsCollector
-from concurcrawl.workers.protocol.totals import Totals, TotalsSender
+from concurcrawl.workers.supervisor.totals import TotalsSender
+from concurcrawl.workers.worker.totals import Totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable

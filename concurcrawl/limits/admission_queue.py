@@ -1,0 +1,202 @@
+"""The queue in which requests wait until the limits of their site admit them."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from scrapy.utils.asyncio import call_later
+from scrapy.utils.defer import maybe_deferred_to_future
+from twisted.internet.defer import Deferred
+
+from concurcrawl.errors import LeaseLostError, PausedTooLongError
+from concurcrawl.limits.limiter import Visit
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from scrapy.utils.asyncio import CallLaterResult
+
+
+class HostLimiter(Protocol):
+    """Counts the requests at each group of hosts; a frontier does."""
+
+    def admit(self, group: str, ticket: int | None) -> float:
+        """Count a request of *group* as in flight, if it may start.
+
+        Args:
+            group: Its group of hosts.
+            ticket: That of its lease; None if it has none.
+
+        Returns:
+            0 if it may start; else the seconds to wait before asking again,
+            ``math.inf`` until another request has left.
+
+        Raises:
+            LeaseLostError: If the lease belongs to another node by now.
+            PausedTooLongError: If the group is paused for longer than may be waited.
+        """
+
+    def sent(self, group: str, ticket: int | None, ago_s: float) -> None:
+        """Note that an admitted request was sent *ago_s* seconds ago."""
+
+    def leave(self, group: str, ticket: int | None, visit: Visit) -> None:
+        """Count an admitted request no longer, and learn from how it went."""
+
+    def expect(self, group: str, change: int) -> None:
+        """Count requests without a lease that wait for *group*: *change* more."""
+
+
+class _Leased(Protocol):
+    """What a lease is known by here."""
+
+    @property
+    def group(self) -> str:
+        """Its group of hosts."""
+
+    @property
+    def ticket(self) -> int:
+        """Its number."""
+
+
+@dataclass(slots=True, eq=False)
+class _Place:
+    """A request that waits."""
+
+    ticket: int | None
+    admitted: Deferred[None]
+
+
+class AdmissionQueue:
+    """Admits requests to their sites, those of a group in their order.
+
+    Attributes:
+        on_unleased: Called with True when the first request without a ticket waits,
+            and with False when none does any more.
+    """
+
+    def __init__(self, limiter: HostLimiter, on_room: Callable[[], None]) -> None:
+        """Make one.
+
+        Args:
+            limiter: Knows the limits.
+            on_room: Called when a request has left, so that another may be lent.
+        """
+        self._limiter = limiter
+        self._on_room = on_room
+        self.on_unleased: Callable[[bool], None] = lambda _: None
+        self._unleased = 0  # requests without a ticket that wait
+        self._queues: dict[str, deque[_Place]] = {}
+        self._timers: dict[str, tuple[float, CallLaterResult]] = {}
+
+    async def enter(self, group: str, ticket: int | None) -> None:
+        """Return when a request of *group* is admitted; see :class:`HostLimiter`."""
+        queue = self._queues.setdefault(group, deque())  # as many as there are sites
+        if not queue and not self._limiter.admit(group, ticket):
+            return
+        admitted: Deferred[None] = Deferred()
+        place = _Place(ticket, admitted)
+        queue.append(place)
+        if ticket is None:
+            self._count_unleased(group, +1)
+        self._pump(group)
+        try:
+            await maybe_deferred_to_future(admitted)
+        except asyncio.CancelledError:
+            if place in queue:
+                queue.remove(place)
+            else:  # it was admitted while it was being cancelled
+                self._limiter.sent(group, ticket, 0.0)
+                self._limiter.leave(group, ticket, Visit())
+            raise
+        finally:
+            if ticket is None:
+                self._count_unleased(group, -1)
+                self._on_room()
+
+    def sent(self, group: str, ticket: int | None, at_s: float) -> None:
+        """Note that a request was sent at *at_s* by the monotonic clock, the latest.
+
+        See :meth:`HostLimiter.sent`.
+        """
+        self._limiter.sent(group, ticket, max(0.0, time.monotonic() - at_s))
+        self._pump(group)
+
+    def leave(self, group: str, ticket: int | None, visit: Visit) -> None:
+        """Take in that a request has left its site, and admit those that may start."""
+        self._limiter.leave(group, ticket, visit)
+        self.pump_all()
+        self._on_room()
+
+    def release(self, leases: Iterable[_Leased]) -> None:
+        """Stop counting *leases* as in flight: they are not at their sites.
+
+        Each is counted again when it enters.
+        """
+        for lease in leases:
+            self._limiter.leave(lease.group, lease.ticket, Visit())
+        self.pump_all()
+        self._on_room()
+
+    def withdraw(self, tickets: set[int]) -> None:
+        """Take the requests with *tickets* out of their queues; their waits end."""
+        for queue in self._queues.values():
+            for place in [place for place in queue if place.ticket in tickets]:
+                queue.remove(place)
+                place.admitted.cancel()
+
+    @property
+    def is_timed(self) -> bool:
+        """Whether a request waits for time: a delay, a rate or a pause."""
+        return bool(self._timers)
+
+    def abandon(self, error: Exception) -> None:
+        """Fail all requests that wait with *error*."""
+        for queue in self._queues.values():
+            while queue:
+                queue.popleft().admitted.errback(error)
+
+    def pump_all(self) -> None:
+        """Ask again for all that wait: something has ended."""
+        for group in [group for group, queue in self._queues.items() if queue]:
+            self._pump(group)
+
+    def _pump(self, group: str) -> None:
+        queue = self._queues.get(group)
+        while queue:
+            place = queue[0]
+            try:
+                wait_s = self._limiter.admit(group, place.ticket)
+            except (LeaseLostError, PausedTooLongError) as error:
+                queue.popleft()
+                place.admitted.errback(error)
+                continue
+            if wait_s:
+                if math.isfinite(wait_s):
+                    self._pump_in(wait_s, group)
+                return
+            queue.popleft()
+            place.admitted.callback(None)
+
+    def _count_unleased(self, group: str, change: int) -> None:
+        self._limiter.expect(group, change)
+        before, self._unleased = self._unleased, self._unleased + change
+        if bool(before) != bool(self._unleased):
+            self.on_unleased(bool(self._unleased))
+
+    def _pump_in(self, wait_s: float, group: str) -> None:
+        due_s = time.monotonic() + wait_s
+        if group in self._timers:
+            other_s, timer = self._timers[group]
+            if other_s <= due_s:
+                return
+            timer.cancel()
+        self._timers[group] = (due_s, call_later(wait_s, self._on_time, group))
+
+    def _on_time(self, group: str) -> None:
+        del self._timers[group]
+        self._pump(group)
