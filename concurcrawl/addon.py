@@ -272,7 +272,7 @@ def _share(settings: BaseSettings) -> None:
         held_feeds.warn_of_unheld(settings)
     closing = {
         "scrapy.extensions.closespider.CloseSpider": None,
-        "concurcrawl.nodes.closespider.SharedCloseSpider": 0,
+        "concurcrawl.nodes.closespider.NodeCloseSpider": 0,
     }
     components.add(settings, "EXTENSIONS", closing, _RANK)
 

@@ -121,7 +121,7 @@ def plan(
         slots = _shares(concurrent_requests, len(slots))
     settings: dict[str, Any] = {
         "CONCURRENT_REQUESTS": 0 if 0 in slots else sum(slots),
-        "DOWNLOADER": "concurcrawl.local.downloader.UngovernedDownloader",
+        "DOWNLOADER": "concurcrawl.local.downloader.PassThroughDownloader",
         "SCHEDULER": "concurcrawl.local.scheduler.FrontierScheduler",
     }
     if mode.has_threads:
@@ -133,13 +133,13 @@ def plan(
         settings["DOWNLOADER"] = "concurcrawl.local.downloader.EagerDownloader"
     if is_supervised:
         settings["DOWNLOADER"] = (
-            "concurcrawl.workers.supervisor.downloader.WorkersDownloader"
+            "concurcrawl.workers.supervisor.downloader.DispatchingDownloader"
         )
         settings["SCHEDULER"] = (
             "concurcrawl.workers.supervisor.scheduler.SupervisorScheduler"
         )
     if is_shared:
-        settings["SCHEDULER"] = "concurcrawl.nodes.scheduler.SharedScheduler"
+        settings["SCHEDULER"] = "concurcrawl.nodes.scheduler.NodeScheduler"
     return Plan(
         mode=mode,
         slots=slots,

@@ -79,7 +79,7 @@ def test_the_rule_sees_late_imports_and_not_those_for_types(tmp_path: Path) -> N
         "    import concurcrawl.workers.supervisor.pool\n",
         encoding="utf-8",
     )
-    assert sorted(imported(module)) == ["stats", "workers.pool"]
+    assert sorted(imported(module)) == ["stats", "workers.supervisor.pool"]
 
 
 def python(code: str) -> str:

@@ -69,12 +69,12 @@ async def _in_a_file(folder: str) -> AsyncIterator[Frontier]:
 @asynccontextmanager
 async def _in_redis(folder: str) -> AsyncIterator[Frontier]:
     # Late, because an extra brings its client.
-    from concurcrawl.frontier.redis.connection import RedisLink, parse
+    from concurcrawl.frontier.redis.connection import RedisConnection, parse
     from concurcrawl.frontier.redis.frontier import RedisFrontier
     from concurcrawl.frontier.redis.session import Member
 
     with _redis_server(folder) as url:
-        link = RedisLink(parse(url, "bench", "frontier"))
+        link = RedisConnection(parse(url, "bench", "frontier"))
         frontier = RedisFrontier(link, Member(node="bench", spider="bench"))
         await frontier.join()
         frontier.start()

@@ -15,6 +15,7 @@ import asyncio
 import logging
 import pickle
 import sqlite3
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
 from scrapy import Request, signals
@@ -24,6 +25,7 @@ from concurcrawl.durable.feeds import Ledger
 from concurcrawl.durable.jobdir import FINISHED, SPIDER
 from concurcrawl.frontier.base import at_once
 from concurcrawl.frontier.sqlite import SqliteFrontier
+from concurcrawl.workers.protocol.messages import ResponseMeta
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -33,7 +35,6 @@ if TYPE_CHECKING:
     from concurcrawl.durable.jobdir import JobDir
     from concurcrawl.durable.start import StartOutputs
     from concurcrawl.frontier.base import Frontier
-    from concurcrawl.workers.protocol.messages import Head
 
 logger = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ logger = logging.getLogger(__name__)
 _INTERVAL_S = 1.0
 
 
-class Journal:
+class JobDirDelivery:
     """Keeps items until they are safe, and what start() has yielded.
 
     Invariant: an item is in the frontier, or in each feed below its noted length, or,
@@ -71,7 +72,9 @@ class Journal:
         self._is_closed = False
         self._timer: asyncio.Task[None] | None = None
         self.is_replaying = False
-        self.process: Callable[[bytes, Head | None, int], Awaitable[None]] = not_open
+        self.process: Callable[[bytes, ResponseMeta | None, int], Awaitable[None]] = (
+            not_open
+        )
         self.encode: Callable[[object], bytes] = pickle.dumps
         self.decode: Callable[[bytes], Any] = pickle.loads
         self.on_failure: Callable[[Exception], None] = _raise
@@ -118,7 +121,7 @@ class Journal:
             # Not earlier: only then are pipelines and feeds open.
             self._crawler.signals.connect(self._replay_soon, signals.engine_started)
 
-    def entry(self, payload: bytes, head: Head | None) -> bytes:
+    def entry(self, payload: bytes, head: ResponseMeta | None) -> bytes:
         """Return an item as it is kept."""
         return pickle.dumps((payload, head)) if self.is_kept else b""
 
@@ -210,7 +213,7 @@ class Journal:
     async def _replay(self) -> None:
         try:
             for number, kept in await self._frontier.items():
-                payload, head = pickle.loads(kept)  # noqa: S301 - our own file
+                payload, head = read_entry(kept)
                 await self.process(payload, head, number)
                 self._processed.add(number)
         finally:  # else the crawl would wait for the rest for ever
@@ -248,7 +251,22 @@ class Journal:
         return True
 
 
-async def not_open(_payload: bytes, _head: Head | None, _number: int) -> None:
+def read_entry(kept: bytes) -> tuple[bytes, ResponseMeta | None]:
+    """Return an item, encoded, and the head of its response, as entry() kept them."""
+    found: tuple[bytes, ResponseMeta | None] = _EntryUnpickler(BytesIO(kept)).load()
+    return found
+
+
+class _EntryUnpickler(pickle.Unpickler):
+    """Reads what 0.1.0 has kept as well, where classes had other names."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        if (module, name) == ("concurcrawl.workers.messages", "Head"):
+            return ResponseMeta
+        return super().find_class(module, name)
+
+
+async def not_open(_payload: bytes, _head: ResponseMeta | None, _number: int) -> None:
     """Stand for what processes an item, until there is something that does."""
     raise RuntimeError("the journal was opened before the pipelines")
 

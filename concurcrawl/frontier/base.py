@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Generator, Iterable, Mapping, Sequence
 
-    from concurcrawl.limits.limiter import Limits, Visit
+    from concurcrawl.limits.limiter import FetchResult, GroupLimits
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -240,7 +240,7 @@ class Frontier(ABC):
         """
 
     @abstractmethod
-    def leave(self, group: str, ticket: int | None, visit: Visit) -> None:
+    def leave(self, group: str, ticket: int | None, visit: FetchResult) -> None:
         """Say that a request is done at its site, and how that went.
 
         A ticket that was not admitted is no longer taken for in flight.
@@ -259,7 +259,7 @@ class Frontier(ABC):
         """Keep at least *delay_s* between two starts in *group* from now on."""
 
     @abstractmethod
-    def change_limits(self, group: str, limits: Limits, *, was_free: bool) -> None:
+    def change_limits(self, group: str, limits: GroupLimits, *, was_free: bool) -> None:
         """Keep other limits of *group* from the next start on.
 
         What its site asks for, by a pause or :meth:`slow_down`, counts as before.

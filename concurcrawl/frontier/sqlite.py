@@ -20,13 +20,13 @@ from concurcrawl.frontier.base import (
     Output,
 )
 from concurcrawl.frontier.exports import Changes, Store
-from concurcrawl.limits.gates import Gates
-from concurcrawl.limits.limiter import Limits
+from concurcrawl.limits.gates import Limiter
+from concurcrawl.limits.limiter import GroupLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
-    from concurcrawl.limits.limiter import Visit
+    from concurcrawl.limits.limiter import FetchResult
 
 #: Start requests leave after the others of their priority: their ranks begin here.
 _START_RANK = 1 << 62
@@ -76,7 +76,7 @@ class SqliteFrontier(Frontier):
 
     def __init__(  # noqa: PLR0913 - all but the first by name
         self,
-        limits_of: Callable[[str], Limits] = lambda _: Limits(),
+        limits_of: Callable[[str], GroupLimits] = lambda _: GroupLimits(),
         *,
         path: str = "",
         total: int = 0,
@@ -113,7 +113,7 @@ class SqliteFrontier(Frontier):
         self.exports = Store(self._db)
         self._broken: sqlite3.OperationalError | None = None
         self._tickets = count(1 + self._last("ticket", "request"))
-        self._gates = Gates(limits_of, total, asks, random.uniform)
+        self._gates = Limiter(limits_of, total, asks, random.uniform)
         self._db.execute("UPDATE request SET lent = 0 WHERE lent")
         (waiting,) = self._db.execute("SELECT count(*) FROM request").fetchone()
         self._waiting = int(waiting)
@@ -245,7 +245,7 @@ class SqliteFrontier(Frontier):
         """See :meth:`Frontier.sent`."""
         self._gates.sent(group, ticket, self._clock() - ago_s)
 
-    def leave(self, group: str, ticket: int | None, visit: Visit) -> None:
+    def leave(self, group: str, ticket: int | None, visit: FetchResult) -> None:
         """See :meth:`Frontier.leave`."""
         self._gates.leave(group, ticket, visit, self._clock())
 
@@ -257,7 +257,7 @@ class SqliteFrontier(Frontier):
         """See :meth:`Frontier.slow_down`."""
         self._gates[group].slow_down(delay_s)
 
-    def change_limits(self, group: str, limits: Limits, *, was_free: bool) -> None:
+    def change_limits(self, group: str, limits: GroupLimits, *, was_free: bool) -> None:
         """See :meth:`Frontier.change_limits`."""
         self._gates.change(group, limits, self._clock(), was_free=was_free)
 

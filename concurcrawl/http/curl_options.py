@@ -71,7 +71,7 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class TransferTarget:
     """Where a request goes.
 
     Attributes:
@@ -89,7 +89,7 @@ class Target:
     path: str
 
 
-def target_of(url: str) -> Target:
+def target_of(url: str) -> TransferTarget:
     """Take *url* apart without changing how it is spelled.
 
     Raises:
@@ -103,7 +103,7 @@ def target_of(url: str) -> Target:
     rest = urldefrag(url)[0].partition("://")[2]
     start = re.search(r"[/?]", rest)
     path = rest[start.start() :] if start else "/"
-    return Target(
+    return TransferTarget(
         scheme=parts.scheme,
         host=host,
         port=port,
@@ -114,7 +114,7 @@ def target_of(url: str) -> Target:
 
 @lru_cache(maxsize=1024)
 def _place_of(scheme: str, netloc: str) -> tuple[str, int, str]:
-    """Return host, port and origin, see :class:`Target`.
+    """Return host, port and origin, see :class:`TransferTarget`.
 
     Raises:
         ValueError: If it is not http or https, or names no host.
@@ -159,7 +159,7 @@ def bind_address(value: str | Sequence[Any] | None) -> tuple[str, int] | None:
     return str(value[0]), int(value[1])
 
 
-def is_tunnel(target: Target, route: Route) -> bool:
+def is_tunnel(target: TransferTarget, route: Route) -> bool:
     """Does the proxy only pass bytes on, after a CONNECT?"""
     return is_http_proxy(route) and target.scheme == "https"
 
@@ -262,7 +262,7 @@ def _tls_version(settings: BaseSettings, name: str, which: int) -> int:
         raise ValueError(f"Unknown {name} value: {value}") from error
 
 
-def connection_options(target: Target, route: Route) -> list[Option]:
+def connection_options(target: TransferTarget, route: Route) -> list[Option]:
     """Return how to reach *target*; the addresses of names come separately."""
     options: list[Option] = [
         (pycurl.URL, target.origin),
@@ -304,7 +304,9 @@ def _proxy_options(proxy: str, route: Route) -> list[Option]:
     return [(pycurl.PROXYUSERNAME, user), (pycurl.PROXYPASSWORD, password)]
 
 
-def message_options(request: Request, target: Target, route: Route) -> list[Option]:
+def message_options(
+    request: Request, target: TransferTarget, route: Route
+) -> list[Option]:
     """Return what to send: the line, the headers and the body of *request*.
 
     Raises:
@@ -330,7 +332,7 @@ def message_options(request: Request, target: Target, route: Route) -> list[Opti
     return options
 
 
-def request_bytes(request: Request, target: Target, route: Route) -> bytes:
+def request_bytes(request: Request, target: TransferTarget, route: Route) -> bytes:
     """Return the request as it goes over the wire, to be sent without libcurl.
 
     Raises:

@@ -25,7 +25,7 @@ from concurcrawl.config import Config
 from concurcrawl.http import curl_options as curl
 from concurcrawl.http.executors import LoopThreads, ReactorThreads, Threads
 from concurcrawl.http.handles import ClientPool, renew_key_log
-from concurcrawl.http.plan import Limits, Plan
+from concurcrawl.http.plan import TransferLimits, TransferPlan
 from concurcrawl.http.transfer import Transfer
 from concurcrawl.limits import send_times as departures
 from concurcrawl.tracing import collector as timeline
@@ -72,7 +72,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         config = Config.from_settings(settings)
         self._width = config.threads
         self._has_reactor = settings.getbool("TWISTED_REACTOR_ENABLED")
-        self._limits = Limits.from_settings(settings)
+        self._limits = TransferLimits.from_settings(settings)
         self._common = [*curl.tls_options(settings), curl.version_option(config.http2)]
         self._tells_tls = settings.getbool("DOWNLOADER_CLIENT_TLS_VERBOSE_LOGGING")
         try:
@@ -110,7 +110,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
                 *await self._address_options(target, route, timeout_s),
             ]
             looked_up_s = time.monotonic() - started_s
-            plan = Plan(
+            plan = TransferPlan(
                 request=request,
                 target=target,
                 route=route,
@@ -158,7 +158,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
             raise
         return slots
 
-    async def _run(self, plan: Plan) -> tuple[Transfer, Response]:
+    async def _run(self, plan: TransferPlan) -> tuple[Transfer, Response]:
         def listen(
             verdict: Future[StopDownload | None], signal: object, **told: Any
         ) -> None:
@@ -249,7 +249,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         verdict.set_result(stop)
 
     async def _address_options(
-        self, target: curl.Target, route: curl.Route, timeout_s: float
+        self, target: curl.TransferTarget, route: curl.Route, timeout_s: float
     ) -> list[curl.Option]:
         if route.proxy and not curl.is_http_proxy(route):
             return []  # a SOCKS proxy: libcurl knows which side looks up what
@@ -266,7 +266,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
                 self._addresses[place.host] = now_s + DNS_CACHE_S, found
         return [(pycurl.RESOLVE, [f"{place.host}:{place.port}:{','.join(found)}"])]
 
-    async def _resolve(self, place: curl.Target, timeout_s: float) -> list[str]:
+    async def _resolve(self, place: curl.TransferTarget, timeout_s: float) -> list[str]:
         return await self._started_threads().resolve(place.host, place.port, timeout_s)
 
 

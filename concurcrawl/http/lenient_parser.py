@@ -22,7 +22,7 @@ _LONGEST_LINE = 1 << 20
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]+")
 
 
-class _State(Enum):
+class _ReaderState(Enum):
     HEAD = auto()
     LENGTH = auto()
     UNTIL_CLOSE = auto()
@@ -53,7 +53,7 @@ class ResponseReader:
         self._on_header = on_header
         self._on_chunk = on_chunk
         self._has_body = has_body
-        self._state = _State.HEAD
+        self._state = _ReaderState.HEAD
         self._head = Head()
         self._left = 0
         self._rest = b""
@@ -62,7 +62,7 @@ class ResponseReader:
     @property
     def is_complete(self) -> bool:
         """May the connection end here?"""
-        return self._state in {_State.DONE, _State.UNTIL_CLOSE}
+        return self._state in {_ReaderState.DONE, _ReaderState.UNTIL_CLOSE}
 
     def feed(self, data: bytes) -> None:
         """Take what came in; afterwards :attr:`is_ended` says if that was all.
@@ -72,30 +72,34 @@ class ResponseReader:
         """
         self._rest += data
         while not self.is_ended and self._step():
-            self.is_ended = self.is_ended or self._state is _State.DONE
+            self.is_ended = self.is_ended or self._state is _ReaderState.DONE
         if len(self._rest) > _LONGEST_LINE:
             raise ValueError("a line without an end")
 
     def _step(self) -> bool:
         """Use up a part of what is there; False if more must come first."""
-        if self._state in {_State.LENGTH, _State.UNTIL_CLOSE, _State.CHUNK}:
+        if self._state in {
+            _ReaderState.LENGTH,
+            _ReaderState.UNTIL_CLOSE,
+            _ReaderState.CHUNK,
+        }:
             return self._body()
         line, found, rest = self._rest.partition(b"\n")
         if not found:
             return False
         self._rest = rest
-        if self._state is _State.HEAD:
+        if self._state is _ReaderState.HEAD:
             self._header(line + found)
-        elif self._state is _State.CHUNK_SIZE:
+        elif self._state is _ReaderState.CHUNK_SIZE:
             size = line.split(b";")[0].strip()
             if not _CHUNK_SIZE.fullmatch(size):  # int() would take -1 as well
                 raise ValueError("no size of a chunk")
             self._left = int(size, 16)
-            self._state = _State.CHUNK if self._left else _State.TRAILER
-        elif self._state is _State.CHUNK_END:
-            self._state = _State.CHUNK_SIZE
+            self._state = _ReaderState.CHUNK if self._left else _ReaderState.TRAILER
+        elif self._state is _ReaderState.CHUNK_END:
+            self._state = _ReaderState.CHUNK_SIZE
         elif not line.strip():
-            self._state = _State.DONE
+            self._state = _ReaderState.DONE
         return True
 
     def _header(self, line: bytes) -> None:
@@ -104,43 +108,43 @@ class ResponseReader:
         self._head.lines.append(line)
         is_last = not line.strip()
         # Before the line is passed on: with a wrong length there is no response.
-        state = self._state_after_head() if is_last else _State.HEAD
+        state = self._state_after_head() if is_last else _ReaderState.HEAD
         if self._on_header(line) is not None:
             self.is_ended = True
             return
         self._state = state
-        if is_last and state is _State.HEAD:
+        if is_last and state is _ReaderState.HEAD:
             self._head = Head()
 
-    def _state_after_head(self) -> _State:
+    def _state_after_head(self) -> _ReaderState:
         if self._head.status < 200:
-            return _State.HEAD
+            return _ReaderState.HEAD
         if not self._has_body or self._head.status in {204, 304}:
-            return _State.DONE
+            return _ReaderState.DONE
         pairs = [(name.lower(), value) for name, value in self._head.pairs()]
         codings = [value for name, value in pairs if name == b"transfer-encoding"]
         if any(b"chunked" in value.lower() for value in codings):
-            return _State.CHUNK_SIZE
+            return _ReaderState.CHUNK_SIZE
         values = [value for name, value in pairs if name == b"content-length"]
         if not values:
-            return _State.UNTIL_CLOSE
+            return _ReaderState.UNTIL_CLOSE
         lengths = {part.strip() for part in b",".join(values).split(b",")}
         length = lengths.pop()
         if lengths or not length.isdigit():
             raise ValueError("no length of a body")
         self._left = int(length)
-        return _State.LENGTH if self._left else _State.DONE
+        return _ReaderState.LENGTH if self._left else _ReaderState.DONE
 
     def _body(self) -> bool:
         if not self._rest:
             return False
-        if self._state is _State.UNTIL_CLOSE:
+        if self._state is _ReaderState.UNTIL_CLOSE:
             part, self._rest = self._rest, b""
         else:
             part, self._rest = self._rest[: self._left], self._rest[self._left :]
             self._left -= len(part)
             if not self._left:
-                is_chunk = self._state is _State.CHUNK
-                self._state = _State.CHUNK_END if is_chunk else _State.DONE
+                is_chunk = self._state is _ReaderState.CHUNK
+                self._state = _ReaderState.CHUNK_END if is_chunk else _ReaderState.DONE
         self.is_ended = self._on_chunk(part) is not None
         return True

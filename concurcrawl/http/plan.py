@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.settings import BaseSettings
 
-    from concurcrawl.http.curl_options import Option, Route, Target
+    from concurcrawl.http.curl_options import Option, Route, TransferTarget
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class TransferLimits:
     """How much of a body is welcome.
 
     Attributes:
@@ -37,9 +37,9 @@ class Limits:
             settings.getbool("DOWNLOAD_FAIL_ON_DATALOSS"),
         )
 
-    def of(self, meta: Mapping[str, Any]) -> Limits:
+    def of(self, meta: Mapping[str, Any]) -> TransferLimits:
         """Return the limits of the request with this *meta*."""
-        return Limits(
+        return TransferLimits(
             meta.get("download_maxsize", self.max_bytes),
             meta.get("download_warnsize", self.warn_bytes),
             meta.get("download_fail_on_dataloss", self.fails_on_dataloss),
@@ -47,7 +47,7 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
+class TransferPlan:
     """All that a thread needs to know to make a request.
 
     Attributes:
@@ -65,10 +65,10 @@ class Plan:
     """
 
     request: Request
-    target: Target
+    target: TransferTarget
     route: Route
     options: list[Option]
-    limits: Limits
+    limits: TransferLimits
     timeout_s: float
     left_s: float
     heard: frozenset[object]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from scrapy.http import Headers, Response
 
     from concurcrawl.http.handles import ClientPool, CurlClient
-    from concurcrawl.http.plan import Plan
+    from concurcrawl.http.plan import TransferPlan
 
 #: What a callback of libcurl returns to end the transfer.
 _END = -1
@@ -79,7 +79,7 @@ class Transfer:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: TransferPlan,
         clients: ClientPool,
         listener: Listener,
         on_sent: Callable[[float], object] | None = None,

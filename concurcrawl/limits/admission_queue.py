@@ -14,7 +14,7 @@ from scrapy.utils.defer import maybe_deferred_to_future
 from twisted.internet.defer import Deferred
 
 from concurcrawl.errors import LeaseLostError, PausedTooLongError
-from concurcrawl.limits.limiter import Visit
+from concurcrawl.limits.limiter import FetchResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -44,7 +44,7 @@ class HostLimiter(Protocol):
     def sent(self, group: str, ticket: int | None, ago_s: float) -> None:
         """Note that an admitted request was sent *ago_s* seconds ago."""
 
-    def leave(self, group: str, ticket: int | None, visit: Visit) -> None:
+    def leave(self, group: str, ticket: int | None, visit: FetchResult) -> None:
         """Count an admitted request no longer, and learn from how it went."""
 
     def expect(self, group: str, change: int) -> None:
@@ -111,7 +111,7 @@ class AdmissionQueue:
                 queue.remove(place)
             else:  # it was admitted while it was being cancelled
                 self._limiter.sent(group, ticket, 0.0)
-                self._limiter.leave(group, ticket, Visit())
+                self._limiter.leave(group, ticket, FetchResult())
             raise
         finally:
             if ticket is None:
@@ -126,7 +126,7 @@ class AdmissionQueue:
         self._limiter.sent(group, ticket, max(0.0, time.monotonic() - at_s))
         self._pump(group)
 
-    def leave(self, group: str, ticket: int | None, visit: Visit) -> None:
+    def leave(self, group: str, ticket: int | None, visit: FetchResult) -> None:
         """Take in that a request has left its site, and admit those that may start."""
         self._limiter.leave(group, ticket, visit)
         self.pump_all()
@@ -138,7 +138,7 @@ class AdmissionQueue:
         Each is counted again when it enters.
         """
         for lease in leases:
-            self._limiter.leave(lease.group, lease.ticket, Visit())
+            self._limiter.leave(lease.group, lease.ticket, FetchResult())
         self.pump_all()
         self._on_room()
 

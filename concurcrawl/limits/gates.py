@@ -6,15 +6,15 @@ import math
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from concurcrawl.limits.limiter import Gate
+from concurcrawl.limits.limiter import GroupLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from concurcrawl.limits.limiter import Limits, Visit
+    from concurcrawl.limits.limiter import FetchResult, GroupLimits
 
 
-class Gates:
+class Limiter:
     """The gates of all groups, and who is on the way to them.
 
     Invariants: in each group no more are admitted than its limit; over all groups no
@@ -23,7 +23,7 @@ class Gates:
 
     def __init__(
         self,
-        limits_of: Callable[[str], Limits],
+        limits_of: Callable[[str], GroupLimits],
         total: int,
         asks: Callable[[str], bool] | None,
         uniform: Callable[[float, float], float],
@@ -43,7 +43,7 @@ class Gates:
         self._asks = asks or (lambda _: True)
         self._sees_all = asks is None
         self._uniform = uniform
-        self._gates: dict[str, Gate] = {}
+        self._gates: dict[str, GroupLimiter] = {}
         self._lent: dict[int, str] = {}  # tickets on their way to a site, not yet there
         self._coming: Counter[str] = Counter()  # how many of those each group has
         self._there: dict[int, str] = {}  # tickets that were admitted
@@ -52,11 +52,11 @@ class Gates:
         self._expected: Counter[str] = Counter()  # unleased ones that wait, by group
         self._starved: set[str] = set()  # of those groups, the ones short of the total
 
-    def __getitem__(self, group: str) -> Gate:
+    def __getitem__(self, group: str) -> GroupLimiter:
         """Return the gate of *group*."""
         gate = self._gates.get(group)
         if gate is None:
-            gate = self._gates[group] = Gate(self._limits_of(group))
+            gate = self._gates[group] = GroupLimiter(self._limits_of(group))
         return gate
 
     def may_lend(self, group: str, now_s: float) -> bool:
@@ -140,7 +140,7 @@ class Gates:
         self[group].sent(ticket, at_s)
 
     def change(
-        self, group: str, limits: Limits, now_s: float, *, was_free: bool
+        self, group: str, limits: GroupLimits, now_s: float, *, was_free: bool
     ) -> None:
         """Keep other limits of *group* from the next start on.
 
@@ -172,7 +172,9 @@ class Gates:
             del self._expected[group]
             self._starved.discard(group)
 
-    def leave(self, group: str, ticket: int | None, visit: Visit, now_s: float) -> None:
+    def leave(
+        self, group: str, ticket: int | None, visit: FetchResult, now_s: float
+    ) -> None:
         """Count a request that is done at its site, and learn from it.
 
         A ticket that was not admitted is no longer taken for in flight.

@@ -20,7 +20,7 @@ from scrapy.utils.misc import build_from_crawler, load_object
 from concurcrawl.config import Config
 from concurcrawl.limits import retry_after
 from concurcrawl.limits import send_times as departures
-from concurcrawl.limits.limiter import Visit
+from concurcrawl.limits.limiter import FetchResult
 from concurcrawl.limits.policy import host_of
 from concurcrawl.modes import THREADED_HANDLER
 from concurcrawl.tracing import collector as timeline
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 AHEAD = "CONCURCRAWL_AHEAD"
 
 
-class Gate(Protocol):
+class RequestGate(Protocol):
     """Where a handler asks. A scheduler has one, as its attribute ``gate``."""
 
     async def enter(self, request: Request) -> bool:
@@ -59,7 +59,7 @@ class Gate(Protocol):
             at_s: When, by the monotonic clock, the latest.
         """
 
-    def leave(self, request: Request, visit: Visit) -> None:
+    def leave(self, request: Request, visit: FetchResult) -> None:
         """Say that *request*, which has entered, is done at its site."""
 
 
@@ -91,7 +91,7 @@ def slot_of(request: Request) -> str | None:
     return None if slot in {host_of(url) for url in earlier} else slot
 
 
-class GatedHandler(BaseDownloadHandler):
+class RateLimitedHandler(BaseDownloadHandler):
     """Asks before each download, then lets the handler that was set do it.
 
     Each scheme has a subclass: see :func:`put_before_handlers`.
@@ -141,10 +141,10 @@ class GatedHandler(BaseDownloadHandler):
                 ) from error
         if self.scheme not in LIMITED_SCHEMES:
             return await self._download(request)
-        gate: Gate = self.crawler.engine.scheduler.gate  # type: ignore[union-attr]
+        gate: RequestGate = self.crawler.engine.scheduler.gate  # type: ignore[union-attr]
         is_paced = await gate.enter(request)
         timeline.start(request)
-        visit = Visit()
+        visit = FetchResult()
         said: list[float] = []
 
         def say(at_s: float) -> None:
@@ -158,7 +158,7 @@ class GatedHandler(BaseDownloadHandler):
         try:
             response = await self._download(request)
             timeline.arrived(request)
-            visit = Visit(
+            visit = FetchResult(
                 status=response.status,
                 latency_s=_latency_s(request),
                 retry_after_s=retry_after.parse(
@@ -228,10 +228,12 @@ def are_threaded(settings: BaseSettings) -> bool:
     return all(found.get(scheme) == THREADED_HANDLER for scheme in LIMITED_SCHEMES)
 
 
-def _gate_of(scheme: str, handler: str | type, *, is_lazy: bool) -> type[GatedHandler]:
+def _gate_of(
+    scheme: str, handler: str | type, *, is_lazy: bool
+) -> type[RateLimitedHandler]:
     # Ours is lazy in any case: one that is not needed need not even be imported.
     lazy = is_lazy or handler == THREADED_HANDLER
     if not lazy:
         lazy = getattr(load_object(handler), "lazy", True)
     about = {"scheme": scheme, "inner": handler, "lazy": lazy}
-    return type(f"{scheme.capitalize()}Gate", (GatedHandler,), about)
+    return type(f"{scheme.capitalize()}Gate", (RateLimitedHandler,), about)

@@ -46,7 +46,7 @@ class Throttle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
+class GroupLimits:
     """What each group must not exceed.
 
     Attributes:
@@ -91,7 +91,7 @@ class Written(NamedTuple):
         }
         return earlier._replace(**said)
 
-    def limits(self, base: Limits) -> Limits:
+    def limits(self, base: GroupLimits) -> GroupLimits:
         """Return *base* with what it says otherwise."""
         in_flight = base.in_flight
         if self.concurrency is not None:
@@ -106,7 +106,7 @@ class Written(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Visit:
+class FetchResult:
     """How a request that was admitted went.
 
     Attributes:
@@ -136,10 +136,10 @@ class _OnWay:
 
 
 @dataclass(slots=True)
-class Gate:
+class GroupLimiter:
     """The state of one group. ``in_flight`` never exceeds its limit."""
 
-    limits: Limits
+    limits: GroupLimits
     in_flight: int = field(default=0, init=False)
     opens_at_s: float = field(default=0.0, init=False)
     delay_s: float = field(default=0.0, init=False)
@@ -263,7 +263,7 @@ class Gate:
         self._asked_delay_s = max(self._asked_delay_s, delay_s)
         self.delay_s = max(self.delay_s, delay_s)
 
-    def change(self, limits: Limits, since_s: float | None) -> None:
+    def change(self, limits: GroupLimits, since_s: float | None) -> None:
         """Keep other limits from the next start on.
 
         Args:
@@ -278,7 +278,7 @@ class Gate:
         self.limits = limits
 
     def hear(
-        self, visit: Visit, now_s: float, uniform: Callable[[float, float], float]
+        self, visit: FetchResult, now_s: float, uniform: Callable[[float, float], float]
     ) -> None:
         """Learn from how a request went: pause, back off, adapt the delay."""
         if visit.status in (429, 503):
@@ -289,7 +289,7 @@ class Gate:
             self._adapt(self.limits.throttle, visit.latency_s, visit.status)
 
     def _back_off(
-        self, visit: Visit, now_s: float, uniform: Callable[[float, float], float]
+        self, visit: FetchResult, now_s: float, uniform: Callable[[float, float], float]
     ) -> None:
         if visit.retry_after_s is None and self._paused_until_s > now_s:
             return  # another answer to the same burst: it is paused already

@@ -20,7 +20,7 @@ from scrapy.utils.python import to_unicode
 
 from concurcrawl.config import PREFIX, Config
 from concurcrawl.errors import ConfigError
-from concurcrawl.limits.limiter import Limits, Throttle, Written
+from concurcrawl.limits.limiter import GroupLimits, Throttle, Written
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,7 +73,7 @@ class Profile:
     gzip: bool = False
     needs_contact: bool = False
 
-    def bound(self, own: Limits) -> Limits:
+    def bound(self, own: GroupLimits) -> GroupLimits:
         """Return the limits of this site for a crawl whose own are *own*."""
         rate_per_s = own.rate_per_s or self.rate_per_s
         if own.delay_s and not own.rate_per_s:
@@ -95,7 +95,7 @@ class Politeness:
 
     def __init__(
         self,
-        own: Limits,
+        own: GroupLimits,
         host_groups: Mapping[str, tuple[str, ...]],
         profiles: tuple[Profile, ...],
         slots: Mapping[str, Mapping[str, Any]],
@@ -137,7 +137,7 @@ class Politeness:
             ConfigError: If a setting cannot be worked with.
         """
         config = Config.from_settings(settings)
-        own = Limits(
+        own = GroupLimits(
             in_flight=int(_number(settings, PER_GROUP)),
             delay_s=_number(settings, "DOWNLOAD_DELAY"),
             jitter=_jitter(settings),
@@ -193,11 +193,11 @@ class Politeness:
             return self._group_of_profile[profile.name]
         return _find(self._groups, slot) or slot
 
-    def limits_of(self, group: str) -> Limits:
+    def limits_of(self, group: str) -> GroupLimits:
         """Return what *group* must not exceed."""
         return self._limits.get(group, self._own)
 
-    def write(self, group: str, slot: str, written: Written) -> Limits:
+    def write(self, group: str, slot: str, written: Written) -> GroupLimits:
         """Keep what a project wrote to a slot of *group* while the crawl runs.
 
         Of several slots in a group the strictest counts, and so do the settings. What a
@@ -232,15 +232,17 @@ class Politeness:
         """Return the profile of the site that *host* belongs to, or None."""
         return _find(self._profiles, host.rstrip("."))
 
-    def _bound(self, group: str, limits: Limits) -> Limits:
+    def _bound(self, group: str, limits: GroupLimits) -> GroupLimits:
         """Return *limits* as the profiles of *group* bound them."""
         for profile in {one.name: one for one in self._profiles.values()}.values():
             if self._group_of_profile[profile.name] == group:
                 limits = profile.bound(limits)
         return limits
 
-    def _slot_limits(self, slots: Mapping[str, Mapping[str, Any]]) -> dict[str, Limits]:
-        limits: dict[str, Limits] = {}
+    def _slot_limits(
+        self, slots: Mapping[str, Mapping[str, Any]]
+    ) -> dict[str, GroupLimits]:
+        limits: dict[str, GroupLimits] = {}
         for slot, written in slots.items():
             asked = _slot_limits(self._own, written)
             group = self.group_of_slot(slot)
@@ -355,7 +357,7 @@ def _strictest(*limits: float) -> Any:
     return min((limit for limit in limits if limit), default=0)
 
 
-def _stricter(asked: Limits, other: Limits) -> Limits:
+def _stricter(asked: GroupLimits, other: GroupLimits) -> GroupLimits:
     """Return *asked* where *other* is not stricter."""
     return replace(
         asked,
@@ -364,7 +366,7 @@ def _stricter(asked: Limits, other: Limits) -> Limits:
     )
 
 
-def _is_limit(limits: Limits) -> bool:
+def _is_limit(limits: GroupLimits) -> bool:
     return bool(
         limits.in_flight or limits.delay_s or limits.rate_per_s or limits.throttle
     )
@@ -405,7 +407,7 @@ def _throttle(settings: BaseSettings) -> Throttle | None:
     )
 
 
-def _slot_limits(own: Limits, written: Mapping[str, Any]) -> Limits:
+def _slot_limits(own: GroupLimits, written: Mapping[str, Any]) -> GroupLimits:
     """Return *own* with what an entry of ``DOWNLOAD_SLOTS`` says otherwise."""
     jitter = own.jitter
     if "randomize_delay" in written:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
 
-class UngovernedDownloader(Downloader):
+class PassThroughDownloader(Downloader):
     """Scrapy's downloader without limits of its own: those of the gate count.
 
     Attributes:
@@ -111,7 +111,7 @@ class UngovernedDownloader(Downloader):
         self.signals.send_catch_log(signal, spider=self.crawler.spider, **about)
 
 
-class EagerDownloader(UngovernedDownloader):
+class EagerDownloader(PassThroughDownloader):
     """Starts what may start before it looks at what has come.
 
     Where many answers come together, inflating them takes longer than asking for as

@@ -28,7 +28,7 @@ from concurcrawl.limits.handler import (
 )
 from concurcrawl.limits.policy import Politeness, delay_of
 from concurcrawl.limits.slots import SlotLimits
-from concurcrawl.local.downloader import UngovernedDownloader
+from concurcrawl.local.downloader import PassThroughDownloader
 from concurcrawl.tracing import collector as timeline
 from concurcrawl.tracing import record as records
 from concurcrawl.watchdog.frames import where_awaited
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from concurcrawl.frontier.base import Frontier, Lease
-    from concurcrawl.limits.limiter import Visit, Written
+    from concurcrawl.limits.limiter import FetchResult, Written
     from concurcrawl.tracing.record import Record
 
 logger = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class FrontierScheduler(BaseScheduler):
     def open(self, spider: Spider) -> Deferred[None] | None:
         """See :class:`BaseScheduler`."""
         engine = self._crawler.engine
-        assert isinstance(engine.downloader, UngovernedDownloader)
+        assert isinstance(engine.downloader, PassThroughDownloader)
         self._is_full = engine.downloader.is_full
         engine.downloader.holds_back = self.holds_back
         engine.downloader.slots.limits = SlotLimits(
@@ -461,7 +461,7 @@ class LocalGate:
             self.inside[request], scheduler.ticket_of(request), at_s
         )
 
-    def leave(self, request: Request, visit: Visit) -> None:
+    def leave(self, request: Request, visit: FetchResult) -> None:
         """See :class:`Gate`."""
         scheduler = self._scheduler
         group = self.inside.pop(request)

@@ -15,7 +15,7 @@ _ITEMS, _PAGES = "closespider/itemcount", "closespider/pagecount"
 _ERRORS = "closespider/errorcount"
 
 
-class SharedCloseSpider(CloseSpider):
+class NodeCloseSpider(CloseSpider):
     """Scrapy's extension, with counts that all nodes share.
 
     ``CLOSESPIDER_TIMEOUT`` counts from when the node that notices it was started.

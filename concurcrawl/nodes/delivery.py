@@ -36,10 +36,10 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
     from concurcrawl.durable.start import StartOutputs
-    from concurcrawl.frontier.redis.connection import RedisLink
+    from concurcrawl.frontier.redis.connection import RedisConnection
     from concurcrawl.frontier.redis.frontier import RedisFrontier
-    from concurcrawl.nodes.json_codec import Portable
-    from concurcrawl.workers.protocol.messages import Head
+    from concurcrawl.nodes.json_codec import JsonCodec
+    from concurcrawl.workers.protocol.messages import ResponseMeta
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ _FEED = "feed:"
 _COLUMNS = "columns:"
 
 
-class SharedJournal:
+class NodeDelivery:
     """A node's items, and what start() has yielded.
 
     Invariant: an item is in Redis, or in the feeds of one node, or in a batch that is
@@ -69,8 +69,8 @@ class SharedJournal:
         self,
         crawler: Crawler,
         frontier: RedisFrontier,
-        link: RedisLink,
-        portable: Portable,
+        link: RedisConnection,
+        portable: JsonCodec,
         home: str,
         start: StartOutputs,
         *,
@@ -101,7 +101,9 @@ class SharedJournal:
         self._timer: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
         self._replaying = 0
-        self.process: Callable[[bytes, Head | None, int], Awaitable[None]] = not_open
+        self.process: Callable[[bytes, ResponseMeta | None, int], Awaitable[None]] = (
+            not_open
+        )
         self.encode: Callable[[object], bytes] = pickle.dumps
         self.decode: Callable[[bytes], Any] = pickle.loads
         self.on_failure: Callable[[Exception], None] = lambda _: None
@@ -124,7 +126,7 @@ class SharedJournal:
         await self._settle_old()
         self._timer = asyncio.ensure_future(self._make_safe_now_and_then())
 
-    def entry(self, payload: bytes, head: Head | None) -> bytes | None:
+    def entry(self, payload: bytes, head: ResponseMeta | None) -> bytes | None:
         """Return an item as it is kept, or None if it cannot be."""
         page = None if head is None else (head.url, head.status)
         try:

@@ -74,7 +74,7 @@ _GROUPS: dict[type, str] = {tuple: "!tuple", set: "!set", frozenset: "!frozenset
 _MADE = {name: kind for kind, name in _GROUPS.items()}
 
 
-class Portable:
+class JsonCodec:
     """Writes and reads what a spider's nodes tell each other."""
 
     def __init__(self, spider: Spider) -> None:

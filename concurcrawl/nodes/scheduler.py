@@ -24,13 +24,13 @@ from concurcrawl.errors import (
     NotJsonError,
 )
 from concurcrawl.frontier.redis import job_ref as redis_target
-from concurcrawl.frontier.redis.connection import RedisLink
+from concurcrawl.frontier.redis.connection import RedisConnection
 from concurcrawl.frontier.redis.frontier import RedisFrontier
 from concurcrawl.frontier.redis.session import Member
 from concurcrawl.local.scheduler import newest_first, wake
 from concurcrawl.nodes import json_cookies as portable_cookies
-from concurcrawl.nodes.delivery import SharedJournal
-from concurcrawl.nodes.json_codec import Portable
+from concurcrawl.nodes.delivery import NodeDelivery
+from concurcrawl.nodes.json_codec import JsonCodec
 from concurcrawl.workers.supervisor.scheduler import SupervisorScheduler
 
 if TYPE_CHECKING:
@@ -53,15 +53,15 @@ _STATS_S = 1.0
 _OWN_REASONS = {"shutdown", "workers_failed", "storage_failed", "memusage_exceeded"}
 
 
-class SharedScheduler(SupervisorScheduler):
+class NodeScheduler(SupervisorScheduler):
     """One node's: what it lends to a worker was lent to it by Redis."""
 
     _frontier: RedisFrontier
-    journal: SharedJournal
+    journal: NodeDelivery
 
     def __init__(self, crawler: Crawler) -> None:
         assert crawler.spider is not None
-        self._portable = Portable(crawler.spider)
+        self._portable = JsonCodec(crawler.spider)
         super().__init__(crawler)
         self._payloads: dict[int, bytes] = {}
         self._written: dict[stats.StatKey, Any] = {}
@@ -198,7 +198,7 @@ class SharedScheduler(SupervisorScheduler):
         target = redis_target.claimed_by(crawler)
         assert target is not None
         self._target = target
-        self._link = RedisLink(target)
+        self._link = RedisConnection(target)
         self._streams = config.frontier_items == "stream"
         self._home = redis_target.home(config.frontier_node)
         member = Member(
@@ -230,8 +230,8 @@ class SharedScheduler(SupervisorScheduler):
         frontier.spare = max(1, slots // 4)
         return frontier
 
-    def _make_journal(self) -> SharedJournal:
-        return SharedJournal(
+    def _make_journal(self) -> NodeDelivery:
+        return NodeDelivery(
             self._crawler,
             self._frontier,
             self._link,

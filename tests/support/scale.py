@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from concurcrawl.frontier.base import Entry
-from concurcrawl.frontier.redis.connection import RedisLink, parse
+from concurcrawl.frontier.redis.connection import RedisConnection, parse
 from concurcrawl.frontier.redis.frontier import RedisFrontier
 from concurcrawl.frontier.redis.session import Member
 from concurcrawl.frontier.sqlite import SqliteFrontier
@@ -112,7 +112,7 @@ async def over_redis(
     server: RedisServer, requests: int, groups: int, workers: int
 ) -> Measured:
     """Measure the frontier in Redis."""
-    link = RedisLink(parse(server.url, "scale", "job"))
+    link = RedisConnection(parse(server.url, "scale", "job"))
     frontier = RedisFrontier(link, Member(node="node", spider="spider"))
     await frontier.join()
     frontier.start()

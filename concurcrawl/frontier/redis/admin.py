@@ -14,7 +14,7 @@ from concurcrawl.frontier.redis.connection import connect
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from concurcrawl.frontier.redis.connection import Target
+    from concurcrawl.frontier.redis.connection import JobRef
 
 #: Keys or entries that are asked for at a time.
 _PAGE = 500
@@ -111,7 +111,7 @@ class Snapshot:
     stats: Mapping[str, Any]
 
 
-def jobs(target: Target) -> list[str]:
+def jobs(target: JobRef) -> list[str]:
     """Return the names of all jobs below the prefix of *target*."""
     start = "{" + target.prefix + ":"
     with connect(target) as client:
@@ -119,7 +119,7 @@ def jobs(target: Target) -> list[str]:
         return sorted(key.decode()[len(start) : -len("}:job")] for key in keys)
 
 
-def snapshot(target: Target) -> Snapshot | None:
+def snapshot(target: JobRef) -> Snapshot | None:
     """Return how the job of *target* is; None if there is none."""
     base = target.base
     with connect(target) as client:
@@ -151,7 +151,7 @@ def snapshot(target: Target) -> Snapshot | None:
         )
 
 
-def drain(target: Target, *, keep: bool = False) -> Iterator[bytes]:
+def drain(target: JobRef, *, keep: bool = False) -> Iterator[bytes]:
     """Yield the items of the stream, each as one line of JSON without its end.
 
     Args:
@@ -169,7 +169,7 @@ def drain(target: Target, *, keep: bool = False) -> Iterator[bytes]:
             last = b"(" + page[-1][0]
 
 
-def purge(target: Target) -> int:
+def purge(target: JobRef) -> int:
     """Delete the job of *target*, and nothing else; return how many keys it had."""
     pattern = _literally(target.base) + "*"
     deleted = 0

@@ -49,7 +49,7 @@ class Said:
     fail: Callable[[Exception], None] | None = None
 
 
-class Outbox:
+class Batcher:
     """What is to be said in the next exchanges.
 
     Invariant: who waits is told either the answer or why there is none.

@@ -42,7 +42,7 @@ _LAST_PAUSE_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
-class Target:
+class JobRef:
     """A job in a Redis.
 
     Attributes:
@@ -89,7 +89,7 @@ class _Secret:
         return "***"
 
 
-def parse(url: str, prefix: str, job: str, patience_s: float = 300.0) -> Target:
+def parse(url: str, prefix: str, job: str, patience_s: float = 300.0) -> JobRef:
     """Part *url* and its password.
 
     Raises:
@@ -117,7 +117,7 @@ def parse(url: str, prefix: str, job: str, patience_s: float = 300.0) -> Target:
     query = f"?{parts.query}" if parts.query else ""
     shown = f"{parts.scheme}://{netloc}{parts.path}{query}"
     secret = None if password is None else _Secret(password)
-    return Target(shown, secret, prefix, job, patience_s)
+    return JobRef(shown, secret, prefix, job, patience_s)
 
 
 def _bad_url() -> FrontierError:
@@ -129,7 +129,7 @@ def _bad_url() -> FrontierError:
 
 
 @contextmanager
-def connect(target: Target) -> Iterator[Any]:
+def connect(target: JobRef) -> Iterator[Any]:
     """Yield a client that waits for answers.
 
     Raises:
@@ -146,7 +146,7 @@ def connect(target: Target) -> Iterator[Any]:
         client.close()
 
 
-def check(target: Target) -> None:
+def check(target: JobRef) -> None:
     """See that a crawl could use *target*. Blocks for some seconds at most.
 
     Raises:
@@ -173,7 +173,7 @@ def _library() -> Any:
     return redis
 
 
-def _translated(error: Exception, target: Target) -> FrontierError:
+def _translated(error: Exception, target: JobRef) -> FrontierError:
     """Return what a user reads of an error of redis-py."""
     redis = _library()
     if isinstance(
@@ -193,13 +193,13 @@ def _translated(error: Exception, target: Target) -> FrontierError:
     return FrontierError("frontier_refused", f"{target.url} says: {first}")
 
 
-class RedisLink:
+class RedisConnection:
     """Runs the script for one node.
 
     Invariant: one connection, so that what was sent first is done first.
     """
 
-    def __init__(self, target: Target) -> None:
+    def __init__(self, target: JobRef) -> None:
         """Make one that connects when it is used first."""
         redis = _library()
         import redis.asyncio as redis_asyncio

@@ -34,9 +34,9 @@ from concurcrawl.errors import (
 from concurcrawl.frontier.base import Completed, Entry, Frontier, Lease, Output
 from concurcrawl.frontier.redis import protocol as wire
 from concurcrawl.frontier.redis.admissions import Admissions
-from concurcrawl.frontier.redis.node import Node
-from concurcrawl.limits.gates import Gates
-from concurcrawl.limits.limiter import Limits, Visit
+from concurcrawl.frontier.redis.node import RedisNode
+from concurcrawl.limits.gates import Limiter
+from concurcrawl.limits.limiter import FetchResult, GroupLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -59,7 +59,7 @@ _SOON_S = 0.03
 _LINGER_S = 0.002
 
 
-class RedisFrontier(Node, Frontier):
+class RedisFrontier(RedisNode, Frontier):
     """A node's part of a frontier in Redis.
 
     Invariant: ``_held`` has each lease that was taken and not ended.
@@ -73,7 +73,7 @@ class RedisFrontier(Node, Frontier):
         self,
         link: Link,
         member: Member,
-        limits_of: Callable[[str], Limits] = lambda _: Limits(),
+        limits_of: Callable[[str], GroupLimits] = lambda _: GroupLimits(),
         *,
         total: int = 0,
         asks: Callable[[str], bool] | None = None,
@@ -96,7 +96,7 @@ class RedisFrontier(Node, Frontier):
         self._limits_of = limits_of
         self._clock = clock or time.monotonic
         # Limits by group are kept in Redis; the total is this node's own.
-        self._total = Gates(lambda _: Limits(), total, asks, random.uniform)
+        self._total = Limiter(lambda _: GroupLimits(), total, asks, random.uniform)
         self._admissions = Admissions()
         self._stock: deque[Lease] = deque()
         self._held: dict[int, Lease] = {}
@@ -193,7 +193,7 @@ class RedisFrontier(Node, Frontier):
         for group, count in self._admissions.unclaimed():
             for _ in range(count):
                 self._outbox.say(wire.sent(group, None, 0.0))
-                self._outbox.say(wire.leave(group, None, Visit()))
+                self._outbox.say(wire.leave(group, None, FetchResult()))
 
     def _lose_leases(self) -> None:
         for ticket in self._held:
@@ -358,7 +358,7 @@ class RedisFrontier(Node, Frontier):
         self._introduce_group(group)
         self._outbox.say(wire.sent(group, ticket, ago_s))
 
-    def leave(self, group: str, ticket: int | None, visit: Visit) -> None:
+    def leave(self, group: str, ticket: int | None, visit: FetchResult) -> None:
         """See :meth:`Frontier.leave`."""
         self._total.leave(group, ticket, visit, 0.0)
         self._admissions.drop_permits((group, ticket))
@@ -377,7 +377,7 @@ class RedisFrontier(Node, Frontier):
         self._introduce_group(group)
         self._outbox.say(["slow_down", group, delay_s])
 
-    def change_limits(self, group: str, limits: Limits, *, was_free: bool) -> None:
+    def change_limits(self, group: str, limits: GroupLimits, *, was_free: bool) -> None:
         """See :meth:`Frontier.change_limits`. It counts for all nodes."""
         self._admissions.stop_waiting(group)
         self._known_groups.add(group)

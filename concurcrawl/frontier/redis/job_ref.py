@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.settings import BaseSettings
 
-    from concurcrawl.frontier.redis.connection import Target
+    from concurcrawl.frontier.redis.connection import JobRef
 
 _URL = f"{PREFIX}FRONTIER_URL"
 
-_claimed: WeakKeyDictionary[Crawler, Target] = WeakKeyDictionary()
+_claimed: WeakKeyDictionary[Crawler, JobRef] = WeakKeyDictionary()
 
 
-def target_of(settings: BaseSettings, spider: str) -> Target:
+def target_of(settings: BaseSettings, spider: str) -> JobRef:
     """Return the Redis and the job that *settings* mean for *spider*.
 
     Raises:
@@ -49,7 +49,7 @@ def claim(crawler: Crawler, settings: BaseSettings, rank: str) -> None:
     settings.set(_URL, target.url, rank)
 
 
-def claimed_by(crawler: Crawler) -> Target | None:
+def claimed_by(crawler: Crawler) -> JobRef | None:
     """Return the job that *crawler* shares, or None."""
     return _claimed.get(crawler)
 

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from concurcrawl.errors import FrontierError
-from concurcrawl.frontier.redis.batcher import Outbox
+from concurcrawl.frontier.redis.batcher import Batcher
 from concurcrawl.frontier.redis.protocol import Reply
 from concurcrawl.frontier.redis.session import Session, Wanted
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _ADOPTS = 100
 
 
-class Node(ABC):
+class RedisNode(ABC):
     """One of the nodes of a crawl.
 
     Invariant: an answer is heard before anybody is told that there is news.
@@ -46,7 +46,7 @@ class Node(ABC):
     ) -> None:
         """Make one that has not joined; the arguments are those of a session."""
         self._member = member
-        self._outbox = Outbox()
+        self._outbox = Batcher()
         self._session = Session(link, member, clock, newest_first=newest_first)
         self._reply: Reply | None = None
         self._ended: str | None = None

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from concurcrawl.frontier.base import Entry, Output
-    from concurcrawl.limits.limiter import Limits, Visit
+    from concurcrawl.limits.limiter import FetchResult, GroupLimits
 
 #: What Redis takes for an argument.
 Arg = str | bytes | int | float
@@ -208,7 +208,7 @@ def settle(batch: str, notes: Mapping[str, str], *, was_written: bool) -> Operat
     return ["settle", batch, int(was_written), *_notes(notes)]
 
 
-def limits(group: str, of: Limits) -> Operation:
+def limits(group: str, of: GroupLimits) -> Operation:
     """Say what a group must not exceed."""
     throttle = of.throttle
     return [
@@ -220,7 +220,7 @@ def limits(group: str, of: Limits) -> Operation:
     ]
 
 
-def change_limits(group: str, to: Limits, *, was_free: bool) -> Operation:
+def change_limits(group: str, to: GroupLimits, *, was_free: bool) -> Operation:
     """Say that a group must not exceed other limits from now on."""
     _, *args = limits(group, to)
     return ["change_limits", int(was_free), *args]
@@ -236,7 +236,7 @@ def sent(group: str, ticket: int | None, ago_s: float) -> Operation:
     return ["sent", group, "" if ticket is None else ticket, ago_s]
 
 
-def leave(group: str, ticket: int | None, visit: Visit) -> Operation:
+def leave(group: str, ticket: int | None, visit: FetchResult) -> Operation:
     """Say that a request is done at its site."""
     seen = (visit.status, visit.latency_s, visit.retry_after_s)
     return [

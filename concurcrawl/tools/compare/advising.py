@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from concurcrawl.tools.compare.analyse import Outcome
-    from concurcrawl.tools.compare.options import Options
+    from concurcrawl.tools.compare.analyse import ComparisonResult
+    from concurcrawl.tools.compare.options import CompareOptions
 
 _PAGES = 20
 
@@ -72,7 +72,7 @@ def _advise(args: argparse.Namespace) -> int:
     return 0
 
 
-def _why_unknown(outcomes: Sequence[Outcome]) -> str:
+def _why_unknown(outcomes: Sequence[ComparisonResult]) -> str:
     runs = [run for one in outcomes for run in one.runs if run.mode == "serial"]
     if not runs:
         return "there is none"
@@ -84,7 +84,7 @@ def _why_unknown(outcomes: Sequence[Outcome]) -> str:
     return "it asked for too few pages, or too quickly to be measured"
 
 
-def _options(args: argparse.Namespace) -> Options:
+def _options(args: argparse.Namespace) -> CompareOptions:
     if args.pages is None:
         args.pages = str(_PAGES)
     if args.spider is not None:  # it may not know of pages
@@ -94,7 +94,9 @@ def _options(args: argparse.Namespace) -> Options:
     return options.read(args)
 
 
-def _outcomes(args: argparse.Namespace, wanted: Options) -> tuple[Outcome, ...]:
+def _outcomes(
+    args: argparse.Namespace, wanted: CompareOptions
+) -> tuple[ComparisonResult, ...]:
     if args.record is not None:
         return read(Path(args.record))[1]
     target = find(wanted)
@@ -104,7 +106,9 @@ def _outcomes(args: argparse.Namespace, wanted: Options) -> tuple[Outcome, ...]:
     return comparison.explained
 
 
-def _limits(wanted: Options, outcome: Outcome, folder: Path) -> SiteLimits:
+def _limits(
+    wanted: CompareOptions, outcome: ComparisonResult, folder: Path
+) -> SiteLimits:
     """Return what the site allows that most of the records are of."""
     records = [
         r

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class ComparisonResult:
     """All that is known of one experiment, so far.
 
     Attributes:
@@ -67,7 +67,7 @@ def conclude(
     runs: Sequence[Run],
     setup: Setup,
     records: Mapping[str, Sequence[Record]] | None = None,
-) -> Outcome:
+) -> ComparisonResult:
     """Compute everything that *runs* tell.
 
     Args:
@@ -92,7 +92,7 @@ def conclude(
     }
     swept = curves(runs)
     parallel = next((row for row in rows if row.mode == "parallel"), None)
-    return Outcome(
+    return ComparisonResult(
         experiment=experiment,
         setup=setup,
         runs=tuple(runs),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from bokeh.models.renderers import DataRenderer
 
-    from concurcrawl.tools.compare.analyse import Outcome
+    from concurcrawl.tools.compare.analyse import ComparisonResult
     from concurcrawl.tools.compare.phases import Lane
     from concurcrawl.tracing.record import Record
 
@@ -47,7 +47,7 @@ _LANE_PIXELS = 11
 _CLICKS = "pan,box_zoom,reset"
 
 
-def speedup(outcome: Outcome) -> figure | None:
+def speedup(outcome: ComparisonResult) -> figure | None:
     """Return a bar for each mode with the interval of its speed-up."""
     rows = [row for row in reversed(outcome.rows) if row.speedup is not None]
     if not rows:
@@ -101,7 +101,7 @@ def speedup(outcome: Outcome) -> figure | None:
 
 
 def timeline(
-    outcome: Outcome, records: Mapping[str, Sequence[Record]]
+    outcome: ComparisonResult, records: Mapping[str, Sequence[Record]]
 ) -> tuple[figure, int] | None:
     """Return what each lane of each mode did, and how many requests that are.
 
@@ -186,7 +186,7 @@ def timeline(
 
 
 def in_flight(
-    outcome: Outcome, records: Mapping[str, Sequence[Record]]
+    outcome: ComparisonResult, records: Mapping[str, Sequence[Record]]
 ) -> figure | None:
     """Return the requests in flight over time, and each mode's limit."""
     shown = _typical(outcome, records)
@@ -200,7 +200,7 @@ def in_flight(
 
 
 def throughput(
-    outcome: Outcome, records: Mapping[str, Sequence[Record]]
+    outcome: ComparisonResult, records: Mapping[str, Sequence[Record]]
 ) -> figure | None:
     """Return the pages a second over time."""
     shown = _typical(outcome, records)
@@ -236,7 +236,7 @@ def _over_time(
     return plot
 
 
-def sweep(outcome: Outcome) -> figure | None:
+def sweep(outcome: ComparisonResult) -> figure | None:
     """Return what was measured at each level and what the law makes of it."""
     if not outcome.curves:
         return None
@@ -280,7 +280,7 @@ def sweep(outcome: Outcome) -> figure | None:
 
 
 def _typical(
-    outcome: Outcome, records: Mapping[str, Sequence[Record]]
+    outcome: ComparisonResult, records: Mapping[str, Sequence[Record]]
 ) -> list[tuple[str, float, Sequence[Record]]]:
     """Return for each mode the median run: its name, start and records."""
     return [

@@ -18,7 +18,7 @@ from concurcrawl.tools.compare.target import find
 if TYPE_CHECKING:
     import argparse
 
-    from concurcrawl.tools.compare.analyse import Outcome
+    from concurcrawl.tools.compare.analyse import ComparisonResult
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -57,5 +57,5 @@ def _compare(args: argparse.Namespace) -> int:
     return int(any(_has_failed(outcome) for outcome in comparison.outcomes))
 
 
-def _has_failed(outcome: Outcome) -> bool:
+def _has_failed(outcome: ComparisonResult) -> bool:
     return any(row.status != "ok" for row in outcome.rows)

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from concurcrawl.tools.compare.progress import RunAdvanced
-    from concurcrawl.tools.compare.target import Target
+    from concurcrawl.tools.compare.target import CrawlTarget
     from concurcrawl.tools.testsite.process import MirrorProcess
     from concurcrawl.tracing.record import Record
 
@@ -52,7 +52,7 @@ _LOG_TAIL_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Crawl:
+class MeasuredCrawl:
     """One crawl to make.
 
     Attributes:
@@ -68,7 +68,7 @@ class Crawl:
             experiment, so that a path in an item is no difference.
     """
 
-    target: Target
+    target: CrawlTarget
     mode: str
     round: int
     arguments: tuple[str, ...]
@@ -111,7 +111,9 @@ class Crawl:
 
 
 def run_crawl(
-    crawl: Crawl, mirror: MirrorProcess | None, advanced: Callable[[RunAdvanced], None]
+    crawl: MeasuredCrawl,
+    mirror: MirrorProcess | None,
+    advanced: Callable[[RunAdvanced], None],
 ) -> Run:
     """Make *crawl*, wait for its end and collect what it gave.
 
@@ -145,7 +147,7 @@ class _Watched:
         timed_out: Whether it was stopped because it took too long.
     """
 
-    def __init__(self, crawl: Crawl) -> None:
+    def __init__(self, crawl: MeasuredCrawl) -> None:
         self._crawl = crawl
         command = [str(crawl.path / LOG), *crawl.command()]
         # -P: beside process_tree.py lie modules that are not meant to be top-level.
@@ -238,7 +240,9 @@ class _Tail:
         return list(from_lines(whole.decode().splitlines()))
 
 
-def _collected(crawl: Crawl, watched: _Watched, mirror: MirrorProcess | None) -> Run:
+def _collected(
+    crawl: MeasuredCrawl, watched: _Watched, mirror: MirrorProcess | None
+) -> Run:
     measured = watched.measurement
     records = _Tail(crawl.path / RECORDS).read()
     seen = timing(records, measured.started_s)

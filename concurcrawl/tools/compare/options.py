@@ -67,7 +67,7 @@ WORKING = Experiment(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class CompareOptions:
     """Everything the user asked for.
 
     Attributes:
@@ -143,7 +143,7 @@ def configure_settings(parser: argparse.ArgumentParser) -> None:
     add_pairs(parser, "-s", "--set", dest="set", about="a setting of every crawl")
 
 
-def read(args: argparse.Namespace) -> Options:
+def read(args: argparse.Namespace) -> CompareOptions:
     """Check the options and return them.
 
     Args:
@@ -157,7 +157,7 @@ def read(args: argparse.Namespace) -> Options:
     check_pairs("-s", args.set)
     if args.site is not None:
         _check_site(args.site, may_be_live=args.yes_live)
-    return Options(
+    return CompareOptions(
         modes=_modes(args.modes),
         rounds=whole("--rounds", args.rounds, 1, 1000),
         out=Path(args.out),

@@ -60,7 +60,7 @@ class RunEnded:
 News = ExperimentStarted | RunStarted | RunAdvanced | RunEnded
 
 
-class Progress(ABC):
+class CompareProgress(ABC):
     """Is told what happens, in the order it happens, from one thread.
 
     One :class:`ExperimentStarted` comes first; then for each run :class:`RunStarted`,

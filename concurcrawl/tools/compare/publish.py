@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from concurcrawl.durable.atomic_files import write_whole
 from concurcrawl.errors import ConfigError
-from concurcrawl.tools.compare.analyse import Outcome, conclude
+from concurcrawl.tools.compare.analyse import ComparisonResult, conclude
 from concurcrawl.tools.compare.kept import KeptRecords
 from concurcrawl.tools.compare.options import Experiment
 from concurcrawl.tools.compare.report.document import document
@@ -31,7 +31,7 @@ TRACE = "trace.json"
 def write_document(
     folder: Path,
     environment: Mapping[str, Any],
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[ComparisonResult],
     *,
     complete: bool,
 ) -> None:
@@ -48,7 +48,7 @@ def write_document(
 def publish(
     folder: Path,
     environment: Mapping[str, Any],
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[ComparisonResult],
     *,
     complete: bool,
 ) -> None:
@@ -78,7 +78,7 @@ def publish(
         write_whole(folder, name, text.encode("utf-8", "backslashreplace"))
 
 
-def read(folder: Path) -> tuple[dict[str, Any], tuple[Outcome, ...], bool]:
+def read(folder: Path) -> tuple[dict[str, Any], tuple[ComparisonResult, ...], bool]:
     """Read a comparison back and compute all that it tells again.
 
     Args:
@@ -113,7 +113,7 @@ def _why(path: Path, error: Exception) -> str:
     return f"{path.name}: {type(error).__name__}: {error}"
 
 
-def _outcome(folder: Path, values: Mapping[str, Any]) -> Outcome:
+def _outcome(folder: Path, values: Mapping[str, Any]) -> ComparisonResult:
     runs = [_run(folder, raw) for raw in values["runs"]]
     modes = values["modes"]
     # An earlier version wrote the slots of each mode, and no processes.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from concurcrawl.modes import Mode
 from concurcrawl.tools.compare.analyse import conclude
-from concurcrawl.tools.compare.crawl import Crawl, run_crawl
+from concurcrawl.tools.compare.crawl import MeasuredCrawl, run_crawl
 from concurcrawl.tools.compare.environment import environment
 from concurcrawl.tools.compare.kept import KeptRecords
 from concurcrawl.tools.compare.progress import ExperimentStarted, RunEnded, RunStarted
@@ -20,11 +20,11 @@ from concurcrawl.tools.compare.sweep import KNOBS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from concurcrawl.tools.compare.analyse import Outcome
-    from concurcrawl.tools.compare.options import Experiment, Options
-    from concurcrawl.tools.compare.progress import Progress
+    from concurcrawl.tools.compare.analyse import ComparisonResult
+    from concurcrawl.tools.compare.options import CompareOptions, Experiment
+    from concurcrawl.tools.compare.progress import CompareProgress
     from concurcrawl.tools.compare.runs import Run
-    from concurcrawl.tools.compare.target import Target
+    from concurcrawl.tools.compare.target import CrawlTarget
     from concurcrawl.tools.testsite.process import MirrorProcess
 
 #: A crawl of so few pages still loads everything that a crawl loads.
@@ -51,7 +51,9 @@ class Comparison:
         progress: Who is told how far it is.
     """
 
-    def __init__(self, options: Options, target: Target, progress: Progress) -> None:
+    def __init__(
+        self, options: CompareOptions, target: CrawlTarget, progress: CompareProgress
+    ) -> None:
         self._options = options
         self._target = target
         self._progress = progress
@@ -59,7 +61,7 @@ class Comparison:
         self._runs: dict[Experiment, list[Run]] = {}
 
     @property
-    def outcomes(self) -> tuple[Outcome, ...]:
+    def outcomes(self) -> tuple[ComparisonResult, ...]:
         """One for each experiment that was begun, without its explanation."""
         return tuple(
             conclude(experiment, runs, self._target.setup)
@@ -67,7 +69,7 @@ class Comparison:
         )
 
     @property
-    def explained(self) -> tuple[Outcome, ...]:
+    def explained(self) -> tuple[ComparisonResult, ...]:
         """One for each experiment that was begun, with all that its records tell."""
         return tuple(
             conclude(
@@ -79,7 +81,7 @@ class Comparison:
             for experiment, runs in self._runs.items()
         )
 
-    def run(self, concluded: Callable[[Outcome], None]) -> None:
+    def run(self, concluded: Callable[[ComparisonResult], None]) -> None:
         """Make every experiment.
 
         Args:
@@ -155,7 +157,7 @@ class Comparison:
         number: int,
         pages_dir: Path,
         mirror: MirrorProcess | None,
-    ) -> Crawl:
+    ) -> MeasuredCrawl:
         pages = experiment.pages
         settings: tuple[str, ...] = ()
         if number == 0 and self._target.saves_pages:
@@ -168,7 +170,7 @@ class Comparison:
             "pages": pages,
         }
         turn = "warm-up" if number == 0 else f"{mode}-{number}"
-        return Crawl(
+        return MeasuredCrawl(
             target=self._target,
             mode=mode,
             round=number,

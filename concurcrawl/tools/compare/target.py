@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
 
     from concurcrawl.limits.policy import Politeness
-    from concurcrawl.tools.compare.options import Options
+    from concurcrawl.tools.compare.options import CompareOptions
 
 _SETTINGS_VARIABLE = "SCRAPY_SETTINGS_MODULE"
 _OUR_SETTINGS = "concurcrawl.settings"
@@ -37,7 +37,7 @@ _TOLD = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
+class CrawlTarget:
     """One spider, and how a process of its own comes to crawl with it.
 
     Attributes:
@@ -65,7 +65,7 @@ class Target:
     facts: dict[str, str]
 
 
-def find(options: Options) -> Target:
+def find(options: CompareOptions) -> CrawlTarget:
     """Find the spider that *options* name, and see that it can be compared.
 
     Raises:
@@ -83,7 +83,7 @@ def find(options: Options) -> Target:
     arguments = options.arguments
     if options.site is not None:
         arguments = (f"site={options.site}", *arguments)
-    return Target(
+    return CrawlTarget(
         spider=options.spider or SPIDER,
         arguments=arguments,
         settings=options.settings,
@@ -105,7 +105,7 @@ def _mode_setting(settings: BaseSettings) -> str:
     return "CONCURCRAWL_MODE" if is_set or has_own else "MODE"
 
 
-def politeness_of(options: Options) -> Politeness:
+def politeness_of(options: CompareOptions) -> Politeness:
     """Return what the crawl's settings and the sites' profiles allow.
 
     Raises:
@@ -185,7 +185,9 @@ def _override(settings: BaseSettings, pairs: Sequence[str]) -> None:
         settings.set(name, value, "cmdline")
 
 
-def _check(spidercls: type[Spider], settings: BaseSettings, options: Options) -> None:
+def _check(
+    spidercls: type[Spider], settings: BaseSettings, options: CompareOptions
+) -> None:
     from scrapy.utils.misc import load_object  # slow to import
 
     from concurcrawl.addon import Addon

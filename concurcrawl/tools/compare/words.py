@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from concurcrawl.tools.compare.analyse import Outcome
+    from concurcrawl.tools.compare.analyse import ComparisonResult
     from concurcrawl.tools.compare.figures import ModeFigures
     from concurcrawl.tools.compare.options import Experiment
     from concurcrawl.tools.compare.phases import Phases
@@ -102,17 +102,17 @@ _COST: _Columns = (
 )
 
 
-def figures_table(outcome: Outcome) -> Table:
+def figures_table(outcome: ComparisonResult) -> Table:
     """Return how long each mode took and what it gained."""
     return _rows(outcome, _TIME)
 
 
-def costs_table(outcome: Outcome) -> Table:
+def costs_table(outcome: ComparisonResult) -> Table:
     """Return what each mode cost and whether it did the same work."""
     return _rows(outcome, _COST)
 
 
-def _rows(outcome: Outcome, columns: _Columns) -> Table:
+def _rows(outcome: ComparisonResult, columns: _Columns) -> Table:
     heads = ("mode", *(head.strip() for head, _ in columns))
     return heads, [
         (row.mode, *(cell(row) for _, cell in columns))
@@ -122,7 +122,7 @@ def _rows(outcome: Outcome, columns: _Columns) -> Table:
     ]
 
 
-def model_table(outcome: Outcome) -> Table:
+def model_table(outcome: ComparisonResult) -> Table:
     """Return what the model says beside what was measured."""
     heads = (
         *("mode", "predicted s", "measured s", "error"),
@@ -149,7 +149,7 @@ def _signed(share: float) -> str:
     return "0%" if said in ("+0%", "-0%") else said
 
 
-def page_cost(outcome: Outcome) -> str | None:
+def page_cost(outcome: ComparisonResult) -> str | None:
     """Return what a page cost in the serial runs, in a sentence."""
     cost = outcome.cost
     if cost is None:
@@ -186,7 +186,7 @@ def phase(value_s: float | None) -> str:
     return f"{value_s * 1000:.1f}" if 0 < value_s < 0.01 else milliseconds(value_s)
 
 
-def phases_table(outcome: Outcome) -> Table:
+def phases_table(outcome: ComparisonResult) -> Table:
     """Return where the time of a request goes, in milliseconds."""
     heads = (
         *("mode", *(head for head, _ in PHASES)),
@@ -210,7 +210,7 @@ def phases_table(outcome: Outcome) -> Table:
     ]
 
 
-def phases_told(outcome: Outcome) -> str:
+def phases_told(outcome: ComparisonResult) -> str:
     """Return what the columns of the phases mean, and what nobody told apart."""
     found = outcome.phases.values()
     text = (
@@ -225,7 +225,7 @@ def phases_told(outcome: Outcome) -> str:
     return text
 
 
-def sweep_table(outcome: Outcome) -> Table:
+def sweep_table(outcome: ComparisonResult) -> Table:
     """Return the pages a second of each level, and those of the law."""
     heads = ("mode", "at a time", "pages/s", "95 % interval", "by the law")
     return heads, [
@@ -241,7 +241,7 @@ def sweep_table(outcome: Outcome) -> Table:
     ]
 
 
-def most_in_flight(outcome: Outcome) -> str:
+def most_in_flight(outcome: ComparisonResult) -> str:
     """Return what the site saw at most, in a sentence; nothing if it was not asked."""
     if {run.peak_in_flight_seen_by for run in outcome.runs} != {"mirror"}:
         return ""
@@ -261,7 +261,7 @@ def environment_table(environment: Mapping[str, object]) -> Table:
     ]
 
 
-def how_measured(outcome: Outcome) -> str:
+def how_measured(outcome: ComparisonResult) -> str:
     """Return how the figures came to be, in a few sentences."""
     rounds = max((row.rounds for row in outcome.rows), default=0)
     seen = {run.peak_in_flight_seen_by for run in outcome.runs}

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-    from concurcrawl.frontier.redis.connection import Target
+    from concurcrawl.frontier.redis.connection import JobRef
 
 #: What keys begin with unless ``CONCURCRAWL_FRONTIER_PREFIX`` says otherwise.
 _PREFIX = Config().frontier_prefix
@@ -36,7 +36,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def target_of(args: argparse.Namespace) -> Target:
+def target_of(args: argparse.Namespace) -> JobRef:
     """Return where the command looks; its job is empty if none was named.
 
     Raises:
@@ -45,7 +45,7 @@ def target_of(args: argparse.Namespace) -> Target:
     return redis_link.parse(args.url, args.prefix, args.job or "")
 
 
-def only_job(target: Target) -> Target:
+def only_job(target: JobRef) -> JobRef:
     """Return *target* with its job, or with the only one there is.
 
     Raises:

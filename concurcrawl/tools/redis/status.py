@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from concurcrawl.frontier.redis.admin import Snapshot
-    from concurcrawl.frontier.redis.connection import Target
+    from concurcrawl.frontier.redis.connection import JobRef
 
 
 #: The shortest and the longest time between two looks.
@@ -72,7 +72,7 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _looks(
-    target: Target, interval_s: float | None
+    target: JobRef, interval_s: float | None
 ) -> Iterator[tuple[tuple[Snapshot, ...], tuple[Snapshot, ...]]]:
     """Yield what is there, and what was there at the look before."""
     before: tuple[Snapshot, ...] = ()
@@ -85,7 +85,7 @@ def _looks(
         time.sleep(interval_s)
 
 
-def _look(target: Target) -> tuple[Snapshot, ...]:
+def _look(target: JobRef) -> tuple[Snapshot, ...]:
     names = [target.job] if target.job else redis_status.jobs(target)
     found = (redis_status.snapshot(replace(target, job=name)) for name in names)
     return tuple(snapshot for snapshot in found if snapshot is not None)
@@ -96,7 +96,7 @@ def _is_over(now: tuple[Snapshot, ...]) -> bool:
 
 
 def _picture(
-    target: Target, now: tuple[Snapshot, ...], before: tuple[Snapshot, ...]
+    target: JobRef, now: tuple[Snapshot, ...], before: tuple[Snapshot, ...]
 ) -> RenderableType:
     if target.job and now:
         return picture.job_picture(now[0], before[0] if before else None)
@@ -104,7 +104,7 @@ def _picture(
 
 
 def _values(
-    target: Target, now: tuple[Snapshot, ...], before: tuple[Snapshot, ...]
+    target: JobRef, now: tuple[Snapshot, ...], before: tuple[Snapshot, ...]
 ) -> object:
     earlier = {one.job: one for one in before}
     found = [picture.values(one, earlier.get(one.job)) for one in now]

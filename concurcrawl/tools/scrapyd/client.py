@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from concurcrawl.tools.scrapyd.options import Job, Node
+    from concurcrawl.tools.scrapyd.options import ScrapydJob, ScrapydNode
 
 #: It runs ``scrapy list`` in the egg before it answers, and answers nobody meanwhile.
 _UPLOAD_S = 180.0
@@ -52,7 +52,7 @@ class ScrapydClient:
     not let us in, or refuses.
     """
 
-    def __init__(self, node: Node, session: aiohttp.ClientSession) -> None:
+    def __init__(self, node: ScrapydNode, session: aiohttp.ClientSession) -> None:
         self._node = node
         self._session = session
         self._auth = None
@@ -71,7 +71,7 @@ class ScrapydClient:
             said = error.reason.removeprefix(_SAYS)
             raise NodeError(error.node, f"the egg was rejected: {said}") from None
 
-    async def schedule(self, job: Job, version: str) -> None:
+    async def schedule(self, job: ScrapydJob, version: str) -> None:
         """Have *job* started."""
         form = aiohttp.FormData()
         fields = {

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from concurcrawl.tools.scrapyd.client import JobState, ScrapydClient
-    from concurcrawl.tools.scrapyd.options import Deployment, Node
+    from concurcrawl.tools.scrapyd.options import Deployment, ScrapydNode
 
 #: How often a node is asked how its job stands.
 _INTERVAL_S = 1.0
@@ -24,7 +24,7 @@ ENDED = frozenset({"finished", "failed"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
+class JobProgress:
     """How far a node is.
 
     Attributes:
@@ -56,12 +56,12 @@ class NodeRun:
 
     def __init__(
         self,
-        node: Node,
+        node: ScrapydNode,
         client: ScrapydClient,
         deployment: Deployment,
-        show: Callable[[Progress], None],
+        show: Callable[[JobProgress], None],
     ) -> None:
-        self.progress = Progress(node=node.name)
+        self.progress = JobProgress(node=node.name)
         self._node = node
         self._client = client
         self._deployment = deployment

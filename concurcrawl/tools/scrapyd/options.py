@@ -27,7 +27,7 @@ _LOGSTATS_S = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Node:
+class ScrapydNode:
     """A Scrapyd server.
 
     Attributes:
@@ -49,7 +49,7 @@ class Node:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
+class ScrapydJob:
     """What to start on every node.
 
     Attributes:
@@ -81,8 +81,8 @@ class Deployment:
         patience_s: How long a node may be out of reach while its job runs.
     """
 
-    nodes: tuple[Node, ...]
-    job: Job
+    nodes: tuple[ScrapydNode, ...]
+    job: ScrapydJob
     is_new: bool
     out: Path | None
     as_json: bool
@@ -153,7 +153,7 @@ def read(
         _check_shared(nodes, shares=shares, independent=args.independent)
     return Deployment(
         nodes=nodes,
-        job=Job(
+        job=ScrapydJob(
             project=args.project or project,
             spider=args.spider or "",
             id=name,
@@ -192,7 +192,9 @@ def _is_set(name: str, settings: Sequence[str]) -> bool:
     return any(setting.startswith(f"{name}=") for setting in settings)
 
 
-def _check_shared(nodes: Sequence[Node], *, shares: bool, independent: bool) -> None:
+def _check_shared(
+    nodes: Sequence[ScrapydNode], *, shares: bool, independent: bool
+) -> None:
     if len(nodes) > 1 and not shares and not independent:
         raise ConfigError(
             "--nodes",
@@ -203,7 +205,7 @@ def _check_shared(nodes: Sequence[Node], *, shares: bool, independent: bool) -> 
         )
 
 
-def _nodes(value: str, auth: tuple[str, str]) -> tuple[Node, ...]:
+def _nodes(value: str, auth: tuple[str, str]) -> tuple[ScrapydNode, ...]:
     urls = [url.strip() for url in value.split(",") if url.strip()]
     nodes = tuple(_node(url, auth) for url in urls)
     names = [node.name for node in nodes]
@@ -214,7 +216,7 @@ def _nodes(value: str, auth: tuple[str, str]) -> tuple[Node, ...]:
     return nodes
 
 
-def _node(url: str, auth: tuple[str, str]) -> Node:
+def _node(url: str, auth: tuple[str, str]) -> ScrapydNode:
     expected = "the address of a Scrapyd server, like http://host:6800"
     try:
         parts = urlsplit(url)
@@ -227,7 +229,7 @@ def _node(url: str, auth: tuple[str, str]) -> Node:
     user, password = auth
     if parts.username is not None:
         user, password = unquote(parts.username), unquote(parts.password or "")
-    return Node(**_address(parts, port), user=user, password=password)
+    return ScrapydNode(**_address(parts, port), user=user, password=password)
 
 
 def _address(parts: SplitResult, port: int | None) -> dict[str, str]:

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.text import Text
 
 from concurcrawl.terminal.console import plain_table
-from concurcrawl.tools.scrapyd.following import Progress
+from concurcrawl.tools.scrapyd.following import JobProgress
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,7 +24,7 @@ _STYLES = {"finished": "green", "failed": "bold red", "running": "cyan"}
 class View(Protocol):
     """Is told of every change, from one thread."""
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: JobProgress) -> None:
         """Show that a node is as far as *progress* says."""
         ...
 
@@ -40,7 +40,7 @@ def view_for(console: Console, nodes: Sequence[str], *, as_json: bool) -> View:
     return LiveView(console, nodes) if console.is_terminal else LineView(console, nodes)
 
 
-def table(progresses: Iterable[Progress]) -> Table:
+def table(progresses: Iterable[JobProgress]) -> Table:
     """Return a row for each node."""
     found = plain_table()
     for name in ("node", "state"):
@@ -64,11 +64,11 @@ class LiveView:
     """A table that refreshes."""
 
     def __init__(self, console: Console, nodes: Sequence[str]) -> None:
-        self._rows = {node: Progress(node=node) for node in nodes}
+        self._rows = {node: JobProgress(node=node) for node in nodes}
         self._live = Live(table(self._rows.values()), console=console)
         self._live.start()
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: JobProgress) -> None:
         """See :class:`View`."""
         self._rows[progress.node] = progress
         self._live.update(table(self._rows.values()))
@@ -83,9 +83,9 @@ class LineView:
 
     def __init__(self, console: Console, nodes: Sequence[str]) -> None:
         self._console = console
-        self._rows = {node: Progress(node=node) for node in nodes}
+        self._rows = {node: JobProgress(node=node) for node in nodes}
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: JobProgress) -> None:
         """See :class:`View`."""
         before = self._rows[progress.node]
         self._rows[progress.node] = progress
@@ -108,9 +108,9 @@ class JsonView:
     """A JSON object a line for each change."""
 
     def __init__(self) -> None:
-        self._last: dict[str, Progress] = {}
+        self._last: dict[str, JobProgress] = {}
 
-    def show(self, progress: Progress) -> None:
+    def show(self, progress: JobProgress) -> None:
         """See :class:`View`."""
         before = self._last.get(progress.node)
         self._last[progress.node] = progress

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from concurcrawl.tools.testsite.countries import (
     CONTINENTS,
     COUNTRY_COUNT,
-    Country,
+    CountryFacts,
     countries,
 )
 from concurcrawl.tools.testsite.grammar import Pools, between, pick, words
@@ -38,7 +38,7 @@ class ArticleWriter:
         pools: What its text is made of.
     """
 
-    def __init__(self, rng: Random, country: Country, pools: Pools) -> None:
+    def __init__(self, rng: Random, country: CountryFacts, pools: Pools) -> None:
         self._rng = rng
         self._country = country
         self._pools = pools
@@ -127,14 +127,14 @@ class ArticleWriter:
         )
 
 
-def _target_bytes(rng: Random, country: Country) -> int:
+def _target_bytes(rng: Random, country: CountryFacts) -> int:
     """Return about how large the page shall be: more people, a longer article."""
     place = 0.5 - (country.rank - 1) / (COUNTRY_COUNT - 1)  # 0.5 ... -0.5
     size = _MEDIAN_BYTES * math.exp(2.0 * place + 0.9 * (rng.random() - 0.5))
     return int(min(max(size, _SMALLEST_BYTES), _LARGEST_BYTES))
 
 
-def _infobox(country: Country) -> str:
+def _infobox(country: CountryFacts) -> str:
     density = country.population / country.area_km2
     currency, capital = country.currency, country.capital
     domain = "uk" if country.iso == "GB" else country.iso.lower()
@@ -184,12 +184,12 @@ def _group(label: str) -> str:
     )
 
 
-def _languages(country: Country) -> str:
+def _languages(country: CountryFacts) -> str:
     names = country.language.split(", ")
     return ", ".join(link(f"{n.replace(' ', '_')}_language", n) for n in names)
 
 
-def _own_sentences(country: Country) -> tuple[str, ...]:
+def _own_sentences(country: CountryFacts) -> tuple[str, ...]:
     """Return sentences that only this country's article has."""
     name = f"<b>{escape(country.name)}</b>"
     people, area = f"{country.population:,}", f"{country.area_km2:,}"
@@ -216,7 +216,7 @@ def _headline(heading: str, index: int) -> str:
     )
 
 
-def _figure(rng: Random, country: Country, pools: Pools) -> str:
+def _figure(rng: Random, country: CountryFacts, pools: Pools) -> str:
     name = pick(rng, pools.names)
     file = f"{name}_{country.iso}_{between(rng, 1800, 2020)}.jpg"
     return (
@@ -245,7 +245,7 @@ def _anchor(heading: str, index: int) -> str:
     return f"{heading.replace(' ', '_')}_{index}"
 
 
-def _categories(country: Country) -> str:
+def _categories(country: CountryFacts) -> str:
     titles = (
         country.name,
         f"Countries in {country.continent}",

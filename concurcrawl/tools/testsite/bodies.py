@@ -7,7 +7,7 @@ from threading import Event
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from concurcrawl.tools.testsite.countries import Country, countries
+from concurcrawl.tools.testsite.countries import CountryFacts, countries
 from concurcrawl.tools.testsite.encodings import Encoding, compress
 from concurcrawl.tools.testsite.site import CONTENT_VERSION, LIST_PATH, Site
 from concurcrawl.tools.testsite.store import BodyStore, cache_folder
@@ -95,5 +95,5 @@ class Bodies:
         return self._site.country_page(country)
 
     def _key(self, page: str) -> str:
-        country: Country | None = self._countries.get(page)
+        country: CountryFacts | None = self._countries.get(page)
         return f"{country.rank:03}" if country else f"list-{self._pages}"

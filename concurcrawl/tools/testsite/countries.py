@@ -46,7 +46,7 @@ _CONTINENT_OF = {
 
 
 @dataclass(frozen=True, slots=True)
-class Country:
+class CountryFacts:
     """One row of the list.
 
     Attributes:
@@ -87,13 +87,13 @@ class Country:
 
 
 @cache
-def countries() -> tuple[Country, ...]:
+def countries() -> tuple[CountryFacts, ...]:
     """Return the 233 countries and areas, the most populous first."""
     text = (
         files("concurcrawl.tools.testsite").joinpath("countries.csv").read_text("utf-8")
     )
     return tuple(
-        Country(
+        CountryFacts(
             rank=rank,
             name=row["name"],
             article=row["article"],

@@ -95,7 +95,7 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True)
-class Visit:
+class SeenRequest:
     """A request that is under way: what is to be told of its end.
 
     Attributes:
@@ -107,7 +107,7 @@ class Visit:
     entry: LogEntry | None
 
 
-class Tally:
+class SeenCounts:
     """Keeps the numbers. One thread only; the caller brings the clocks.
 
     Args:
@@ -139,7 +139,7 @@ class Tally:
         if self._log is not None:
             self._log.clear()
 
-    def arrived(self, arrival: Arrival) -> Visit:
+    def arrived(self, arrival: Arrival) -> SeenRequest:
         """Count a request; :meth:`left` takes what this returns."""
         now_s = arrival.now_s
         self._requests += 1
@@ -167,11 +167,11 @@ class Tally:
                 in_flight_at_arrival=self._in_flight,
             )
             self._log.add(entry)
-        return Visit(host, entry)
+        return SeenRequest(host, entry)
 
     def answered(
         self,
-        visit: Visit,
+        visit: SeenRequest,
         status: int | None,
         *,
         is_page: bool = False,
@@ -186,7 +186,7 @@ class Tally:
         if visit.entry is not None:
             visit.entry.status, visit.entry.fault = status, fault
 
-    def left(self, visit: Visit, now_s: float, sent_bytes: int) -> None:
+    def left(self, visit: SeenRequest, now_s: float, sent_bytes: int) -> None:
         """Count the end of a request, however it ended."""
         self._in_flight -= 1
         self._sent_bytes += sent_bytes

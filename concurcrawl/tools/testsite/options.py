@@ -23,7 +23,7 @@ _ROBOTS = r"User-agent: *\nDisallow:"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class SiteOptions:
     """What the command line said, checked.
 
     Attributes:
@@ -142,13 +142,13 @@ def _configure_faults(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def from_arguments(args: argparse.Namespace) -> Options:
+def from_arguments(args: argparse.Namespace) -> SiteOptions:
     """Return what :func:`configure`'s parser read.
 
     Raises:
         ConfigError: Naming the first option that cannot be worked with.
     """
-    return Options(
+    return SiteOptions(
         hosts=tuple(dict.fromkeys(args.host or [_HOST])),
         port=args.port,
         latency_s=args.latency,

@@ -24,7 +24,7 @@ _RESET = struct.pack("ii", 1, 0)  # linger for no time: close() sends RST
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class SiteResponse:
     """What to send.
 
     Attributes:
@@ -43,7 +43,7 @@ class Answer:
 
 
 async def send(
-    request: web.BaseRequest, answer: Answer, bandwidth: float | None = None
+    request: web.BaseRequest, answer: SiteResponse, bandwidth: float | None = None
 ) -> web.StreamResponse:
     """Send *answer*, at *bandwidth* bytes a second if that is given."""
     response: web.StreamResponse
@@ -62,7 +62,7 @@ async def send(
 
 
 async def send_badly(
-    request: web.BaseRequest, answer: Answer, kind: str, longest_s: float
+    request: web.BaseRequest, answer: SiteResponse, kind: str, longest_s: float
 ) -> web.StreamResponse:
     """Spoil *answer*.
 
@@ -77,7 +77,7 @@ async def send_badly(
         return await send(request, answer, max(1.0, len(body) / _SLOW_S))
     if kind == "badzip":
         headers = {**answer.headers, "Content-Encoding": "gzip"}
-        return await send(request, Answer(answer.status, headers, _NO_GZIP))
+        return await send(request, SiteResponse(answer.status, headers, _NO_GZIP))
     if kind == "garbage":
         if request.transport is not None:
             request.transport.write(_GARBAGE)
@@ -97,7 +97,7 @@ async def send_badly(
     return response
 
 
-async def _begin(request: web.BaseRequest, answer: Answer) -> web.StreamResponse:
+async def _begin(request: web.BaseRequest, answer: SiteResponse) -> web.StreamResponse:
     response = web.StreamResponse(status=answer.status, headers=answer.headers)
     response.content_length = len(answer.body)
     await response.prepare(request)  # sends the headers

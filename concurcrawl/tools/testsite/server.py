@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from concurcrawl.errors import ConfigError
 from concurcrawl.tools.testsite.faults import Faults
 from concurcrawl.tools.testsite.log import RequestLog
-from concurcrawl.tools.testsite.options import Options, configure, from_arguments
+from concurcrawl.tools.testsite.options import SiteOptions, configure, from_arguments
 
 if TYPE_CHECKING:
     import ssl
@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run(parser.parse_args(argv))
 
 
-async def _serve(options: Options) -> None:
+async def _serve(options: SiteOptions) -> None:
     # Late, so that a command line which only lists its options stays quick.
     from aiohttp import web
 
@@ -88,7 +88,7 @@ async def _serve(options: Options) -> None:
         server.close()
 
 
-def _service(bodies: Bodies, options: Options) -> Service:
+def _service(bodies: Bodies, options: SiteOptions) -> Service:
     from concurcrawl.tools.testsite.service import Service  # late, as above
 
     return Service(
@@ -108,7 +108,7 @@ def _url(host: str, server: asyncio.Server, *, tls: bool) -> str:
     return f"{'https' if tls else 'http'}://{name}:{port}/"
 
 
-async def _listen(http: web.Server, options: Options) -> list[asyncio.Server]:
+async def _listen(http: web.Server, options: SiteOptions) -> list[asyncio.Server]:
     """Bind each address, all on one port, without answering yet.
 
     Raises:

@@ -16,15 +16,15 @@ from concurcrawl.tools.testsite.counts import (
     COUNTS_PATH,
     RESET_PATH,
     Arrival,
-    Tally,
-    Visit,
+    SeenCounts,
+    SeenRequest,
     to_json,
 )
 from concurcrawl.tools.testsite.encodings import choose
 from concurcrawl.tools.testsite.faults import SPOILT, STATUSES, Faults, RetryAfter
 from concurcrawl.tools.testsite.hosts import host_name
 from concurcrawl.tools.testsite.log import LOG_PATH, RequestLog
-from concurcrawl.tools.testsite.sending import Answer, send, send_badly
+from concurcrawl.tools.testsite.sending import SiteResponse, send, send_badly
 
 if TYPE_CHECKING:
     from concurcrawl.tools.testsite.bodies import Bodies
@@ -71,7 +71,7 @@ class Service:
         self._retry_after = retry_after or RetryAfter()
         self._log = log
         self._stall_s = stall_s
-        self._tally = Tally(time.process_time(), log)
+        self._tally = SeenCounts(time.process_time(), log)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer *request*; this is what ``web.Server`` is given.
@@ -106,9 +106,9 @@ class Service:
     async def _send(
         self,
         request: web.BaseRequest,
-        answer: Answer,
+        answer: SiteResponse,
         fault: str | None,
-        visit: Visit,
+        visit: SeenRequest,
     ) -> web.StreamResponse:
         """Send *answer* or spoil it, and count what was done."""
         status = None if fault == "garbage" else answer.status
@@ -150,10 +150,10 @@ class Service:
         raw_path: str,
         page: str | None,
         fault: str | None,
-    ) -> Answer:
+    ) -> SiteResponse:
         """Return what to send, or what to spoil."""
         if request.method not in {"GET", "HEAD"}:
-            return Answer(405, {"Allow": "GET, HEAD", "Content-Type": _TEXT}, b"")
+            return SiteResponse(405, {"Allow": "GET, HEAD", "Content-Type": _TEXT}, b"")
         if fault in STATUSES:
             return self._refusal(HTTPStatus(STATUSES[fault]))
         if page is not None:
@@ -161,29 +161,29 @@ class Service:
             known = None if fault else request.headers.get("If-None-Match")
             return self._page(page, encoding, known, request.method)
         if raw_path == "/robots.txt":
-            return Answer(200, {"Content-Type": _TEXT}, self._robots)
-        return Answer(404, {"Content-Type": _HTML}, _NOT_FOUND)
+            return SiteResponse(200, {"Content-Type": _TEXT}, self._robots)
+        return SiteResponse(404, {"Content-Type": _HTML}, _NOT_FOUND)
 
-    def _refusal(self, status: HTTPStatus) -> Answer:
+    def _refusal(self, status: HTTPStatus) -> SiteResponse:
         headers, pause_s = {"Content-Type": _HTML}, 0.0
         asked = self._retry_after.header(time.time())
         if asked is not None and status != HTTPStatus.INTERNAL_SERVER_ERROR:
             headers["Retry-After"], pause_s = asked
         body = f"<!DOCTYPE html>\n<title>{status.phrase}</title>\n".encode()
-        return Answer(status.value, headers, body, pause_s=pause_s)
+        return SiteResponse(status.value, headers, body, pause_s=pause_s)
 
     def _page(
         self, page: str, encoding: Encoding, known: str | None, method: str
-    ) -> Answer:
+    ) -> SiteResponse:
         etag = self._bodies.etag(page, encoding)
         headers = {"ETag": etag, "Vary": "Accept-Encoding"}
         if known == etag:
-            return Answer(304, headers, b"")
+            return SiteResponse(304, headers, b"")
         headers["Content-Type"] = _HTML
         if encoding != "identity":
             headers["Content-Encoding"] = encoding
         body = self._bodies.get(page, encoding)
-        return Answer(200, headers, body, is_page=method == "GET")
+        return SiteResponse(200, headers, body, is_page=method == "GET")
 
 
 _NOT_FOUND = (

@@ -10,7 +10,7 @@ from functools import cached_property
 from random import Random
 
 from concurcrawl.tools.testsite.article import ArticleWriter, navboxes
-from concurcrawl.tools.testsite.countries import COUNTRY_COUNT, Country, countries
+from concurcrawl.tools.testsite.countries import COUNTRY_COUNT, CountryFacts, countries
 from concurcrawl.tools.testsite.grammar import Pools, make_pools, pick, words
 from concurcrawl.tools.testsite.listing import (
     continents_table,
@@ -49,7 +49,7 @@ class Site:
         )
         return self._page(LIST_ARTICLE.replace("_", " "), LIST_ARTICLE, "".join(parts))
 
-    def country_page(self, country: Country) -> bytes:
+    def country_page(self, country: CountryFacts) -> bytes:
         """Return the article on *country*."""
         writer = ArticleWriter(self._rng(country.article), country, self._pools)
         return self._page(country.name, country.article, writer.write())

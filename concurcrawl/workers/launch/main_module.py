@@ -49,7 +49,7 @@ def describe(crawl: bytes) -> MainModule:
     """Return what workers need of ``__main__``.
 
     Args:
-        crawl: The encoded :class:`~concurcrawl.workers.protocol.messages.Crawl`.
+        crawl: The encoded :class:`~concurcrawl.workers.protocol.messages.CrawlSpec`.
 
     Raises:
         NotDefinableError: If it cannot be sent to them.

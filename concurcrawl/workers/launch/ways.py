@@ -60,7 +60,7 @@ def launcher(method: str, crawl: bytes) -> Launcher:
 
     Args:
         method: ``auto``, ``fork`` or ``spawn``.
-        crawl: The encoded :class:`~concurcrawl.workers.protocol.messages.Crawl`.
+        crawl: The encoded :class:`~concurcrawl.workers.protocol.messages.CrawlSpec`.
 
     Raises:
         NotDefinableError: If workers are spawned, and cannot have the spider.

@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from scrapy.http import Response
 
     from concurcrawl.integrations.receivers import SignalName
-    from concurcrawl.limits.limiter import Visit, Written
+    from concurcrawl.limits.limiter import FetchResult, Written
     from concurcrawl.tracing.record import Record
     from concurcrawl.watchdog.stall import Waiting
     from concurcrawl.workers.protocol.cookies import CookieChange
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class WorkerInit:
     """Supervisor to worker, first: what to be.
 
     Attributes:
         name: The worker's name, as it stands in the log.
         sys_path: Where to import from; set before ``crawl`` is decoded.
         slots: Requests it may have in flight.
-        crawl: Encoded :class:`Crawl`.
+        crawl: Encoded :class:`CrawlSpec`.
     """
 
     name: str
@@ -39,7 +39,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Crawl:
+class CrawlSpec:
     """What a worker crawls with.
 
     Attributes:
@@ -59,7 +59,7 @@ class Crawl:
     attributes: Mapping[str, Any]
 
 
-class Lend(NamedTuple):
+class Dispatch(NamedTuple):
     """Supervisor to worker: do this request."""
 
     ticket: int
@@ -147,7 +147,7 @@ class SetStats(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Troubled:
+class Throttled:
     """Supervisor to worker: from now on ask before each request to this group."""
 
     group: str
@@ -311,7 +311,7 @@ class Left(NamedTuple):
 
     group: str
     ticket: int | None
-    visit: Visit
+    visit: FetchResult
 
 
 @dataclass(frozen=True, slots=True)
@@ -402,7 +402,7 @@ class Whole(NamedTuple):
     own: bytes | None
 
 
-class Head(NamedTuple):
+class ResponseMeta(NamedTuple):
     """A response without its body.
 
     Attributes:
@@ -456,8 +456,8 @@ class Event(NamedTuple):
 
     Attributes:
         signal: Its name in ``scrapy.signals``.
-        head: Index of the response in :attr:`Outcome.heads`; None if there is none, or
-            nobody wants it.
+        head: Index of the response in :attr:`RequestResult.heads`; None if there is
+            none, or no receiver wants it.
         failure: For ``spider_error``, the encoded :class:`Failure`.
         request: The encoded request, if it is another than the one that was lent.
         latency_s: What Scrapy has noted as its ``download_latency``.
@@ -488,7 +488,7 @@ class Product(NamedTuple):
     key: bytes = b""
 
 
-class Part(NamedTuple):
+class PartialResult(NamedTuple):
     """Worker to supervisor: some of what came of a lease, ahead of its outcome.
 
     It counts for nothing until the outcome is there.
@@ -503,7 +503,7 @@ class Part(NamedTuple):
 
 
 @dataclass(slots=True)
-class Outcome:
+class RequestResult:
     """Worker to supervisor: what came of a lease, or, without one, of the worker.
 
     It is filled while the request is worked on and sent once, when it is done.
@@ -532,7 +532,7 @@ class Outcome:
     """
 
     ticket: int | None = None
-    heads: list[Head] = field(default_factory=list)
+    heads: list[ResponseMeta] = field(default_factory=list)
     page: int | None = None
     page_state: RequestState | None = None
     status: int | None = None
@@ -552,15 +552,15 @@ class Outcome:
 
 
 ToWorker = (
-    Job
-    | Lend
+    WorkerInit
+    | Dispatch
     | Listen
     | SetCookies
     | SetState
     | ChangeState
     | SetAttributes
     | SetStats
-    | Troubled
+    | Throttled
     | ChangeLimits
     | Recall
     | Pause
@@ -572,4 +572,6 @@ ToWorker = (
 )
 #: What a worker says of its requests at their sites.
 Traffic = Ask | Idle | Returned | Sent | Left | SlowDown | ChangeLimits | Opened | Pause
-ToSupervisor = Ready | Failed | Pong | Looked | Part | Outcome | ReadStats | Traffic
+ToSupervisor = (
+    Ready | Failed | Pong | Looked | PartialResult | RequestResult | ReadStats | Traffic
+)

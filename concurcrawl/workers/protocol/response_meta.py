@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrapy.http import TextResponse
 
-from concurcrawl.workers.protocol.messages import Head, RequestState, Whole
+from concurcrawl.workers.protocol.messages import RequestState, ResponseMeta, Whole
 from concurcrawl.workers.protocol.pickle_codec import has_address
 
 if TYPE_CHECKING:
@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 _kinds: dict[type[Response], type[Response]] = {}
 
 
-def head_of(response: Response, whole: Whole | None = None) -> Head:
+def head_of(response: Response, whole: Whole | None = None) -> ResponseMeta:
     """Return what another process is told of *response*."""
     address = response.ip_address
-    return Head(
+    return ResponseMeta(
         kind=_kind(type(response)),
         url=response.url,
         status=response.status,
@@ -72,7 +72,9 @@ def _encode_own(response: Response, codec: Codec) -> bytes | None:
         response.request = request
 
 
-def response_of(head: Head, request: Request | None, decode: Decode) -> Response:
+def response_of(
+    head: ResponseMeta, request: Request | None, decode: Decode
+) -> Response:
     """Return the response that *head* tells of, to *request*.
 
     Its body is empty unless *head* has the whole of it.
@@ -91,7 +93,7 @@ def response_of(head: Head, request: Request | None, decode: Decode) -> Response
     return response
 
 
-def _make(head: Head, request: Request | None, **more: Any) -> Response:
+def _make(head: ResponseMeta, request: Request | None, **more: Any) -> Response:
     return head.kind(
         url=head.url,
         status=head.status,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 T_co = TypeVar("T_co", covariant=True)
 
 
-class Chosen(Generic[T_co]):
+class SpoolView(Generic[T_co]):
     """Some of what was sent ahead. It is read anew each time that it is looked at."""
 
     def __init__(self, read: Callable[[], Iterator[T_co]], count: int) -> None:
@@ -33,7 +33,7 @@ class Chosen(Generic[T_co]):
         return self._count
 
 
-class Parts:
+class Spool:
     """The products of one lease, in a file without a name."""
 
     def __init__(self) -> None:
@@ -54,13 +54,13 @@ class Parts:
             self._error = error
         self._parts += 1
 
-    def items(self) -> Chosen[bytes]:
+    def items(self) -> SpoolView[bytes]:
         """Return the items, encoded, in the order they were added."""
-        return Chosen(lambda: (p.payload for p in self if p.is_item), self._items)
+        return SpoolView(lambda: (p.payload for p in self if p.is_item), self._items)
 
-    def requests(self) -> Chosen[Product]:
+    def requests(self) -> SpoolView[Product]:
         """Return the requests, in the order they were added."""
-        return Chosen(lambda: (p for p in self if not p.is_item), self._requests)
+        return SpoolView(lambda: (p for p in self if not p.is_item), self._requests)
 
     def __iter__(self) -> Iterator[Product]:
         """Yield all, in the order they were added.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from scrapy.utils.asyncio import call_later
 
 from concurcrawl.compat.engine import is_closing
-from concurcrawl.limits.limiter import Visit, Written
+from concurcrawl.limits.limiter import FetchResult, Written
 from concurcrawl.local.scheduler import wake
 from concurcrawl.workers.protocol.cookies import SharedCookies
 from concurcrawl.workers.protocol.messages import (
@@ -29,7 +29,7 @@ from concurcrawl.workers.protocol.messages import (
     SetCookies,
     SetState,
     SlowDown,
-    Troubled,
+    Throttled,
 )
 from concurcrawl.workers.protocol.pickle_codec import Codec, codec_of
 from concurcrawl.workers.supervisor.scheduler import scheduler_of
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from concurcrawl.workers.protocol.messages import ToWorker, Traffic
     from concurcrawl.workers.supervisor.attributes import AttributeWatch
     from concurcrawl.workers.supervisor.audience import Audience
-    from concurcrawl.workers.supervisor.pool import Worker, WorkerPool
+    from concurcrawl.workers.supervisor.pool import WorkerHandle, WorkerPool
     from concurcrawl.workers.supervisor.scheduler import SupervisorScheduler
 
 
@@ -57,7 +57,7 @@ if TYPE_CHECKING:
 _RECALL_AFTER_S = 0.01
 
 
-class Hub:
+class Coordinator:
     """Answers what workers ask and passes on what concerns all of them.
 
     Attributes:
@@ -107,7 +107,7 @@ class Hub:
         self._attributes.stop()
         self.totals.stop()
 
-    def hear(self, worker: Worker, message: Traffic) -> None:
+    def hear(self, worker: WorkerHandle, message: Traffic) -> None:
         """Do what *worker* wants."""
         match message:
             case Ask():
@@ -125,7 +125,9 @@ class Hub:
             case SlowDown() | ChangeLimits():
                 self._change_pace(message)
 
-    def hear_cookies(self, worker: Worker, changes: Sequence[CookieChange]) -> None:
+    def hear_cookies(
+        self, worker: WorkerHandle, changes: Sequence[CookieChange]
+    ) -> None:
         """Take over cookies that *worker* got, and tell all others."""
         if changes and self._cookies is not None:
             self._cookies.apply(changes)
@@ -150,7 +152,7 @@ class Hub:
         """Have all workers ask before each request to *group* from now on."""
         if group not in self._troubled:
             self._troubled.add(group)
-            self._pool.tell_all(Troubled(group))
+            self._pool.tell_all(Throttled(group))
 
     def _change_pace(self, message: SlowDown | ChangeLimits) -> None:
         match message:
@@ -165,7 +167,7 @@ class Hub:
         self.trouble(group)
         self._pool.tell_all(ChangeLimits(group, slot, written))
 
-    async def _answer(self, worker: Worker, ask: Ask) -> None:
+    async def _answer(self, worker: WorkerHandle, ask: Ask) -> None:
         try:
             match ask.question:
                 case Enter(group, ticket):
@@ -175,7 +177,7 @@ class Hub:
                     if ticket is None and worker.is_gone:
                         # It died while it waited in line. One with a ticket has been
                         # started over and may be there by now for another worker.
-                        self._scheduler.turnstile.leave(group, None, Visit())
+                        self._scheduler.turnstile.leave(group, None, FetchResult())
                     elif ticket is None:
                         worker.guests[group] += 1
                     answer = Answer(ask.number)
@@ -200,7 +202,7 @@ class Hub:
         self._robots[request.url] = fetched
         return True, await fetched
 
-    def _hear_left(self, worker: Worker, left: Left) -> None:
+    def _hear_left(self, worker: WorkerHandle, left: Left) -> None:
         if left.visit.status in (429, 503):
             self.trouble(left.group)
         ticket = left.ticket
@@ -208,7 +210,7 @@ class Hub:
             worker.guests[left.group] -= 1
         self._scheduler.turnstile.leave(left.group, ticket, left.visit)
 
-    def _release(self, worker: Worker, tickets: Sequence[int]) -> None:
+    def _release(self, worker: WorkerHandle, tickets: Sequence[int]) -> None:
         """Give the places of leases that are not at their sites to other requests."""
         asks = self._scheduler.politeness.needs_asking
         held = [worker.held[ticket] for ticket in tickets if ticket in worker.held]
@@ -255,7 +257,7 @@ class Hub:
     def _greeting(self) -> list[ToWorker]:
         """Return what a worker must know besides its job."""
         cookies = self._cookies.everything() if self._cookies is not None else ()
-        troubled = [Troubled(group) for group in self._troubled]
+        troubled = [Throttled(group) for group in self._troubled]
         changed = [
             ChangeLimits(group, slot, written)
             for group, slots in self._scheduler.politeness.written.items()
@@ -272,10 +274,10 @@ class Hub:
         first: list[ToWorker] = [listen, SetCookies(cookies), *whole, *attributes]
         return [*first, *troubled, *changed, *drain, recalled, paused]
 
-    def _lose(self, worker: Worker) -> None:
+    def _lose(self, worker: WorkerHandle) -> None:
         """Take a dead worker's requests from the sites they were at."""
         self.totals.forget(worker)
         for group, guests in worker.guests.items():
             for _ in range(guests):
-                self._scheduler.turnstile.leave(group, None, Visit())
+                self._scheduler.turnstile.leave(group, None, FetchResult())
         self._scheduler.start_over(list(worker.held))

@@ -10,7 +10,7 @@ from scrapy.settings import BaseSettings
 
 from concurcrawl.compat import spider_arguments
 from concurcrawl.workers.protocol.messages import (
-    Crawl,
+    CrawlSpec,
 )
 from concurcrawl.workers.protocol.pickle_codec import HAS_JOBDIR, IS_DURABLE
 from concurcrawl.workers.supervisor.attributes import scalars
@@ -39,7 +39,7 @@ _WORKER_SETTINGS: dict[str, Any] = {
 }
 
 
-def describe(crawler: Crawler) -> Crawl:
+def describe(crawler: Crawler) -> CrawlSpec:
     """Describe *crawler* for its workers."""
     settings: dict[str, tuple[Any, int]] = {}
     args, kwargs = spider_arguments.of(crawler)
@@ -59,7 +59,7 @@ def describe(crawler: Crawler) -> Crawl:
     settings[IS_DURABLE] = (has_jobdir or is_shared, rank)
     addons = tuple(crawler.settings.getdict("ADDONS"))
     said = scalars(crawler.spider)
-    return Crawl(crawler.spidercls, settings, addons, args, kwargs, said)
+    return CrawlSpec(crawler.spidercls, settings, addons, args, kwargs, said)
 
 
 def import_path(spidercls: type[Spider]) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from concurcrawl.durable.start import StartOutputs
-    from concurcrawl.workers.protocol.messages import Head
+    from concurcrawl.workers.protocol.messages import ResponseMeta
 
 
 class Delivery(Protocol):
@@ -34,7 +34,7 @@ class Delivery(Protocol):
     streams: bool
     is_selective: bool
     start: StartOutputs
-    process: Callable[[bytes, Head | None, int], Awaitable[None]]
+    process: Callable[[bytes, ResponseMeta | None, int], Awaitable[None]]
     encode: Callable[[object], bytes]
     decode: Callable[[bytes], Any]
     on_failure: Callable[[Exception], None]
@@ -46,7 +46,7 @@ class Delivery(Protocol):
     async def open(self) -> None:
         """Begin; the spider opens."""
 
-    def entry(self, payload: bytes, head: Head | None) -> bytes | None:
+    def entry(self, payload: bytes, head: ResponseMeta | None) -> bytes | None:
         """Return an item as it is kept, or None if it cannot be, which is logged."""
 
     async def through_pipelines(

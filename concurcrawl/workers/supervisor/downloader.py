@@ -35,22 +35,22 @@ from concurcrawl.errors import (
     StalledError,
 )
 from concurcrawl.limits.handler import AHEAD
-from concurcrawl.local.downloader import UngovernedDownloader
+from concurcrawl.local.downloader import PassThroughDownloader
 from concurcrawl.local.scheduler import wake
 from concurcrawl.progress.pace import Row, Tally, unanswered
 from concurcrawl.watchdog.stall import StallWatch, Waiting
 from concurcrawl.watchdog.timers import is_a_task_sleeping
 from concurcrawl.workers.launch.ways import launcher
 from concurcrawl.workers.protocol import log_forwarding as lines
-from concurcrawl.workers.protocol.messages import Opened, Outcome, ReadStats
+from concurcrawl.workers.protocol.messages import Opened, ReadStats, RequestResult
 from concurcrawl.workers.protocol.pickle_codec import Codec, codec_of
 from concurcrawl.workers.supervisor.attributes import AttributeWatch
 from concurcrawl.workers.supervisor.audience import Audience
-from concurcrawl.workers.supervisor.coordinator import Hub
+from concurcrawl.workers.supervisor.coordinator import Coordinator
 from concurcrawl.workers.supervisor.crawl_spec import describe, import_path
 from concurcrawl.workers.supervisor.dormant import DormantMiddlewares
-from concurcrawl.workers.supervisor.pool import Tolerance, Worker, WorkerPool
-from concurcrawl.workers.supervisor.results import Outcomes, close_spider
+from concurcrawl.workers.supervisor.pool import Tolerance, WorkerHandle, WorkerPool
+from concurcrawl.workers.supervisor.results import Results, close_spider
 from concurcrawl.workers.supervisor.scheduler import scheduler_of
 from concurcrawl.workers.supervisor.sticky import sticky_key
 from concurcrawl.workers.supervisor.stopping import StopWatch, named
@@ -70,7 +70,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class WorkersDownloader(UngovernedDownloader):
+class DispatchingDownloader(PassThroughDownloader):
     """Fetches what the scheduler lends by having a worker do it.
 
     Requests that somebody here downloads directly (a media pipeline, ``start()``) are
@@ -100,8 +100,8 @@ class WorkersDownloader(UngovernedDownloader):
         )
         super().__init__(crawler)
         audience = Audience(crawler)
-        self.hub = Hub(crawler, self.pool, audience, attributes)
-        self._outcomes = Outcomes(crawler, audience)
+        self.hub = Coordinator(crawler, self.pool, audience, attributes)
+        self._outcomes = Results(crawler, audience)
         self._failed: Counter[int] = Counter()  # attempts by lease
         self._watch = StallWatch(
             crawler, config.stall_timeout_s, self._look, self._abandon
@@ -217,7 +217,7 @@ class WorkersDownloader(UngovernedDownloader):
     def _is_closing(self) -> bool:
         return is_closing(self.crawler.engine)
 
-    def _end_stuck(self, worker: Worker) -> None:
+    def _end_stuck(self, worker: WorkerHandle) -> None:
         """End a worker that keeps a crawl from stopping; name what it held."""
         leases = {id(held.lease) for held in worker.held.values()}
         requests = self._scheduler.leased_by(leases)
@@ -237,7 +237,7 @@ class WorkersDownloader(UngovernedDownloader):
         worker.is_stuck = True
         worker.kill()
 
-    def _note_recycled(self, worker: Worker) -> None:
+    def _note_recycled(self, worker: WorkerHandle) -> None:
         logger.info("%s has ended after %d requests.", worker.name, worker.leased)
         self.crawler.stats.inc_value("concurcrawl/workers_recycled")
 
@@ -383,10 +383,10 @@ class WorkersDownloader(UngovernedDownloader):
         _, slot = self._get_slot(request)
         slot.lastseen = time.monotonic()
 
-    def _hear(self, worker: Worker, message: News) -> None:
+    def _hear(self, worker: WorkerHandle, message: News) -> None:
         """Do at once what does not wait for a lease to end."""
         match message:
-            case Outcome():
+            case RequestResult():
                 self._hear_outcome(worker, message)
             case ReadStats():
                 self.hub.totals.subscribe(worker, message)
@@ -395,7 +395,7 @@ class WorkersDownloader(UngovernedDownloader):
             case _:
                 self.hub.hear(worker, message)
 
-    def _hear_outcome(self, worker: Worker, outcome: Outcome) -> None:
+    def _hear_outcome(self, worker: WorkerHandle, outcome: RequestResult) -> None:
         for line in outcome.logs:
             lines.log(line, worker.name, self.crawler.spider, self._codec.decode)
         self.hub.hear_cookies(worker, outcome.cookies)
@@ -421,7 +421,7 @@ class WorkersDownloader(UngovernedDownloader):
             logger.exception("Results without a request could not be applied")
 
 
-def _tally_of(outcome: Outcome) -> Tally:
+def _tally_of(outcome: RequestResult) -> Tally:
     tally = unanswered(
         {key: n for (how, key), n in outcome.stats.items() if how == "inc"}
     )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.settings import BaseSettings
 
-    from concurcrawl.workers.supervisor.pool import Worker, WorkerPool
+    from concurcrawl.workers.supervisor.pool import WorkerHandle, WorkerPool
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +46,7 @@ class TreeMemoryUsage(MemoryUsage):
         self._sizes: dict[int, int] = {}
         self._measured_s = 0.0
         self._is_starting = True  # the stats are yet to tell what all take at first
-        self._opened: WeakKeyDictionary[Worker, int] = WeakKeyDictionary()
+        self._opened: WeakKeyDictionary[WorkerHandle, int] = WeakKeyDictionary()
 
     @override
     def get_virtual_size(self) -> int:
@@ -78,7 +78,7 @@ class TreeMemoryUsage(MemoryUsage):
             self._measured_s = now_s
         return self._sizes
 
-    def _note_open(self, worker: Worker) -> None:
+    def _note_open(self, worker: WorkerHandle) -> None:
         """Note how large a worker is to begin with; at the start, how large all are."""
         if self.limit and worker.pid is not None:
             self._opened[worker] = memory_of({worker.pid}).get(worker.pid, 0)

@@ -26,20 +26,20 @@ from concurcrawl.workers import children
 from concurcrawl.workers.protocol import framing as wire
 from concurcrawl.workers.protocol.framing import Frames, frame
 from concurcrawl.workers.protocol.messages import (
+    Dispatch,
     Drain,
     Failed,
-    Job,
-    Lend,
     Look,
     Looked,
-    Outcome,
-    Part,
+    PartialResult,
     Ping,
     Pong,
     Ready,
+    RequestResult,
     Stop,
+    WorkerInit,
 )
-from concurcrawl.workers.protocol.spool import Parts
+from concurcrawl.workers.protocol.spool import Spool
 from concurcrawl.workers.supervisor.recycling import Recycler
 from concurcrawl.workers.supervisor.sticky import StickyWorkers
 
@@ -59,9 +59,9 @@ if TYPE_CHECKING:
     from concurcrawl.workers.supervisor.sticky import StickyKey
 
     #: All that came of a lease, also what was sent ahead.
-    Products = Sequence[Product] | Parts
+    Products = Sequence[Product] | Spool
 
-    News = Outcome | ReadStats | Traffic
+    News = RequestResult | ReadStats | Traffic
 
 logger = logging.getLogger(__name__)
 
@@ -103,20 +103,20 @@ class Held:
     """
 
     lease: Lease
-    take: Callable[[Outcome, Products], Any]
+    take: Callable[[RequestResult, Products], Any]
     end: asyncio.Future[Any]
     deaths: int = 0
-    parts: Parts | None = None
+    parts: Spool | None = None
     is_applied: bool = False
     key: StickyKey | None = None
 
     def keep(self, products: Sequence[Product]) -> None:
         """Keep what the worker sends ahead."""
         if self.parts is None:
-            self.parts = Parts()
+            self.parts = Spool()
         self.parts.add(products)
 
-    def take_partial(self, outcome: Outcome) -> Any:
+    def take_partial(self, outcome: RequestResult) -> Any:
         """Return what ``take`` makes of what came up to now."""
         if not outcome.products:  # also where all is kept for the end
             return self.take(outcome, ())
@@ -152,7 +152,7 @@ class Tolerance:
     requests: int = 0
 
 
-class Worker(asyncio.Protocol):
+class WorkerHandle(asyncio.Protocol):
     """One worker process, seen from the supervisor.
 
     Invariant: ``held`` has each lease that was sent and not yet answered.
@@ -183,7 +183,7 @@ class Worker(asyncio.Protocol):
         self.guests: Counter[str] = Counter()  # requests at a site without a ticket
         self.leased = 0
         self.progress = 0
-        self.successor: Worker | None = None
+        self.successor: WorkerHandle | None = None
         self.is_standby = False
         self.is_retiring = False
         self.is_stuck = False
@@ -267,7 +267,7 @@ class Worker(asyncio.Protocol):
                 case Looked():
                     if not self._looked.done():  # it was slow to answer
                         self._looked.set_result(message.waiting)
-                case Part():
+                case PartialResult():
                     self.progress += 1
                     self.held[message.ticket].keep(message.products)
                 case Failed():
@@ -282,7 +282,7 @@ class Worker(asyncio.Protocol):
 
 
 @dataclass(slots=True)
-class _State:
+class _PoolState:
     is_stopping: bool = False
     gave_up: bool = False
     restarts: int = 0
@@ -304,7 +304,7 @@ class WorkerPool:
         crawl: bytes,
         sys_path: tuple[str, ...],
         tolerance: Tolerance,
-        on_news: Callable[[Worker, News], None],
+        on_news: Callable[[WorkerHandle, News], None],
         *,
         launcher: Launcher,
     ) -> None:
@@ -313,7 +313,7 @@ class WorkerPool:
         Args:
             slots: Requests in flight for each worker.
             ahead: Requests that each is lent besides, while plenty wait.
-            crawl: The encoded :class:`~concurcrawl.workers.protocol.messages.Crawl`.
+            crawl: The encoded ``CrawlSpec``.
             sys_path: Where workers import from.
             tolerance: How much dying is borne.
             on_news: Told of all that workers say, before leases are answered.
@@ -325,18 +325,18 @@ class WorkerPool:
         self._tolerance = tolerance
         self._on_news = on_news
         self._launcher = launcher
-        self._state = _State()
+        self._state = _PoolState()
         self._recycler = Recycler(self, tolerance.requests)
-        self._sticky: StickyWorkers[Worker] = StickyWorkers()
+        self._sticky: StickyWorkers[WorkerHandle] = StickyWorkers()
         self._watch: asyncio.Task[None] | None = None
         self.greeting: Callable[[], list[ToWorker]] = list
         self.on_room: Callable[[], None] = lambda: None
         self.on_park: Callable[[Lease], None] = lambda _: None
         self.on_unpark: Callable[[Lease], None] = lambda _: None
-        self.on_loss: Callable[[Worker], None] = lambda _: None
-        self.on_open: Callable[[Worker], None] = lambda _: None
-        self.on_recycled: Callable[[Worker], None] = lambda _: None
-        self.on_lend: Callable[[Worker], None] | None = None
+        self.on_loss: Callable[[WorkerHandle], None] = lambda _: None
+        self.on_open: Callable[[WorkerHandle], None] = lambda _: None
+        self.on_recycled: Callable[[WorkerHandle], None] = lambda _: None
+        self.on_lend: Callable[[WorkerHandle], None] | None = None
         self.on_give_up: Callable[[], None] = lambda: None
         self.workers = [self._launch(share) for share in slots]
 
@@ -373,7 +373,7 @@ class WorkerPool:
     def lend(
         self,
         lease: Lease,
-        take: Callable[[Outcome, Products], T],
+        take: Callable[[RequestResult, Products], T],
         key: StickyKey | None = None,
     ) -> asyncio.Future[T]:
         """Lend *lease* to the worker with the most room, or to that of *key*.
@@ -394,23 +394,23 @@ class WorkerPool:
         self._place(held)
         return held.end
 
-    def tell_all(self, message: ToWorker, *, but: Worker | None = None) -> None:
+    def tell_all(self, message: ToWorker, *, but: WorkerHandle | None = None) -> None:
         """Send *message* to each worker except *but*."""
         for worker in self.workers:
             if worker is not but:
                 worker.send(message)
 
-    def heard(self, worker: Worker, message: News) -> None:
+    def heard(self, worker: WorkerHandle, message: News) -> None:
         """Take in what a worker said."""
         self._on_news(worker, message)
-        if isinstance(message, Outcome):
+        if isinstance(message, RequestResult):
             worker.outcomes += 1
             if message.ticket is not None:
                 worker.progress += 1
                 if not message.is_partial:
                     self._end(worker, message, message.ticket)
 
-    def _end(self, worker: Worker, message: Outcome, ticket: int) -> None:
+    def _end(self, worker: WorkerHandle, message: RequestResult, ticket: int) -> None:
         """Take in what came of a lease, which ends."""
         held = worker.held.pop(ticket)
         worker.ended += 1
@@ -429,13 +429,13 @@ class WorkerPool:
         # After whatever that has scheduled.
         asyncio.get_running_loop().call_soon(self._free, worker)
 
-    def cannot_start(self, worker: Worker, reason: str) -> None:
+    def cannot_start(self, worker: WorkerHandle, reason: str) -> None:
         """Give up: what stops one worker from starting stops the next one too."""
         if not self._state.gave_up:
             logger.error("%s cannot start: %s", worker.name, reason)
             self._give_up(WorkersFailedError(self._state.restarts + 1))
 
-    def take_file(self, worker: Worker, path: str) -> None:
+    def take_file(self, worker: WorkerHandle, path: str) -> None:
         """Note that *worker* has a file; give up if another one has it."""
         worker.files.add(path)
         for other in self.workers:
@@ -443,7 +443,7 @@ class WorkerPool:
                 error = NotSharedError(path, f"{other.name} has it, too")
                 self.cannot_start(worker, str(error))
 
-    def lost(self, worker: Worker) -> None:
+    def lost(self, worker: WorkerHandle) -> None:
         """Take in that a worker is gone: give what it held to others."""
         if worker not in self.workers:
             return
@@ -474,7 +474,7 @@ class WorkerPool:
         self._fail(parked, LeaseReturnedError(worker.name))
         self._replace(worker)
 
-    def _is_settled(self, worker: Worker, parked: list[Held]) -> bool:
+    def _is_settled(self, worker: WorkerHandle, parked: list[Held]) -> bool:
         """Return whether nothing that *worker* held is to be done again here."""
         if worker.is_stuck:
             # What waits to be done again would find no time either.
@@ -489,7 +489,7 @@ class WorkerPool:
             return False
         return True
 
-    def take_back(self, worker: Worker, tickets: Iterable[int]) -> None:
+    def take_back(self, worker: WorkerHandle, tickets: Iterable[int]) -> None:
         """Fail leases that *worker* has not begun, so that they wait again."""
         held = [worker.held.pop(ticket) for ticket in tickets if ticket in worker.held]
         worker.leased -= len(held)
@@ -498,7 +498,7 @@ class WorkerPool:
         self._fail(held, LeaseReturnedError(worker.name))
         self._recycler.end_if_done(worker)
 
-    def recycle(self, worker: Worker) -> bool:
+    def recycle(self, worker: WorkerHandle) -> bool:
         """Let another take the place of *worker*, which finishes what it holds.
 
         Returns:
@@ -506,17 +506,17 @@ class WorkerPool:
         """
         return self._recycler.recycle(worker)
 
-    def retires(self, worker: Worker) -> None:
+    def retires(self, worker: WorkerHandle) -> None:
         """Take in that *worker* gets no more leases."""
         self._sticky.release(worker, worker.name)
         self._fail(self._unpark(worker), LeaseReturnedError(worker.name))
 
-    def opened(self, worker: Worker) -> None:
+    def opened(self, worker: WorkerHandle) -> None:
         """Take in that *worker* is ready for requests."""
         self._recycler.opened(worker)
         self.on_open(worker)
 
-    def add(self, slots: int, *, is_standby: bool = False) -> Worker:
+    def add(self, slots: int, *, is_standby: bool = False) -> WorkerHandle:
         """Start another worker.
 
         Args:
@@ -577,19 +577,19 @@ class WorkerPool:
             logger.error("%s does not end and is killed.", worker.name)
         self._launcher.close()
 
-    def _free(self, worker: Worker) -> None:
+    def _free(self, worker: WorkerHandle) -> None:
         worker.ended -= 1
         self._recycler.end_if_done(worker)
         self.offer_room()
 
-    def _launch(self, slots: int) -> Worker:
+    def _launch(self, slots: int) -> WorkerHandle:
         name = f"worker-{self._state.next_number}"
         self._state.next_number += 1
         sock = self._launcher.start()
-        sock.sendall(frame(Job(name, self._sys_path, slots, self._crawl)))
-        return Worker(name, slots, sock, self)
+        sock.sendall(frame(WorkerInit(name, self._sys_path, slots, self._crawl)))
+        return WorkerHandle(name, slots, sock, self)
 
-    async def _connect(self, worker: Worker) -> None:
+    async def _connect(self, worker: WorkerHandle) -> None:
         for message in self.greeting():
             worker.send(message)
         try:
@@ -597,7 +597,7 @@ class WorkerPool:
         except OSError:  # it was gone before we could
             self.lost(worker)
 
-    def _replace(self, worker: Worker) -> None:
+    def _replace(self, worker: WorkerHandle) -> None:
         self._state.restarts += 1
         if self._state.restarts > self._tolerance.restarts:
             self._give_up(WorkersFailedError(self._state.restarts))
@@ -632,7 +632,7 @@ class WorkerPool:
                     self._kill_silent(worker)
                 worker.silent_for += 1
 
-    def _kill_silent(self, worker: Worker) -> None:
+    def _kill_silent(self, worker: WorkerHandle) -> None:
         logger.error(
             "%s (process %s) has not answered for %g s: something in it blocks, such "
             "as a callback that never ends. It is killed.",
@@ -667,13 +667,13 @@ class WorkerPool:
             self._sticky.warn_of_wait(held.key, worker.name)
         self._park(held, worker)
 
-    def _park(self, held: Held, worker: Worker) -> None:
+    def _park(self, held: Held, worker: WorkerHandle) -> None:
         self._sticky.bind(held.key, worker)
         worker.parked.append(held)
         self._state.parked += 1
         self.on_park(held.lease)
 
-    def _unpark(self, worker: Worker) -> list[Held]:
+    def _unpark(self, worker: WorkerHandle) -> list[Held]:
         parked = [*worker.parked]
         worker.parked.clear()
         self._state.parked -= len(parked)
@@ -693,17 +693,17 @@ class WorkerPool:
                 self.on_unpark(held.lease)
                 self._send(held, worker)
 
-    def _send(self, held: Held, worker: Worker) -> None:
+    def _send(self, held: Held, worker: WorkerHandle) -> None:
         self._sticky.bind(held.key, worker)
         worker.held[held.lease.ticket] = held
         lease = held.lease
         if self.on_lend is not None:
             self.on_lend(worker)
-        worker.send(Lend(lease.ticket, lease.queued_s, lease.payload))
+        worker.send(Dispatch(lease.ticket, lease.queued_s, lease.payload))
         worker.leased += 1
         self._recycler.leased(worker)
 
-    def _room(self, worker: Worker, waiting: int) -> int:
+    def _room(self, worker: WorkerHandle, waiting: int) -> int:
         if not worker.takes_leases:
             return -_UNLIMITED
         if any(held.deaths for held in worker.held.values()):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from concurcrawl.errors import ConcurcrawlError
 
 if TYPE_CHECKING:
-    from concurcrawl.workers.supervisor.pool import Worker, WorkerPool
+    from concurcrawl.workers.supervisor.pool import WorkerHandle, WorkerPool
 
 logger = logging.getLogger(__name__)
 
@@ -42,9 +42,11 @@ class Recycler:
         self._pool = pool
         self._max_requests = max_requests
         self._head_start = int(max_requests * _HEAD_START)
-        self._due: list[Worker] = []  # the first goes as soon as its successor is open
+        self._due: list[
+            WorkerHandle
+        ] = []  # the first goes as soon as its successor is open
 
-    def leased(self, worker: Worker) -> None:
+    def leased(self, worker: WorkerHandle) -> None:
         """Take in that *worker* was sent a lease."""
         if not self._max_requests or self._pool.is_ending:
             return
@@ -53,7 +55,7 @@ class Recycler:
         if worker.leased >= self._max_requests:
             self._retire(worker)
 
-    def recycle(self, worker: Worker) -> bool:
+    def recycle(self, worker: WorkerHandle) -> bool:
         """Replace *worker* as soon as another is open.
 
         One after the other: both take memory for a while.
@@ -68,26 +70,26 @@ class Recycler:
         self._replace_first_due()
         return True
 
-    def ended(self, worker: Worker) -> None:
+    def ended(self, worker: WorkerHandle) -> None:
         """Take in that *worker* is gone."""
         if worker in self._due:
             self._due.remove(worker)
             self._replace_first_due()
 
-    def opened(self, successor: Worker) -> None:
+    def opened(self, successor: WorkerHandle) -> None:
         """Take in that a worker is ready for requests."""
         worker = self._predecessor(successor)
         if worker is not None:
             self._retire_if_due(worker)
 
-    def end_if_done(self, worker: Worker) -> None:
+    def end_if_done(self, worker: WorkerHandle) -> None:
         """Have *worker* end if it retires and holds nothing any more."""
         if worker.is_retiring and not worker.held and worker.stop():
             asyncio.get_running_loop().call_later(
                 _CLOSE_DEADLINE_S, self._kill_if_there, worker
             )
 
-    def replace(self, worker: Worker) -> None:
+    def replace(self, worker: WorkerHandle) -> None:
         """Fill the place of *worker*, which has died.
 
         Raises:
@@ -104,7 +106,7 @@ class Recycler:
         else:
             self._pool.add(worker.slots)
 
-    def _start_successor(self, worker: Worker) -> None:
+    def _start_successor(self, worker: WorkerHandle) -> None:
         if worker.successor is None:
             try:
                 worker.successor = self._pool.add(worker.slots, is_standby=True)
@@ -116,12 +118,12 @@ class Recycler:
             self._start_successor(self._due[0])
             self._retire_if_due(self._due[0])
 
-    def _retire_if_due(self, worker: Worker) -> None:
+    def _retire_if_due(self, worker: WorkerHandle) -> None:
         successor = worker.successor
         if worker in self._due[:1] and successor is not None and successor.pid:
             self._retire(worker)
 
-    def _retire(self, worker: Worker) -> None:
+    def _retire(self, worker: WorkerHandle) -> None:
         if worker.successor is None or worker.is_retiring:
             return
         worker.is_retiring = True
@@ -131,11 +133,11 @@ class Recycler:
         loop.call_soon(self.end_if_done, worker)
         loop.call_soon(self._pool.offer_room)
 
-    def _predecessor(self, successor: Worker) -> Worker | None:
+    def _predecessor(self, successor: WorkerHandle) -> WorkerHandle | None:
         workers = self._pool.workers
         return next((one for one in workers if one.successor is successor), None)
 
-    def _kill_if_there(self, worker: Worker) -> None:
+    def _kill_if_there(self, worker: WorkerHandle) -> None:
         if not worker.is_gone:
             logger.error("%s does not end and is killed.", worker.name)
             worker.kill()

@@ -22,7 +22,7 @@ from concurcrawl.tracing import collector as timeline
 from concurcrawl.workers.protocol.messages import OwnEvent
 from concurcrawl.workers.protocol.pickle_codec import Codec, codec_of
 from concurcrawl.workers.protocol.response_meta import Restored, response_of
-from concurcrawl.workers.protocol.spool import Parts
+from concurcrawl.workers.protocol.spool import Spool
 from concurcrawl.workers.supervisor.scheduler import scheduler_of
 
 if TYPE_CHECKING:
@@ -34,18 +34,18 @@ if TYPE_CHECKING:
 
     from concurcrawl.workers.protocol.messages import (
         Event,
-        Head,
-        Outcome,
         Product,
+        RequestResult,
         RequestState,
+        ResponseMeta,
     )
-    from concurcrawl.workers.protocol.spool import Chosen
+    from concurcrawl.workers.protocol.spool import SpoolView
     from concurcrawl.workers.supervisor.audience import Audience
     from concurcrawl.workers.supervisor.pool import Products
 
-    Requests = Sequence[Product] | Chosen[Product]
+    Requests = Sequence[Product] | SpoolView[Product]
     #: Items, encoded.
-    Payloads = Sequence[bytes] | Chosen[bytes]
+    Payloads = Sequence[bytes] | SpoolView[bytes]
     #: The response that each item came of.
     Pages = Iterable[Response | None]
 
@@ -65,7 +65,7 @@ class Taken:
         hearing: What receivers that are coroutines have left to do.
     """
 
-    outcome: Outcome
+    outcome: RequestResult
     responses: list[Response]
     products: Products
     hearing: list[asyncio.Task[None]]
@@ -75,7 +75,7 @@ class Taken:
 _TASKS = 500
 
 
-class Outcomes:
+class Results:
     """Makes what workers did true here.
 
     Attributes:
@@ -103,7 +103,7 @@ class Outcomes:
         return self.items_at_work >= self._max_items
 
     def take(
-        self, outcome: Outcome, products: Products, request: Request | None
+        self, outcome: RequestResult, products: Products, request: Request | None
     ) -> Taken:
         """Count what a worker did and tell who listens; it may end the crawl."""
         if outcome.close_reason is not None:
@@ -134,18 +134,18 @@ class Outcomes:
                 await asyncio.wait(taken.hearing)
             await self._apply(taken.outcome, taken.responses, products, request)
         finally:
-            if isinstance(products, Parts):
+            if isinstance(products, Spool):
                 products.close()
 
     async def _apply(
         self,
-        outcome: Outcome,
+        outcome: RequestResult,
         responses: list[Response],
         products: Products,
         request: Request | None,
     ) -> None:
         scheduler = scheduler_of(self._crawler)
-        if isinstance(products, Parts) and scheduler.journal.is_whole:
+        if isinstance(products, Spool) and scheduler.journal.is_whole:
             products = list(products)  # the one exchange with Redis has it all
         made, payloads = _apart(products)
         lease = None if request is None else scheduler.lease_of(request)
@@ -174,7 +174,7 @@ class Outcomes:
             scheduler.write(record)
 
     def _keepable(
-        self, payloads: Payloads, heads: Iterable[Head | None], pages: Pages
+        self, payloads: Payloads, heads: Iterable[ResponseMeta | None], pages: Pages
     ) -> tuple[Payloads, Pages, Iterable[bytes]]:
         """Return the items that go on, and how the journal keeps them, if it does."""
         journal = scheduler_of(self._crawler).journal
@@ -271,14 +271,14 @@ class Outcomes:
             self.items_at_work -= len(items)
 
     async def _process_kept(
-        self, payload: bytes, head: Head | None, number: int
+        self, payload: bytes, head: ResponseMeta | None, number: int
     ) -> None:
         """Send an item through the pipelines that comes of no request of this crawl."""
         response = None if head is None else response_of(head, None, self._codec.decode)
         await self._process([payload], [response], [number])
 
 
-def _of_each(outcome: Outcome, found: Sequence[T]) -> Iterable[T | None]:
+def _of_each(outcome: RequestResult, found: Sequence[T]) -> Iterable[T | None]:
     """Return what is *found* of the page of each item of *outcome*, in their order."""
     if not outcome.pages:
         return repeat(None if outcome.page is None else found[outcome.page])
@@ -291,7 +291,7 @@ def _of_each(outcome: Outcome, found: Sequence[T]) -> Iterable[T | None]:
 
 def _apart(products: Products) -> tuple[Requests, Payloads]:
     """Return the requests, and the items."""
-    if isinstance(products, Parts):
+    if isinstance(products, Spool):
         return products.requests(), products.items()
     requests = [product for product in products if not product.is_item]
     return requests, [product.payload for product in products if product.is_item]

@@ -16,7 +16,7 @@ from twisted.python.failure import Failure
 
 from concurcrawl.compat.start import wrap_start
 from concurcrawl.durable import jobdir, own_filter
-from concurcrawl.durable.delivery import Journal
+from concurcrawl.durable.delivery import JobDirDelivery
 from concurcrawl.durable.kept_state import KeptState
 from concurcrawl.durable.own_filter import DurableFilter
 from concurcrawl.durable.start import StartOutputs
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from concurcrawl.workers.protocol.cookies import CookieChange
     from concurcrawl.workers.protocol.messages import Product
     from concurcrawl.workers.supervisor.delivery import Delivery
-    from concurcrawl.workers.supervisor.downloader import WorkersDownloader
+    from concurcrawl.workers.supervisor.downloader import DispatchingDownloader
 
     #: Changes of ``spider.state``, and the worker that made them.
     StateChanges = tuple[Sequence[bytes], str]
@@ -82,10 +82,10 @@ class SupervisorScheduler(FrontierScheduler):
         self._arriving: _Arriving | None = None
 
     @property
-    def _downloader(self) -> WorkersDownloader:
+    def _downloader(self) -> DispatchingDownloader:
         # The add-on sets the two together.
         downloader: Any = self._crawler.engine.downloader
-        found: WorkersDownloader = downloader
+        found: DispatchingDownloader = downloader
         return found
 
     def open(self, spider: Spider) -> Deferred[None] | None:
@@ -147,7 +147,7 @@ class SupervisorScheduler(FrontierScheduler):
         try:
             if self._durable_filter is not None:
                 self._durable_filter.close()
-            assert isinstance(self.journal, Journal)  # there is a JOBDIR
+            assert isinstance(self.journal, JobDirDelivery)  # there is a JOBDIR
             self.journal.end(reason)
         except sqlite3.Error as error:
             logger.error("The JOBDIR could not be written: %s", error)  # noqa: TRY400
@@ -384,7 +384,7 @@ class SupervisorScheduler(FrontierScheduler):
         """Note where others see it that a request was given up."""
 
     def _make_journal(self) -> Delivery:
-        return Journal(self._crawler, self._frontier, self._jobdir, self.start)
+        return JobDirDelivery(self._crawler, self._frontier, self._jobdir, self.start)
 
     def _frontier_path(self) -> str:
         if self._jobdir is None:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from scrapy import Request
 
-    from concurcrawl.workers.supervisor.pool import Worker, WorkerPool
+    from concurcrawl.workers.supervisor.pool import WorkerHandle, WorkerPool
 
 #: Looks in the time after which a worker counts as stuck.
 _LOOKS = 10
@@ -36,7 +36,7 @@ class StopWatch:
         pool: WorkerPool,
         timeout_s: float,
         is_closing: Callable[[], bool],
-        on_stuck: Callable[[Worker], None],
+        on_stuck: Callable[[WorkerHandle], None],
     ) -> None:
         """Make a watch that does not run yet.
 
@@ -50,7 +50,9 @@ class StopWatch:
         self._timeout_s = timeout_s
         self._is_closing = is_closing
         self._on_stuck = on_stuck
-        self._seen: dict[Worker, tuple[int, int]] = {}  # its progress, looks without
+        self._seen: dict[
+            WorkerHandle, tuple[int, int]
+        ] = {}  # its progress, looks without
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scrapy.utils.asyncio import AsyncioLoopingCall
     from twisted.internet.task import LoopingCall
 
-    from concurcrawl.workers.supervisor.pool import Worker, WorkerPool
+    from concurcrawl.workers.supervisor.pool import WorkerHandle, WorkerPool
 
 #: How often totals that have changed are sent to a worker that gets no request.
 _INTERVAL_S = 0.5
@@ -52,10 +52,10 @@ class TotalsSender:
         self._crawler = crawler
         self._pool = pool
         self._codec = Codec()
-        self._readers: dict[Worker, _Reader] = {}
+        self._readers: dict[WorkerHandle, _Reader] = {}
         self._loop: AsyncioLoopingCall | LoopingCall | None = None
 
-    def subscribe(self, worker: Worker, message: ReadStats) -> None:
+    def subscribe(self, worker: WorkerHandle, message: ReadStats) -> None:
         """Send *worker* the stat that it reads, now and whenever it has changed."""
         reader = self._readers.setdefault(worker, _Reader())
         if message.key is None:
@@ -73,11 +73,11 @@ class TotalsSender:
         if self._loop is not None and self._loop.running:
             self._loop.stop()
 
-    def forget(self, worker: Worker) -> None:
+    def forget(self, worker: WorkerHandle) -> None:
         """Forget a worker that is gone."""
         self._readers.pop(worker, None)
 
-    def _update(self, worker: Worker) -> None:
+    def _update(self, worker: WorkerHandle) -> None:
         reader = self._readers.get(worker)
         if reader is not None and self._changed(reader):
             self._send(worker, reader, None)
@@ -96,7 +96,7 @@ class TotalsSender:
             if key in totals and totals[key] != sent.get(key, _MISSING)
         }
 
-    def _send(self, worker: Worker, reader: _Reader, number: int | None) -> None:
+    def _send(self, worker: WorkerHandle, reader: _Reader, number: int | None) -> None:
         changed = self._changed(reader)
         reader.sent |= changed
         reader.heard = worker.outcomes

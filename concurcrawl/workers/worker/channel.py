@@ -34,26 +34,26 @@ from concurcrawl.workers.protocol.messages import (
     ChangeLimits,
     ChangeState,
     Claim,
+    Dispatch,
     Drain,
-    Lend,
     Listen,
     LogLine,
     Look,
     Looked,
-    Outcome,
-    Part,
+    PartialResult,
     Pause,
     Ping,
     Pong,
     Product,
     Recall,
+    RequestResult,
     Returned,
     SetAttributes,
     SetCookies,
     SetState,
     SetStats,
     Stop,
-    Troubled,
+    Throttled,
 )
 from concurcrawl.workers.protocol.pickle_codec import IS_DURABLE, Codec, codec_of
 from concurcrawl.workers.worker.attributes import set_attributes
@@ -91,7 +91,7 @@ _LINGER_S = 0.1
 
 #: What the request at hand comes to. Each request runs in a context of its own, so
 #: what its callback does, however it is scheduled, finds the right one.
-_outcome: ContextVar[Outcome | None] = ContextVar("outcome", default=None)
+_outcome: ContextVar[RequestResult | None] = ContextVar("outcome", default=None)
 
 #: Set where a robots.txt was asked for that another worker had asked for before.
 robots_were_known: ContextVar[bool] = ContextVar("robots_were_known", default=False)
@@ -99,7 +99,7 @@ robots_were_known: ContextVar[bool] = ContextVar("robots_were_known", default=Fa
 _ROBOTS_STATS = ("robotstxt/re", "robotstxt/exception")
 
 
-class Desk(asyncio.Protocol):
+class SupervisorChannel(asyncio.Protocol):
     """Where leases come in and outcomes go out.
 
     Invariant: an outcome is sent at most once; what is added after that, or outside
@@ -108,14 +108,14 @@ class Desk(asyncio.Protocol):
 
     def __init__(self, name: str, sock: socket.socket) -> None:
         self.name = name
-        self.inbox: deque[Lend] = deque()
+        self.inbox: deque[Dispatch] = deque()
         self.is_stopping = False
         self._sock = sock
         self._transport: asyncio.Transport | None = None
         self._frames = Frames()
-        self._open: dict[Request, Outcome] = {}
+        self._open: dict[Request, RequestResult] = {}
         self._pages: dict[Request, Response] = {}
-        self._general = Outcome()
+        self._general = RequestResult()
         self._flush_is_due = False
         self._is_reading = False
         self._has_yielded = False  # since it was last asked
@@ -133,14 +133,14 @@ class Desk(asyncio.Protocol):
         self.on_recall: Callable[[], None] = lambda: None
         self.on_limits: Callable[[ChangeLimits], None] = lambda _: None
         self._handlers: dict[type, Callable[[Any], None]] = {
-            Lend: self._on_lend,
+            Dispatch: self._on_lend,
             SetCookies: self._on_cookies,
             SetState: self._on_state,
             ChangeState: self._on_change,
             SetAttributes: self._on_attributes,
             SetStats: self._on_stats,
             Listen: self._on_listen,
-            Troubled: self._on_troubled,
+            Throttled: self._on_troubled,
             ChangeLimits: self._on_limits,
             Recall: self._on_recall,
             Pause: self._on_pause,
@@ -224,7 +224,7 @@ class Desk(asyncio.Protocol):
     def _hear(self, message: ToWorker) -> None:
         self._handlers[type(message)](message)
 
-    def _on_lend(self, message: Lend) -> None:
+    def _on_lend(self, message: Dispatch) -> None:
         self.inbox.append(message)
 
     def _on_cookies(self, message: SetCookies) -> None:
@@ -234,7 +234,7 @@ class Desk(asyncio.Protocol):
     def _on_listen(self, message: Listen) -> None:
         self.reports.listen(message)
 
-    def _on_troubled(self, message: Troubled) -> None:
+    def _on_troubled(self, message: Throttled) -> None:
         self.troubled.add(message.group)
 
     def _on_limits(self, message: ChangeLimits) -> None:
@@ -324,7 +324,7 @@ class Desk(asyncio.Protocol):
             _outcome.set(None)
             return None
         lend = self.inbox.popleft()
-        outcome = Outcome(lend.ticket)
+        outcome = RequestResult(lend.ticket)
         try:
             request: Request = self._codec.decode(lend.payload)
         except Exception:
@@ -335,7 +335,7 @@ class Desk(asyncio.Protocol):
         return self._begin_request(request, outcome, lend.queued_s)
 
     def _begin_request(
-        self, request: Request, outcome: Outcome, queued_s: float
+        self, request: Request, outcome: RequestResult, queued_s: float
     ) -> Request:
         self._open[request] = outcome
         _outcome.set(outcome)
@@ -366,7 +366,7 @@ class Desk(asyncio.Protocol):
             self._send_outcome(outcome)
         outcome.ticket = None  # sent: see here()
 
-    def here(self) -> Outcome:
+    def here(self) -> RequestResult:
         """Return the outcome of the request that the running code belongs to."""
         outcome = _outcome.get()
         if outcome is not None and outcome.ticket is not None:
@@ -438,12 +438,12 @@ class Desk(asyncio.Protocol):
         outcome.items += 1
         self._add(outcome, product)
 
-    def _add(self, outcome: Outcome, product: Product) -> None:
+    def _add(self, outcome: RequestResult, product: Product) -> None:
         # What came of no request is sent soon, and has nothing to be applied with.
         # What came of a local request is sent after that of its lease.
         ticket = None if outcome.is_partial else outcome.ticket
         if outcome.size_bytes >= _PART_BYTES and ticket is not None:
-            self.send(Part(ticket, outcome.products))
+            self.send(PartialResult(ticket, outcome.products))
             outcome.products, outcome.size_bytes = [], 0
         outcome.products.append(product)
         self._has_yielded = True
@@ -566,7 +566,7 @@ class Desk(asyncio.Protocol):
     def flush(self) -> None:
         """Send what belongs to no request."""
         self._flush_is_due = False
-        general, self._general = self._general, Outcome()
+        general, self._general = self._general, RequestResult()
         self._send_outcome(general)
 
     async def retire(self) -> None:
@@ -582,7 +582,7 @@ class Desk(asyncio.Protocol):
         self._sock.setblocking(True)
         self._sock.sendall(frame(self._general))
 
-    def _send_outcome(self, outcome: Outcome) -> None:
+    def _send_outcome(self, outcome: RequestResult) -> None:
         if self._cookies is not None:
             outcome.cookies += self._cookies.changes()
         outcome.logs, self._general.logs = self._general.logs + outcome.logs, []

@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from scrapy.settings import BaseSettings, Settings
     from twisted.internet.defer import Deferred
 
-    from concurcrawl.limits.limiter import Visit, Written
-    from concurcrawl.workers.worker.channel import Desk
+    from concurcrawl.limits.limiter import FetchResult, Written
+    from concurcrawl.workers.worker.channel import SupervisorChannel
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ class WorkerCrawler(Crawler):
         self,
         spidercls: Any,
         settings: Settings,
-        desk: Desk,
+        desk: SupervisorChannel,
         attributes: Mapping[str, Any],
     ) -> None:
         # The spider has had its way with these settings in the supervisor.
@@ -106,7 +106,7 @@ class WorkerGate:
         waiting: Requests that have asked and wait for the answer.
     """
 
-    def __init__(self, desk: Desk, settings: BaseSettings) -> None:
+    def __init__(self, desk: SupervisorChannel, settings: BaseSettings) -> None:
         self._desk = desk
         self._settings = settings
         self._politeness = Politeness.from_settings(settings)
@@ -123,7 +123,7 @@ class WorkerGate:
         )
 
     async def enter(self, request: Request) -> bool:
-        """See :class:`~concurcrawl.limits.handler.Gate`."""
+        """See :class:`~concurcrawl.limits.handler.RequestGate`."""
         group, ticket = self._group(request), self._desk.ticket_of(request)
         if ticket is not None:
             if self._is_free(request, group, ticket):
@@ -144,12 +144,12 @@ class WorkerGate:
         return group in self._desk.troubled or self._politeness.is_paced(group)
 
     def sent(self, request: Request, at_s: float) -> None:
-        """See :class:`~concurcrawl.limits.handler.Gate`."""
+        """See :class:`~concurcrawl.limits.handler.RequestGate`."""
         ticket = self._desk.ticket_of(request)
         self._desk.send(Sent(self.inside[request], ticket, at_s))
 
-    def leave(self, request: Request, visit: Visit) -> None:
-        """See :class:`~concurcrawl.limits.handler.Gate`."""
+    def leave(self, request: Request, visit: FetchResult) -> None:
+        """See :class:`~concurcrawl.limits.handler.RequestGate`."""
         was_asked = request in self._asked
         self._asked.discard(request)
         group, ticket = self.inside.pop(request), self._desk.ticket_of(request)

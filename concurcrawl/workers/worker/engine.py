@@ -22,7 +22,7 @@ from scrapy.utils.log import logformatter_adapter
 from twisted.python.failure import Failure
 
 from concurcrawl.limits.handler import are_threaded, is_robots
-from concurcrawl.local.downloader import UngovernedDownloader
+from concurcrawl.local.downloader import PassThroughDownloader
 from concurcrawl.watchdog.frames import where_awaited
 from concurcrawl.watchdog.stall import Waiting
 from concurcrawl.watchdog.timers import is_something_due
@@ -44,7 +44,7 @@ _refused: ContextVar[list[tuple[Request, Exception]] | None] = ContextVar(
 )
 
 
-class WorkerDownloader(UngovernedDownloader):
+class WorkerDownloader(PassThroughDownloader):
     """Prefetches only where threads keep to the number that may be in flight.
 
     A leased request whose site has no limits does not ask before it starts.
@@ -58,7 +58,7 @@ class WorkerEngine(ExecutionEngine):
     """An engine that starts nothing by itself and never finds itself idle."""
 
     crawler: WorkerCrawler
-    downloader: UngovernedDownloader
+    downloader: PassThroughDownloader
 
     def __init__(
         self,

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 from scrapy import Request
 
 from concurcrawl.errors import NotShippableError
-from concurcrawl.workers.protocol.messages import Outcome, Part, Returned
+from concurcrawl.workers.protocol.messages import PartialResult, RequestResult, Returned
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,10 +44,10 @@ class _Held:
         ends_crawl: Whether a callback of it has ended the crawl.
     """
 
-    total: Outcome
+    total: RequestResult
     left: int = 1
     is_begun: bool = True
-    early: list[Outcome] = field(default_factory=list)
+    early: list[RequestResult] = field(default_factory=list)
     is_cut: bool = False
     ends_crawl: bool = False
 
@@ -58,7 +58,7 @@ class LocalRequests:
     def __init__(
         self,
         send: Callable[[ToSupervisor], None],
-        send_outcome: Callable[[Outcome], None],
+        send_outcome: Callable[[RequestResult], None],
         part_bytes: int,
     ) -> None:
         """Make one.
@@ -101,7 +101,7 @@ class LocalRequests:
             Whether it is; not if the crawl ends.
         """
         if lease not in self._held:
-            self._held[lease] = _Held(Outcome(lease))
+            self._held[lease] = _Held(RequestResult(lease))
         held = self._held[lease]
         held.left += 1
         if self._is_closing:
@@ -127,13 +127,13 @@ class LocalRequests:
         if not held.left:
             self._end(lease, held)
 
-    def pop(self) -> tuple[Request, Outcome] | None:
+    def pop(self) -> tuple[Request, RequestResult] | None:
         """Begin the next local request; return it and the outcome to fill."""
         if not self._waiting:
             return None
         _, _, request, lease = heapq.heappop(self._waiting)
         self._begun[request] = lease
-        return request, Outcome(lease, is_partial=True)
+        return request, RequestResult(lease, is_partial=True)
 
     def close(self) -> None:
         """Drop what waits: the crawl ends."""
@@ -143,7 +143,7 @@ class LocalRequests:
             self._held[lease].is_cut = True
             self.drop(lease)
 
-    def finish(self, request: Request, outcome: Outcome) -> None:
+    def finish(self, request: Request, outcome: RequestResult) -> None:
         """Take what came of *request*, of a lease that is held."""
         assert outcome.ticket is not None
         lease, held = outcome.ticket, self._held[outcome.ticket]
@@ -160,13 +160,13 @@ class LocalRequests:
         if not held.left:
             self._end(lease, held)
 
-    def _tell(self, held: _Held, outcome: Outcome) -> None:
+    def _tell(self, held: _Held, outcome: RequestResult) -> None:
         if self.is_durable:
             self._keep(held.total, outcome)
         outcome.is_partial = True
         self._send_outcome(outcome)
 
-    def _keep(self, total: Outcome, outcome: Outcome) -> None:
+    def _keep(self, total: RequestResult, outcome: RequestResult) -> None:
         """Move what is applied in one step with the end of the lease to *total*."""
         page = None
         if outcome.items and outcome.page is not None:
@@ -180,7 +180,7 @@ class LocalRequests:
         outcome.products, outcome.state, outcome.items = [], [], 0
         if total.size_bytes >= self._part_bytes:
             assert total.ticket is not None
-            self._send(Part(total.ticket, total.products))
+            self._send(PartialResult(total.ticket, total.products))
             total.products, total.size_bytes = [], 0
 
     def _end(self, lease: int, held: _Held) -> None:

@@ -26,10 +26,10 @@ from concurcrawl.tuning import gc as garbage
 from concurcrawl.workers import children
 from concurcrawl.workers.protocol.framing import Frames, frame
 from concurcrawl.workers.protocol.main_module import MainModule, load
-from concurcrawl.workers.protocol.messages import Failed, Job
+from concurcrawl.workers.protocol.messages import Failed, WorkerInit
 from concurcrawl.workers.protocol.pickle_codec import Codec
 from concurcrawl.workers.signals import leave_signals_to_supervisor
-from concurcrawl.workers.worker.channel import Desk
+from concurcrawl.workers.worker.channel import SupervisorChannel
 from concurcrawl.workers.worker.crawler import WorkerCrawler
 from concurcrawl.workers.worker.exclusive import dbm_files
 
@@ -46,7 +46,7 @@ def serve(sock: socket.socket, main: MainModule | None = None) -> None:
     """Be a worker until the supervisor says stop or is gone.
 
     Args:
-        sock: Connected to the supervisor, which sends a :class:`Job` first.
+        sock: Connected to the supervisor, which sends a :class:`WorkerInit` first.
         main: What to make ``__main__`` of; None: it is there, as in a fork.
     """
     leave_signals_to_supervisor()
@@ -142,7 +142,7 @@ def _die_with_parent() -> None:
     children.end_now()
 
 
-def _first_message(sock: socket.socket) -> Job | None:
+def _first_message(sock: socket.socket) -> WorkerInit | None:
     header = _read(sock, 8)
     if header is None:
         return None
@@ -150,7 +150,7 @@ def _first_message(sock: socket.socket) -> Job | None:
     if body is None:
         return None
     (job,) = Frames().feed(header + body)
-    assert isinstance(job, Job)
+    assert isinstance(job, WorkerInit)
     return job
 
 
@@ -164,7 +164,7 @@ def _read(sock: socket.socket, size: int) -> bytes | None:
     return bytes(chunks)
 
 
-def _run(job: Job, sock: socket.socket) -> None:
+def _run(job: WorkerInit, sock: socket.socket) -> None:
     crawl = Codec().decode(job.crawl)
     settings = Settings()
     for name, (value, priority) in crawl.settings.items():
@@ -180,7 +180,7 @@ def _run(job: Job, sock: socket.socket) -> None:
     if len(settings.getlist("CONCURCRAWL_SLOTS")) > 1:
         dbm_files.watch()
     process = AsyncCrawlerProcess(settings)
-    desk = Desk(job.name, sock)
+    desk = SupervisorChannel(job.name, sock)
     crawler = WorkerCrawler(crawl.spidercls, settings, desk, crawl.attributes)
     crawler.addons.addons += [
         build_from_crawler(load_object(addon), crawler) for addon in crawl.addons

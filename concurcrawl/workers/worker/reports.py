@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.http import Response
 
-    from concurcrawl.workers.protocol.messages import Outcome
+    from concurcrawl.workers.protocol.messages import RequestResult
     from concurcrawl.workers.protocol.pickle_codec import Codec
     from concurcrawl.workers.worker.crawler import WorkerCrawler
 
@@ -41,7 +41,7 @@ class Reports:
         self,
         crawler: WorkerCrawler,
         codec: Codec,
-        here: Callable[[], Outcome],
+        here: Callable[[], RequestResult],
         is_leased: Callable[[Request | None], bool],
     ) -> None:
         """Report on *crawler*.
@@ -66,7 +66,9 @@ class Reports:
         self._listen = message
         self._elsewhere = SignalsElsewhere(message.own)
 
-    def add_page(self, outcome: Outcome, request: Request, page: Response) -> None:
+    def add_page(
+        self, outcome: RequestResult, request: Request, page: Response
+    ) -> None:
         """Note the response that the items of *outcome* came of."""
         is_whole = not _ITEMS.isdisjoint(self._listen.whole)
         outcome.page = self._add_head(outcome, page, is_whole=is_whole)
@@ -119,7 +121,9 @@ class Reports:
                 return f"{name}={found.what}: {found.reason}"
         return error.reason
 
-    def _add_head(self, outcome: Outcome, response: Response, *, is_whole: bool) -> int:
+    def _add_head(
+        self, outcome: RequestResult, response: Response, *, is_whole: bool
+    ) -> int:
         whole = whole_of(response, self._codec) if is_whole else None
         outcome.heads.append(head_of(response, whole))
         return len(outcome.heads) - 1

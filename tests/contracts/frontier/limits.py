@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from concurcrawl.limits.limiter import NONE_AT_ALL, Limits, Visit
+from concurcrawl.limits.limiter import NONE_AT_ALL, FetchResult, GroupLimits
 from tests.contracts.frontier.making import FrontierTests, entry, taken, taken_if_any
 
 if TYPE_CHECKING:
@@ -36,24 +36,24 @@ class LimitContract(FrontierTests):
     def test_what_is_full_admits_when_something_leaves(self, limited: Told) -> None:
         group = "a.example"
         assert [limited.admit(group, None) for _ in range(3)] == [0, 0, math.inf]
-        limited.leave(group, None, Visit())
+        limited.leave(group, None, FetchResult())
         assert [limited.admit(group, None) for _ in range(2)] == [0, math.inf]
 
     def test_another_limit_counts_for_the_next_start(self, limited: Told) -> None:
         group = "a.example"
         assert [limited.admit(group, None) for _ in range(2)] == [0, 0]
-        limited.change_limits(group, Limits(in_flight=1))
-        limited.leave(group, None, Visit())
+        limited.change_limits(group, GroupLimits(in_flight=1))
+        limited.leave(group, None, FetchResult())
         assert limited.admit(group, None) == math.inf
-        limited.leave(group, None, Visit())
+        limited.leave(group, None, FetchResult())
         assert limited.admit(group, None) == 0
-        limited.change_limits(group, Limits(in_flight=3))
+        limited.change_limits(group, GroupLimits(in_flight=3))
         admitted = [limited.admit(group, None) for _ in range(3)]
         assert admitted == [0, 0, math.inf]
 
     def test_a_limit_may_let_none_start(self, frontier: Told) -> None:
         frontier.push([entry("1")])
-        frontier.change_limits("a.example", Limits(in_flight=NONE_AT_ALL))
+        frontier.change_limits("a.example", GroupLimits(in_flight=NONE_AT_ALL))
         assert frontier.take() is None
         assert frontier.admit("a.example", None) == math.inf
 
@@ -70,7 +70,7 @@ class LimitContract(FrontierTests):
         assert [lease is None for lease in taken_if_any(limited, 2)] == [False, True]
         assert [limited.admit("b.example", None) for _ in range(2)] == [0, math.inf]
         if how == "leave":
-            limited.leave("b.example", first.ticket, Visit())
+            limited.leave("b.example", first.ticket, FetchResult())
         else:
             getattr(limited, how)(first.ticket)
         assert [limited.admit("b.example", None) for _ in range(2)] == [0, math.inf]
@@ -90,7 +90,7 @@ class LimitContract(FrontierTests):
             case "give_back":
                 limited.give_back(first.ticket)
             case "leave":
-                limited.leave(first.group, first.ticket, Visit(status=200))
+                limited.leave(first.group, first.ticket, FetchResult(status=200))
         assert [lease is None for lease in taken_if_any(limited, 2)] == [False, True]
 
     def test_what_left_twice_makes_room_once(self, limited: Told) -> None:
@@ -98,8 +98,8 @@ class LimitContract(FrontierTests):
         first = taken(limited)
         limited.admit(first.group, first.ticket)
         taken(limited)
-        limited.leave(first.group, first.ticket, Visit())
-        limited.leave(first.group, first.ticket, Visit())
+        limited.leave(first.group, first.ticket, FetchResult())
+        limited.leave(first.group, first.ticket, FetchResult())
         limited.complete(first.ticket)
         assert [lease is None for lease in taken_if_any(limited, 2)] == [False, True]
 
@@ -109,14 +109,14 @@ class LimitContract(FrontierTests):
         assert first is not None
         assert none is None
         for _ in range(2):
-            limited.leave(first.group, first.ticket, Visit())
+            limited.leave(first.group, first.ticket, FetchResult())
         assert [lease is None for lease in taken_if_any(limited, 2)] == [False, True]
 
     def test_what_left_the_site_is_still_lent(self, limited: Told) -> None:
         limited.push([entry("x")])
         lease = taken(limited)
         limited.admit(lease.group, lease.ticket)
-        limited.leave(lease.group, lease.ticket, Visit())
+        limited.leave(lease.group, lease.ticket, FetchResult())
         assert (limited.waiting(), limited.lent()) == (0, 1)
         limited.give_back(lease.ticket)
         assert (limited.waiting(), limited.lent()) == (1, 0)
@@ -124,7 +124,7 @@ class LimitContract(FrontierTests):
     def test_a_request_whose_holder_is_gone_is_admitted_anew(
         self, clock: Clock
     ) -> None:
-        frontier = self.make(Limits(in_flight=1), clock)
+        frontier = self.make(GroupLimits(in_flight=1), clock)
         frontier.push([entry("1"), entry("2")])
         lease = taken(frontier)
         frontier.admit(lease.group, lease.ticket)
@@ -163,7 +163,7 @@ class LimitContract(FrontierTests):
     def test_an_unleased_request_that_waits_for_its_site_holds_up_no_others(
         self, clock: Clock
     ) -> None:
-        frontier = self.make(Limits(in_flight=1), clock, total=2)
+        frontier = self.make(GroupLimits(in_flight=1), clock, total=2)
         frontier.push([entry("x")])
         assert frontier.admit("b.example", None) == 0
         frontier.expect("b.example", 1)
@@ -180,7 +180,7 @@ class LimitContract(FrontierTests):
         assert frontier.admit("c.example", None) == math.inf
         frontier.complete(lease.ticket)
         assert frontier.admit("c.example", None) == 0
-        frontier.leave("b.example", None, Visit())
+        frontier.leave("b.example", None, FetchResult())
         assert frontier.admit("b.example", None) == 0
         assert frontier.admit("b.example", None) == math.inf
         frontier.close()

@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 )
 
 from concurcrawl.frontier.base import Entry, Lease
-from concurcrawl.limits.limiter import LONGEST_WAY_S, Limits, Visit
+from concurcrawl.limits.limiter import LONGEST_WAY_S, FetchResult, GroupLimits
 from tests.contracts.frontier.clock import Clock
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tests.contracts.frontier.told import Told
 
 #: One group that may have two in flight, one whose requests are three seconds apart.
-LIMITS = {"pair": Limits(in_flight=2), "paced": Limits(delay_s=3)}
+LIMITS = {"pair": GroupLimits(in_flight=2), "paced": GroupLimits(delay_s=3)}
 
 #: Key, group, priority, whether it is a start request.
 Drawn = list[tuple[bytes | None, str, int, bool]]
@@ -149,7 +149,7 @@ class _Model:
         if self.on_way.get(group, (None,))[0] == ticket:
             self.sent(group, ticket, 0)
 
-    def hear(self, group: str, visit: Visit) -> None:
+    def hear(self, group: str, visit: FetchResult) -> None:
         if visit.retry_after_s is not None:
             until_s = self.clock.now_s + visit.retry_after_s
             self.paused_until_s[group] = max(self.paused_until_s[group], until_s)
@@ -161,7 +161,9 @@ class FrontierMachine(RuleBasedStateMachine):
     leases: Bundle[Lease] = Bundle("leases")
 
     groups = st.sampled_from(sorted(LIMITS))
-    visits = st.sampled_from([Visit(status=200), Visit(status=429, retry_after_s=4)])
+    visits = st.sampled_from(
+        [FetchResult(status=200), FetchResult(status=429, retry_after_s=4)]
+    )
     drawn = st.lists(
         st.tuples(
             st.none() | st.sampled_from([b"", b"1", b"2", b"3", b"4"]),
@@ -173,7 +175,7 @@ class FrontierMachine(RuleBasedStateMachine):
     )
 
     @abstractmethod
-    def make(self, limits_of: Callable[[str], Limits], clock: Clock) -> Told: ...
+    def make(self, limits_of: Callable[[str], GroupLimits], clock: Clock) -> Told: ...
 
     def __init__(self) -> None:
         super().__init__()
@@ -224,7 +226,7 @@ class FrontierMachine(RuleBasedStateMachine):
         self.model.sent(lease.group, lease.ticket, ago_s)
 
     @rule(lease=leases, visit=visits)
-    def leave(self, lease: Lease, visit: Visit) -> None:
+    def leave(self, lease: Lease, visit: FetchResult) -> None:
         self.frontier.leave(lease.group, lease.ticket, visit)
         self.model.finish(lease.group, lease.ticket)
         request = self.model.requests[lease.payload]
@@ -268,7 +270,7 @@ class FrontierMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.model.unlent.total())
     @rule(visit=visits)
-    def leave_without_a_ticket(self, visit: Visit) -> None:
+    def leave_without_a_ticket(self, visit: FetchResult) -> None:
         group = next(self.model.unlent.elements())
         self.frontier.leave(group, None, visit)
         self.model.unlent[group] -= 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pytest
 
 from concurcrawl.frontier.base import Entry, Lease
-from concurcrawl.limits.limiter import Limits
+from concurcrawl.limits.limiter import GroupLimits
 from tests.contracts.frontier.clock import Clock
 
 if TYPE_CHECKING:
@@ -80,7 +80,7 @@ class FrontierTests(ABC):
     @abstractmethod
     def make(
         self,
-        limits: Limits | None,
+        limits: GroupLimits | None,
         clock: Clock,
         *,
         total: int = 0,
@@ -101,13 +101,13 @@ class FrontierTests(ABC):
     @pytest.fixture
     def limited(self, clock: Clock) -> Iterator[Told]:
         """At most two in flight in each group."""
-        frontier = self.make(Limits(in_flight=2), clock)
+        frontier = self.make(GroupLimits(in_flight=2), clock)
         yield frontier
         frontier.close()
 
     @pytest.fixture
     def delayed(self, clock: Clock) -> Iterator[Told]:
         """Ten seconds between two starts in each group."""
-        frontier = self.make(Limits(delay_s=10), clock)
+        frontier = self.make(GroupLimits(delay_s=10), clock)
         yield frontier
         frontier.close()

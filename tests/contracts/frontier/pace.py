@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from concurcrawl.errors import PausedTooLongError
-from concurcrawl.limits.limiter import LONGEST_WAY_S, Limits, Visit
+from concurcrawl.limits.limiter import LONGEST_WAY_S, FetchResult, GroupLimits
 from tests.contracts.frontier.making import (
     FrontierTests,
     entry,
@@ -63,7 +63,7 @@ class PaceContract(FrontierTests):
         assert delayed.admit(lease.group, lease.ticket) == 0
         clock.now_s += 5
         if how == "leave":
-            delayed.leave(lease.group, lease.ticket, Visit())
+            delayed.leave(lease.group, lease.ticket, FetchResult())
         else:
             getattr(delayed, how)(lease.ticket)
         assert delayed.admit(lease.group, None) == 10
@@ -77,7 +77,7 @@ class PaceContract(FrontierTests):
         assert delayed.admit("a.example", None) == 9
 
     def test_a_rate_counts_from_when_requests_were_sent(self, clock: Clock) -> None:
-        frontier = self.make(Limits(rate_per_s=0.5, burst=3), clock)
+        frontier = self.make(GroupLimits(rate_per_s=0.5, burst=3), clock)
         group = "a.example"
         assert [frontier.admit(group, None) for _ in range(3)] == [0, 0, 0]
         assert frontier.admit(group, None) == LONGEST_WAY_S
@@ -91,7 +91,7 @@ class PaceContract(FrontierTests):
         frontier.close()
 
     def test_a_delay_that_a_site_asks_for_is_the_least(self, clock: Clock) -> None:
-        frontier = self.make(Limits(delay_s=1, jitter=0.5), clock)
+        frontier = self.make(GroupLimits(delay_s=1, jitter=0.5), clock)
         frontier.slow_down("a.example", 10)
         for _ in range(20):
             assert started(frontier, "a.example") == 0
@@ -123,7 +123,7 @@ class PaceContract(FrontierTests):
     ) -> None:
         assert started(delayed, "a.example") == 0
         clock.now_s += 4
-        delayed.change_limits("a.example", Limits(delay_s=25))
+        delayed.change_limits("a.example", GroupLimits(delay_s=25))
         assert delayed.admit("a.example", None) == 21
         assert started(delayed, "b.example") == 0
         assert delayed.admit("b.example", None) == 10
@@ -133,14 +133,14 @@ class PaceContract(FrontierTests):
     ) -> None:
         assert started(delayed, "a.example") == 0
         clock.now_s += 1
-        delayed.change_limits("a.example", Limits(delay_s=3))
+        delayed.change_limits("a.example", GroupLimits(delay_s=3))
         assert delayed.admit("a.example", None) == 2
-        delayed.change_limits("a.example", Limits())
+        delayed.change_limits("a.example", GroupLimits())
         assert [delayed.admit("a.example", None) for _ in range(2)] == [0, 0]
 
     def test_another_delay_counts_for_who_is_on_its_way(self, delayed: Told) -> None:
         assert delayed.admit("a.example", None) == 0
-        delayed.change_limits("a.example", Limits(delay_s=25))
+        delayed.change_limits("a.example", GroupLimits(delay_s=25))
         delayed.sent("a.example", None, 0)
         assert delayed.admit("a.example", None) == 25
 
@@ -149,18 +149,18 @@ class PaceContract(FrontierTests):
     ) -> None:
         assert frontier.admit("a.example", None) == 0
         clock.now_s += 2
-        frontier.change_limits("a.example", Limits(delay_s=10))
+        frontier.change_limits("a.example", GroupLimits(delay_s=10))
         assert frontier.admit("a.example", None) == 8
 
     def test_a_delay_counts_from_now_where_nothing_is_known_of_the_last_start(
         self, frontier: Told, clock: Clock
     ) -> None:
         clock.now_s += 2
-        frontier.change_limits("b.example", Limits(delay_s=10), was_free=True)
+        frontier.change_limits("b.example", GroupLimits(delay_s=10), was_free=True)
         assert frontier.admit("b.example", None) == 0
         frontier.push([entry("1")])
         taken(frontier)
-        frontier.change_limits("a.example", Limits(delay_s=10), was_free=True)
+        frontier.change_limits("a.example", GroupLimits(delay_s=10), was_free=True)
         assert frontier.admit("a.example", None) == 10
 
     def test_other_limits_do_not_undo_what_a_site_asks_for(
@@ -168,9 +168,9 @@ class PaceContract(FrontierTests):
     ) -> None:
         delayed.slow_down("a.example", 25)
         delayed.admit("b.example", None)
-        delayed.leave("b.example", None, Visit(status=429, retry_after_s=30))
+        delayed.leave("b.example", None, FetchResult(status=429, retry_after_s=30))
         for group, wait_s in (("a.example", 25), ("b.example", 30)):
-            delayed.change_limits(group, Limits(delay_s=1))
+            delayed.change_limits(group, GroupLimits(delay_s=1))
             started(delayed, group)
             assert delayed.admit(group, None) == wait_s
 
@@ -200,7 +200,7 @@ class PaceContract(FrontierTests):
         frontier.push([entry("1"), entry("2"), entry("3", group="b.example")])
         lease = taken(frontier)
         frontier.admit(lease.group, lease.ticket)
-        refused = Visit(status=429, retry_after_s=30)
+        refused = FetchResult(status=429, retry_after_s=30)
         frontier.leave(lease.group, lease.ticket, refused)
         clock.now_s += 10
         assert frontier.admit(lease.group, None) == 20
@@ -211,10 +211,10 @@ class PaceContract(FrontierTests):
         assert taken(frontier).group == lease.group
 
     def test_a_site_that_wants_too_long_a_pause_is_an_error(self, clock: Clock) -> None:
-        frontier = self.make(Limits(max_pause_s=60), clock)
+        frontier = self.make(GroupLimits(max_pause_s=60), clock)
         frontier.push([entry("x")])
         frontier.admit("a.example", None)
-        frontier.leave("a.example", None, Visit(status=503, retry_after_s=61))
+        frontier.leave("a.example", None, FetchResult(status=503, retry_after_s=61))
         lease = taken(frontier)
         with pytest.raises(PausedTooLongError):
             frontier.admit(lease.group, lease.ticket)

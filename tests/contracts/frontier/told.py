@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import TypeVar
 
     from concurcrawl.frontier.base import Completed, Entry, Frontier, Lease, Output
-    from concurcrawl.limits.limiter import Limits, Visit
+    from concurcrawl.limits.limiter import FetchResult, GroupLimits
 
     T = TypeVar("T")
 
@@ -83,7 +83,7 @@ class Told:
         self.frontier.sent(group, ticket, ago_s)
         self.catch_up()
 
-    def leave(self, group: str, ticket: int | None, visit: Visit) -> None:
+    def leave(self, group: str, ticket: int | None, visit: FetchResult) -> None:
         self.frontier.leave(group, ticket, visit)
         self.catch_up()
 
@@ -95,7 +95,7 @@ class Told:
         self.catch_up()
 
     def change_limits(
-        self, group: str, limits: Limits, *, was_free: bool = False
+        self, group: str, limits: GroupLimits, *, was_free: bool = False
     ) -> None:
         self.frontier.change_limits(group, limits, was_free=was_free)
         self.catch_up()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from concurcrawl.frontier.redis import admin as redis_status
-from concurcrawl.frontier.redis.connection import RedisLink, parse
+from concurcrawl.frontier.redis.connection import RedisConnection, parse
 from concurcrawl.frontier.redis.frontier import RedisFrontier
 from concurcrawl.frontier.redis.session import Member
 from concurcrawl.tools.testsite.process import MirrorProcess
@@ -308,7 +308,7 @@ def test_what_a_dead_node_was_writing_is_settled_here_and_told_of_elsewhere(
     elsewhere = {"host": "far", "home": "far", "files": {}}
 
     async def die_writing() -> None:
-        link = RedisLink(parse(server.url, "concurcrawl", "idle"))
+        link = RedisConnection(parse(server.url, "concurcrawl", "idle"))
         ghost = RedisFrontier(link, Member(node="ghost", spider="idle", lease_s=3))
         await ghost.join()
         kept = ghost.keep([b"one", b"two", b"three"], {})

@@ -10,7 +10,7 @@ import pytest
 
 from concurcrawl.frontier.base import Entry
 from concurcrawl.frontier.sqlite import SqliteFrontier
-from concurcrawl.limits.limiter import Limits
+from concurcrawl.limits.limiter import GroupLimits
 from tests.contracts.frontier.contract import FrontierContract
 from tests.contracts.frontier.machine import FrontierMachine
 from tests.contracts.frontier.making import drained, entry, taken
@@ -30,7 +30,7 @@ class TestSqliteFrontier(FrontierContract):
 
     def make(
         self,
-        limits: Limits | None,
+        limits: GroupLimits | None,
         clock: Clock,
         *,
         total: int = 0,
@@ -38,7 +38,7 @@ class TestSqliteFrontier(FrontierContract):
     ) -> Told:
         return Told(
             SqliteFrontier(
-                lambda _: limits or Limits(),
+                lambda _: limits or GroupLimits(),
                 path=self.path,
                 total=total,
                 newest_first=newest_first,
@@ -141,7 +141,7 @@ def _closing() -> Iterator[None]:
 
 
 class SqliteMachine(FrontierMachine):
-    def make(self, limits_of: Callable[[str], Limits], clock: Clock) -> Told:
+    def make(self, limits_of: Callable[[str], GroupLimits], clock: Clock) -> Told:
         frontier = SqliteFrontier(limits_of, clock=clock)
         return Told(_made.enter_context(closing(frontier)))
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concurcrawl.limits.gates import Gates
-from concurcrawl.limits.limiter import Gate, Limits, Throttle, Visit
+from concurcrawl.limits.gates import Limiter
+from concurcrawl.limits.limiter import FetchResult, GroupLimiter, GroupLimits, Throttle
 
 
 def low(least: float, _: float) -> float:
@@ -18,19 +18,19 @@ def high(_: float, most: float) -> float:
     return most
 
 
-def free_gates(total: int) -> Gates:
+def free_gates(total: int) -> Limiter:
     """Gates of groups without limits, whose requests do not ask."""
-    return Gates(lambda _: Limits(), total, lambda _: False, low)
+    return Limiter(lambda _: GroupLimits(), total, lambda _: False, low)
 
 
 def test_a_leased_request_that_is_not_at_its_site_gives_its_place_to_another() -> None:
     gates = free_gates(1)
     gates.lend(1, "a")
     assert gates.admit("b", None, 0.0) == math.inf
-    gates.leave("a", 1, Visit(), 0.0)
+    gates.leave("a", 1, FetchResult(), 0.0)
     assert gates.admit("b", None, 0.0) == 0
     assert gates.admit("a", 1, 0.0) == math.inf
-    gates.leave("b", None, Visit(), 0.0)
+    gates.leave("b", None, FetchResult(), 0.0)
     assert gates.admit("a", 1, 0.0) == 0
 
 
@@ -44,7 +44,7 @@ def test_nothing_is_leased_as_long_as_an_unleased_request_is_short_of_the_total(
     assert gates.lend_at_s("c", 0.0) == math.inf
     gates.forget(1, 0.0)
     assert gates.admit("b", None, 0.0) == 0
-    gates.leave("b", None, Visit(), 0.0)
+    gates.leave("b", None, FetchResult(), 0.0)
     assert gates.lend_at_s("c", 0.0) == 0
 
 
@@ -58,14 +58,14 @@ def test_an_unleased_request_that_is_gone_holds_up_no_others() -> None:
 
 
 def test_without_limits_a_gate_is_always_open() -> None:
-    gate = Gate(Limits())
+    gate = GroupLimiter(GroupLimits())
     for _ in range(1000):
         assert gate.is_open(0.0)
         gate.start(0.0, high)
 
 
 def test_a_gate_is_open_until_its_limit_is_in_flight() -> None:
-    gate = Gate(Limits(in_flight=2))
+    gate = GroupLimiter(GroupLimits(in_flight=2))
     answers = []
     for _ in range(3):
         answers.append(gate.is_open(5.0))
@@ -74,7 +74,7 @@ def test_a_gate_is_open_until_its_limit_is_in_flight() -> None:
 
 
 def test_each_that_finishes_makes_room_for_one() -> None:
-    gate = Gate(Limits(in_flight=1))
+    gate = GroupLimiter(GroupLimits(in_flight=1))
     gate.start(0.0, high)
     assert not gate.has_room()
     gate.finish()
@@ -83,14 +83,14 @@ def test_each_that_finishes_makes_room_for_one() -> None:
 
 
 def test_a_gate_that_waits_for_time_has_room() -> None:
-    gate = Gate(Limits(in_flight=2, delay_s=1.0))
+    gate = GroupLimiter(GroupLimits(in_flight=2, delay_s=1.0))
     gate.start(10.0, high)
     assert gate.has_room()
     assert not gate.is_open(10.0)
 
 
 def test_a_gate_opens_when_its_delay_is_over() -> None:
-    gate = Gate(Limits(delay_s=1.5))
+    gate = GroupLimiter(GroupLimits(delay_s=1.5))
     gate.start(9.0, high)
     gate.sent(None, 10.0)
     assert gate.opens_at_s == 11.5
@@ -106,14 +106,14 @@ def test_a_gate_opens_when_its_delay_is_over() -> None:
 def test_jitter_strays_by_a_share_of_the_delay(
     uniform: object, opens_at_s: float
 ) -> None:
-    gate = Gate(Limits(delay_s=10.0, jitter=0.5))
+    gate = GroupLimiter(GroupLimits(delay_s=10.0, jitter=0.5))
     gate.start(10.0, uniform)  # type: ignore[arg-type]
     gate.sent(None, 10.0)
     assert gate.opens_at_s == opens_at_s
 
 
 def test_a_delay_is_never_negative() -> None:
-    gate = Gate(Limits(delay_s=10.0, jitter=3.0))
+    gate = GroupLimiter(GroupLimits(delay_s=10.0, jitter=3.0))
     gate.start(10.0, low)
     gate.sent(None, 10.0)
     assert gate.opens_at_s == 10.0
@@ -123,7 +123,7 @@ def test_without_a_delay_no_random_number_is_drawn() -> None:
     def refuse(*_: float) -> float:
         raise AssertionError("asked")
 
-    Gate(Limits(jitter=0.5)).start(0.0, refuse)
+    GroupLimiter(GroupLimits(jitter=0.5)).start(0.0, refuse)
 
 
 @given(
@@ -131,7 +131,7 @@ def test_without_a_delay_no_random_number_is_drawn() -> None:
     events=st.lists(st.booleans()),
 )
 def test_the_limit_holds_whatever_happens(limit: int, events: list[bool]) -> None:
-    gate = Gate(Limits(in_flight=limit))
+    gate = GroupLimiter(GroupLimits(in_flight=limit))
     for starts in events:
         if starts and gate.is_open(0.0):
             gate.start(0.0, high)
@@ -151,7 +151,7 @@ def test_whatever_the_way_takes_what_comes_keeps_delay_and_rate(
     ways: list[tuple[float, float, float]], burst: int, delay_s: float
 ) -> None:
     # Each request waits to be admitted, is on its way, and then somebody says so.
-    gate = Gate(Limits(rate_per_s=2, burst=burst, delay_s=delay_s))
+    gate = GroupLimiter(GroupLimits(rate_per_s=2, burst=burst, delay_s=delay_s))
     now_s, news = 100.0, list[tuple[float, int, float]]()
     came: list[float] = []
     for number, (idle_s, way_s, telling_s) in enumerate(ways):
@@ -177,8 +177,8 @@ def test_whatever_the_way_takes_what_comes_keeps_delay_and_rate(
 
 def test_autothrottle_never_goes_below_what_the_site_asks_for() -> None:
     throttle = Throttle(target=1.0, start_delay_s=1.0, max_delay_s=5.0)
-    gate = Gate(Limits(throttle=throttle))
+    gate = GroupLimiter(GroupLimits(throttle=throttle))
     gate.slow_down(3.0)
     for _ in range(10):
-        gate.hear(Visit(status=200, latency_s=0.1), 0.0, high)
+        gate.hear(FetchResult(status=200, latency_s=0.1), 0.0, high)
     assert gate.delay_s == 3.0

@@ -9,7 +9,7 @@ from scrapy.robotstxt import ProtegoRobotParser, PythonRobotParser, RobotParser
 from scrapy.settings import Settings
 
 from concurcrawl.errors import ConfigError
-from concurcrawl.limits.limiter import NONE_AT_ALL, Limits, Throttle, Written
+from concurcrawl.limits.limiter import NONE_AT_ALL, GroupLimits, Throttle, Written
 from concurcrawl.limits.policy import Politeness, Profile, delay_of, host_of
 from concurcrawl.limits.wikimedia import PROFILE as WIKIMEDIA
 
@@ -136,7 +136,7 @@ class TestLimits:
         found = politeness()
         assert not found.is_strict
         assert not found.needs_asking("a.test")
-        assert found.limits_of("a.test") == Limits(jitter=0.5)
+        assert found.limits_of("a.test") == GroupLimits(jitter=0.5)
         assert found.needs_asking("wikimedia")
 
     @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from scrapy import Request, Spider
 from scrapy.http import JsonRequest, XmlRpcRequest
 
 from concurcrawl.errors import NotJsonError
-from concurcrawl.nodes.json_codec import Portable
+from concurcrawl.nodes.json_codec import JsonCodec
 
 
 class WaitRequest(Request):
@@ -51,7 +51,7 @@ class OneSpider(Spider):
 
 
 def travelled(request: Request) -> Any:
-    portable = Portable(OneSpider())
+    portable = JsonCodec(OneSpider())
     return portable.read_request(portable.write_request(request))
 
 

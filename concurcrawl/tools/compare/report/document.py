@@ -10,13 +10,16 @@ from concurcrawl.tools.compare.kept import file_name
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from concurcrawl.tools.compare.analyse import Outcome
+    from concurcrawl.tools.compare.analyse import ComparisonResult
     from concurcrawl.tools.compare.runs import Run
     from concurcrawl.tools.compare.sweep import Curve
 
 
 def document(
-    environment: Mapping[str, Any], outcomes: Sequence[Outcome], *, complete: bool
+    environment: Mapping[str, Any],
+    outcomes: Sequence[ComparisonResult],
+    *,
+    complete: bool,
 ) -> dict[str, Any]:
     """Return the whole comparison.
 
@@ -43,7 +46,7 @@ def document(
     }
 
 
-def _experiment(outcome: Outcome) -> dict[str, Any]:
+def _experiment(outcome: ComparisonResult) -> dict[str, Any]:
     name = outcome.experiment.name
     return {
         **asdict(outcome.experiment),

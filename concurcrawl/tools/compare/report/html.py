@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from bokeh.model import Model
     from bokeh.plotting import figure
 
-    from concurcrawl.tools.compare.analyse import Outcome
+    from concurcrawl.tools.compare.analyse import ComparisonResult
     from concurcrawl.tracing.record import Record
 
 _BEST = ' class="best"'
@@ -38,7 +38,7 @@ _POLICY = (
 
 def page(
     environment: Mapping[str, Any],
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[ComparisonResult],
     records: Mapping[str, Sequence[Record]],
 ) -> str:
     """Return the page.
@@ -126,7 +126,7 @@ class _Charts:
         return text.replace(_SCRIPTS, ours)
 
 
-def _contents(outcomes: Sequence[Outcome]) -> str:
+def _contents(outcomes: Sequence[ComparisonResult]) -> str:
     links = [
         *(
             (f"experiment-{number}", outcome.experiment.title)
@@ -143,7 +143,7 @@ def _contents(outcomes: Sequence[Outcome]) -> str:
 
 def _experiment(
     number: int,
-    outcome: Outcome,
+    outcome: ComparisonResult,
     records: Mapping[str, Sequence[Record]],
     drawn: _Charts,
 ) -> list[str]:
@@ -184,7 +184,7 @@ def _experiment(
 
 
 def _over_time(
-    outcome: Outcome, records: Mapping[str, Sequence[Record]], drawn: _Charts
+    outcome: ComparisonResult, records: Mapping[str, Sequence[Record]], drawn: _Charts
 ) -> list[str]:
     timeline = charts.timeline(outcome, records)
     plot, count = timeline or (None, 0)
@@ -213,13 +213,13 @@ def _over_time(
     ]
 
 
-def _cut(outcome: Outcome) -> str:
+def _cut(outcome: ComparisonResult) -> str:
     if all(run.requests <= charts.MOST_BARS for run in outcome.runs):
         return ""
     return f" Of each run no more than its first {charts.MOST_BARS} requests are drawn."
 
 
-def _explained(outcome: Outcome) -> list[str]:
+def _explained(outcome: ComparisonResult) -> list[str]:
     parts = []
     if outcome.predictions:
         parts += [
@@ -251,12 +251,12 @@ def _explained(outcome: Outcome) -> list[str]:
     return parts
 
 
-def _verdict(outcome: Outcome) -> str:
+def _verdict(outcome: ComparisonResult) -> str:
     sentences = "".join(f"<p>{escape(one)}</p>" for one in outcome.verdict)
     return f'<div class="verdict" role="note" aria-label="Verdict">{sentences}</div>'
 
 
-def _doubts(outcome: Outcome) -> str:
+def _doubts(outcome: ComparisonResult) -> str:
     failed = [
         f"{row.mode} failed: {row.reason}"
         for row in outcome.rows
@@ -273,7 +273,7 @@ def _doubts(outcome: Outcome) -> str:
     )
 
 
-def _fastest(outcome: Outcome) -> str | None:
+def _fastest(outcome: ComparisonResult) -> str | None:
     timed = [(row.wall_s, row.mode) for row in outcome.rows if row.wall_s is not None]
     return min(timed)[1] if timed else None
 

@@ -16,8 +16,8 @@ from rich.text import Text
 from concurcrawl.progress.pace import duration
 from concurcrawl.tools.compare import words
 from concurcrawl.tools.compare.progress import (
+    CompareProgress,
     ExperimentStarted,
-    Progress,
     RunAdvanced,
     RunEnded,
     RunStarted,
@@ -36,7 +36,7 @@ _DRAW_INTERVAL_S = 1.0
 _HEADS = ("pages", "pages/s", "in flight", "failed", "time", "left")
 
 
-def progress_for(console: Console) -> Progress:
+def progress_for(console: Console) -> CompareProgress:
     """Return rows that are redrawn in a terminal, else one line a run."""
     return LiveProgress(console) if console.is_terminal else PlainProgress(console)
 
@@ -59,7 +59,7 @@ class _Row:
         return max(0, total - self.now.done) / self.now.pages_per_s
 
 
-class LiveProgress(Progress):
+class LiveProgress(CompareProgress):
     """A row for each mode, redrawn once a second and when a run begins or ends."""
 
     def __init__(self, console: Console) -> None:
@@ -86,7 +86,7 @@ class LiveProgress(Progress):
             self._live.stop()
 
     def tell(self, news: News) -> None:
-        """See :class:`Progress`."""
+        """See :class:`CompareProgress`."""
         match news:
             case ExperimentStarted(experiment, modes, rounds):
                 self._rows = {mode: _Row() for mode in modes}
@@ -184,7 +184,7 @@ class LiveProgress(Progress):
         ]
 
 
-class PlainProgress(Progress):
+class PlainProgress(CompareProgress):
     """A line for each run, for logs and pipes."""
 
     def __init__(self, console: Console) -> None:
@@ -192,7 +192,7 @@ class PlainProgress(Progress):
         self._rounds = 1
 
     def tell(self, news: News) -> None:
-        """See :class:`Progress`; a line for each page would be no use."""
+        """See :class:`CompareProgress`; a line for each page would be no use."""
         match news:
             case ExperimentStarted(experiment, modes, rounds):
                 self._rounds = rounds

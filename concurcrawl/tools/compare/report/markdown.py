@@ -10,13 +10,15 @@ from concurcrawl.tools.compare import tutorial, words
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from concurcrawl.tools.compare.analyse import Outcome
+    from concurcrawl.tools.compare.analyse import ComparisonResult
 
 #: What starts something in Markdown or HTML.
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~&])")
 
 
-def markdown(environment: Mapping[str, Any], outcomes: Sequence[Outcome]) -> str:
+def markdown(
+    environment: Mapping[str, Any], outcomes: Sequence[ComparisonResult]
+) -> str:
     """Return the whole comparison as GitHub shows it.
 
     Args:
@@ -33,7 +35,7 @@ def markdown(environment: Mapping[str, Any], outcomes: Sequence[Outcome]) -> str
     return "\n\n".join(parts) + "\n"
 
 
-def _experiment(outcome: Outcome) -> list[str]:
+def _experiment(outcome: ComparisonResult) -> list[str]:
     parts = [
         f"## {_text(words.title(outcome.experiment))}",
         *(f"**{_text(sentence)}**" for sentence in outcome.verdict),

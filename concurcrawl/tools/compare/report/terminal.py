@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rich.console import Console, JustifyMethod, RenderableType
     from rich.table import Table
 
-    from concurcrawl.tools.compare.analyse import Outcome
+    from concurcrawl.tools.compare.analyse import ComparisonResult
     from concurcrawl.tools.compare.figures import ModeFigures
 
 #: Narrower than this, the table is broken into two.
@@ -27,7 +27,7 @@ _BAR_CELLS = 10
 _PHASES = 7
 
 
-def show(outcome: Outcome, console: Console) -> None:
+def show(outcome: ComparisonResult, console: Console) -> None:
     """Print the table of *outcome*, what it means and what to doubt."""
     speed = (*_SPEED, _bar_column(outcome.rows))
     layout = [speed, _COST] if console.width < _WIDE_COLUMNS else [(*speed, *_COST)]
@@ -125,7 +125,7 @@ def _table(rows: Sequence[ModeFigures], columns: Sequence[_Column]) -> Table:
     return table
 
 
-def _phases(outcome: Outcome) -> list[RenderableType]:
+def _phases(outcome: ComparisonResult) -> list[RenderableType]:
     """Return where the time of a request goes, if that is known."""
     if not outcome.phases:
         return []
@@ -141,7 +141,7 @@ def _phases(outcome: Outcome) -> list[RenderableType]:
     return ["", table]
 
 
-def _caption(outcome: Outcome) -> str:
+def _caption(outcome: ComparisonResult) -> str:
     seen = {run.peak_in_flight_seen_by for run in outcome.runs}
     shared = any(row.peak_pss_bytes for row in outcome.rows)
     memory = "what processes share counts once" if shared else "the sum of their RSS"

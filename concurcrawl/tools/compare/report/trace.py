@@ -22,7 +22,7 @@ from concurcrawl.tools.compare.phases import (
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from concurcrawl.tools.compare.analyse import Outcome
+    from concurcrawl.tools.compare.analyse import ComparisonResult
     from concurcrawl.tools.compare.runs import Run
     from concurcrawl.tracing.record import Record
 
@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 MOST_REQUESTS = 60_000
 
 
-def trace(outcomes: Sequence[Outcome], records: Mapping[str, Sequence[Record]]) -> str:
+def trace(
+    outcomes: Sequence[ComparisonResult], records: Mapping[str, Sequence[Record]]
+) -> str:
     """Return all runs side by side: one process a run, one thread a lane.
 
     Of very long runs it has the begin, and says so in the name of their process.

@@ -16,7 +16,7 @@ from concurcrawl.errors import ConcurcrawlError, FrontierError, LeaseLostError
 from concurcrawl.frontier.redis import connection as redis_link
 from concurcrawl.frontier.redis.frontier import RedisFrontier
 from concurcrawl.frontier.redis.session import Member
-from concurcrawl.limits.limiter import Limits
+from concurcrawl.limits.limiter import GroupLimits
 from tests.contracts.frontier.clock import Clock
 from tests.contracts.frontier.contract import FrontierContract
 from tests.contracts.frontier.machine import FrontierMachine
@@ -44,7 +44,7 @@ class ToldByRedis(Told):
     def __init__(
         self,
         server: RedisServer,
-        limits_of: Callable[[str], Limits],
+        limits_of: Callable[[str], GroupLimits],
         clock: Clock | None,
         job: str | None = None,
         member: Member | None = None,
@@ -60,7 +60,7 @@ class ToldByRedis(Told):
 
         async def make() -> RedisFrontier:
             frontier = RedisFrontier(
-                redis_link.RedisLink(target),
+                redis_link.RedisConnection(target),
                 member or Member(node="node", spider="spider"),
                 limits_of,
                 total=total,
@@ -131,7 +131,7 @@ class TestRedisFrontier(FrontierContract):
 
     def make(
         self,
-        limits: Limits | None,
+        limits: GroupLimits | None,
         clock: Clock,
         *,
         total: int = 0,
@@ -139,7 +139,7 @@ class TestRedisFrontier(FrontierContract):
     ) -> Told:
         frontier = ToldByRedis(
             self.server,
-            lambda _: limits or Limits(),
+            lambda _: limits or GroupLimits(),
             clock,
             total=total,
             newest_first=newest_first,
@@ -153,7 +153,9 @@ def test_requests_in_random_orders(redis_frontiers: RedisServer) -> None:
     with ExitStack() as made:  # one is made that is never driven
 
         class RedisMachine(FrontierMachine):
-            def make(self, limits_of: Callable[[str], Limits], clock: Clock) -> Told:
+            def make(
+                self, limits_of: Callable[[str], GroupLimits], clock: Clock
+            ) -> Told:
                 frontier = ToldByRedis(redis_frontiers, limits_of, clock)
                 return made.enter_context(closing(frontier))
 
@@ -180,7 +182,7 @@ def one_of_many(
 ) -> ToldByRedis:
     """Return a node of the only job there is."""
     member = Member(node=name, spider="spider", lease_s=lease_s)
-    return ToldByRedis(server, lambda _: Limits(), clock, "job", member)
+    return ToldByRedis(server, lambda _: GroupLimits(), clock, "job", member)
 
 
 def outlive(clock: Clock, node: ToldByRedis) -> None:
@@ -226,7 +228,7 @@ def test_limits_that_a_node_changes_count_for_all_nodes(
     ):
         troubled: list[str] = []
         other.frontier.on_troubled = troubled.extend
-        first.change_limits(group, Limits(delay_s=10))
+        first.change_limits(group, GroupLimits(delay_s=10))
         other.catch_up()
         assert troubled == [group]
         assert other.admit(group, None) == 0  # it says the limits of its settings

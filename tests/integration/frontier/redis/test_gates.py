@@ -14,8 +14,8 @@ from concurcrawl.frontier.base import Entry
 from concurcrawl.frontier.redis import connection as redis_link
 from concurcrawl.frontier.redis import protocol as redis_wire
 from concurcrawl.frontier.redis import script as redis_script
-from concurcrawl.limits.gates import Gates
-from concurcrawl.limits.limiter import Limits, Throttle, Visit
+from concurcrawl.limits.gates import Limiter
+from concurcrawl.limits.limiter import FetchResult, GroupLimits, Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,13 +32,13 @@ _jobs = count()
 seconds = st.sampled_from([0.0, 0.1, 1.0, 3.7]) | st.floats(0, 12)
 some = st.integers(0, 2)  # which of the requests that are lent
 visits = st.builds(
-    Visit,
+    FetchResult,
     status=st.sampled_from([None, 200, 200, 404, 429, 429, 503]),
     latency_s=st.none() | seconds,
     retry_after_s=st.none() | seconds,
 )
 limits = st.builds(
-    Limits,
+    GroupLimits,
     in_flight=st.sampled_from([0, 0, 1, 2]),
     delay_s=st.sampled_from([0.0, 0.0, 0.3, 2.0]),
     jitter=st.sampled_from([0.0, 0.5, 1.5]),
@@ -135,11 +135,11 @@ class Script:
 class Both:
     """One group's gate, in Redis and here."""
 
-    def __init__(self, server: RedisServer, of: Limits) -> None:
+    def __init__(self, server: RedisServer, of: GroupLimits) -> None:
         self.limits = of
         self.now_s = 1_700_000_000.123456
         self.numbers = Numbers()
-        self.gates = Gates(lambda _: of, 0, None, self.numbers.uniform)
+        self.gates = Limiter(lambda _: of, 0, None, self.numbers.uniform)
         self.script = Script(server, str(next(_jobs)))
         self.lent: list[Lease] = []
         self.waiting = REQUESTS
@@ -237,7 +237,7 @@ class Both:
                     said = redis_wire.complete(ticket, [], [], "node")
         return said
 
-    def _other(self, delay_s: float, in_flight: int, _: bool) -> Limits:
+    def _other(self, delay_s: float, in_flight: int, _: bool) -> GroupLimits:
         return replace(self.limits, delay_s=delay_s, in_flight=in_flight)
 
     def _admission(self, answer: bytes) -> float | str:
@@ -251,7 +251,7 @@ def test_the_gates_in_redis_decide_as_those_in_memory(
 ) -> None:
     @settings(max_examples=100)
     @given(of=limits, happens=st.lists(events, min_size=30, max_size=60))
-    def compare(of: Limits, happens: list[tuple[Any, ...]]) -> None:
+    def compare(of: GroupLimits, happens: list[tuple[Any, ...]]) -> None:
         both = Both(redis_frontiers, of)
         for event in happens:
             both.do(*event)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from concurcrawl.tools.compare.analyse import Outcome, conclude
+from concurcrawl.tools.compare.analyse import ComparisonResult, conclude
 from concurcrawl.tools.compare.options import Experiment
 from concurcrawl.tools.compare.report.html import page
 from concurcrawl.tools.compare.setup import Setup
@@ -35,7 +35,7 @@ ENVIRONMENT = {"python": "CPython 3.13", "cpu_model": EVIL}
 
 def made_up(
     pages: int, rounds: int, title: str, url: str
-) -> tuple[Outcome, dict[str, list[Record]]]:
+) -> tuple[ComparisonResult, dict[str, list[Record]]]:
     runs, records = [], {}
     for number in range(1, rounds + 1):
         for mode, slots in MODES.items():

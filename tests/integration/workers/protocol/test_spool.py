@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from concurcrawl.workers.protocol.messages import Product
-from concurcrawl.workers.protocol.spool import Parts
+from concurcrawl.workers.protocol.spool import Spool
 from tests.support.crawls import DEADLINE_S, Result, crawl, crawling
 
 if TYPE_CHECKING:
@@ -40,13 +40,13 @@ def limited(what: int, soft: int) -> Iterator[None]:
 
 
 @pytest.fixture
-def parts() -> Iterator[Parts]:
-    parts = Parts()
+def parts() -> Iterator[Spool]:
+    parts = Spool()
     yield parts
     parts.close()
 
 
-def test_parts_are_read_in_their_order_any_number_of_times(parts: Parts) -> None:
+def test_parts_are_read_in_their_order_any_number_of_times(parts: Spool) -> None:
     parts.add([product("item 1"), product("request 1"), product("item 2")])
     assert [*parts.items()] == [b"item 1", b"item 2"]
     parts.add([product("request 2"), product("item 3")])
@@ -56,14 +56,14 @@ def test_parts_are_read_in_their_order_any_number_of_times(parts: Parts) -> None
     assert (len(parts.items()), len(parts.requests())) == (3, 2)
 
 
-def test_parts_are_read_while_others_read_them(parts: Parts) -> None:
+def test_parts_are_read_while_others_read_them(parts: Spool) -> None:
     parts.add([product("item 1")])
     parts.add([product("item 2")])
     pairs = [*zip(parts.items(), parts.items(), strict=True)]
     assert pairs == [(b"item 1", b"item 1"), (b"item 2", b"item 2")]
 
 
-def test_parts_that_found_no_room_are_missed_by_whoever_reads(parts: Parts) -> None:
+def test_parts_that_found_no_room_are_missed_by_whoever_reads(parts: Spool) -> None:
     parts.add([product("item 1")])
     with limited(resource.RLIMIT_FSIZE, 1000):
         parts.add([Product(is_item=True, payload=bytes(100_000))])
@@ -72,13 +72,13 @@ def test_parts_that_found_no_room_are_missed_by_whoever_reads(parts: Parts) -> N
         next(iter(parts.items()))
 
 
-def test_parts_whose_end_finds_no_room_are_let_go_of(parts: Parts) -> None:
+def test_parts_whose_end_finds_no_room_are_let_go_of(parts: Spool) -> None:
     parts.add([product("item 1")])  # it is in a buffer yet
     with limited(resource.RLIMIT_FSIZE, 0):
         parts.close()
 
 
-def test_parts_for_which_there_is_no_file_are_in_memory(parts: Parts) -> None:
+def test_parts_for_which_there_is_no_file_are_in_memory(parts: Spool) -> None:
     with limited(resource.RLIMIT_NOFILE, 3):
         parts.add([product("item 1")])
     assert [*parts.items()] == [b"item 1"]

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from concurcrawl.tools.compare import model, tutorial
-from concurcrawl.tools.compare.analyse import Outcome, conclude
+from concurcrawl.tools.compare.analyse import ComparisonResult, conclude
 from concurcrawl.tools.compare.options import WAITING
 from concurcrawl.tools.compare.setup import Setup
 from tests.support.compare.crawls_made_up import LIST_S, crawl
@@ -33,7 +33,7 @@ def compared(
     rounds: int = 3,
     unlike: Callable[[], float] = lambda: 1.0,
     **slower: float,
-) -> Outcome:
+) -> ComparisonResult:
     runs, records = [], {}
     for number in range(1, rounds + 1):
         for mode, slots in SETUP.slots.items():

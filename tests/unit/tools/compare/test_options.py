@@ -11,10 +11,10 @@ from concurcrawl.modes import Mode
 from concurcrawl.tools.compare import command, options
 
 if TYPE_CHECKING:
-    from concurcrawl.tools.compare.options import Options
+    from concurcrawl.tools.compare.options import CompareOptions
 
 
-def read(*words: str) -> Options:
+def read(*words: str) -> CompareOptions:
     parser = argparse.ArgumentParser()
     command.configure(parser)
     return options.read(parser.parse_args(words))

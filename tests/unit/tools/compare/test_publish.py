@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from concurcrawl.errors import ConfigError
-from concurcrawl.tools.compare.analyse import Outcome, conclude
+from concurcrawl.tools.compare.analyse import ComparisonResult, conclude
 from concurcrawl.tools.compare.options import WAITING
 from concurcrawl.tools.compare.publish import publish, read
 from concurcrawl.tools.compare.report.markdown import markdown
@@ -30,7 +30,7 @@ REPORTS = ("compare.json", "report.html", "report.md", "trace.json")
 
 
 @pytest.fixture
-def kept(tmp_path: Path) -> tuple[Path, Outcome]:
+def kept(tmp_path: Path) -> tuple[Path, ComparisonResult]:
     """A comparison on disk in which async lost a page."""
     runs, records = [], {}
     for number in (1, 2, 3):
@@ -58,7 +58,9 @@ def kept(tmp_path: Path) -> tuple[Path, Outcome]:
     return tmp_path, outcome
 
 
-def test_all_is_made_again_from_the_records_alone(kept: tuple[Path, Outcome]) -> None:
+def test_all_is_made_again_from_the_records_alone(
+    kept: tuple[Path, ComparisonResult],
+) -> None:
     folder, outcome = kept
     environment, (again,), complete = read(folder)
     assert (environment, complete) == ({"python": "x"}, True)
@@ -79,7 +81,7 @@ def test_all_is_made_again_from_the_records_alone(kept: tuple[Path, Outcome]) ->
 
 
 def test_a_comparison_of_an_earlier_version_is_read_too(
-    kept: tuple[Path, Outcome],
+    kept: tuple[Path, ComparisonResult],
 ) -> None:
     folder, _ = kept
     path = folder / "compare.json"
@@ -107,7 +109,7 @@ def test_a_folder_without_a_comparison_is_told(
 
 
 def test_the_trace_holds_each_request_on_a_lane_of_its_run(
-    kept: tuple[Path, Outcome],
+    kept: tuple[Path, ComparisonResult],
 ) -> None:
     folder, outcome = kept
     events = json.loads((folder / "trace.json").read_text())["traceEvents"]
@@ -129,7 +131,7 @@ def test_the_trace_holds_each_request_on_a_lane_of_its_run(
 
 
 def test_markdown_has_the_verdict_the_table_and_no_markup_of_others(
-    kept: tuple[Path, Outcome],
+    kept: tuple[Path, ComparisonResult],
 ) -> None:
     _, outcome = kept
     evil = replace(outcome.experiment, title="<b>*x*</b>|\n# y")

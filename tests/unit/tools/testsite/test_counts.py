@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from concurcrawl.tools.testsite.counts import Arrival, Tally, from_json, to_json
+from concurcrawl.tools.testsite.counts import Arrival, SeenCounts, from_json, to_json
 
 
 def test_peak_in_flight_is_the_most_at_once() -> None:
-    tally = Tally(0)
+    tally = SeenCounts(0)
     visits = [tally.arrived(Arrival(now)) for now in (0.0, 0.1, 0.2)]
     tally.left(visits[0], 0.2, 10)
     tally.left(visits[1], 0.2, 5)
@@ -19,7 +19,7 @@ def test_peak_in_flight_is_the_most_at_once() -> None:
 
 
 def test_the_second_slides() -> None:
-    tally = Tally(0)
+    tally = SeenCounts(0)
     for now in (0.5, 0.95, 1.0, 1.05, 1.2, 1.9, 5.0):
         tally.arrived(Arrival(now))
 
@@ -27,7 +27,7 @@ def test_the_second_slides() -> None:
 
 
 def test_pages_agents_statuses_and_faults_are_told_apart() -> None:
-    tally = Tally(0)
+    tally = SeenCounts(0)
     for agent, page, status, fault in (
         ("a", "/wiki/Peru", 200, None),
         ("b", "/wiki/Peru", 200, "slow"),
@@ -46,7 +46,7 @@ def test_pages_agents_statuses_and_faults_are_told_apart() -> None:
 
 
 def test_hosts_are_told_apart() -> None:
-    tally = Tally(0)
+    tally = SeenCounts(0)
     for now, name in ((0.0, "a"), (0.2, "b"), (0.5, "a"), (0.6, "a")):
         visit = tally.arrived(Arrival(now, name))
         if name == "a" and now < 0.6:
@@ -63,7 +63,7 @@ def test_hosts_are_told_apart() -> None:
 
 
 def test_a_reset_keeps_only_what_is_under_way() -> None:
-    tally = Tally(1.0)
+    tally = SeenCounts(1.0)
     visits = [tally.arrived(Arrival(0, host, "a", page="/wiki/Peru")) for host in "abb"]
     for visit in visits[:2]:
         tally.left(visit, 0, 7)
@@ -79,7 +79,7 @@ def test_a_reset_keeps_only_what_is_under_way() -> None:
 
 @pytest.mark.parametrize("agent", ["Bot/1.0 (+mailto:a@example.org)", "ç", "\udcff"])
 def test_counts_survive_json(agent: str) -> None:
-    tally = Tally(0)
+    tally = SeenCounts(0)
     tally.arrived(Arrival(0, agent=agent, page="/wiki/Curaçao"))
     counts = tally.counts(0.25)
 

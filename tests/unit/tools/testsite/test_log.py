@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from concurcrawl.tools.testsite.counts import Arrival, Tally
+from concurcrawl.tools.testsite.counts import Arrival, SeenCounts
 from concurcrawl.tools.testsite.log import LogEntry, RequestLog, from_json_lines
 
 
 def test_an_entry_tells_a_request_from_its_arrival_to_its_end() -> None:
     log = RequestLog()
-    tally = Tally(0, log)
+    tally = SeenCounts(0, log)
     first = tally.arrived(Arrival(1.0, "a", "Bot/1.0", "/wiki/Peru?x", "/wiki/Peru"))
     second = tally.arrived(Arrival(1.5, "b", "Bot/1.0", "/nothing"))
     tally.answered(second, 404, fault=None)
@@ -29,7 +29,7 @@ def test_an_entry_tells_a_request_from_its_arrival_to_its_end() -> None:
 
 def test_the_oldest_make_room() -> None:
     log = RequestLog(most=3)
-    tally = Tally(0, log)
+    tally = SeenCounts(0, log)
     for number in range(5):
         tally.arrived(Arrival(float(number)))
 
@@ -38,7 +38,7 @@ def test_the_oldest_make_room() -> None:
 
 def test_an_endless_path_is_cut() -> None:
     log = RequestLog()
-    Tally(0, log).arrived(Arrival(0, path="/" * 10_000, agent="x" * 10_000))
+    SeenCounts(0, log).arrived(Arrival(0, path="/" * 10_000, agent="x" * 10_000))
 
     (entry,) = from_json_lines(log.to_json_lines())
     assert len(entry.path) == len(entry.agent) == 500
@@ -46,7 +46,7 @@ def test_an_endless_path_is_cut() -> None:
 
 def test_a_reset_empties_it() -> None:
     log = RequestLog()
-    tally = Tally(0, log)
+    tally = SeenCounts(0, log)
     tally.arrived(Arrival(0))
     tally.reset(0)
 
@@ -56,7 +56,7 @@ def test_a_reset_empties_it() -> None:
 @pytest.mark.parametrize("agent", ["Curaçao", "\udcff", "a\u2028b", '"\n'])
 def test_any_text_of_a_header_survives(agent: str) -> None:
     log = RequestLog()
-    Tally(0, log).arrived(Arrival(0, agent=agent))
+    SeenCounts(0, log).arrived(Arrival(0, agent=agent))
 
     (entry,) = from_json_lines(log.to_json_lines().encode().decode())
     assert entry.agent == agent

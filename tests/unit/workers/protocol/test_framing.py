@@ -20,12 +20,12 @@ from scrapy.http import HtmlResponse, Response, TextResponse, XmlResponse
 from concurcrawl.errors import NotShippableError
 from concurcrawl.workers.protocol.framing import Frames, frame
 from concurcrawl.workers.protocol.messages import (
+    Dispatch,
     Event,
-    Head,
-    Lend,
     LogLine,
-    Outcome,
     Product,
+    RequestResult,
+    ResponseMeta,
     SetCookies,
     Stop,
 )
@@ -403,11 +403,11 @@ def test_a_failure_of_the_things_own_code_is_a_refusal_too() -> None:
 
 MESSAGES: list[Any] = [
     Stop(),
-    Lend(ticket=3, queued_s=1.5, payload=b""),
+    Dispatch(ticket=3, queued_s=1.5, payload=b""),
     SetCookies(()),
-    Outcome(
+    RequestResult(
         ticket=3,
-        heads=[Head(HtmlResponse, "http://a/", 200, {b"A": [b"1"]}, (), None)],
+        heads=[ResponseMeta(HtmlResponse, "http://a/", 200, {b"A": [b"1"]}, (), None)],
         events=[Event("response_received", head=0)],
         products=[Product(is_item=True, payload=b"\0" * 300, key=b"")],
         stats={("inc", "k"): 2},

@@ -14,7 +14,7 @@ from concurcrawl.errors import (
     WorkersFailedError,
 )
 from concurcrawl.frontier.base import Lease
-from concurcrawl.workers.protocol.messages import Outcome, Product
+from concurcrawl.workers.protocol.messages import Product, RequestResult
 from concurcrawl.workers.supervisor.pool import Tolerance, WorkerPool
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ async def test_requests_with_one_key_wait_for_the_worker_that_has_it(
     bench.lend(4)
     assert [*bench.two.held] == [4]
     assert not bench.pool.has_room(0)
-    bench.pool.heard(bench.one, Outcome(1))
+    bench.pool.heard(bench.one, RequestResult(1))
     await asyncio.sleep(0)
     assert ([*bench.one.held], bench.parked) == ([2], [3])
 
@@ -115,7 +115,7 @@ async def test_what_waits_for_a_worker_waits_in_the_frontier_once_the_crawl_ends
     parked = bench.lend(2, KEY)
     bench.pool.drain()
     assert isinstance(parked.exception(), LeaseReturnedError)
-    bench.pool.heard(bench.one, Outcome(1))
+    bench.pool.heard(bench.one, RequestResult(1))
     await asyncio.sleep(0)
     assert not bench.one.held
 
@@ -139,11 +139,11 @@ async def test_another_worker_begins_anew_when_that_of_a_key_is_gone(
 async def test_a_partial_result_holds_the_lease(bench: Bench) -> None:
     end = bench.lend(1)
     item = Product(True, b"item")
-    partial = Outcome(1, products=[item], is_partial=True)
+    partial = RequestResult(1, products=[item], is_partial=True)
     assert bench.one.held[1].take_partial(partial) == [item]
     bench.pool.heard(bench.one, partial)
     assert not end.done()
-    bench.pool.heard(bench.one, Outcome(1))
+    bench.pool.heard(bench.one, RequestResult(1))
     assert end.result() == []
 
 
@@ -156,7 +156,9 @@ def test_a_lease_is_not_done_again_once_something_of_it_was_applied(
         end = bench.lend(1)
         products = [Product(True, b"item")] if is_applied else []
         bench.one.pid = 1
-        bench.one.held[1].take_partial(Outcome(1, products=products, is_partial=True))
+        bench.one.held[1].take_partial(
+            RequestResult(1, products=products, is_partial=True)
+        )
         bench.pool.lost(bench.one)
         assert end.done() == is_applied
         if is_applied:

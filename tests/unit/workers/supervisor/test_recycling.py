@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from concurcrawl.workers.supervisor.pool import Tolerance, Worker, WorkerPool
+from concurcrawl.workers.supervisor.pool import Tolerance, WorkerHandle, WorkerPool
 from concurcrawl.workers.supervisor.recycling import Recycler
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ async def test_a_pool_gives_leases_only_to_workers_that_take_them() -> None:
     )
     for attribute in ("is_standby", "is_retiring", ""):
         sock: Any = None
-        worker = Worker("w", 2, sock, pool)
+        worker = WorkerHandle("w", 2, sock, pool)
         pool.workers = [worker]
         assert pool.room() == 2
         if attribute:

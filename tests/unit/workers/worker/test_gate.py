@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 from scrapy import Request
 from scrapy.settings import Settings
 
-from concurcrawl.limits.limiter import Visit, Written
+from concurcrawl.limits.limiter import FetchResult, Written
 from concurcrawl.limits.slots import Slots
 from concurcrawl.workers.protocol.messages import ChangeLimits, Enter, Idle
 from concurcrawl.workers.worker.crawler import WorkerGate
@@ -97,7 +97,7 @@ def test_a_lease_that_leaves_its_site_is_reported_at_once_during_a_recall() -> N
     desk.is_recalled = True
     desk.on_recall()
     assert desk.said == []  # it is at its site
-    gate.leave(A, Visit(status=200))
+    gate.leave(A, FetchResult(status=200))
     assert desk.said == [Idle((1,))]
 
 

@@ -6,7 +6,12 @@ from typing import Any
 
 from scrapy import Request
 
-from concurcrawl.workers.protocol.messages import Outcome, Part, Product, Returned
+from concurcrawl.workers.protocol.messages import (
+    PartialResult,
+    Product,
+    RequestResult,
+    Returned,
+)
 from concurcrawl.workers.protocol.pickle_codec import Codec
 from concurcrawl.workers.worker.local import LocalRequests, encode_outline
 
@@ -27,13 +32,13 @@ class Bench:
             request = Request(f"http://a.example/{path}", priority=priority)
             self.local.add(request, LEASE)
 
-    def begin(self) -> tuple[Request, Outcome]:
+    def begin(self) -> tuple[Request, RequestResult]:
         found = self.local.pop()
         assert found is not None
         return found
 
     def finish(self, request: Request, *items: bytes, heads: int = 1) -> None:
-        outcome = Outcome(LEASE, items=len(items))
+        outcome = RequestResult(LEASE, items=len(items))
         outcome.products = [Product(True, item) for item in items]
         outcome.size_bytes = sum(map(len, items))
         if heads:
@@ -86,7 +91,7 @@ def test_much_is_sent_ahead() -> None:
     bench.finish(bench.leased, b"0" * 10)
     request, _ = bench.begin()
     bench.finish(request, b"1")
-    parts = [message for message in bench.sent if isinstance(message, Part)]
+    parts = [message for message in bench.sent if isinstance(message, PartialResult)]
     assert [part.products[0].payload for part in parts] == [b"0" * 10]
     assert bench.sent[-1].pages == [(1, 0), (1, 1)]
 
@@ -114,9 +119,9 @@ def test_a_lease_whose_local_requests_are_cut_ends_where_nothing_is_kept() -> No
 def test_a_lease_whose_callback_ends_the_crawl_is_not_returned() -> None:
     bench = Bench(is_durable=True)
     bench.add("1")
-    bench.local.finish(bench.leased, Outcome(LEASE, close_reason="enough"))
+    bench.local.finish(bench.leased, RequestResult(LEASE, close_reason="enough"))
     bench.local.close()
-    assert isinstance(bench.sent[-1], Outcome)
+    assert isinstance(bench.sent[-1], RequestResult)
     assert not bench.sent[-1].is_partial
 
 

@@ -16,7 +16,7 @@ from twisted.internet.ssl import Certificate
 
 from concurcrawl.integrations.receivers import name_signal, receiver_name
 from concurcrawl.tools.testsite.certificate import self_signed
-from concurcrawl.workers.protocol.messages import Event, Listen, Outcome, OwnEvent
+from concurcrawl.workers.protocol.messages import Event, Listen, OwnEvent, RequestResult
 from concurcrawl.workers.protocol.pickle_codec import Codec
 from concurcrawl.workers.protocol.response_meta import (
     Restored,
@@ -131,7 +131,7 @@ class Desk:
 
     def __init__(self) -> None:
         self.crawler = get_crawler()
-        self.outcome = Outcome(1)
+        self.outcome = RequestResult(1)
         self.leased = Request(URL, meta={"row": 1})
         self.reports = Reports(
             cast("WorkerCrawler", self.crawler),
