@@ -14,15 +14,12 @@ from scrapy.utils.deprecate import method_is_overridden
 from scrapy.utils.misc import load_object
 from scrapy.utils.reactor import is_reactor_installed
 
-from concurcrawl.compat import components, spider_arguments
-from concurcrawl.compat import scraper_output as outputs
+from concurcrawl.compat import components, scraper_output, spider_arguments
 from concurcrawl.compat.stack import scrapy_command
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, ConfigError
-from concurcrawl.integrations import plugins
-from concurcrawl.integrations import scrapyd as lifeline
-from concurcrawl.limits import handler as gate
-from concurcrawl.limits import profile_middleware as profile
+from concurcrawl.integrations import plugins, scrapyd
+from concurcrawl.limits import handler, profile_middleware
 from concurcrawl.limits.policy import PER_GROUP, Politeness
 from concurcrawl.modes import (
     Mode,
@@ -34,11 +31,8 @@ from concurcrawl.modes import (
     pool_threads,
 )
 from concurcrawl.startup_errors import refusal
-from concurcrawl.tracing import collector as timeline
-from concurcrawl.tuning import compression as http_compression
-from concurcrawl.tuning import event_loop, meta_refresh
-from concurcrawl.tuning import gc as garbage
-from concurcrawl.tuning import preload as early_imports
+from concurcrawl.tracing import collector
+from concurcrawl.tuning import compression, event_loop, gc, meta_refresh, preload
 from concurcrawl.workers.protocol.main_module import crawl_begins
 from concurcrawl.workers.signals import end_cleanly_with_terminal
 
@@ -98,8 +92,8 @@ class Addon:
         _size_pool(settings, planned)
         _choose_loop(settings)
         if scrapy_command():  # else the process is not ours alone
-            garbage.put_off()
-        early_imports.import_deprecated_classes()
+            gc.put_off()
+        preload.import_deprecated_classes()
         end_cleanly_with_terminal()
         _prepare_workers(settings, planned)
 
@@ -130,7 +124,7 @@ class Addon:
 
     def _save_tasks(self) -> None:
         if is_asyncio_available():
-            outputs.handle_with_few_tasks(self._crawler.engine.scraper)
+            scraper_output.handle_with_few_tasks(self._crawler.engine.scraper)
 
 
 def decide(settings: BaseSettings, crawler: Crawler) -> Plan | None:
@@ -177,9 +171,9 @@ def _claim(settings: BaseSettings, crawler: Crawler) -> None:
     from concurcrawl.durable import feed_locks  # most crawls have none
 
     if Config.from_settings(settings).frontier_url:
-        from concurcrawl.frontier.redis import job_ref as redis_target
+        from concurcrawl.frontier.redis import job_ref
 
-        redis_target.claim(crawler, settings, _RANK)
+        job_ref.claim(crawler, settings, _RANK)
     elif settings["JOBDIR"]:
         from concurcrawl.durable import jobdir
 
@@ -218,8 +212,8 @@ def _keeps_order(settings: BaseSettings, planned: Plan) -> bool:
 
 
 def _look_for_garbage() -> None:
-    garbage.leave_out_what_is_here()
-    garbage.look_less_often()
+    gc.leave_out_what_is_here()
+    gc.look_less_often()
 
 
 def _make_durable(settings: BaseSettings) -> None:
@@ -250,7 +244,7 @@ def _leave_to_frontier(settings: BaseSettings) -> None:
 
     Nobody asked for it with this job: it is ``jobs_dir`` of the server.
     """
-    if lifeline.is_job() and settings.get("CONCURCRAWL_FRONTIER_URL"):
+    if scrapyd.is_job() and settings.get("CONCURCRAWL_FRONTIER_URL"):
         settings.set("JOBDIR", None, _RANK)
 
 
@@ -261,15 +255,15 @@ def _share(settings: BaseSettings) -> None:
         ConfigError: If there is a ``JOBDIR`` too, or a duplicate filter of one node.
     """
     from concurcrawl.durable import feeds
-    from concurcrawl.nodes import feeds as held_feeds
+    from concurcrawl.nodes import feeds as node_feeds
 
     if settings["JOBDIR"]:
         expected = "empty with CONCURCRAWL_FRONTIER_URL: Redis keeps what is left to do"
         raise ConfigError("JOBDIR", settings["JOBDIR"], expected)
     _refuse_own_filter(settings)
-    feeds.enable(settings, _RANK, held_feeds.HeldCsv)
+    feeds.enable(settings, _RANK, node_feeds.HeldCsv)
     if Config.from_settings(settings).frontier_items != "stream":
-        held_feeds.warn_of_unheld(settings)
+        node_feeds.warn_of_unheld(settings)
     closing = {
         "scrapy.extensions.closespider.CloseSpider": None,
         "concurcrawl.nodes.closespider.NodeCloseSpider": 0,
@@ -310,22 +304,22 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
     }
     components.add(settings, "EXTENSIONS", ours, _RANK)
     settings.set("CONCURCRAWL_SLOTS", list(planned.slots), _RANK)
-    settings.set(gate.AHEAD, planned.ahead, _RANK)
+    settings.set(handler.AHEAD, planned.ahead, _RANK)
     meta_refresh.enable(settings, _RANK)
-    http_compression.enable(settings, _RANK)
+    compression.enable(settings, _RANK)
     is_ours = not settings.getpriority("CONCURRENT_ITEMS")
     if is_ours and not _keeps_order(settings, planned):
         can_wait = planned.is_supervised or settings.getdict("ITEM_PIPELINES")
         items = _CONCURRENT_ITEMS if can_wait else _ITEMS_WITHOUT_PIPELINES
         settings.set("CONCURRENT_ITEMS", items, _RANK)
-    profile.enable(settings, _RANK)
+    profile_middleware.enable(settings, _RANK)
     # Its rule is the gate's, which hears of the answers that all workers get.
     throttle = {"scrapy.extensions.throttle.AutoThrottle": None}
     components.add(settings, "EXTENSIONS", throttle, _RANK)
-    lifeline.enable(settings, _RANK)
+    scrapyd.enable(settings, _RANK)
     _count_memory(settings, planned)
     if Config.from_settings(settings).records:
-        timeline.enable(settings, _RANK)
+        collector.enable(settings, _RANK)
     if settings["STATS_CLASS"] == "scrapy.statscollectors.MemoryStatsCollector":
         settings.set("STATS_CLASS", "concurcrawl.stats.MergingStatsCollector", _RANK)
 

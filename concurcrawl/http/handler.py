@@ -22,14 +22,14 @@ from twisted.internet.defer import DeferredSemaphore
 from twisted.python.failure import Failure
 
 from concurcrawl.config import Config
-from concurcrawl.http import curl_options as curl
+from concurcrawl.http import curl_options
 from concurcrawl.http.executors import LoopThreads, ReactorThreads, Threads
 from concurcrawl.http.handles import ClientPool, renew_key_log
 from concurcrawl.http.plan import TransferLimits, TransferPlan
 from concurcrawl.http.transfer import Transfer
-from concurcrawl.limits import send_times as departures
-from concurcrawl.tracing import collector as timeline
-from concurcrawl.tuning import compression as http_compression
+from concurcrawl.limits import send_times
+from concurcrawl.tracing import collector
+from concurcrawl.tuning import compression
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -73,7 +73,10 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         self._width = config.threads
         self._has_reactor = settings.getbool("TWISTED_REACTOR_ENABLED")
         self._limits = TransferLimits.from_settings(settings)
-        self._common = [*curl.tls_options(settings), curl.version_option(config.http2)]
+        self._common = [
+            *curl_options.tls_options(settings),
+            curl_options.version_option(config.http2),
+        ]
         self._tells_tls = settings.getbool("DOWNLOADER_CLIENT_TLS_VERBOSE_LOGGING")
         try:
             renew_key_log()
@@ -83,7 +86,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
                 "The crawl goes on without.",
                 error,
             )
-        self._bind = curl.bind_address(settings.get("DOWNLOAD_BIND_ADDRESS"))
+        self._bind = curl_options.bind_address(settings.get("DOWNLOAD_BIND_ADDRESS"))
         self._caches_dns = settings.getbool("DNSCACHE_ENABLED")
         self._addresses: dict[str, tuple[float, list[str]]] = {}
         self._clients = ClientPool(self._width)
@@ -97,16 +100,16 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         Raises:
             Exception: What Scrapy's own handlers raise, see ``scrapy.exceptions``.
         """
-        target = curl.target_of(request.url)
-        route = curl.route_of(request, self._bind)
+        target = curl_options.target_of(request.url)
+        route = curl_options.route_of(request, self._bind)
         slots = await self._acquire_slot()
-        timeline.start(request)  # what is lent ahead has waited until now
+        collector.start(request)  # what is lent ahead has waited until now
         try:
             timeout_s = request.meta.get("download_timeout") or DEFAULT_TIMEOUT_S
             started_s = time.monotonic()
             options = [
                 *self._common,
-                *curl.connection_options(target, route),
+                *curl_options.connection_options(target, route),
                 *await self._address_options(target, route, timeout_s),
             ]
             looked_up_s = time.monotonic() - started_s
@@ -121,10 +124,10 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
                 heard=self._heard(),
                 wraps_certificate=self._has_reactor,
                 tells_tls=self._tells_tls,
-                inflates=http_compression.is_wanted(request),
+                inflates=compression.is_wanted(request),
             )
             transfer, response = await self._run(plan)
-            timeline.downloaded(
+            collector.downloaded(
                 request,
                 thread=transfer.thread,
                 ended_s=transfer.ended_s,
@@ -165,10 +168,10 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
             threads.tell(lambda: self._send(verdict, signal, plan.request, told))
 
         def tell_sent(at_s: float) -> None:
-            threads.tell(lambda: departures.sent(plan.request, at_s))
+            threads.tell(lambda: send_times.sent(plan.request, at_s))
 
         threads = self._started_threads()
-        on_sent = tell_sent if departures.is_expected(plan.request) else None
+        on_sent = tell_sent if send_times.is_expected(plan.request) else None
         transfer = Transfer(plan, self._clients, listen, on_sent)
         self._transfers.add(transfer)
         try:
@@ -182,7 +185,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
             self._transfers.discard(transfer)
             self._count(transfer)
         if transfer.inflated is not None:
-            http_compression.hand_over(response, transfer.inflated)
+            compression.hand_over(response, transfer.inflated)
         return transfer, response
 
     def _started_threads(self) -> Threads:
@@ -249,11 +252,14 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         verdict.set_result(stop)
 
     async def _address_options(
-        self, target: curl.TransferTarget, route: curl.Route, timeout_s: float
-    ) -> list[curl.Option]:
-        if route.proxy and not curl.is_http_proxy(route):
+        self,
+        target: curl_options.TransferTarget,
+        route: curl_options.Route,
+        timeout_s: float,
+    ) -> list[curl_options.Option]:
+        if route.proxy and not curl_options.is_http_proxy(route):
             return []  # a SOCKS proxy: libcurl knows which side looks up what
-        place = curl.target_of(route.proxy) if route.proxy else target
+        place = curl_options.target_of(route.proxy) if route.proxy else target
         if _is_address(place.host):
             return []
         now_s = time.monotonic()
@@ -266,7 +272,9 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
                 self._addresses[place.host] = now_s + DNS_CACHE_S, found
         return [(pycurl.RESOLVE, [f"{place.host}:{place.port}:{','.join(found)}"])]
 
-    async def _resolve(self, place: curl.TransferTarget, timeout_s: float) -> list[str]:
+    async def _resolve(
+        self, place: curl_options.TransferTarget, timeout_s: float
+    ) -> list[str]:
         return await self._started_threads().resolve(place.host, place.port, timeout_s)
 
 

@@ -22,7 +22,7 @@ from scrapy.exceptions import (
 )
 from scrapy.responsetypes import responsetypes
 
-from concurcrawl.http import curl_options as curl
+from concurcrawl.http import curl_options
 from concurcrawl.http.head import Head, content_length, framing, headers_of
 from concurcrawl.http.lenient_parser import ResponseReader
 from concurcrawl.tuning.gzip import gunzip
@@ -111,7 +111,7 @@ class Transfer:
         self._head = Head()
         self._framing: set[bytes] = set()
         self._headers: Headers | None = None
-        self._is_request_sent = not curl.is_tunnel(plan.target, plan.route)
+        self._is_request_sent = not curl_options.is_tunnel(plan.target, plan.route)
         self._chunks: list[bytes] = []
         self._size = 0
         self._warned = False
@@ -180,7 +180,7 @@ class Transfer:
         plan = self._plan
         options = [
             *plan.options,
-            *curl.message_options(plan.request, plan.target, plan.route),
+            *curl_options.message_options(plan.request, plan.target, plan.route),
             self._time_option(),
         ]
         if not self._is_request_sent:
@@ -205,8 +205,12 @@ class Transfer:
         reader = ResponseReader(
             self._on_header, self._on_chunk, has_body=plan.request.method != "HEAD"
         )
-        message = curl.request_bytes(plan.request, plan.target, plan.route)
-        options = [*plan.options, curl.version_option(False), self._time_option()]
+        message = curl_options.request_bytes(plan.request, plan.target, plan.route)
+        options = [
+            *plan.options,
+            curl_options.version_option(False),
+            self._time_option(),
+        ]
         deadline_s = self._started_s + plan.left_s
         try:
             client.exchange(options, message, reader, deadline_s)
@@ -217,7 +221,7 @@ class Transfer:
             self.connect_s += client.connect_s
         return None
 
-    def _time_option(self) -> curl.Option:
+    def _time_option(self) -> curl_options.Option:
         left_s = self._started_s + self._plan.left_s - time.monotonic()
         return (pycurl.TIMEOUT_MS, min(_MAX_MS, max(1, int(left_s * 1000))))
 
@@ -249,7 +253,7 @@ class Transfer:
             return self._response(client, self._flags())
         code, message = error.args
         if self._headers is None or code not in _LOSSES:
-            raise curl.error_from(
+            raise curl_options.error_from(
                 code, message, self._plan.request.url, self._plan.timeout_s
             ) from error
         if self._plan.limits.fails_on_dataloss:
@@ -408,7 +412,7 @@ class Transfer:
         except CancelledError:
             return True
         except TimeoutError:
-            self._refusal = curl.error_from(
+            self._refusal = curl_options.error_from(
                 pycurl.E_OPERATION_TIMEDOUT,
                 "",
                 self._plan.request.url,

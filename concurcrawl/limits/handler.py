@@ -18,12 +18,11 @@ from scrapy.utils.httpobj import urlparse_cached
 from scrapy.utils.misc import build_from_crawler, load_object
 
 from concurcrawl.config import Config
-from concurcrawl.limits import retry_after
-from concurcrawl.limits import send_times as departures
+from concurcrawl.limits import retry_after, send_times
 from concurcrawl.limits.limiter import FetchResult
 from concurcrawl.limits.policy import host_of
 from concurcrawl.modes import THREADED_HANDLER
-from concurcrawl.tracing import collector as timeline
+from concurcrawl.tracing import collector
 
 if TYPE_CHECKING:
     from scrapy import Request
@@ -120,10 +119,10 @@ class RateLimitedHandler(BaseDownloadHandler):
         """
         inner = build_from_crawler(load_object(self.inner), self.crawler)
         self._takes_spider = argument_is_required(inner.download_request, "spider")
-        self._tells_when_sent = departures.listen(inner)
+        self._tells_when_sent = send_times.listen(inner)
         settings = self.crawler.settings
         if self.scheme == "http" and Config.from_settings(settings).records:
-            timeline.clock_connections(inner)
+            collector.clock_connections(inner)
         self._inner = inner
 
     async def download_request(self, request: Request) -> Response:
@@ -143,7 +142,7 @@ class RateLimitedHandler(BaseDownloadHandler):
             return await self._download(request)
         gate: RequestGate = self.crawler.engine.scheduler.gate  # type: ignore[union-attr]
         is_paced = await gate.enter(request)
-        timeline.start(request)
+        collector.start(request)
         visit = FetchResult()
         said: list[float] = []
 
@@ -152,12 +151,12 @@ class RateLimitedHandler(BaseDownloadHandler):
             gate.sent(request, at_s)
 
         if is_paced and self._tells_when_sent:
-            departures.expect(request, say)
+            send_times.expect(request, say)
         elif is_paced:
             say(time.monotonic())
         try:
             response = await self._download(request)
-            timeline.arrived(request)
+            collector.arrived(request)
             visit = FetchResult(
                 status=response.status,
                 latency_s=_latency_s(request),
@@ -167,7 +166,7 @@ class RateLimitedHandler(BaseDownloadHandler):
             )
             return response
         finally:
-            departures.forget(request)
+            send_times.forget(request)
             if is_paced and not said:
                 say(time.monotonic())
             gate.leave(request, visit)

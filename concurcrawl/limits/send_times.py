@@ -14,7 +14,7 @@ from weakref import WeakKeyDictionary
 
 from scrapy.utils.asyncio import call_later
 
-from concurcrawl.compat import http11 as connection_pool
+from concurcrawl.compat import http11
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +65,7 @@ def listen(handler: object) -> bool:
     Returns:
         Whether it does.
     """
-    return connection_pool.listen(handler, _whom_to_tell) or bool(
+    return http11.listen(handler, _whom_to_tell) or bool(
         getattr(handler, "tells_when_sent", False)
     )
 
@@ -77,7 +77,7 @@ def _whom_to_tell() -> Callable[[Any], None] | None:
         return None
 
     def on_connection(connection: Any) -> None:
-        connection_pool.on_renewal(connection, on_connection)
+        http11.on_renewal(connection, on_connection)
         _sent_soon(request, _TURNS)
 
     return on_connection

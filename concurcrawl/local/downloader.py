@@ -19,7 +19,7 @@ from scrapy.utils.python import global_object_name
 from typing_extensions import override
 
 from concurcrawl.compat.robots import obey_robots_for_all_waiters
-from concurcrawl.limits import handler as gate
+from concurcrawl.limits import handler
 from concurcrawl.limits.slots import Slots
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class PassThroughDownloader(Downloader):
 
     def __init__(self, crawler: Crawler) -> None:
         prefetch = self._prefetch(crawler.settings)
-        gate.put_before_handlers(crawler.settings, is_lazy=self.makes_handlers_late)
+        handler.put_before_handlers(crawler.settings, is_lazy=self.makes_handlers_late)
         super().__init__(crawler)
         self.slots = Slots()
         self.holds_back: Callable[[], bool] = lambda: False
@@ -61,7 +61,7 @@ class PassThroughDownloader(Downloader):
 
     def _prefetch(self, settings: BaseSettings) -> int:
         """Return how many requests are prepared beyond those in flight."""
-        return settings.getint(gate.AHEAD)
+        return settings.getint(handler.AHEAD)
 
     @override
     def needs_backout(self) -> bool:

@@ -29,7 +29,7 @@ from concurcrawl.limits.handler import (
 from concurcrawl.limits.policy import Politeness, delay_of
 from concurcrawl.limits.slots import SlotLimits
 from concurcrawl.local.downloader import PassThroughDownloader
-from concurcrawl.tracing import collector as timeline
+from concurcrawl.tracing import collector
 from concurcrawl.tracing import record as records
 from concurcrawl.watchdog.frames import where_awaited
 from concurcrawl.watchdog.stall import StallWatch, Waiting
@@ -83,7 +83,7 @@ class FrontierScheduler(BaseScheduler):
         self._is_full: Callable[[], bool] = lambda: False
         self._records: TextIO | None = None
         self._records_path = Config.from_settings(crawler.settings).records
-        self._clocks_pipelines = timeline.clocks_pipelines(crawler.settings)
+        self._clocks_pipelines = collector.clocks_pipelines(crawler.settings)
         filter_cls = load_object(crawler.settings["DUPEFILTER_CLASS"])
         self._own_filter: BaseDupeFilter | None = None
         if filter_cls is not RFPDupeFilter:
@@ -263,7 +263,7 @@ class FrontierScheduler(BaseScheduler):
         request = self._objects.pop(lease.payload)
         self._callbacks.keep(request)
         if self._records is not None:
-            timeline.begin(
+            collector.begin(
                 request, lease.queued_s, has_pipelines=self._clocks_pipelines
             )
         return request
@@ -275,7 +275,7 @@ class FrontierScheduler(BaseScheduler):
             return
         for request in self._leases.keys() - slot.inprogress:
             self._frontier.complete(self._leases.pop(request).ticket)
-            self.write(timeline.end(request, "main"))
+            self.write(collector.end(request, "main"))
 
     async def _look(self) -> list[Waiting]:
         """Return the requests in progress if nothing can move them."""

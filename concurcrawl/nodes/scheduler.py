@@ -23,12 +23,12 @@ from concurcrawl.errors import (
     FrontierError,
     NotJsonError,
 )
-from concurcrawl.frontier.redis import job_ref as redis_target
+from concurcrawl.frontier.redis import job_ref
 from concurcrawl.frontier.redis.connection import RedisConnection
 from concurcrawl.frontier.redis.frontier import RedisFrontier
 from concurcrawl.frontier.redis.session import Member
 from concurcrawl.local.scheduler import newest_first, wake
-from concurcrawl.nodes import json_cookies as portable_cookies
+from concurcrawl.nodes import json_cookies
 from concurcrawl.nodes.delivery import NodeDelivery
 from concurcrawl.nodes.json_codec import JsonCodec
 from concurcrawl.workers.supervisor.scheduler import SupervisorScheduler
@@ -182,7 +182,7 @@ class NodeScheduler(SupervisorScheduler):
 
     def share_cookies(self, changes: Sequence[CookieChange]) -> None:
         """Tell other nodes of cookies that a worker of this one got."""
-        payload = portable_cookies.write(changes)
+        payload = json_cookies.write(changes)
         if payload:
             self._frontier.share_cookies(payload)
 
@@ -195,14 +195,14 @@ class NodeScheduler(SupervisorScheduler):
     def _make_frontier(self) -> RedisFrontier:
         crawler = self._crawler
         config = Config.from_settings(crawler.settings)
-        target = redis_target.claimed_by(crawler)
+        target = job_ref.claimed_by(crawler)
         assert target is not None
         self._target = target
         self._link = RedisConnection(target)
         self._streams = config.frontier_items == "stream"
-        self._home = redis_target.home(config.frontier_node)
+        self._home = job_ref.home(config.frontier_node)
         member = Member(
-            node=redis_target.node_name(config.frontier_node),
+            node=job_ref.node_name(config.frontier_node),
             spider=crawler.spidercls.name,
             how=config.frontier_start,
             lease_s=config.frontier_lease_s,
@@ -305,7 +305,7 @@ class NodeScheduler(SupervisorScheduler):
 
     def _hear_cookies(self, changes: list[bytes]) -> None:
         for payload in changes:
-            self._downloader.hub.take_cookies(portable_cookies.read(payload))
+            self._downloader.hub.take_cookies(json_cookies.read(payload))
 
     def _hear_trouble(self, groups: list[str]) -> None:
         for group in groups:

@@ -16,8 +16,7 @@ from weakref import WeakKeyDictionary
 
 from scrapy.pipelines import ItemPipelineManager
 
-from concurcrawl.compat import components
-from concurcrawl.compat import http11 as connection_pool
+from concurcrawl.compat import components, http11
 from concurcrawl.tracing.record import Record
 
 if TYPE_CHECKING:
@@ -196,7 +195,7 @@ def clock_connections(handler: BaseDownloadHandler) -> None:
 
     Not for https: Twisted says that it is connected before the handshake.
     """
-    connection_pool.listen(handler, _clock_connection)
+    http11.listen(handler, _clock_connection)
 
 
 def _clock_connection() -> Callable[[Any], None] | None:

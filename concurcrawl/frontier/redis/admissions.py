@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 
-from concurcrawl.frontier.redis import protocol as wire
+from concurcrawl.frontier.redis import protocol
 
 #: Who asks: a group, and the ticket of a lease or None for a request without one.
 Place = tuple[str, int | None]
@@ -66,7 +66,7 @@ class Admissions:
             if is_held:
                 self._permits[place] += 1
         else:
-            wait_s = wire.wait_s(answer)
+            wait_s = protocol.wait_s(answer)
             if answer.startswith(b"soon "):  # when another node says that it has sent
                 self._may_be_sooner.add(group)
             if math.isfinite(wait_s):

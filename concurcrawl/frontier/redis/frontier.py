@@ -32,7 +32,7 @@ from concurcrawl.errors import (
     PausedTooLongError,
 )
 from concurcrawl.frontier.base import Completed, Entry, Frontier, Lease, Output
-from concurcrawl.frontier.redis import protocol as wire
+from concurcrawl.frontier.redis import protocol
 from concurcrawl.frontier.redis.admissions import Admissions
 from concurcrawl.frontier.redis.node import RedisNode
 from concurcrawl.limits.gates import Limiter
@@ -192,8 +192,8 @@ class RedisFrontier(RedisNode, Frontier):
             return
         for group, count in self._admissions.unclaimed():
             for _ in range(count):
-                self._outbox.say(wire.sent(group, None, 0.0))
-                self._outbox.say(wire.leave(group, None, FetchResult()))
+                self._outbox.say(protocol.sent(group, None, 0.0))
+                self._outbox.say(protocol.leave(group, None, FetchResult()))
 
     def _lose_leases(self) -> None:
         for ticket in self._held:
@@ -213,8 +213,8 @@ class RedisFrontier(RedisNode, Frontier):
         """See :meth:`Frontier.push`."""
         entries = list(entries)
         self._introduce(entries)
-        op = wire.push(entries, notes or {}, output)
-        return self._note_push(self._outbox.ask(op, wire.added))
+        op = protocol.push(entries, notes or {}, output)
+        return self._note_push(self._outbox.ask(op, protocol.added))
 
     async def times_taken(self, what: bytes) -> int:
         """See :meth:`Frontier.times_taken`."""
@@ -242,12 +242,12 @@ class RedisFrontier(RedisNode, Frontier):
         self._introduce(entries)
 
         def read(answer: Any) -> Completed:
-            done = wire.completed(answer, len(kept))
+            done = protocol.completed(answer, len(kept))
             if done is None:
                 raise LeaseLostError(ticket)
             return done
 
-        op = wire.complete(ticket, entries, kept, self._member.owner)
+        op = protocol.complete(ticket, entries, kept, self._member.owner)
         answer = self._outbox.ask(op, read)
         self._forget(ticket)
         return self._note_push(answer) if entries else answer
@@ -269,7 +269,7 @@ class RedisFrontier(RedisNode, Frontier):
         self, items: Sequence[int], notes: Mapping[str, str]
     ) -> asyncio.Future[None]:
         """See :meth:`Frontier.deliver`."""
-        return self._outbox.ask(wire.deliver(items, notes), lambda _: None)
+        return self._outbox.ask(protocol.deliver(items, notes), lambda _: None)
 
     def offer(
         self, batch: str, about: str, items: Sequence[int]
@@ -279,13 +279,13 @@ class RedisFrontier(RedisNode, Frontier):
         Raises:
             LeaseLostError: If others have them.
         """
-        return self._outbox.ask(wire.offer(batch, about, items), lambda _: None)
+        return self._outbox.ask(protocol.offer(batch, about, items), lambda _: None)
 
     def settle(
         self, batch: str, notes: Mapping[str, str], *, was_written: bool
     ) -> asyncio.Future[None]:
         """Say whether the items of *batch* are in the files."""
-        op = wire.settle(batch, notes, was_written=was_written)
+        op = protocol.settle(batch, notes, was_written=was_written)
         return self._outbox.ask(op, lambda _: None)
 
     def keep(
@@ -296,8 +296,8 @@ class RedisFrontier(RedisNode, Frontier):
     ) -> asyncio.Future[list[int]]:
         """See :meth:`Frontier.keep`."""
         return self._outbox.ask(
-            wire.keep(items, notes, self._member.owner, output),
-            lambda first: wire.numbers(first, len(items)),
+            protocol.keep(items, notes, self._member.owner, output),
+            lambda first: protocol.numbers(first, len(items)),
         )
 
     async def notes(self) -> dict[str, str]:
@@ -330,7 +330,7 @@ class RedisFrontier(RedisNode, Frontier):
         if known.ask(place):
             self._introduce_group(group)
             self._outbox.say(
-                wire.admit(group, ticket), lambda raw: self._admitted(place, raw)
+                protocol.admit(group, ticket), lambda raw: self._admitted(place, raw)
             )
         return math.inf
 
@@ -348,7 +348,7 @@ class RedisFrontier(RedisNode, Frontier):
         """Take back a question of :meth:`admit` that was not sent yet."""
         place = (group, ticket)
         if self._admissions.is_asked(place) and self._outbox.take_back(
-            wire.admit(group, ticket)
+            protocol.admit(group, ticket)
         ):
             self._admissions.ask_no_longer(place)
 
@@ -356,7 +356,7 @@ class RedisFrontier(RedisNode, Frontier):
         """See :meth:`Frontier.sent`."""
         self._admissions.stop_waiting(group)
         self._introduce_group(group)
-        self._outbox.say(wire.sent(group, ticket, ago_s))
+        self._outbox.say(protocol.sent(group, ticket, ago_s))
 
     def leave(self, group: str, ticket: int | None, visit: FetchResult) -> None:
         """See :meth:`Frontier.leave`."""
@@ -364,7 +364,7 @@ class RedisFrontier(RedisNode, Frontier):
         self._admissions.drop_permits((group, ticket))
         self._admissions.stop_waiting(group)
         self._introduce_group(group)
-        self._outbox.say(wire.leave(group, ticket, visit))
+        self._outbox.say(protocol.leave(group, ticket, visit))
 
     def expect(self, group: str, change: int) -> None:
         """See :meth:`Frontier.expect`. What this node is lent waits, not others'."""
@@ -381,7 +381,7 @@ class RedisFrontier(RedisNode, Frontier):
         """See :meth:`Frontier.change_limits`. It counts for all nodes."""
         self._admissions.stop_waiting(group)
         self._known_groups.add(group)
-        self._outbox.say(wire.change_limits(group, limits, was_free=was_free))
+        self._outbox.say(protocol.change_limits(group, limits, was_free=was_free))
 
     def delay_s(self, group: str) -> float:
         """See :meth:`Frontier.delay_s`. Redis may know of a longer one."""
@@ -453,4 +453,4 @@ class RedisFrontier(RedisNode, Frontier):
         """Say a group's limits, once."""
         if group not in self._known_groups:
             self._known_groups.add(group)
-            self._outbox.say(wire.limits(group, self._limits_of(group)))
+            self._outbox.say(protocol.limits(group, self._limits_of(group)))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from concurcrawl.errors import FrontierError
-from concurcrawl.frontier.redis import protocol as wire
+from concurcrawl.frontier.redis import protocol
 from concurcrawl.frontier.redis.protocol import Header, Refusal, Reply
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Link(Protocol):
     """The way to Redis."""
 
-    async def exchange(self, args: Sequence[wire.Arg]) -> Any:
+    async def exchange(self, args: Sequence[protocol.Arg]) -> Any:
         """Run the script and return its raw reply; try again until it is there.
 
         Raises:
@@ -156,7 +156,7 @@ class Session:
             await asyncio.sleep(min(wait_s + 0.01, self._member.lease_s / 4))
 
     async def exchange(
-        self, wanted: Wanted, operations: Iterable[wire.Operation]
+        self, wanted: Wanted, operations: Iterable[protocol.Operation]
     ) -> Reply | Refusal:
         """Make one exchange.
 
@@ -174,9 +174,11 @@ class Session:
             raise FrontierError("frontier_lost", _GONE)
         return found
 
-    async def _send(self, wanted: Wanted, said: Sequence[wire.Arg]) -> Reply | Refusal:
+    async def _send(
+        self, wanted: Wanted, said: Sequence[protocol.Arg]
+    ) -> Reply | Refusal:
         header = self._header(wanted)
-        return wire.read(await self._link.exchange([*header.args(), *said]))
+        return protocol.read(await self._link.exchange([*header.args(), *said]))
 
     def _counted(self, reply: Reply) -> Reply:
         """Ask for what comes after it next time."""
@@ -203,9 +205,9 @@ class Session:
             newest_first=self._newest_first,
         )
 
-    def _joining(self) -> list[wire.Arg]:
+    def _joining(self) -> list[protocol.Arg]:
         member = self._member
-        return wire.join(
+        return protocol.join(
             "auto" if self.has_joined else member.how,
             time.monotonic() - member.started_s,
             secrets.token_hex(8),

@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from concurcrawl.errors import ItemsError
-from concurcrawl.frontier.redis import admin as redis_status
+from concurcrawl.frontier.redis import admin
 from concurcrawl.terminal.ending import ended
 from concurcrawl.tools.redis import place
 
@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     target = place.only_job(place.target_of(args))
     out = sys.stdout.buffer
-    for item in redis_status.drain(target, keep=args.keep):
+    for item in admin.drain(target, keep=args.keep):
         try:
             out.write(item + b"\n")
             # It leaves Redis when the next is asked for: it must be out by then.

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 
 from concurcrawl.config import Config
 from concurcrawl.errors import ConfigError
-from concurcrawl.frontier.redis import admin as redis_status
-from concurcrawl.frontier.redis import connection as redis_link
+from concurcrawl.frontier.redis import admin, connection
 
 if TYPE_CHECKING:
     import argparse
@@ -42,7 +41,7 @@ def target_of(args: argparse.Namespace) -> JobRef:
     Raises:
         FrontierError: If the URL is wrong.
     """
-    return redis_link.parse(args.url, args.prefix, args.job or "")
+    return connection.parse(args.url, args.prefix, args.job or "")
 
 
 def only_job(target: JobRef) -> JobRef:
@@ -52,7 +51,7 @@ def only_job(target: JobRef) -> JobRef:
         ConfigError: If there is no such job, or none or several to choose from.
         FrontierError: If Redis does not answer.
     """
-    names = redis_status.jobs(target)
+    names = admin.jobs(target)
     if target.job in names:
         return target
     if len(names) == 1 and not target.job:

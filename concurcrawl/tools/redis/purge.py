@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from concurcrawl.errors import ConfigError
-from concurcrawl.frontier.redis import admin as redis_status
+from concurcrawl.frontier.redis import admin
 from concurcrawl.terminal.console import line_console
 from concurcrawl.terminal.ending import ended
 from concurcrawl.tools.redis import place
@@ -56,10 +56,10 @@ def _run(args: argparse.Namespace) -> int:
     target = place.target_of(args)
     if args.all and args.job:
         raise ConfigError("--job", args.job, "left out with --all")
-    names = redis_status.jobs(target) if args.all else [place.only_job(target).job]
+    names = admin.jobs(target) if args.all else [place.only_job(target).job]
     targets = [replace(target, job=name) for name in names]
     for one in targets:
-        snapshot = redis_status.snapshot(one)
+        snapshot = admin.snapshot(one)
         if snapshot is not None:
             console.print(summary(snapshot))
     if not targets:
@@ -69,7 +69,7 @@ def _run(args: argparse.Namespace) -> int:
         console.print("Nothing was deleted.")
         return 1
     for one in targets:
-        count = redis_status.purge(one)
+        count = admin.purge(one)
         console.print(f"Deleted {one.job}: {count} keys.")
     return 0
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rich.live import Live
 
-from concurcrawl.frontier.redis import admin as redis_status
+from concurcrawl.frontier.redis import admin
 from concurcrawl.terminal.arguments import seconds
 from concurcrawl.terminal.console import table_console
 from concurcrawl.terminal.ending import ended
@@ -86,8 +86,8 @@ def _looks(
 
 
 def _look(target: JobRef) -> tuple[Snapshot, ...]:
-    names = [target.job] if target.job else redis_status.jobs(target)
-    found = (redis_status.snapshot(replace(target, job=name)) for name in names)
+    names = [target.job] if target.job else admin.jobs(target)
+    found = (admin.snapshot(replace(target, job=name)) for name in names)
     return tuple(snapshot for snapshot in found if snapshot is not None)
 
 

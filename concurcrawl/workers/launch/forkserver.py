@@ -31,7 +31,7 @@ from scrapy.utils.misc import (
 from typing_extensions import override
 
 from concurcrawl.compat.pickling import multiprocess
-from concurcrawl.tuning import gc as garbage
+from concurcrawl.tuning import gc as tuned_gc
 from concurcrawl.workers import children
 from concurcrawl.workers.launch.base import Launcher
 from concurcrawl.workers.signals import leave_signals_to_supervisor
@@ -258,4 +258,4 @@ def _preload() -> None:
     is_generator_with_return_value(walk_modules_iter)
     # What is here stays for good: collections need not look at it, nor copy its pages.
     gc.collect()
-    garbage.leave_out_what_is_here()
+    tuned_gc.leave_out_what_is_here()

@@ -41,7 +41,7 @@ from concurcrawl.progress.pace import Row, Tally, unanswered
 from concurcrawl.watchdog.stall import StallWatch, Waiting
 from concurcrawl.watchdog.timers import is_a_task_sleeping
 from concurcrawl.workers.launch.ways import launcher
-from concurcrawl.workers.protocol import log_forwarding as lines
+from concurcrawl.workers.protocol import log_forwarding
 from concurcrawl.workers.protocol.messages import Opened, ReadStats, RequestResult
 from concurcrawl.workers.protocol.pickle_codec import Codec, codec_of
 from concurcrawl.workers.supervisor.attributes import AttributeWatch
@@ -397,7 +397,9 @@ class DispatchingDownloader(PassThroughDownloader):
 
     def _hear_outcome(self, worker: WorkerHandle, outcome: RequestResult) -> None:
         for line in outcome.logs:
-            lines.log(line, worker.name, self.crawler.spider, self._codec.decode)
+            log_forwarding.log(
+                line, worker.name, self.crawler.spider, self._codec.decode
+            )
         self.hub.hear_cookies(worker, outcome.cookies)
         outcome.worker = worker.name
         if self._tallies is not None:

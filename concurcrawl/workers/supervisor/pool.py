@@ -23,7 +23,7 @@ from concurcrawl.errors import (
     WorkersFailedError,
 )
 from concurcrawl.workers import children
-from concurcrawl.workers.protocol import framing as wire
+from concurcrawl.workers.protocol import framing
 from concurcrawl.workers.protocol.framing import Frames, frame
 from concurcrawl.workers.protocol.messages import (
     Dispatch,
@@ -593,7 +593,7 @@ class WorkerPool:
         for message in self.greeting():
             worker.send(message)
         try:
-            await wire.connect(worker.sock, lambda: worker)
+            await framing.connect(worker.sock, lambda: worker)
         except OSError:  # it was gone before we could
             self.lost(worker)
 

@@ -18,7 +18,7 @@ from scrapy import signals
 
 from concurcrawl import stats
 from concurcrawl.durable.feeds import item_at_hand
-from concurcrawl.tracing import collector as timeline
+from concurcrawl.tracing import collector
 from concurcrawl.workers.protocol.messages import OwnEvent
 from concurcrawl.workers.protocol.pickle_codec import Codec, codec_of
 from concurcrawl.workers.protocol.response_meta import Restored, response_of
@@ -87,7 +87,7 @@ class Results:
         self._audience = audience
         self._codec = Codec()
         self._max_items = crawler.settings.getint("CONCURRENT_ITEMS")
-        self._clocks_pipelines = timeline.clocks_pipelines(crawler.settings)
+        self._clocks_pipelines = collector.clocks_pipelines(crawler.settings)
         self.items_at_work = 0
 
     def open(self) -> None:
@@ -162,7 +162,7 @@ class Results:
         changes = (outcome.state, outcome.worker)
         ends = None if outcome.is_partial else lease
         numbers = await scheduler.complete(ends, made, kept, changes)
-        spent = timeline.clock_pipelines() if self._clocks_pipelines else None
+        spent = collector.clock_pipelines() if self._clocks_pipelines else None
         try:
             if payloads:
                 await self._process(payloads, pages, numbers)
@@ -170,7 +170,7 @@ class Results:
         finally:
             record = outcome.record
             if record is not None and spent is not None:
-                record = timeline.with_pipelines(record, spent)
+                record = collector.with_pipelines(record, spent)
             scheduler.write(record)
 
     def _keepable(

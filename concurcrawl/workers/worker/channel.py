@@ -22,10 +22,9 @@ from concurcrawl.compat.callback_cache import KeptCallbacks
 from concurcrawl.config import Config
 from concurcrawl.durable.state import KEEPS_STATE, Tracker
 from concurcrawl.terminal.region import Clearing, is_terminal
-from concurcrawl.tracing import collector as timeline
+from concurcrawl.tracing import collector as tracing
 from concurcrawl.workers import children
-from concurcrawl.workers.protocol import framing as wire
-from concurcrawl.workers.protocol import log_forwarding as lines
+from concurcrawl.workers.protocol import framing, log_forwarding
 from concurcrawl.workers.protocol.cookies import SharedCookies
 from concurcrawl.workers.protocol.framing import Frames, frame
 from concurcrawl.workers.protocol.messages import (
@@ -175,8 +174,8 @@ class SupervisorChannel(asyncio.Protocol):
             _write_among_rows()
         # Items are logged as scraped where their pipelines run.
         crawler.logformatter.scraped = _say_nothing  # type: ignore[method-assign,assignment]
-        await wire.connect(self._sock, lambda: self)
-        self._log_handler = lines.LineHandler(self.log, self._codec.encode)
+        await framing.connect(self._sock, lambda: self)
+        self._log_handler = log_forwarding.LineHandler(self.log, self._codec.encode)
         logging.root.addHandler(self._log_handler)
         self.log_from("WARNING")
 
@@ -205,8 +204,10 @@ class SupervisorChannel(asyncio.Protocol):
         self._totals = Totals(collector, self._unsent_stats, self._subscribe)
         # That our spider opens and closes is not news: the supervisor's does.
         self.log_from(self._crawler.settings["LOG_LEVEL"])
-        self.log_from(min([self._log_handler.level, *lines.leave_to_supervisor()]))
-        lines.spare_unheard()
+        self.log_from(
+            min([self._log_handler.level, *log_forwarding.leave_to_supervisor()])
+        )
+        log_forwarding.spare_unheard()
 
     def data_received(self, data: bytes) -> None:
         """See :class:`asyncio.Protocol`."""
@@ -340,7 +341,7 @@ class SupervisorChannel(asyncio.Protocol):
         self._open[request] = outcome
         _outcome.set(outcome)
         if self._keeps_records:
-            timeline.begin(request, queued_s)
+            tracing.begin(request, queued_s)
         return request
 
     def finish(self, request: Request) -> None:
@@ -348,7 +349,7 @@ class SupervisorChannel(asyncio.Protocol):
         outcome = self._open.pop(request, None)
         if outcome is None:
             return
-        outcome.record = timeline.end(request, self.name)
+        outcome.record = tracing.end(request, self.name)
         if self._state is not None:
             self.collect_state()
         page = self._pages.pop(request, None)
@@ -480,9 +481,9 @@ class SupervisorChannel(asyncio.Protocol):
         """
         if self._transport is None:
             return True  # the end: nothing new will come
-        if not wire.send_now(self._sock, self._transport, frame(message)):
+        if not framing.send_now(self._sock, self._transport, frame(message)):
             return False
-        for answer in wire.messages(self._sock, self._frames, _ANSWER_S):
+        for answer in framing.messages(self._sock, self._frames, _ANSWER_S):
             if isinstance(answer, SetStats):
                 self._on_stats(answer)
             else:

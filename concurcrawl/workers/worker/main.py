@@ -22,7 +22,7 @@ from concurcrawl import stats
 from concurcrawl.compat.pickling import multiprocess
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, UnguardedError
-from concurcrawl.tuning import gc as garbage
+from concurcrawl.tuning import gc as tuned_gc
 from concurcrawl.workers import children
 from concurcrawl.workers.protocol.framing import Frames, frame
 from concurcrawl.workers.protocol.main_module import MainModule, load
@@ -51,7 +51,7 @@ def serve(sock: socket.socket, main: MainModule | None = None) -> None:
     """
     leave_signals_to_supervisor()
     _let_be_woken_without_hurry()
-    garbage.look_less_often()
+    tuned_gc.look_less_often()
     threading.Thread(target=_die_with_parent, daemon=True, name="lifeline").start()
     job = _first_message(sock)
     if job is None:

@@ -22,7 +22,7 @@ from scrapy.exceptions import (
 )
 from scrapy.settings import Settings
 
-from concurcrawl.http import curl_options as curl
+from concurcrawl.http import curl_options
 from concurcrawl.http.handles import choose, until
 from concurcrawl.http.lenient_parser import ResponseReader
 from tests.contracts.handler.contract import HandlerContract
@@ -220,28 +220,32 @@ class TestInACrawl(HandlerProcesses):
     ],
 )
 def test_a_url_is_taken_apart(url: str, origin: str, path: str) -> None:
-    target = curl.target_of(url)
+    target = curl_options.target_of(url)
     assert (target.origin, target.path) == (origin, path)
 
 
 @pytest.mark.parametrize("url", ["ftp://a/", "http:///x", "http://a:port/", "x"])
 def test_a_url_that_leads_nowhere_is_refused(url: str) -> None:
     with pytest.raises(UnsupportedURLSchemeError):
-        curl.target_of(url)
+        curl_options.target_of(url)
 
 
 def test_a_proxy_without_a_port_has_that_of_its_scheme() -> None:
-    target = curl.target_of("http://a.example/")
+    target = curl_options.target_of("http://a.example/")
     for proxy, port in [("http://p", 80), ("https://p", 443), ("http://p:8", 8)]:
-        options = dict(curl.connection_options(target, curl.Route(proxy)))
+        options = dict(
+            curl_options.connection_options(target, curl_options.Route(proxy))
+        )
         assert options[pycurl.PROXYPORT] == port
 
 
 @pytest.mark.parametrize("value", [b"Digest x", b"Basic !", b"Basic dXNlcg=="])
 def test_credentials_that_no_socks_proxy_understands_are_refused(value: bytes) -> None:
-    route = curl.Route("socks5://p", value)
+    route = curl_options.Route("socks5://p", value)
     with pytest.raises(ValueError, match="needs Basic credentials"):
-        curl.connection_options(curl.target_of("http://a.example/"), route)
+        curl_options.connection_options(
+            curl_options.target_of("http://a.example/"), route
+        )
 
 
 @pytest.mark.parametrize(
@@ -254,7 +258,7 @@ def test_credentials_that_no_socks_proxy_understands_are_refused(value: bytes) -
 def test_a_context_factory_that_verifies_is_heeded(factory: object) -> None:
     settings = Settings({"DOWNLOADER_CLIENTCONTEXTFACTORY": factory})
     with pytest.warns(ScrapyDeprecationWarning) as warned:
-        options = dict(curl.tls_options(settings))
+        options = dict(curl_options.tls_options(settings))
     assert options[pycurl.SSL_VERIFYPEER] == 1
     assert [str(warning.message).partition(".")[0] for warning in warned] == [
         "The 'DOWNLOADER_CLIENTCONTEXTFACTORY' setting is deprecated",
@@ -267,7 +271,7 @@ def test_another_context_factory_is_not_dropped_in_silence(
 ) -> None:
     settings = Settings({"DOWNLOADER_CLIENTCONTEXTFACTORY": "builtins.object"})
     with pytest.warns(ScrapyDeprecationWarning):
-        options = dict(curl.tls_options(settings))
+        options = dict(curl_options.tls_options(settings))
     assert options[pycurl.SSL_VERIFYPEER] == 0
     assert "libcurl has no use for Twisted's context factories" in caplog.text
 
@@ -276,14 +280,18 @@ def test_a_method_cannot_smuggle_in_a_request() -> None:
     request = Request("http://a.example/")
     request.method = "GET / HTTP/1.1\r\n\r\nGET"
     with pytest.raises(ValueError, match="Invalid method"):
-        curl.message_options(request, curl.target_of(request.url), curl.Route())
+        curl_options.message_options(
+            request, curl_options.target_of(request.url), curl_options.Route()
+        )
 
 
 def test_a_request_without_libcurl_is_the_same_request() -> None:
     request = Request(
         "http://a.example/x", method="POST", headers={"A": "", "B": "1"}, body="body"
     )
-    sent = curl.request_bytes(request, curl.target_of(request.url), curl.Route())
+    sent = curl_options.request_bytes(
+        request, curl_options.target_of(request.url), curl_options.Route()
+    )
     assert sent == (
         b"POST /x HTTP/1.1\r\nHost: a.example\r\nA:\r\nB: 1\r\n"
         b"Content-Length: 4\r\n\r\nbody"
@@ -302,7 +310,7 @@ def test_a_request_without_libcurl_is_the_same_request() -> None:
     ],
 )
 def test_errors_are_scrapys(code: int, kind: type[Exception]) -> None:
-    assert type(curl.error_from(code, "words", "http://a.example/", 1)) is kind
+    assert type(curl_options.error_from(code, "words", "http://a.example/", 1)) is kind
 
 
 def test_the_time_counts_also_while_more_comes_without_a_pause() -> None:
@@ -314,13 +322,13 @@ def test_the_time_counts_also_while_more_comes_without_a_pause() -> None:
 
 
 def test_a_handle_is_never_used_for_another_route() -> None:
-    direct, bound = curl.Route(), curl.Route(bind=("127.0.0.2", 0))
+    direct, bound = curl_options.Route(), curl_options.Route(bind=("127.0.0.2", 0))
     assert choose([(direct, ["a"])], bound, "a") is None
     assert choose([], direct, "a") is None
 
 
 def test_the_handle_used_last_for_a_host_is_used_again() -> None:
-    route = curl.Route()
+    route = curl_options.Route()
     idle = [(route, ["a"]), (route, ["a", "b"]), (route, ["c"])]
     assert choose(idle, route, "a") == 1
     assert choose(idle, route, "d") == 2

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from concurcrawl.frontier.redis import admin as redis_status
+from concurcrawl.frontier.redis import admin
 from concurcrawl.frontier.redis.connection import RedisConnection, parse
 from concurcrawl.frontier.redis.frontier import RedisFrontier
 from concurcrawl.frontier.redis.session import Member
@@ -327,7 +327,7 @@ def test_what_a_dead_node_was_writing_is_settled_here_and_told_of_elsewhere(
     assert "ERROR: 2 items were being written when their node died" in found.log
     assert found.items.total() == 1 + 10
     assert found.items[line.decode().strip()] == 1
-    snapshot = redis_status.snapshot(parse(server.url, "concurcrawl", "idle"))
+    snapshot = admin.snapshot(parse(server.url, "concurcrawl", "idle"))
     assert snapshot is not None
     assert (snapshot.unsettled, snapshot.undelivered) == (2, 0)
 
@@ -353,19 +353,19 @@ def test_a_stream_has_all_items_once(
         results = [one.finish() for one in running]
     assert results[0].stats["finish_reason"] == "finished"
     target = parse(server.url, "concurcrawl", "whole")
-    lines = list(redis_status.drain(target, keep=True))
+    lines = list(admin.drain(target, keep=True))
     assert Counter(Item(**json.loads(line)) for line in lines) == expected()
-    found = redis_status.snapshot(target)
+    found = admin.snapshot(target)
     assert found is not None
     assert (found.state, found.reason, found.waiting) == ("ended", "finished", 0)
     assert (found.streamed, found.done) == (len(lines), REQUESTS)
     assert [node.is_dead for node in found.nodes].count(True) == 1
-    assert list(redis_status.drain(target)) == lines
-    assert list(redis_status.drain(target)) == []
-    assert redis_status.jobs(target) == ["whole"]
+    assert list(admin.drain(target)) == lines
+    assert list(admin.drain(target)) == []
+    assert admin.jobs(target) == ["whole"]
     other = parse(server.url, "concurcrawl", "whole2")
     server.client.set(f"{other.base}job", "another's")
-    assert redis_status.purge(target) > 0
+    assert admin.purge(target) > 0
     assert server.keys() == [f"{other.base}job"]
 
 

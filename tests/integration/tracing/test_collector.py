@@ -14,7 +14,7 @@ from scrapy.utils.test import get_crawler
 
 from concurcrawl.tools.compare.phases import end_of_transfer
 from concurcrawl.tools.compare.runs import peak_overlap
-from concurcrawl.tracing import collector as timeline
+from concurcrawl.tracing import collector
 from concurcrawl.tracing.collector import CallbackClock, DownloadClock, PipelineClock
 from concurcrawl.tracing.record import from_lines
 from tests.support.compare.made_up import RECORD
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 def request_() -> Request:
     """A request that is watched since it was pushed an hour ago."""
     request = Request("http://a.example/")
-    timeline.begin(request, time.time() - 3600)
+    collector.begin(request, time.time() - 3600)
     return request
 
 
 def ended(request: Request) -> Record:
-    record = timeline.end(request, "worker-1")
+    record = collector.end(request, "worker-1")
     assert record is not None
     return record
 
@@ -58,12 +58,12 @@ def test_a_request_that_is_not_watched_has_no_record() -> None:
     DownloadClock().process_exception(request, ValueError())
     DownloadClock().process_response(request, answered(request))
     assert list(CallbackClock().process_spider_output(answered(request), [1])) == [1]
-    assert timeline.end(request, "main") is None
+    assert collector.end(request, "main") is None
 
 
 def test_a_request_ends_once(request_: Request) -> None:
-    assert timeline.end(request_, "main") is not None
-    assert timeline.end(request_, "main") is None
+    assert collector.end(request_, "main") is not None
+    assert collector.end(request_, "main") is None
 
 
 def test_a_record_tells_the_times_in_their_order(request_: Request) -> None:
@@ -118,7 +118,7 @@ def test_without_a_latency_there_is_no_first_byte(request_: Request) -> None:
 def test_the_thread_is_the_one_that_the_handler_names(request_: Request) -> None:
     clock = DownloadClock()
     clock.process_request(request_)
-    timeline.downloaded(request_, thread="download_7", ended_s=1e9, connect_s=0.0)
+    collector.downloaded(request_, thread="download_7", ended_s=1e9, connect_s=0.0)
     clock.process_response(request_, answered(request_))
     record = ended(request_)
     assert (record.thread, record.downloaded_s) == ("download_7", 1e9)
@@ -204,7 +204,7 @@ def test_a_callback_that_raises_raises_and_counts(request_: Request) -> None:
 def test_enabling_keeps_the_projects_own_middlewares() -> None:
     settings = Settings()
     settings.set("SPIDER_MIDDLEWARES", {"mine.Middleware": 5}, "project")
-    timeline.enable(settings, "cmdline")
+    collector.enable(settings, "cmdline")
     assert settings.getdict("DOWNLOADER_MIDDLEWARES") == {DownloadClock: 10_000}
     assert settings.getdict("SPIDER_MIDDLEWARES") == {
         "mine.Middleware": 5,
@@ -236,15 +236,15 @@ class Sleepy:
 def test_pipelines_are_clocked_while_others_compute() -> None:
     clock = PipelineClock(Sleepy(), crawler=get_crawler())
 
-    async def process() -> timeline.Spent:
-        spent = timeline.clock_pipelines()
+    async def process() -> collector.Spent:
+        spent = collector.clock_pipelines()
         items = [clock.process_item_async(item) for item in ("a", "b", "dropped")]
         results = await asyncio.gather(*items, return_exceptions=True)
         assert results[:2] == ["a", "b"]
         assert isinstance(results[2], DropItem)
         return spent
 
-    async def both() -> timeline.Spent:
+    async def both() -> collector.Spent:
         task = asyncio.create_task(process())
         while not task.done():
             burn(0.005)  # somebody else's
@@ -254,7 +254,7 @@ def test_pipelines_are_clocked_while_others_compute() -> None:
     spent = asyncio.run(both())
     assert spent.items == 0
     assert 0.03 <= spent.cpu_s < spent.wall_s
-    record = timeline.with_pipelines(RECORD, spent)
+    record = collector.with_pipelines(RECORD, spent)
     assert (record.pipeline_s, record.pipeline_cpu_s) == (spent.wall_s, spent.cpu_s)
 
 
@@ -270,9 +270,9 @@ def test_items_of_a_request_without_a_clock_pass() -> None:
 
 def test_another_item_processor_stays() -> None:
     settings = Settings({"ITEM_PROCESSOR": "mine.Processor"})
-    timeline.enable(settings, "cmdline")
+    collector.enable(settings, "cmdline")
     assert settings["ITEM_PROCESSOR"] == "mine.Processor"
-    assert not timeline.clocks_pipelines(settings)
+    assert not collector.clocks_pipelines(settings)
 
 
 @pytest.mark.parametrize("mode", ["async", "concurrent", "hybrid"])

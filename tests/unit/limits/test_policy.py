@@ -11,7 +11,7 @@ from scrapy.settings import Settings
 from concurcrawl.errors import ConfigError
 from concurcrawl.limits.limiter import NONE_AT_ALL, GroupLimits, Throttle, Written
 from concurcrawl.limits.policy import Politeness, Profile, delay_of, host_of
-from concurcrawl.limits.wikimedia import PROFILE as WIKIMEDIA
+from concurcrawl.limits.wikimedia import PROFILE
 
 
 def politeness(**settings: Any) -> Politeness:
@@ -77,7 +77,7 @@ class TestProfiles:
     ) -> None:
         found = politeness()
         assert found.group_of(f"https://{host}/wiki/Malta", slot) == "wikimedia"
-        assert found.profile_of(f"https://{host}/wiki/Malta") is WIKIMEDIA
+        assert found.profile_of(f"https://{host}/wiki/Malta") is PROFILE
 
     def test_other_sites_have_no_profile(self) -> None:
         for host in ("notwikipedia.org", "wikipedia.org.a.test", "127.0.0.1"):
@@ -344,7 +344,7 @@ class TestSlots:
         assert found.group_of_slot("www.a.test") == "shop"
         assert found.group_of_slot("b.test", "http://b.test/") == "b.test"
         page = "https://en.wikipedia.org/wiki/A"
-        assert found.group_of_slot("mine", page) == WIKIMEDIA.name
+        assert found.group_of_slot("mine", page) == PROFILE.name
 
     def test_what_is_written_replaces_what_was_written_before(self) -> None:
         found = politeness(DOWNLOAD_DELAY=3, CONCURCRAWL_RATE=2)
@@ -374,11 +374,11 @@ class TestSlots:
         assert found.limits_of("shop").delay_s == 1
 
     def test_what_a_profile_forbids_stays_forbidden(self) -> None:
-        found, group = politeness(), WIKIMEDIA.name
+        found, group = politeness(), PROFILE.name
         slot = "en.wikipedia.org"
         loose = found.write(group, slot, Written(delay_s=0.001, concurrency=1000))
-        assert loose.in_flight == WIKIMEDIA.max_in_flight
-        assert loose.rate_per_s == WIKIMEDIA.max_rate_per_s
+        assert loose.in_flight == PROFILE.max_in_flight
+        assert loose.rate_per_s == PROFILE.max_rate_per_s
         strict = found.write(group, slot, Written(delay_s=7, concurrency=1))
         assert (strict.delay_s, strict.in_flight) == (7, 1)
 

@@ -15,7 +15,7 @@ from scrapy.settings import Settings
 from scrapy.spiders import Spider
 from scrapy.utils.test import get_crawler
 
-from concurcrawl.tuning import compression as http_compression
+from concurcrawl.tuning import compression
 from concurcrawl.tuning.compression import QuickCompressionMiddleware, enable
 from concurcrawl.tuning.gzip import gunzip
 
@@ -63,7 +63,7 @@ def answer(
     middleware = cls.from_crawler(crawler)
     middleware.process_request(request)
     if inflated is not None:
-        http_compression.hand_over(response, inflated)
+        compression.hand_over(response, inflated)
     caplog.clear()
     seen: list[object] = [dict(request.headers)]
     try:

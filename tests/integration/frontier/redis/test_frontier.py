@@ -13,7 +13,7 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from concurcrawl.errors import ConcurcrawlError, FrontierError, LeaseLostError
-from concurcrawl.frontier.redis import connection as redis_link
+from concurcrawl.frontier.redis import connection
 from concurcrawl.frontier.redis.frontier import RedisFrontier
 from concurcrawl.frontier.redis.session import Member
 from concurcrawl.limits.limiter import GroupLimits
@@ -53,14 +53,14 @@ class ToldByRedis(Told):
         newest_first: bool = True,
     ) -> None:
         self.loop = asyncio.new_event_loop()
-        target = redis_link.parse(
+        target = connection.parse(
             server.url, "test", job or f"job {next(_jobs)}", DEADLINE_S
         )
         self.want = 0
 
         async def make() -> RedisFrontier:
             frontier = RedisFrontier(
-                redis_link.RedisConnection(target),
+                connection.RedisConnection(target),
                 member or Member(node="node", spider="spider"),
                 limits_of,
                 total=total,
@@ -295,5 +295,5 @@ def test_a_node_whose_name_is_taken_still_takes_back_what_dead_ones_held(
 @pytest.mark.parametrize("url", ["http://localhost", "redis://me:hunter2@host:1/x"])
 def test_what_is_no_redis_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(FrontierError, match="must be like redis://") as caught:
-        redis_link.parse(url, "test", "job")
+        connection.parse(url, "test", "job")
     assert "hunter2" not in str(caught.value)

@@ -11,9 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from concurcrawl.frontier.base import Entry
-from concurcrawl.frontier.redis import connection as redis_link
-from concurcrawl.frontier.redis import protocol as redis_wire
-from concurcrawl.frontier.redis import script as redis_script
+from concurcrawl.frontier.redis import connection, protocol, script
 from concurcrawl.limits.gates import Limiter
 from concurcrawl.limits.limiter import FetchResult, GroupLimits, Throttle
 
@@ -97,12 +95,12 @@ class Script:
     base: str = field(init=False)
 
     def __post_init__(self) -> None:
-        self.base = redis_link.parse(self.server.url, "gates", self.job).base
+        self.base = connection.parse(self.server.url, "gates", self.job).base
 
     def exchange(
         self, now_s: float, seed: int, want: int, args: Sequence[Any]
     ) -> Reply:
-        header = redis_wire.Header(
+        header = protocol.Header(
             node="node",
             incarnation="life",
             seq=self.seq,
@@ -118,10 +116,10 @@ class Script:
             newest_first=False,
         )
         run = self.server.client.eval
-        raw = run(redis_script.SCRIPT, 1, f"{self.base}job", *header.args(), *args)
+        raw = run(script.SCRIPT, 1, f"{self.base}job", *header.args(), *args)
         self.seq += 1
-        reply = redis_wire.read(raw)
-        assert isinstance(reply, redis_wire.Reply)
+        reply = protocol.read(raw)
+        assert isinstance(reply, protocol.Reply)
         return reply
 
     def shown(self, now_s: float) -> tuple[float, ...]:
@@ -145,8 +143,8 @@ class Both:
         self.waiting = REQUESTS
         self.unlent = 0
         entries = [Entry(None, GROUP, 0, is_start=False, payload=b"")] * REQUESTS
-        joining = redis_wire.join("auto", 0.0, "id", "spider", "{}")
-        said = [*redis_wire.limits(GROUP, of), *redis_wire.push(entries, {})]
+        joining = protocol.join("auto", 0.0, "id", "spider", "{}")
+        said = [*protocol.limits(GROUP, of), *protocol.push(entries, {})]
         self.script.exchange(self.now_s, 1, -1, [*joining, *said])
         self.events = 0
 
@@ -220,21 +218,21 @@ class Both:
         said: Operation = []
         match what:
             case "admit":
-                said = redis_wire.admit(GROUP, ticket)
+                said = protocol.admit(GROUP, ticket)
             case "sent":
-                said = redis_wire.sent(GROUP, ticket, how[1])
+                said = protocol.sent(GROUP, ticket, how[1])
             case "leave":
-                said = redis_wire.leave(GROUP, ticket, how[1])
+                said = protocol.leave(GROUP, ticket, how[1])
             case "slow_down":
                 said = ["slow_down", GROUP, how[0]]
             case "change_limits":
                 to, was_free = self._other(*how), how[2]
-                said = redis_wire.change_limits(GROUP, to, was_free=was_free)
+                said = protocol.change_limits(GROUP, to, was_free=was_free)
             case "complete" | "give_back" | "start_over":
                 assert ticket is not None
                 said = [what, ticket]
                 if what == "complete":
-                    said = redis_wire.complete(ticket, [], [], "node")
+                    said = protocol.complete(ticket, [], [], "node")
         return said
 
     def _other(self, delay_s: float, in_flight: int, _: bool) -> GroupLimits:
@@ -243,7 +241,7 @@ class Both:
     def _admission(self, answer: bytes) -> float | str:
         if answer.startswith(b"paused "):
             return f"paused {float(answer[7:])}"
-        return math.inf if answer == b"inf" else redis_wire.wait_s(answer)
+        return math.inf if answer == b"inf" else protocol.wait_s(answer)
 
 
 def test_the_gates_in_redis_decide_as_those_in_memory(
