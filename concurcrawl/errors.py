@@ -384,15 +384,15 @@ class LeaseLostError(ConcurcrawlError, KeyError):
     """A request is not lent to who says so, or no longer: others may have it.
 
     Attributes:
-        ticket: Its ticket.
+        lease_id: Its lease id.
     """
 
-    def __init__(self, ticket: int) -> None:
-        super().__init__(ticket)
-        self.ticket = ticket
+    def __init__(self, lease_id: int) -> None:
+        super().__init__(lease_id)
+        self.lease_id = lease_id
 
     def __str__(self) -> str:
-        return f"lease {self.ticket} has ended; what came of it is not taken"
+        return f"lease {self.lease_id} expired; its results were discarded"
 
 
 class FrontierError(ConcurcrawlError):

@@ -158,7 +158,7 @@ async def _measured(where: str, folder: str, requests: int) -> FrontierResult:
             count = min(_IN_HAND, requests - first)
             leases = [await _taken(frontier) for _ in range(count)]
             taken = time.perf_counter()
-            for ended in [frontier.complete(lease.ticket) for lease in leases]:
+            for ended in [frontier.complete(lease.lease_id) for lease in leases]:
                 await ended
             complete_s += time.perf_counter() - taken
             take_s += taken - began

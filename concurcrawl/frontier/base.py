@@ -54,13 +54,13 @@ class Lease:
     """One request, lent.
 
     Attributes:
-        ticket: Number to give back; unique within one frontier.
+        lease_id: Number to give back; unique within one frontier.
         group: The hosts whose limits it shares.
         payload: The request as the producer encoded it.
         queued_s: When it was pushed, in seconds since the epoch.
     """
 
-    ticket: int
+    lease_id: int
     group: str
     payload: bytes
     queued_s: float
@@ -150,14 +150,14 @@ class Frontier(ABC):
 
     @abstractmethod
     def complete(
-        self, ticket: int, entries: Iterable[Entry] = (), items: Iterable[bytes] = ()
+        self, lease_id: int, entries: Iterable[Entry] = (), items: Iterable[bytes] = ()
     ) -> Awaitable[Completed]:
         """End a lease, push the requests and keep the items that came of it.
 
         Entries and then items are read as by :meth:`push`.
 
         Raises:
-            LeaseLostError: If the ticket is not lent, or no longer; nothing was done.
+            LeaseLostError: If the lease id is not lent, or no longer; nothing was done.
         """
 
     @abstractmethod
@@ -202,11 +202,11 @@ class Frontier(ABC):
         """Return all notes."""
 
     @abstractmethod
-    def give_back(self, ticket: int) -> None:
+    def give_back(self, lease_id: int) -> None:
         """Make a lent request wait again. One that is not lent is left alone."""
 
     @abstractmethod
-    def admit(self, group: str, ticket: int | None) -> float:
+    def admit(self, group: str, lease_id: int | None) -> float:
         """Let a request start at its site, if the limits of its group allow it now.
 
         In a group with a delay or a rate it is on its way until :meth:`sent`, or the
@@ -215,8 +215,8 @@ class Frontier(ABC):
 
         Args:
             group: Its group.
-            ticket: Its ticket, or None for one that never was in the frontier, such as
-                a robots.txt.
+            lease_id: That of its lease, or None for one that never was in the frontier,
+                such as a robots.txt.
 
         Returns:
             0 if it is admitted; else the seconds until it is worth asking again, or
@@ -224,31 +224,31 @@ class Frontier(ABC):
 
         Raises:
             PausedTooLongError: If the site wants a pause longer than is waited for.
-            LeaseLostError: If the ticket was lost meanwhile.
+            LeaseLostError: If the lease id was lost meanwhile.
         """
 
     @abstractmethod
-    def sent(self, group: str, ticket: int | None, ago_s: float) -> None:
+    def sent(self, group: str, lease_id: int | None, ago_s: float) -> None:
         """Say that a request that was admitted was sent to its site.
 
         The delay and the rate of its group count from then.
 
         Args:
             group: Its group.
-            ticket: Its ticket, or None.
+            lease_id: Its lease id, or None.
             ago_s: Seconds since it was sent, or fewer.
         """
 
     @abstractmethod
-    def leave(self, group: str, ticket: int | None, visit: FetchResult) -> None:
+    def leave(self, group: str, lease_id: int | None, visit: FetchResult) -> None:
         """Say that a request is done at its site, and how that went.
 
-        A ticket that was not admitted is no longer taken for in flight.
+        A lease id that was not admitted is no longer taken for in flight.
         """
 
     @abstractmethod
     def expect(self, group: str, change: int) -> None:
-        """Change the count of *group*'s requests without a ticket that wait.
+        """Change the count of *group*'s requests without a lease id that wait.
 
         Nothing is leased while one of them waits for the total alone, so that it finds
         free capacity.
@@ -280,7 +280,7 @@ class Frontier(ABC):
         """Return whether :meth:`take` would lend a request now."""
 
     @abstractmethod
-    def start_over(self, ticket: int) -> None:
+    def start_over(self, lease_id: int) -> None:
         """Take a lent request for lent anew: whoever had it is gone from the site.
 
         One that is not lent any longer stays as it is.

@@ -112,13 +112,13 @@ class SqliteFrontier(Frontier):
         #: What feeds that cannot be continued need; changed by :meth:`deliver` only.
         self.exports = Store(self._db)
         self._broken: sqlite3.OperationalError | None = None
-        self._tickets = count(1 + self._last("ticket", "request"))
+        self._lease_ids = count(1 + self._last("ticket", "request"))
         self._gates = Limiter(limits_of, total, asks, random.uniform)
         self._db.execute("UPDATE request SET lent = 0 WHERE lent")
         (waiting,) = self._db.execute("SELECT count(*) FROM request").fetchone()
         self._waiting = int(waiting)
         self._heads: dict[str, int] = dict(self._db.execute(_HEADS))
-        self._lent: dict[int, str] = {}  # ticket -> group
+        self._lent: dict[int, str] = {}  # lease id -> group
         #: Of each group, how many the step under way adds, and their highest priority.
         self._pushed: dict[str, tuple[int, int]] = {}
 
@@ -153,27 +153,27 @@ class SqliteFrontier(Frontier):
         if not groups:
             return None
         group = min(groups, key=lambda g: (-self._heads[g], gates.load(g)))
-        _, ticket, queued_s, payload = self._db.execute(_HEAD, (group,)).fetchone()
-        self._db.execute("UPDATE request SET lent = 1 WHERE ticket = ?", (ticket,))
+        _, lease_id, queued_s, payload = self._db.execute(_HEAD, (group,)).fetchone()
+        self._db.execute("UPDATE request SET lent = 1 WHERE ticket = ?", (lease_id,))
         self._waiting -= 1
-        self._lent[ticket] = group
-        gates.lend(ticket, group)
+        self._lent[lease_id] = group
+        gates.lend(lease_id, group)
         del self._heads[group]  # so that it comes last of its equals
         self._refresh_head(group)
-        return Lease(ticket, group, payload, queued_s)
+        return Lease(lease_id, group, payload, queued_s)
 
     def complete(
-        self, ticket: int, entries: Iterable[Entry] = (), items: Iterable[bytes] = ()
+        self, lease_id: int, entries: Iterable[Entry] = (), items: Iterable[bytes] = ()
     ) -> Done[Completed]:
         """See :meth:`Frontier.complete`."""
-        if ticket not in self._lent:
-            raise LeaseLostError(ticket)
+        if lease_id not in self._lent:
+            raise LeaseLostError(lease_id)
         with self._whole():
-            self._db.execute("DELETE FROM request WHERE ticket = ?", (ticket,))
+            self._db.execute("DELETE FROM request WHERE ticket = ?", (lease_id,))
             added = [self._insert(entry) for entry in entries]
             numbers = self._keep(items)
-        del self._lent[ticket]
-        self._gates.forget(ticket, self._clock())
+        del self._lent[lease_id]
+        self._gates.forget(lease_id, self._clock())
         return Done(Completed(added, numbers))
 
     def items(self) -> Done[list[tuple[int, bytes]]]:
@@ -222,32 +222,32 @@ class SqliteFrontier(Frontier):
         """See :meth:`Frontier.notes`."""
         return Done(dict(self._db.execute("SELECT * FROM note")))
 
-    def give_back(self, ticket: int) -> None:
+    def give_back(self, lease_id: int) -> None:
         """See :meth:`Frontier.give_back`."""
-        if ticket not in self._lent:
+        if lease_id not in self._lent:
             return
-        self._gates.forget(ticket, self._clock())
-        group = self._lent.pop(ticket)
-        self._db.execute("UPDATE request SET lent = 0 WHERE ticket = ?", (ticket,))
+        self._gates.forget(lease_id, self._clock())
+        group = self._lent.pop(lease_id)
+        self._db.execute("UPDATE request SET lent = 0 WHERE ticket = ?", (lease_id,))
         self._waiting += 1
         self._refresh_head(group)
 
-    def admit(self, group: str, ticket: int | None) -> float:
+    def admit(self, group: str, lease_id: int | None) -> float:
         """See :meth:`Frontier.admit`."""
         now_s = self._clock()
         gate = self._gates[group]
         pause_s = gate.pause_left_s(now_s)
         if pause_s > gate.limits.max_pause_s:
             raise PausedTooLongError(group, pause_s, gate.limits.max_pause_s)
-        return self._gates.admit(group, ticket, now_s)
+        return self._gates.admit(group, lease_id, now_s)
 
-    def sent(self, group: str, ticket: int | None, ago_s: float) -> None:
+    def sent(self, group: str, lease_id: int | None, ago_s: float) -> None:
         """See :meth:`Frontier.sent`."""
-        self._gates.sent(group, ticket, self._clock() - ago_s)
+        self._gates.sent(group, lease_id, self._clock() - ago_s)
 
-    def leave(self, group: str, ticket: int | None, visit: FetchResult) -> None:
+    def leave(self, group: str, lease_id: int | None, visit: FetchResult) -> None:
         """See :meth:`Frontier.leave`."""
-        self._gates.leave(group, ticket, visit, self._clock())
+        self._gates.leave(group, lease_id, visit, self._clock())
 
     def expect(self, group: str, change: int) -> None:
         """See :meth:`Frontier.expect`."""
@@ -270,12 +270,12 @@ class SqliteFrontier(Frontier):
         now_s, gates = self._clock(), self._gates
         return any(gates.may_lend(group, now_s) for group in self._heads)
 
-    def start_over(self, ticket: int) -> None:
+    def start_over(self, lease_id: int) -> None:
         """See :meth:`Frontier.start_over`."""
-        if ticket not in self._lent:  # it was given back before its worker died
+        if lease_id not in self._lent:  # it was given back before its worker died
             return
-        self._gates.forget(ticket, self._clock())
-        self._gates.lend(ticket, self._lent[ticket])
+        self._gates.forget(lease_id, self._clock())
+        self._gates.lend(lease_id, self._lent[lease_id])
 
     def waiting(self) -> int:
         """See :meth:`Frontier.waiting`."""
@@ -409,13 +409,13 @@ class SqliteFrontier(Frontier):
                 return False
         if not entry.payload:  # only to be remembered
             return True
-        ticket = next(self._tickets)
-        rank = self._direction * ticket
+        lease_id = next(self._lease_ids)
+        rank = self._direction * lease_id
         if entry.is_start:
-            rank = _START_RANK + self._start_direction * ticket
+            rank = _START_RANK + self._start_direction * lease_id
         self._db.execute(
             "INSERT INTO request VALUES (?, ?, ?, ?, ?, ?, 0)",
-            (ticket, entry.group, entry.priority, rank, time.time(), entry.payload),
+            (lease_id, entry.group, entry.priority, rank, time.time(), entry.payload),
         )
         more, highest = self._pushed.get(entry.group, (0, entry.priority))
         self._pushed[entry.group] = more + 1, max(highest, entry.priority)

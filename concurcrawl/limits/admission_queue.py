@@ -25,12 +25,12 @@ if TYPE_CHECKING:
 class HostLimiter(Protocol):
     """Counts the requests at each group of hosts; a frontier does."""
 
-    def admit(self, group: str, ticket: int | None) -> float:
+    def admit(self, group: str, lease_id: int | None) -> float:
         """Count a request of *group* as in flight, if it may start.
 
         Args:
             group: Its group of hosts.
-            ticket: That of its lease; None if it has none.
+            lease_id: That of its lease; None if it has none.
 
         Returns:
             0 if it may start; else the seconds to wait before asking again,
@@ -41,10 +41,10 @@ class HostLimiter(Protocol):
             PausedTooLongError: If the group is paused for longer than may be waited.
         """
 
-    def sent(self, group: str, ticket: int | None, ago_s: float) -> None:
+    def sent(self, group: str, lease_id: int | None, ago_s: float) -> None:
         """Note that an admitted request was sent *ago_s* seconds ago."""
 
-    def leave(self, group: str, ticket: int | None, visit: FetchResult) -> None:
+    def leave(self, group: str, lease_id: int | None, visit: FetchResult) -> None:
         """Count an admitted request no longer, and learn from how it went."""
 
     def expect(self, group: str, change: int) -> None:
@@ -59,7 +59,7 @@ class _Leased(Protocol):
         """Its group of hosts."""
 
     @property
-    def ticket(self) -> int:
+    def lease_id(self) -> int:
         """Its number."""
 
 
@@ -67,7 +67,7 @@ class _Leased(Protocol):
 class _Place:
     """A request that waits."""
 
-    ticket: int | None
+    lease_id: int | None
     admitted: Deferred[None]
 
 
@@ -75,7 +75,7 @@ class AdmissionQueue:
     """Admits requests to their sites, those of a group in their order.
 
     Attributes:
-        on_unleased: Called with True when the first request without a ticket waits,
+        on_unleased: Called with True when the first request without a lease id waits,
             and with False when none does any more.
     """
 
@@ -89,19 +89,19 @@ class AdmissionQueue:
         self._limiter = limiter
         self._on_room = on_room
         self.on_unleased: Callable[[bool], None] = lambda _: None
-        self._unleased = 0  # requests without a ticket that wait
+        self._unleased = 0  # requests without a lease id that wait
         self._queues: dict[str, deque[_Place]] = {}
         self._timers: dict[str, tuple[float, CallLaterResult]] = {}
 
-    async def enter(self, group: str, ticket: int | None) -> None:
+    async def enter(self, group: str, lease_id: int | None) -> None:
         """Return when a request of *group* is admitted; see :class:`HostLimiter`."""
         queue = self._queues.setdefault(group, deque())  # as many as there are sites
-        if not queue and not self._limiter.admit(group, ticket):
+        if not queue and not self._limiter.admit(group, lease_id):
             return
         admitted: Deferred[None] = Deferred()
-        place = _Place(ticket, admitted)
+        place = _Place(lease_id, admitted)
         queue.append(place)
-        if ticket is None:
+        if lease_id is None:
             self._count_unleased(group, +1)
         self._pump(group)
         try:
@@ -110,25 +110,25 @@ class AdmissionQueue:
             if place in queue:
                 queue.remove(place)
             else:  # it was admitted while it was being cancelled
-                self._limiter.sent(group, ticket, 0.0)
-                self._limiter.leave(group, ticket, FetchResult())
+                self._limiter.sent(group, lease_id, 0.0)
+                self._limiter.leave(group, lease_id, FetchResult())
             raise
         finally:
-            if ticket is None:
+            if lease_id is None:
                 self._count_unleased(group, -1)
                 self._on_room()
 
-    def sent(self, group: str, ticket: int | None, at_s: float) -> None:
+    def sent(self, group: str, lease_id: int | None, at_s: float) -> None:
         """Note that a request was sent at *at_s* by the monotonic clock, the latest.
 
         See :meth:`HostLimiter.sent`.
         """
-        self._limiter.sent(group, ticket, max(0.0, time.monotonic() - at_s))
+        self._limiter.sent(group, lease_id, max(0.0, time.monotonic() - at_s))
         self._pump(group)
 
-    def leave(self, group: str, ticket: int | None, visit: FetchResult) -> None:
+    def leave(self, group: str, lease_id: int | None, visit: FetchResult) -> None:
         """Take in that a request has left its site, and admit those that may start."""
-        self._limiter.leave(group, ticket, visit)
+        self._limiter.leave(group, lease_id, visit)
         self.pump_all()
         self._on_room()
 
@@ -138,14 +138,14 @@ class AdmissionQueue:
         Each is counted again when it enters.
         """
         for lease in leases:
-            self._limiter.leave(lease.group, lease.ticket, FetchResult())
+            self._limiter.leave(lease.group, lease.lease_id, FetchResult())
         self.pump_all()
         self._on_room()
 
-    def withdraw(self, tickets: set[int]) -> None:
-        """Take the requests with *tickets* out of their queues; their waits end."""
+    def withdraw(self, lease_ids: set[int]) -> None:
+        """Take the requests with *lease_ids* out of their queues; their waits end."""
         for queue in self._queues.values():
-            for place in [place for place in queue if place.ticket in tickets]:
+            for place in [place for place in queue if place.lease_id in lease_ids]:
                 queue.remove(place)
                 place.admitted.cancel()
 
@@ -170,7 +170,7 @@ class AdmissionQueue:
         while queue:
             place = queue[0]
             try:
-                wait_s = self._limiter.admit(group, place.ticket)
+                wait_s = self._limiter.admit(group, place.lease_id)
             except (LeaseLostError, PausedTooLongError) as error:
                 queue.popleft()
                 place.admitted.errback(error)

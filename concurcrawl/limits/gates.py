@@ -44,11 +44,13 @@ class Limiter:
         self._sees_all = asks is None
         self._uniform = uniform
         self._gates: dict[str, GroupLimiter] = {}
-        self._lent: dict[int, str] = {}  # tickets on their way to a site, not yet there
+        self._lent: dict[
+            int, str
+        ] = {}  # lease ids on their way to a site, not yet there
         self._coming: Counter[str] = Counter()  # how many of those each group has
-        self._there: dict[int, str] = {}  # tickets that were admitted
+        self._there: dict[int, str] = {}  # lease ids that were admitted
         self._unseen: set[int] = set()  # lent in groups whose requests do not ask
-        self._unlent = 0  # admitted without a ticket
+        self._unlent = 0  # admitted without a lease id
         self._expected: Counter[str] = Counter()  # unleased ones that wait, by group
         self._starved: set[str] = set()  # of those groups, the ones short of the total
 
@@ -91,19 +93,19 @@ class Limiter:
         """Return how many requests of *group* are lent or in flight."""
         return self[group].in_flight + self._coming[group]
 
-    def lend(self, ticket: int, group: str) -> None:
+    def lend(self, lease_id: int, group: str) -> None:
         """Count a request that a process got."""
-        self._lent[ticket] = group
+        self._lent[lease_id] = group
         self._coming[group] += 1
         if not self._asks(group):
-            self._unseen.add(ticket)
+            self._unseen.add(lease_id)
 
-    def admit(self, group: str, ticket: int | None, now_s: float) -> float:
+    def admit(self, group: str, lease_id: int | None, now_s: float) -> float:
         """Let a request start, if that may be.
 
         Args:
             group: Its group.
-            ticket: Its ticket, or None for a request that never was in the frontier.
+            lease_id: That of its lease; None if it never was in the frontier.
             now_s: The time.
 
         Returns:
@@ -111,7 +113,7 @@ class Limiter:
             infinity if something must end first.
         """
         gate = self[group]
-        if ticket is None:
+        if lease_id is None:
             self._starved.discard(group)
         if not gate.has_room():
             return math.inf
@@ -119,25 +121,25 @@ class Limiter:
         wait_s = gate.next_start_s() - now_s
         if wait_s > 0:
             return wait_s
-        # A process with tickets keeps to the total by itself, but knows of no others.
-        counts = ticket is None or self._sees_all or self._unlent > 0
+        # A process with lease ids keeps to the total by itself, but knows of no others.
+        counts = lease_id is None or self._sees_all or self._unlent > 0
         if counts and not self._has_total():
-            if ticket is None:
+            if lease_id is None:
                 self._starved.add(group)
             return math.inf
-        gate.start(now_s, self._uniform, ticket)
-        if ticket is None:
+        gate.start(now_s, self._uniform, lease_id)
+        if lease_id is None:
             self._unlent += 1
         else:
-            self._arrive(ticket)
-            if ticket in self._there:
-                self[self._there[ticket]].finish()  # asked twice: it is there once
-            self._there[ticket] = group
+            self._arrive(lease_id)
+            if lease_id in self._there:
+                self[self._there[lease_id]].finish()  # asked twice: it is there once
+            self._there[lease_id] = group
         return 0.0
 
-    def sent(self, group: str, ticket: int | None, at_s: float) -> None:
+    def sent(self, group: str, lease_id: int | None, at_s: float) -> None:
         """Count time from *at_s*, when a request that was admitted was sent."""
-        self[group].sent(ticket, at_s)
+        self[group].sent(lease_id, at_s)
 
     def change(
         self, group: str, limits: GroupLimits, now_s: float, *, was_free: bool
@@ -154,51 +156,51 @@ class Limiter:
         self[group].change(limits, now_s if is_busy else None)
         if self._asks(group):  # as of those that are lent from now on
             self._unseen = {
-                ticket for ticket in self._unseen if self._lent[ticket] != group
+                lease_id for lease_id in self._unseen if self._lent[lease_id] != group
             }
 
     @property
     def is_starved(self) -> bool:
-        """Whether a request without a ticket waits for the total alone.
+        """Whether a request without a lease id waits for the total alone.
 
         Nothing is leased before it, so that it finds free capacity.
         """
         return bool(self._starved)
 
     def expect(self, group: str, change: int) -> None:
-        """Change the count of requests of *group* without a ticket that wait."""
+        """Change the count of requests of *group* without a lease id that wait."""
         self._expected[group] += change
         if not self._expected[group]:
             del self._expected[group]
             self._starved.discard(group)
 
     def leave(
-        self, group: str, ticket: int | None, visit: FetchResult, now_s: float
+        self, group: str, lease_id: int | None, visit: FetchResult, now_s: float
     ) -> None:
         """Count a request that is done at its site, and learn from it.
 
-        A ticket that was not admitted is no longer taken for in flight.
+        A lease id that was not admitted is no longer taken for in flight.
         """
-        was_there = ticket is None or self._there.pop(ticket, None) is not None
-        if ticket is None:
+        was_there = lease_id is None or self._there.pop(lease_id, None) is not None
+        if lease_id is None:
             self._unlent -= 1
         else:
-            self._arrive(ticket)
+            self._arrive(lease_id)
         if was_there:
-            self._finish(group, ticket, now_s)
+            self._finish(group, lease_id, now_s)
         self[group].hear(visit, now_s, self._uniform)
 
-    def forget(self, ticket: int, now_s: float) -> None:
+    def forget(self, lease_id: int, now_s: float) -> None:
         """Count a request that is done or given back, wherever it was."""
-        self._arrive(ticket)
-        group = self._there.pop(ticket, None)
+        self._arrive(lease_id)
+        group = self._there.pop(lease_id, None)
         if group is not None:
-            self._finish(group, ticket, now_s)
+            self._finish(group, lease_id, now_s)
 
-    def _finish(self, group: str, ticket: int | None, now_s: float) -> None:
+    def _finish(self, group: str, lease_id: int | None, now_s: float) -> None:
         gate = self[group]
-        if ticket is not None and gate.is_on_way(ticket):
-            gate.sent(ticket, now_s)
+        if lease_id is not None and gate.is_on_way(lease_id):
+            gate.sent(lease_id, now_s)
         gate.finish()
 
     def ready_in_s(self, groups: Iterable[str], now_s: float) -> float | None:
@@ -211,11 +213,11 @@ class Limiter:
         soonest_s = min(times, default=math.inf)
         return None if math.isinf(soonest_s) else max(0.0, soonest_s - now_s)
 
-    def _arrive(self, ticket: int) -> None:
-        group = self._lent.pop(ticket, None)
+    def _arrive(self, lease_id: int) -> None:
+        group = self._lent.pop(lease_id, None)
         if group is not None:
             self._coming[group] -= 1
-            self._unseen.discard(ticket)
+            self._unseen.discard(lease_id)
 
     def _has_total(self) -> bool:
         in_flight = len(self._unseen) + len(self._there) + self._unlent

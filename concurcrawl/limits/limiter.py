@@ -125,12 +125,12 @@ class _OnWay:
     """A request that was admitted and of which nobody has said that it was sent.
 
     Attributes:
-        ticket: Its ticket, or None.
+        lease_id: Its lease id, or None.
         since_s: When it was admitted.
         delay_s: How long after it the next may be sent.
     """
 
-    ticket: int | None
+    lease_id: int | None
     since_s: float
     delay_s: float
 
@@ -188,14 +188,14 @@ class GroupLimiter:
         self,
         now_s: float,
         uniform: Callable[[float, float], float],
-        ticket: int | None = None,
+        lease_id: int | None = None,
     ) -> None:
         """Count a request that starts at *now_s*.
 
         Args:
             now_s: The time.
             uniform: ``random.uniform`` or what stands for it.
-            ticket: Its ticket, or None.
+            lease_id: Its lease id, or None.
         """
         self.in_flight += 1
         self._last_s = now_s
@@ -204,26 +204,26 @@ class GroupLimiter:
             spread = self.limits.jitter
             delay_s = max(0.0, self.delay_s * (1 + uniform(-spread, spread)))
         if self._has_promise():
-            self._on_way.append(_OnWay(ticket, now_s, delay_s))
+            self._on_way.append(_OnWay(lease_id, now_s, delay_s))
         else:  # AutoThrottle's delay alone is an aim, and no promise
             self.opens_at_s = now_s + delay_s
 
-    def sent(self, ticket: int | None, at_s: float) -> None:
+    def sent(self, lease_id: int | None, at_s: float) -> None:
         """Count a request that was sent at *at_s*, the latest.
 
         One that is not on its way is sent once more: its connection had been closed.
         """
         for way in self._on_way:
-            if way.ticket == ticket:
+            if way.lease_id == lease_id:
                 self._on_way.remove(way)
                 self._depart(at_s, way.delay_s)
                 return
         if self._has_promise():
             self._depart(at_s, self.delay_s)
 
-    def is_on_way(self, ticket: int) -> bool:
-        """Tell whether nobody has said that the request with *ticket* was sent."""
-        return any(way.ticket == ticket for way in self._on_way)
+    def is_on_way(self, lease_id: int) -> bool:
+        """Tell whether nobody has said that the request with *lease_id* was sent."""
+        return any(way.lease_id == lease_id for way in self._on_way)
 
     def expire(self, now_s: float) -> None:
         """Take for sent now what has been on its way for too long."""

@@ -69,7 +69,7 @@ class FrontierScheduler(BaseScheduler):
         self._stats = crawler.stats
         self.politeness = Politeness.from_settings(crawler.settings)
         self._frontier = self._make_frontier()
-        self.turnstile = AdmissionQueue(self._frontier, lambda: wake(crawler))
+        self.admissions = AdmissionQueue(self._frontier, lambda: wake(crawler))
         self.gate = LocalGate(self)
         self._watch = self._make_watch()
         self._slowed: set[str] = set()  # groups whose sites have asked for a delay
@@ -274,7 +274,7 @@ class FrontierScheduler(BaseScheduler):
         if slot is None or not self._leases:
             return
         for request in self._leases.keys() - slot.inprogress:
-            self._frontier.complete(self._leases.pop(request).ticket)
+            self._frontier.complete(self._leases.pop(request).lease_id)
             self.write(collector.end(request, "main"))
 
     async def _look(self) -> list[Waiting]:
@@ -287,7 +287,7 @@ class FrontierScheduler(BaseScheduler):
             bool(self.gate.inside)
             or not scraped.is_idle()
             or waits_for_time
-            or self.turnstile.is_timed
+            or self.admissions.is_timed
         )
         if is_moving or not begun or is_something_due():
             return []
@@ -304,7 +304,7 @@ class FrontierScheduler(BaseScheduler):
         ]
 
     def _abandon(self) -> None:
-        self.turnstile.abandon(StalledError())
+        self.admissions.abandon(StalledError())
 
     # Common parts ---------------------------------------------------------------
 
@@ -363,10 +363,10 @@ class FrontierScheduler(BaseScheduler):
         """Return the lease of *request*, or None if it has none."""
         return self._leases.get(request)
 
-    def ticket_of(self, request: Request) -> int | None:
-        """Return the ticket of a request that was lent, else None."""
+    def lease_id_of(self, request: Request) -> int | None:
+        """Return the lease id of a request that was lent, else None."""
         lease = self._leases.get(request)
-        return None if lease is None else lease.ticket
+        return None if lease is None else lease.lease_id
 
     def _robots_parsed(self, robotparser: RobotParser, request: Request) -> None:
         agent = robots_agent(request, self._crawler.settings)
@@ -384,7 +384,7 @@ class FrontierScheduler(BaseScheduler):
         was_free = self._asks() is not None and not self.politeness.needs_asking(group)
         limits = self.politeness.write(group, slot, written)
         self._frontier.change_limits(group, limits, was_free=was_free)
-        self.turnstile.pump_all()
+        self.admissions.pump_all()
         wake(self._crawler)
 
     def entered(self, group: str, lease: Lease | None) -> bool:
@@ -445,10 +445,10 @@ class LocalGate:
         """See :class:`Gate`."""
         scheduler = self._scheduler
         group, lease = scheduler.group_of(request), scheduler.lease_of(request)
-        ticket = None if lease is None else lease.ticket
+        lease_id = None if lease is None else lease.lease_id
         self.waiting.add(request)
         try:
-            await scheduler.turnstile.enter(group, ticket)
+            await scheduler.admissions.enter(group, lease_id)
         finally:
             self.waiting.discard(request)
         self.inside[request] = group
@@ -457,15 +457,15 @@ class LocalGate:
     def sent(self, request: Request, at_s: float) -> None:
         """See :class:`Gate`."""
         scheduler = self._scheduler
-        scheduler.turnstile.sent(
-            self.inside[request], scheduler.ticket_of(request), at_s
+        scheduler.admissions.sent(
+            self.inside[request], scheduler.lease_id_of(request), at_s
         )
 
     def leave(self, request: Request, visit: FetchResult) -> None:
         """See :class:`Gate`."""
         scheduler = self._scheduler
         group = self.inside.pop(request)
-        scheduler.turnstile.leave(group, scheduler.ticket_of(request), visit)
+        scheduler.admissions.leave(group, scheduler.lease_id_of(request), visit)
 
 
 def newest_first(settings: BaseSettings) -> bool:

@@ -83,7 +83,7 @@ class NodeScheduler(SupervisorScheduler):
         frontier.on_lost = self._lose
         frontier.on_failure = self._fail
         frontier.on_cookies = self._hear_cookies
-        frontier.on_troubled = self._hear_trouble
+        frontier.on_throttled = self._hear_trouble
         frontier.room = self._downloader.pool.room
         self.journal.lead = self._lead
         try:
@@ -158,7 +158,7 @@ class NodeScheduler(SupervisorScheduler):
             return self.lend()
         if request is not None:
             lease = self._leases[request]
-            payload = self._payloads.pop(lease.ticket)
+            payload = self._payloads.pop(lease.lease_id)
             self._leases[request] = replace(lease, payload=payload)
         return request
 
@@ -186,7 +186,7 @@ class NodeScheduler(SupervisorScheduler):
         if payload:
             self._frontier.share_cookies(payload)
 
-    def set_aside(self, lease: Lease, reason: str, deaths: int) -> None:
+    def dead_letter(self, lease: Lease, reason: str, deaths: int) -> None:
         """Note for all that a request was given up."""
         self._frontier.record_failure(deaths, lease.group, reason.encode())
 
@@ -258,10 +258,10 @@ class NodeScheduler(SupervisorScheduler):
         try:
             request = self._portable.read_request(lease.payload)
         except NotJsonError:
-            self._frontier.complete(lease.ticket)
+            self._frontier.complete(lease.lease_id)
             self._frontier.record_failure(0, lease.group, lease.payload)
             raise
-        self._payloads[lease.ticket] = self._codec.encode(request)
+        self._payloads[lease.lease_id] = self._codec.encode(request)
         request.errback = None  # it is the worker's to call
         return request
 
@@ -271,7 +271,7 @@ class NodeScheduler(SupervisorScheduler):
         frontier = self._frontier
         if frontier.is_leader:
             self._leads.set()
-        self.turnstile.pump_all()
+        self.admissions.pump_all()
         seen = (frontier.waiting(), frontier.lent(), frontier.kept, frontier.is_leader)
         if self._is_begun and (seen != self._last_seen or frontier.is_quiet):
             self._last_seen = seen
@@ -295,7 +295,7 @@ class NodeScheduler(SupervisorScheduler):
         )
         self._stats.inc_value("concurcrawl/leases_lost")
         self._leads.clear()  # another leads now, and runs start()
-        self.turnstile.withdraw({lease.ticket for lease in self._leases.values()})
+        self.admissions.withdraw({lease.lease_id for lease in self._leases.values()})
         self._claims.clear()
         self.journal.disown()
 
@@ -305,11 +305,11 @@ class NodeScheduler(SupervisorScheduler):
 
     def _hear_cookies(self, changes: list[bytes]) -> None:
         for payload in changes:
-            self._downloader.hub.take_cookies(json_cookies.read(payload))
+            self._downloader.coordinator.take_cookies(json_cookies.read(payload))
 
     def _hear_trouble(self, groups: list[str]) -> None:
         for group in groups:
-            self._downloader.hub.trouble(group)
+            self._downloader.coordinator.trouble(group)
 
     async def _lead(self) -> bool:
         """Return whether this node is to make the start requests, when it is."""

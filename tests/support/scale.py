@@ -79,7 +79,7 @@ class Drive:
         return made
 
     async def work(self, lease: Lease) -> None:
-        await self._frontier.complete(lease.ticket, self.entries(_CHILDREN))
+        await self._frontier.complete(lease.lease_id, self.entries(_CHILDREN))
         self.done += 1
 
 
@@ -151,7 +151,7 @@ def embedded(requests: int, groups: int) -> Measured:
     for _ in range(requests):
         lease = frontier.take()
         assert lease is not None
-        frontier.complete(lease.ticket)
+        frontier.complete(lease.lease_id)
     seconds = time.perf_counter() - started_s
     frontier.close()
     return Measured(requests, seconds, requests / seconds, waiting / requests, 0.0, 0.0)

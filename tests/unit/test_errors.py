@@ -74,7 +74,7 @@ SAMPLES = {
     errors.EggError("scrapyd-client built no egg: boom"): (
         "scrapyd-client built no egg: boom"
     ),
-    errors.LeaseLostError(7): "lease 7 has ended; what came of it is not taken",
+    errors.LeaseLostError(7): "lease 7 expired; its results were discarded",
     errors.FrontierError("frontier_unreachable", "no Redis answers at redis://a"): (
         "no Redis answers at redis://a"
     ),

@@ -11,7 +11,7 @@ from collections import Counter
 
 from concurcrawl.frontier.redis import protocol
 
-#: Who asks: a group, and the ticket of a lease or None for a request without one.
+#: Who asks: a group, and the lease id of a lease or None for a request without one.
 Place = tuple[str, int | None]
 
 
@@ -87,7 +87,7 @@ class Admissions:
         self._permits.pop(place, None)
 
     def unclaimed(self) -> list[tuple[str, int]]:
-        """Take out the permits without a ticket, for which nobody came, by group."""
+        """Take out the permits without a lease id, for which nobody came, by group."""
         found = [
             (place, count)
             for place, count in self._permits.items()

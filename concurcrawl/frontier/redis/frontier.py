@@ -196,8 +196,8 @@ class RedisFrontier(RedisNode, Frontier):
                 self._outbox.say(protocol.leave(group, None, FetchResult()))
 
     def _lose_leases(self) -> None:
-        for ticket in self._held:
-            self._total.forget(ticket, 0.0)
+        for lease_id in self._held:
+            self._total.forget(lease_id, 0.0)
         self._held.clear()
         self._stock.clear()
         self._admissions.begin_anew()
@@ -225,31 +225,33 @@ class RedisFrontier(RedisNode, Frontier):
         if not self.has_ready():
             if not self._stock and self._ended is None:
                 self._look_s = _FIRST_LOOK_S
-            return None  # or requests without a ticket have taken what it would exceed
+            return (
+                None  # or requests without a lease id have taken what it would exceed
+            )
         lease = self._stock.popleft()
-        self._held[lease.ticket] = lease
-        self._total.lend(lease.ticket, lease.group)
-        self._outbox.say(["begun", lease.ticket])
+        self._held[lease.lease_id] = lease
+        self._total.lend(lease.lease_id, lease.group)
+        self._outbox.say(["begun", lease.lease_id])
         return lease
 
     def complete(
-        self, ticket: int, entries: Iterable[Entry] = (), items: Iterable[bytes] = ()
+        self, lease_id: int, entries: Iterable[Entry] = (), items: Iterable[bytes] = ()
     ) -> asyncio.Future[Completed]:
         """See :meth:`Frontier.complete`."""
-        if ticket not in self._held:
-            raise LeaseLostError(ticket)
+        if lease_id not in self._held:
+            raise LeaseLostError(lease_id)
         entries, kept = list(entries), list(items)
         self._introduce(entries)
 
         def read(answer: Any) -> Completed:
             done = protocol.completed(answer, len(kept))
             if done is None:
-                raise LeaseLostError(ticket)
+                raise LeaseLostError(lease_id)
             return done
 
-        op = protocol.complete(ticket, entries, kept, self._member.owner)
+        op = protocol.complete(lease_id, entries, kept, self._member.owner)
         answer = self._outbox.ask(op, read)
-        self._forget(ticket)
+        self._forget(lease_id)
         return self._note_push(answer) if entries else answer
 
     def _note_push(self, answer: asyncio.Future[T]) -> asyncio.Future[T]:
@@ -304,23 +306,23 @@ class RedisFrontier(RedisNode, Frontier):
         """See :meth:`Frontier.notes`."""
         return await self._link.notes()
 
-    def give_back(self, ticket: int) -> None:
+    def give_back(self, lease_id: int) -> None:
         """See :meth:`Frontier.give_back`."""
-        if ticket in self._held:
-            self._forget(ticket)
-            self._outbox.say(["give_back", ticket])
+        if lease_id in self._held:
+            self._forget(lease_id)
+            self._outbox.say(["give_back", lease_id])
 
-    def admit(self, group: str, ticket: int | None) -> float:
+    def admit(self, group: str, lease_id: int | None) -> float:
         """See :meth:`Frontier.admit`. Infinity also where Redis must be asked."""
-        place, now_s, known = (group, ticket), self._clock(), self._admissions
-        if ticket is not None and ticket not in self._held:
-            raise LeaseLostError(ticket)
+        place, now_s, known = (group, lease_id), self._clock(), self._admissions
+        if lease_id is not None and lease_id not in self._held:
+            raise LeaseLostError(lease_id)
         pause_s = known.too_long_s(group, now_s)
         if pause_s > 0:
             max_pause_s = self._limits_of(group).max_pause_s
             raise PausedTooLongError(group, pause_s, max_pause_s)
         if known.has_permit(place):
-            if self._total.admit(group, ticket, now_s):
+            if self._total.admit(group, lease_id, now_s):
                 return math.inf
             known.use_permit(place)
             return 0.0
@@ -330,41 +332,41 @@ class RedisFrontier(RedisNode, Frontier):
         if known.ask(place):
             self._introduce_group(group)
             self._outbox.say(
-                protocol.admit(group, ticket), lambda raw: self._admitted(place, raw)
+                protocol.admit(group, lease_id), lambda raw: self._admitted(place, raw)
             )
         return math.inf
 
     def _admitted(self, place: Place, answer: bytes) -> None:
-        _, ticket = place
+        _, lease_id = place
         self._admissions.ask_no_longer(place)
         if answer == b"lost":
-            if ticket is not None and ticket in self._held:
-                self._forget(ticket)
+            if lease_id is not None and lease_id in self._held:
+                self._forget(lease_id)
             return
-        is_held = ticket is None or ticket in self._held
+        is_held = lease_id is None or lease_id in self._held
         self._admissions.hear(place, answer, self._clock(), is_held=is_held)
 
-    def ask_no_longer(self, group: str, ticket: int | None) -> None:
+    def ask_no_longer(self, group: str, lease_id: int | None) -> None:
         """Take back a question of :meth:`admit` that was not sent yet."""
-        place = (group, ticket)
+        place = (group, lease_id)
         if self._admissions.is_asked(place) and self._outbox.take_back(
-            protocol.admit(group, ticket)
+            protocol.admit(group, lease_id)
         ):
             self._admissions.ask_no_longer(place)
 
-    def sent(self, group: str, ticket: int | None, ago_s: float) -> None:
+    def sent(self, group: str, lease_id: int | None, ago_s: float) -> None:
         """See :meth:`Frontier.sent`."""
         self._admissions.stop_waiting(group)
         self._introduce_group(group)
-        self._outbox.say(protocol.sent(group, ticket, ago_s))
+        self._outbox.say(protocol.sent(group, lease_id, ago_s))
 
-    def leave(self, group: str, ticket: int | None, visit: FetchResult) -> None:
+    def leave(self, group: str, lease_id: int | None, visit: FetchResult) -> None:
         """See :meth:`Frontier.leave`."""
-        self._total.leave(group, ticket, visit, 0.0)
-        self._admissions.drop_permits((group, ticket))
+        self._total.leave(group, lease_id, visit, 0.0)
+        self._admissions.drop_permits((group, lease_id))
         self._admissions.stop_waiting(group)
         self._introduce_group(group)
-        self._outbox.say(protocol.leave(group, ticket, visit))
+        self._outbox.say(protocol.leave(group, lease_id, visit))
 
     def expect(self, group: str, change: int) -> None:
         """See :meth:`Frontier.expect`. What this node is lent waits, not others'."""
@@ -400,16 +402,16 @@ class RedisFrontier(RedisNode, Frontier):
         """Whether requests are on their way into the frontier."""
         return self._pushes > 0
 
-    def start_over(self, ticket: int) -> None:
+    def start_over(self, lease_id: int) -> None:
         """See :meth:`Frontier.start_over`."""
-        lease = self._held.get(ticket)
+        lease = self._held.get(lease_id)
         if lease is None:
             return
-        self._total.forget(ticket, 0.0)
-        self._total.lend(ticket, lease.group)
-        self._admissions.drop_permits((lease.group, ticket))
+        self._total.forget(lease_id, 0.0)
+        self._total.lend(lease_id, lease.group)
+        self._admissions.drop_permits((lease.group, lease_id))
         self._admissions.stop_waiting(lease.group)
-        self._outbox.say(["start_over", ticket])
+        self._outbox.say(["start_over", lease_id])
 
     def waiting(self) -> int:
         """See :meth:`Frontier.waiting`. As of the last exchange."""
@@ -435,11 +437,11 @@ class RedisFrontier(RedisNode, Frontier):
         if self._task is not None:
             self._task.cancel()
 
-    def _forget(self, ticket: int) -> None:
-        lease = self._held.pop(ticket)
+    def _forget(self, lease_id: int) -> None:
+        lease = self._held.pop(lease_id)
         self._admissions.stop_waiting(lease.group)
-        self._total.forget(ticket, 0.0)
-        self._admissions.drop_permits((lease.group, ticket))
+        self._total.forget(lease_id, 0.0)
+        self._admissions.drop_permits((lease.group, lease_id))
 
     def _introduce(self, entries: Sequence[Entry]) -> None:
         for entry in entries:

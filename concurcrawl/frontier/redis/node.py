@@ -57,7 +57,7 @@ class RedisNode(ABC):
         self.on_ended: Callable[[str], None] = lambda _: None
         self.on_adopted: Callable[[list[tuple[int, bytes]]], None] | None = None
         self.on_cookies: Callable[[list[bytes]], None] = lambda _: None
-        self.on_troubled: Callable[[list[str]], None] = lambda _: None
+        self.on_throttled: Callable[[list[str]], None] = lambda _: None
 
     # What a frontier does besides --------------------------------------------------
 
@@ -131,8 +131,8 @@ class RedisNode(ABC):
         others = [change for node, change in reply.cookies if node != self.node]
         if others:
             self.on_cookies(others)
-        if reply.troubled:
-            self.on_troubled(reply.troubled)
+        if reply.throttled:
+            self.on_throttled(reply.throttled)
         if reply.adopted and self.on_adopted is not None:
             self.on_adopted(reply.adopted)
         if reply.state == "ended":

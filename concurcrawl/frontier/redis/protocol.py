@@ -124,7 +124,7 @@ class Reply:
     leases: list[Lease]
     adopted: list[tuple[int, bytes]]
     cookies: list[tuple[str, bytes]]
-    troubled: list[str]
+    throttled: list[str]
     answers: list[Any]
 
 
@@ -146,12 +146,12 @@ def read(raw: Sequence[Any]) -> Reply | Refusal:
         nodes=nodes,
         ready_in_s=float(raw[10]) if raw[10] else None,
         leases=[
-            Lease(int(ticket), group.decode(), payload, float(queued_s))
-            for ticket, group, payload, queued_s in raw[11]
+            Lease(int(lease_id), group.decode(), payload, float(queued_s))
+            for lease_id, group, payload, queued_s in raw[11]
         ],
         adopted=[(int(number), payload) for number, payload in raw[12]],
         cookies=[_from_node(change) for change in raw[13]],
-        troubled=[group.decode() for group in raw[14]],
+        throttled=[group.decode() for group in raw[14]],
         answers=list(raw[15]),
     )
 
@@ -177,10 +177,10 @@ def push(
 
 
 def complete(
-    ticket: int, entries: Sequence[Entry], items: Sequence[bytes], owner: str
+    lease_id: int, entries: Sequence[Entry], items: Sequence[bytes], owner: str
 ) -> Operation:
     """End a lease; *owner* keeps the items, or the stream if it is empty."""
-    return ["complete", ticket, owner, *_entries(entries), len(items), *items]
+    return ["complete", lease_id, owner, *_entries(entries), len(items), *items]
 
 
 def keep(
@@ -226,21 +226,21 @@ def change_limits(group: str, to: GroupLimits, *, was_free: bool) -> Operation:
     return ["change_limits", int(was_free), *args]
 
 
-def admit(group: str, ticket: int | None) -> Operation:
+def admit(group: str, lease_id: int | None) -> Operation:
     """Ask whether a request may start."""
-    return ["admit", group, "" if ticket is None else ticket]
+    return ["admit", group, "" if lease_id is None else lease_id]
 
 
-def sent(group: str, ticket: int | None, ago_s: float) -> Operation:
+def sent(group: str, lease_id: int | None, ago_s: float) -> Operation:
     """Say when a request was sent."""
-    return ["sent", group, "" if ticket is None else ticket, ago_s]
+    return ["sent", group, "" if lease_id is None else lease_id, ago_s]
 
 
-def leave(group: str, ticket: int | None, visit: FetchResult) -> Operation:
+def leave(group: str, lease_id: int | None, visit: FetchResult) -> Operation:
     """Say that a request is done at its site."""
     seen = (visit.status, visit.latency_s, visit.retry_after_s)
     return [
-        *("leave", group, "" if ticket is None else ticket),
+        *("leave", group, "" if lease_id is None else lease_id),
         *("" if value is None else value for value in seen),
     ]
 

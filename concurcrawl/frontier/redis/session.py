@@ -184,7 +184,7 @@ class Session:
         """Ask for what comes after it next time."""
         self._seq += 1
         self._cookies_from += len(reply.cookies)
-        self._troubled_from += len(reply.troubled)
+        self._troubled_from += len(reply.throttled)
         return reply
 
     def _header(self, wanted: Wanted) -> Header:

@@ -62,7 +62,7 @@ class CrawlSpec:
 class Dispatch(NamedTuple):
     """Supervisor to worker: do this request."""
 
-    ticket: int
+    lease_id: int
     queued_s: float
     payload: bytes
 
@@ -220,14 +220,14 @@ class Idle:
     They ask before they go there.
     """
 
-    tickets: tuple[int, ...]
+    lease_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Returned:
     """Worker to supervisor: these leases were not begun; let them wait again."""
 
-    tickets: tuple[int, ...]
+    lease_ids: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,7 +235,7 @@ class Enter:
     """A worker's question: may this request start? Answered when it may."""
 
     group: str
-    ticket: int | None
+    lease_id: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,12 +256,12 @@ class Claim:
     It stays in the worker. Answered with nothing if it is a duplicate.
 
     Attributes:
-        ticket: The lease that it came of.
+        lease_id: The lease that it came of.
         key: Its fingerprint.
         request: What can travel of it, encoded.
     """
 
-    ticket: int
+    lease_id: int
     key: bytes
     request: bytes
 
@@ -291,12 +291,12 @@ class Sent(NamedTuple):
 
     Attributes:
         group: Its group.
-        ticket: Its ticket, or None.
+        lease_id: Its lease id, or None.
         at_s: When, the latest, by the monotonic clock, which is the machine's.
     """
 
     group: str
-    ticket: int | None
+    lease_id: int | None
     at_s: float
 
 
@@ -305,12 +305,12 @@ class Left(NamedTuple):
 
     Attributes:
         group: Its group.
-        ticket: Its ticket, or None.
+        lease_id: Its lease id, or None.
         visit: How it went.
     """
 
     group: str
-    ticket: int | None
+    lease_id: int | None
     visit: FetchResult
 
 
@@ -494,11 +494,11 @@ class PartialResult(NamedTuple):
     It counts for nothing until the outcome is there.
 
     Attributes:
-        ticket: The lease.
+        lease_id: The lease.
         products: Items and requests, in the order they were yielded.
     """
 
-    ticket: int
+    lease_id: int
     products: list[Product]
 
 
@@ -509,7 +509,7 @@ class RequestResult:
     It is filled while the request is worked on and sent once, when it is done.
 
     Attributes:
-        ticket: The lease it ends, or None.
+        lease_id: The lease it ends, or None.
         heads: The responses that somebody there is to be told of.
         page: Index of the one that the items came of; None if there are none.
         page_state: That of its request at the end, if receivers of items want it.
@@ -531,7 +531,7 @@ class RequestResult:
             and its index in ``heads``, None if there is none.
     """
 
-    ticket: int | None = None
+    lease_id: int | None = None
     heads: list[ResponseMeta] = field(default_factory=list)
     page: int | None = None
     page_state: RequestState | None = None

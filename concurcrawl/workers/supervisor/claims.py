@@ -50,7 +50,7 @@ class Claims:
 
     def entries(self, lease: Lease) -> Iterator[Entry]:
         """Yield what makes the frontier remember the keys that *lease* has claimed."""
-        for key in self.of(lease.ticket):
+        for key in self.of(lease.lease_id):
             yield Entry(key, lease.group, 0, is_start=False, payload=b"")
 
     def drop(self, lease: int) -> None:

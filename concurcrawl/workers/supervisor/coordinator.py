@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from concurcrawl.workers.supervisor.scheduler import SupervisorScheduler
 
 
-#: Seconds that a request without a ticket waits before workers are asked which leases
+#: Seconds that a request without a lease id waits before workers are asked which leases
 #: are not at their sites. Most find free capacity before, and asking costs each page a
 #: round trip.
 _RECALL_AFTER_S = 0.01
@@ -79,7 +79,7 @@ class Coordinator:
         self._attributes = attributes
         self.totals = TotalsSender(crawler, pool)
         self._cookies: SharedCookies | None = None
-        self._troubled: set[str] = set()
+        self._throttled: set[str] = set()
         self._is_recalled = False
         self._recall: CallLaterResult | None = None
         self._robots: dict[str, asyncio.Future[Response]] = {}
@@ -96,7 +96,7 @@ class Coordinator:
             self._cookies = SharedCookies(self._crawler)
         self._codec = codec_of(self._crawler)
         self._audience.open()
-        self._scheduler.turnstile.on_unleased = self._on_unleased
+        self._scheduler.admissions.on_unleased = self._on_unleased
         self._share_pauses()
         self._attributes.tell = self._pool.tell_all
         self._attributes.start()
@@ -112,14 +112,14 @@ class Coordinator:
         match message:
             case Ask():
                 asyncio.ensure_future(self._answer(worker, message))  # noqa: RUF006 - the engine outlives it
-            case Idle(tickets):
-                self._release(worker, tickets)
-            case Returned(tickets):
-                self._pool.take_back(worker, tickets)
+            case Idle(lease_ids):
+                self._release(worker, lease_ids)
+            case Returned(lease_ids):
+                self._pool.take_back(worker, lease_ids)
             case Pause(is_on):
                 self._pause(is_on=is_on)
-            case Sent(group, ticket, at_s):
-                self._scheduler.turnstile.sent(group, ticket, at_s)
+            case Sent(group, lease_id, at_s):
+                self._scheduler.admissions.sent(group, lease_id, at_s)
             case Left():
                 self._hear_left(worker, message)
             case SlowDown() | ChangeLimits():
@@ -150,8 +150,8 @@ class Coordinator:
 
     def trouble(self, group: str) -> None:
         """Have all workers ask before each request to *group* from now on."""
-        if group not in self._troubled:
-            self._troubled.add(group)
+        if group not in self._throttled:
+            self._throttled.add(group)
             self._pool.tell_all(Throttled(group))
 
     def _change_pace(self, message: SlowDown | ChangeLimits) -> None:
@@ -170,23 +170,23 @@ class Coordinator:
     async def _answer(self, worker: WorkerHandle, ask: Ask) -> None:
         try:
             match ask.question:
-                case Enter(group, ticket):
-                    await self._scheduler.turnstile.enter(group, ticket)
-                    held = None if ticket is None else worker.held.get(ticket)
+                case Enter(group, lease_id):
+                    await self._scheduler.admissions.enter(group, lease_id)
+                    held = None if lease_id is None else worker.held.get(lease_id)
                     self._scheduler.entered(group, held.lease if held else None)
-                    if ticket is None and worker.is_gone:
-                        # It died while it waited in line. One with a ticket has been
+                    if lease_id is None and worker.is_gone:
+                        # It died while it waited in line. One with a lease id has been
                         # started over and may be there by now for another worker.
-                        self._scheduler.turnstile.leave(group, None, FetchResult())
-                    elif ticket is None:
-                        worker.guests[group] += 1
+                        self._scheduler.admissions.leave(group, None, FetchResult())
+                    elif lease_id is None:
+                        worker.unleased[group] += 1
                     answer = Answer(ask.number)
                 case FetchRobots(payload):
                     found = await self._fetch_robots(self._codec.decode(payload))
                     answer = Answer(ask.number, self._codec.encode(found))
-                case Claim(ticket, key, payload):
+                case Claim(lease_id, key, payload):
                     request = self._codec.decode(payload)
-                    is_new = await self._scheduler.claim(ticket, key, request)
+                    is_new = await self._scheduler.claim(lease_id, key, request)
                     answer = Answer(ask.number, b"new" if is_new else b"")
         except Exception as error:  # noqa: BLE001 - it is the asker's to handle
             answer = Answer(ask.number, error=error)
@@ -205,18 +205,20 @@ class Coordinator:
     def _hear_left(self, worker: WorkerHandle, left: Left) -> None:
         if left.visit.status in (429, 503):
             self.trouble(left.group)
-        ticket = left.ticket
-        if ticket is None:
-            worker.guests[left.group] -= 1
-        self._scheduler.turnstile.leave(left.group, ticket, left.visit)
+        lease_id = left.lease_id
+        if lease_id is None:
+            worker.unleased[left.group] -= 1
+        self._scheduler.admissions.leave(left.group, lease_id, left.visit)
 
-    def _release(self, worker: WorkerHandle, tickets: Sequence[int]) -> None:
+    def _release(self, worker: WorkerHandle, lease_ids: Sequence[int]) -> None:
         """Give the places of leases that are not at their sites to other requests."""
         asks = self._scheduler.politeness.needs_asking
-        held = [worker.held[ticket] for ticket in tickets if ticket in worker.held]
+        held = [
+            worker.held[lease_id] for lease_id in lease_ids if lease_id in worker.held
+        ]
         # Those of a group with limits are counted by the group only once they enter.
         idle = [one.lease for one in held if not asks(one.lease.group)]
-        self._scheduler.turnstile.release(idle)
+        self._scheduler.admissions.release(idle)
 
     def _on_unleased(self, is_waiting: bool) -> None:
         if is_waiting:
@@ -257,7 +259,7 @@ class Coordinator:
     def _greeting(self) -> list[ToWorker]:
         """Return what a worker must know besides its job."""
         cookies = self._cookies.everything() if self._cookies is not None else ()
-        troubled = [Throttled(group) for group in self._troubled]
+        throttled = [Throttled(group) for group in self._throttled]
         changed = [
             ChangeLimits(group, slot, written)
             for group, slots in self._scheduler.politeness.written.items()
@@ -272,12 +274,12 @@ class Coordinator:
         attributes = [] if shared is None else [shared]
         drain: list[ToWorker] = [Drain()] if is_closing(self._crawler.engine) else []
         first: list[ToWorker] = [listen, SetCookies(cookies), *whole, *attributes]
-        return [*first, *troubled, *changed, *drain, recalled, paused]
+        return [*first, *throttled, *changed, *drain, recalled, paused]
 
     def _lose(self, worker: WorkerHandle) -> None:
         """Take a dead worker's requests from the sites they were at."""
         self.totals.forget(worker)
-        for group, guests in worker.guests.items():
-            for _ in range(guests):
-                self._scheduler.turnstile.leave(group, None, FetchResult())
+        for group, unleased in worker.unleased.items():
+            for _ in range(unleased):
+                self._scheduler.admissions.leave(group, None, FetchResult())
         self._scheduler.start_over(list(worker.held))

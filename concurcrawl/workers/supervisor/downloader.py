@@ -100,7 +100,7 @@ class DispatchingDownloader(PassThroughDownloader):
         )
         super().__init__(crawler)
         audience = Audience(crawler)
-        self.hub = Coordinator(crawler, self.pool, audience, attributes)
+        self.coordinator = Coordinator(crawler, self.pool, audience, attributes)
         self._outcomes = Results(crawler, audience)
         self._failed: Counter[int] = Counter()  # attempts by lease
         self._watch = StallWatch(
@@ -120,8 +120,8 @@ class DispatchingDownloader(PassThroughDownloader):
         self._tallies: defaultdict[str, Tally] | None = None
         self.pool.on_room = lambda: wake(crawler)
         self.pool.on_recycled = self._note_recycled
-        self.pool.on_park = lambda lease: self._scheduler.turnstile.release([lease])
-        self.pool.on_unpark = lambda lease: self._scheduler.start_over([lease.ticket])
+        self.pool.on_park = lambda lease: self._scheduler.admissions.release([lease])
+        self.pool.on_unpark = lambda lease: self._scheduler.start_over([lease.lease_id])
         self.pool.on_give_up = lambda: self._give_up("workers_failed")
 
     @property
@@ -136,7 +136,7 @@ class DispatchingDownloader(PassThroughDownloader):
         self.dormant_spidermw = DormantMiddlewares(
             self.crawler, scraper.spidermw.middlewares
         )
-        self.hub.open()
+        self.coordinator.open()
         self._outcomes.open()
         self._scheduler.journal.on_failure = self.fail
         self._watch.start()
@@ -177,7 +177,7 @@ class DispatchingDownloader(PassThroughDownloader):
         super().close()
         self._watch.stop()
         self._stop_watch.stop()
-        self.hub.close()
+        self.coordinator.close()
         if not self._config.closed_in_workers:  # they need the reason, see scheduler
             self.pool.stop()
 
@@ -206,12 +206,12 @@ class DispatchingDownloader(PassThroughDownloader):
         return (
             is_busy
             or waits_for_time
-            or scheduler.turnstile.is_timed
+            or scheduler.admissions.is_timed
             or is_a_task_sleeping()
         )
 
     def _abandon(self) -> None:
-        self._scheduler.turnstile.abandon(StalledError())
+        self._scheduler.admissions.abandon(StalledError())
         self.pool.abandon()
 
     def _is_closing(self) -> bool:
@@ -290,7 +290,7 @@ class DispatchingDownloader(PassThroughDownloader):
             await self._outcomes.apply(await lent, request)
             scheduler.forget(request)
         except PoisonError as error:
-            await self._set_aside(request, lease, error)
+            await self._dead_letter(request, lease, error)
         except LeaseLostError:
             self._refuse(request)
         except LocalRequestsLostError as error:
@@ -306,8 +306,8 @@ class DispatchingDownloader(PassThroughDownloader):
             logger.exception("The results of %s could not be applied", request)
             await self._try_again(request, lease)
         finally:
-            if lease.ticket in self._partial:
-                await asyncio.gather(*self._partial.pop(lease.ticket))
+            if lease.lease_id in self._partial:
+                await asyncio.gather(*self._partial.pop(lease.lease_id))
             self.active.discard(request)
             slot.remove_request(request)
             slot.nextcall.schedule()
@@ -315,22 +315,22 @@ class DispatchingDownloader(PassThroughDownloader):
     async def _try_again(self, request: Request, lease: Lease) -> None:
         """Give back the lease of *request*, unless that was tried too often."""
         self.crawler.stats.inc_value("concurcrawl/results_failed")
-        self._failed[lease.ticket] += 1
-        if self._failed[lease.ticket] < self._config.max_attempts:
+        self._failed[lease.lease_id] += 1
+        if self._failed[lease.lease_id] < self._config.max_attempts:
             self._scheduler.give_back(request)
             return
         with contextlib.suppress(LeaseLostError):  # it had been completed
-            error = ResultsError(self._failed.pop(lease.ticket))
-            await self._set_aside(request, lease, error)
+            error = ResultsError(self._failed.pop(lease.lease_id))
+            await self._dead_letter(request, lease, error)
 
-    async def _set_aside(
+    async def _dead_letter(
         self, request: Request, lease: Lease, error: PoisonError | ResultsError
     ) -> None:
         logger.error("%s is set aside: %s", request, error)
         self.crawler.stats.inc_value("concurcrawl/poisoned")
         if self._config.failures:
             self._record_failure(request.url, str(error))
-        self._scheduler.set_aside(lease, request.url, error.attempts)
+        self._scheduler.dead_letter(lease, request.url, error.attempts)
         await self._scheduler.complete(lease, ())
         self._scheduler.forget(request)
 
@@ -389,28 +389,28 @@ class DispatchingDownloader(PassThroughDownloader):
             case RequestResult():
                 self._hear_outcome(worker, message)
             case ReadStats():
-                self.hub.totals.subscribe(worker, message)
+                self.coordinator.totals.subscribe(worker, message)
             case Opened():
                 self.pool.take_file(worker, message.path)
             case _:
-                self.hub.hear(worker, message)
+                self.coordinator.hear(worker, message)
 
     def _hear_outcome(self, worker: WorkerHandle, outcome: RequestResult) -> None:
         for line in outcome.logs:
             log_forwarding.log(
                 line, worker.name, self.crawler.spider, self._codec.decode
             )
-        self.hub.hear_cookies(worker, outcome.cookies)
+        self.coordinator.hear_cookies(worker, outcome.cookies)
         outcome.worker = worker.name
         if self._tallies is not None:
             self._tallies[worker.name] += _tally_of(outcome)
-        if outcome.ticket is None:
+        if outcome.lease_id is None:
             taken = self._outcomes.take(outcome, outcome.products, None)
             asyncio.ensure_future(self._apply_leaseless(taken))  # noqa: RUF006 - the engine outlives it
-        elif outcome.is_partial and outcome.ticket in worker.held:
-            taken = worker.held[outcome.ticket].take_partial(outcome)
+        elif outcome.is_partial and outcome.lease_id in worker.held:
+            taken = worker.held[outcome.lease_id].take_partial(outcome)
             applied = asyncio.ensure_future(self._apply_leaseless(taken))
-            partial_results = self._partial[outcome.ticket]
+            partial_results = self._partial[outcome.lease_id]
             partial_results.add(applied)
             applied.add_done_callback(partial_results.discard)
 

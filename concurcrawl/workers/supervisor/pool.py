@@ -180,7 +180,7 @@ class WorkerHandle(asyncio.Protocol):
         self.outcomes = 0  # that it has sent and that were taken in
         self.parked: deque[Held] = deque()  # what waits for this worker
         self.files: set[str] = set()  # that no other process can have
-        self.guests: Counter[str] = Counter()  # requests at a site without a ticket
+        self.unleased: Counter[str] = Counter()  # requests at a site without a lease id
         self.leased = 0
         self.progress = 0
         self.successor: WorkerHandle | None = None
@@ -269,7 +269,7 @@ class WorkerHandle(asyncio.Protocol):
                         self._looked.set_result(message.waiting)
                 case PartialResult():
                     self.progress += 1
-                    self.held[message.ticket].keep(message.products)
+                    self.held[message.lease_id].keep(message.products)
                 case Failed():
                     self._pool.cannot_start(self, message.reason)
                     self._transport.close()  # type: ignore[union-attr] # it sent this
@@ -405,14 +405,14 @@ class WorkerPool:
         self._on_news(worker, message)
         if isinstance(message, RequestResult):
             worker.outcomes += 1
-            if message.ticket is not None:
+            if message.lease_id is not None:
                 worker.progress += 1
                 if not message.is_partial:
-                    self._end(worker, message, message.ticket)
+                    self._end(worker, message, message.lease_id)
 
-    def _end(self, worker: WorkerHandle, message: RequestResult, ticket: int) -> None:
+    def _end(self, worker: WorkerHandle, message: RequestResult, lease_id: int) -> None:
         """Take in what came of a lease, which ends."""
-        held = worker.held.pop(ticket)
+        held = worker.held.pop(lease_id)
         worker.ended += 1
         if held.end.done():
             held.drop_parts()
@@ -489,9 +489,13 @@ class WorkerPool:
             return False
         return True
 
-    def take_back(self, worker: WorkerHandle, tickets: Iterable[int]) -> None:
+    def take_back(self, worker: WorkerHandle, lease_ids: Iterable[int]) -> None:
         """Fail leases that *worker* has not begun, so that they wait again."""
-        held = [worker.held.pop(ticket) for ticket in tickets if ticket in worker.held]
+        held = [
+            worker.held.pop(lease_id)
+            for lease_id in lease_ids
+            if lease_id in worker.held
+        ]
         worker.leased -= len(held)
         for one in held:
             one.drop_parts()
@@ -695,11 +699,11 @@ class WorkerPool:
 
     def _send(self, held: Held, worker: WorkerHandle) -> None:
         self._sticky.bind(held.key, worker)
-        worker.held[held.lease.ticket] = held
+        worker.held[held.lease.lease_id] = held
         lease = held.lease
         if self.on_lend is not None:
             self.on_lend(worker)
-        worker.send(Dispatch(lease.ticket, lease.queued_s, lease.payload))
+        worker.send(Dispatch(lease.lease_id, lease.queued_s, lease.payload))
         worker.leased += 1
         self._recycler.leased(worker)
 

@@ -108,7 +108,7 @@ class SupervisorScheduler(FrontierScheduler):
         if folder is None or not self._crawler.settings.getbool(KEEPS_STATE):
             return
         self.state = KeptState(spider, self._job_frontier(), folder.state)
-        self.state.tell = self._downloader.hub.tell_state
+        self.state.tell = self._downloader.coordinator.tell_state
         self.state.open()
         # The last of all receivers: what others change as they close is kept, too.
         self._crawler.signals.connect(self.state.close, signals.spider_closed)
@@ -240,15 +240,15 @@ class SupervisorScheduler(FrontierScheduler):
             added = await self._frontier.push(entries)
             numbers = await self._frontier.keep([*items], {}) if items else []
         else:
-            claimed = len(self._claims.of(lease.ticket))
+            claimed = len(self._claims.of(lease.lease_id))
             if claimed:
                 entries = chain(entries, self._claims.entries(lease))
-            completed = await self._frontier.complete(lease.ticket, entries, items)
+            completed = await self._frontier.complete(lease.lease_id, entries, items)
             added, numbers = completed.added, completed.items
             if claimed:
                 del added[-claimed:]
                 self._settle_claims(lease)
-        self.turnstile.pump_all()
+        self.admissions.pump_all()
         if count := sum(added):
             self._count("scheduler/enqueued", count)
         if count < len(added):
@@ -258,27 +258,27 @@ class SupervisorScheduler(FrontierScheduler):
                     self._note_dropped(self._codec.decode(product.payload))
         return numbers
 
-    async def claim(self, ticket: int, key: bytes, request: Request) -> bool:
+    async def claim(self, lease_id: int, key: bytes, request: Request) -> bool:
         """Return whether a request that a worker keeps is new, and remember it then.
 
         Args:
-            ticket: The lease that it came of.
+            lease_id: The lease that it came of.
             key: Its fingerprint.
             request: It, without what cannot travel.
         """
         if key in self._claims:
-            is_new = self._claims.claim_again(key, ticket)
+            is_new = self._claims.claim_again(key, lease_id)
         else:
             is_new = not await self._is_known(request, key) and key not in self._claims
             if is_new:
-                self._claims.add(key, ticket)
+                self._claims.add(key, lease_id)
         if not is_new:
             self._note_dropped(request)
         return is_new
 
     def _settle_claims(self, lease: Lease) -> None:
         if self._durable_filter is not None:
-            self._durable_filter.settle(self._claims.of(lease.ticket))
+            self._durable_filter.settle(self._claims.of(lease.lease_id))
 
     async def _is_known(self, request: Request, key: bytes) -> bool:
         """Return whether a request that a worker keeps is a duplicate."""
@@ -345,27 +345,27 @@ class SupervisorScheduler(FrontierScheduler):
             if arriving.entry is not None:
                 yield arriving.entry
 
-    def start_over(self, tickets: Sequence[int]) -> None:
-        """Take *tickets* for lent anew: the worker that had them is gone."""
-        self.turnstile.withdraw(set(tickets))
-        for ticket in tickets:
-            self._claims.redo(ticket)
-            self._frontier.start_over(ticket)
-        self.turnstile.pump_all()
+    def start_over(self, lease_ids: Sequence[int]) -> None:
+        """Take *lease_ids* for lent anew: the worker that had them is gone."""
+        self.admissions.withdraw(set(lease_ids))
+        for lease_id in lease_ids:
+            self._claims.redo(lease_id)
+            self._frontier.start_over(lease_id)
+        self.admissions.pump_all()
 
     def give_back(self, request: Request) -> None:
         """Make *request* wait again: nothing came of it."""
-        ticket = self._leases.pop(request).ticket
-        self._claims.redo(ticket)
-        self._frontier.give_back(ticket)
+        lease_id = self._leases.pop(request).lease_id
+        self._claims.redo(lease_id)
+        self._frontier.give_back(lease_id)
         self._count("scheduler/dequeued", -1)  # it will be counted again
-        self.turnstile.pump_all()
+        self.admissions.pump_all()
 
     def forget(self, request: Request) -> None:
         """Let go of *request*, whose lease is complete."""
         lease = self._leases.pop(request, None)
         if lease is not None:
-            self._claims.drop(lease.ticket)
+            self._claims.drop(lease.lease_id)
 
     def _make_watch(self) -> None:
         """Return nothing: the downloader watches workers."""
@@ -380,7 +380,7 @@ class SupervisorScheduler(FrontierScheduler):
     def share_cookies(self, changes: Sequence[CookieChange]) -> None:
         """Tell other machines, if there are any, of cookies that a worker got."""
 
-    def set_aside(self, lease: Lease, reason: str, deaths: int) -> None:
+    def dead_letter(self, lease: Lease, reason: str, deaths: int) -> None:
         """Note where others see it that a request was given up."""
 
     def _make_journal(self) -> Delivery:
@@ -444,7 +444,7 @@ class SupervisorScheduler(FrontierScheduler):
 
     def change_limits(self, group: str, slot: str, written: Written) -> None:
         """See :meth:`FrontierScheduler.change_limits`. Tells all workers."""
-        self._downloader.hub.tell_limits(group, slot, written)
+        self._downloader.coordinator.tell_limits(group, slot, written)
         super().change_limits(group, slot, written)
 
 

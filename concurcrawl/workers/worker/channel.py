@@ -102,7 +102,7 @@ class SupervisorChannel(asyncio.Protocol):
     """Where leases come in and outcomes go out.
 
     Invariant: an outcome is sent at most once; what is added after that, or outside
-    of any request, goes into a general outcome without a ticket.
+    of any request, goes into a general outcome without a lease id.
     """
 
     def __init__(self, name: str, sock: socket.socket) -> None:
@@ -127,7 +127,7 @@ class SupervisorChannel(asyncio.Protocol):
         self._callbacks = KeptCallbacks()
         self._questions: dict[int, asyncio.Future[bytes]] = {}
         self.local = LocalRequests(self.send, self._send_outcome, _PART_BYTES)
-        self.troubled: set[str] = set()
+        self.throttled: set[str] = set()
         self.is_recalled = False
         self.on_recall: Callable[[], None] = lambda: None
         self.on_limits: Callable[[ChangeLimits], None] = lambda _: None
@@ -236,7 +236,7 @@ class SupervisorChannel(asyncio.Protocol):
         self.reports.listen(message)
 
     def _on_troubled(self, message: Throttled) -> None:
-        self.troubled.add(message.group)
+        self.throttled.add(message.group)
 
     def _on_limits(self, message: ChangeLimits) -> None:
         self.on_limits(message)
@@ -325,7 +325,7 @@ class SupervisorChannel(asyncio.Protocol):
             _outcome.set(None)
             return None
         lend = self.inbox.popleft()
-        outcome = RequestResult(lend.ticket)
+        outcome = RequestResult(lend.lease_id)
         try:
             request: Request = self._codec.decode(lend.payload)
         except Exception:
@@ -359,18 +359,18 @@ class SupervisorChannel(asyncio.Protocol):
                 self.reports.add_page(outcome, request, page)
                 if request in self.local:
                     outcome.page_state = None  # which is of the leased request
-        assert outcome.ticket is not None
-        if self.local.is_held(outcome.ticket):
+        assert outcome.lease_id is not None
+        if self.local.is_held(outcome.lease_id):
             sent = replace(outcome)
             self.local.finish(request, sent)
         else:
             self._send_outcome(outcome)
-        outcome.ticket = None  # sent: see here()
+        outcome.lease_id = None  # sent: see here()
 
     def here(self) -> RequestResult:
         """Return the outcome of the request that the running code belongs to."""
         outcome = _outcome.get()
-        if outcome is not None and outcome.ticket is not None:
+        if outcome is not None and outcome.lease_id is not None:
             return outcome
         self._schedule_flush()
         return self._general
@@ -393,7 +393,7 @@ class SupervisorChannel(asyncio.Protocol):
         Returns:
             Whether it is; not if it came of no lease.
         """
-        lease = self.here().ticket
+        lease = self.here().lease_id
         if lease is None:
             return False
         if self.local.expect(lease):
@@ -442,9 +442,9 @@ class SupervisorChannel(asyncio.Protocol):
     def _add(self, outcome: RequestResult, product: Product) -> None:
         # What came of no request is sent soon, and has nothing to be applied with.
         # What came of a local request is sent after that of its lease.
-        ticket = None if outcome.is_partial else outcome.ticket
-        if outcome.size_bytes >= _PART_BYTES and ticket is not None:
-            self.send(PartialResult(ticket, outcome.products))
+        lease_id = None if outcome.is_partial else outcome.lease_id
+        if outcome.size_bytes >= _PART_BYTES and lease_id is not None:
+            self.send(PartialResult(lease_id, outcome.products))
             outcome.products, outcome.size_bytes = [], 0
         outcome.products.append(product)
         self._has_yielded = True
@@ -499,20 +499,20 @@ class SupervisorChannel(asyncio.Protocol):
         self._general.logs.append(line)
         self._schedule_flush()
 
-    def ticket_of(self, request: Request) -> int | None:
-        """Return the ticket of a request that was lent, else None."""
+    def lease_id_of(self, request: Request) -> int | None:
+        """Return the lease id of a request that was lent, else None."""
         outcome = self._open.get(request)
         if outcome is None or request in self.local:
             return None
-        return outcome.ticket
+        return outcome.lease_id
 
     def _is_leased(self, request: Request | None) -> bool:
-        return request is not None and self.ticket_of(request) is not None
+        return request is not None and self.lease_id_of(request) is not None
 
-    def tickets(self) -> set[int]:
-        """Return the tickets of all leases that are not done."""
-        found = {lend.ticket for lend in self.inbox}
-        found.update(o.ticket for o in self._open.values() if o.ticket is not None)
+    def lease_ids(self) -> set[int]:
+        """Return the lease ids of all leases that are not done."""
+        found = {lend.lease_id for lend in self.inbox}
+        found.update(o.lease_id for o in self._open.values() if o.lease_id is not None)
         return found | self.local.leases()
 
     def pause(self, *, is_on: bool) -> None:
@@ -529,7 +529,7 @@ class SupervisorChannel(asyncio.Protocol):
         """Return leases that are not begun: what is begun ends during a pause."""
         assert self._crawler is not None
         if self._crawler.engine.paused and self.inbox:
-            self.send(Returned(tuple(lend.ticket for lend in self.inbox)))
+            self.send(Returned(tuple(lend.lease_id for lend in self.inbox)))
             self.inbox.clear()
 
     # What the supervisor hears --------------------------------------------------

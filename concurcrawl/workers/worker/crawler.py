@@ -66,13 +66,13 @@ class WorkerCrawler(Crawler):
         self,
         spidercls: Any,
         settings: Settings,
-        desk: SupervisorChannel,
+        channel: SupervisorChannel,
         attributes: Mapping[str, Any],
     ) -> None:
         # The spider has had its way with these settings in the supervisor.
         spidercls.update_settings = _leave
         super().__init__(spidercls, settings)
-        self.desk = desk
+        self.channel = channel
         self.closes_spider = settings.getbool(CLOSED_IN_WORKERS)
         self.signals = WorkerSignals(self)
         self._attributes = attributes
@@ -106,16 +106,16 @@ class WorkerGate:
         waiting: Requests that have asked and wait for the answer.
     """
 
-    def __init__(self, desk: SupervisorChannel, settings: BaseSettings) -> None:
-        self._desk = desk
+    def __init__(self, channel: SupervisorChannel, settings: BaseSettings) -> None:
+        self._channel = channel
         self._settings = settings
         self._politeness = Politeness.from_settings(settings)
         self.inside: dict[Request, str] = {}
         self.waiting: set[Request] = set()
         self._asked: set[Request] = set()
-        self._idle: set[int] = set()  # tickets that were reported
-        desk.on_recall = self.report_idle
-        desk.on_limits = self._on_limits
+        self._idle: set[int] = set()  # lease ids that were reported
+        channel.on_recall = self.report_idle
+        channel.on_limits = self._on_limits
         self.slot_limits = SlotLimits(
             self._politeness,
             settings.getint("CONCURRENT_REQUESTS_PER_DOMAIN"),
@@ -124,9 +124,9 @@ class WorkerGate:
 
     async def enter(self, request: Request) -> bool:
         """See :class:`~concurcrawl.limits.handler.RequestGate`."""
-        group, ticket = self._group(request), self._desk.ticket_of(request)
-        if ticket is not None:
-            if self._is_free(request, group, ticket):
+        group, lease_id = self._group(request), self._channel.lease_id_of(request)
+        if lease_id is not None:
+            if self._is_free(request, group, lease_id):
                 self.inside[request] = group
                 return False
         else:
@@ -135,49 +135,49 @@ class WorkerGate:
             self.report_idle()
         self.waiting.add(request)
         try:
-            await self._desk.ask(Enter(group, ticket))
+            await self._channel.ask(Enter(group, lease_id))
         finally:
             self.waiting.discard(request)
         self._asked.add(request)
         self.inside[request] = group
         # Why it is troubled, only the supervisor knows; it may be its robots.txt.
-        return group in self._desk.troubled or self._politeness.is_paced(group)
+        return group in self._channel.throttled or self._politeness.is_paced(group)
 
     def sent(self, request: Request, at_s: float) -> None:
         """See :class:`~concurcrawl.limits.handler.RequestGate`."""
-        ticket = self._desk.ticket_of(request)
-        self._desk.send(Sent(self.inside[request], ticket, at_s))
+        lease_id = self._channel.lease_id_of(request)
+        self._channel.send(Sent(self.inside[request], lease_id, at_s))
 
     def leave(self, request: Request, visit: FetchResult) -> None:
         """See :class:`~concurcrawl.limits.handler.RequestGate`."""
         was_asked = request in self._asked
         self._asked.discard(request)
-        group, ticket = self.inside.pop(request), self._desk.ticket_of(request)
+        group, lease_id = self.inside.pop(request), self._channel.lease_id_of(request)
         if was_asked or visit.status in (429, 503):
-            self._desk.send(Left(group, ticket, visit))
-        elif self._desk.is_recalled:
+            self._channel.send(Left(group, lease_id, visit))
+        elif self._channel.is_recalled:
             self.report_idle()
 
     def report_idle(self) -> None:
         """Report leases that are not at their sites: not yet, or no longer."""
-        tickets = self._desk.tickets()
-        self._idle &= tickets
-        at_sites = {self._desk.ticket_of(request) for request in self.inside}
-        found = tickets - self._idle - at_sites
+        lease_ids = self._channel.lease_ids()
+        self._idle &= lease_ids
+        at_sites = {self._channel.lease_id_of(request) for request in self.inside}
+        found = lease_ids - self._idle - at_sites
         if found:
             self._idle |= found
-            self._desk.send(Idle(tuple(found)))
+            self._channel.send(Idle(tuple(found)))
 
-    def _is_free(self, request: Request, group: str, ticket: int) -> bool:
+    def _is_free(self, request: Request, group: str, lease_id: int) -> bool:
         return not (
-            self._desk.is_recalled
-            or ticket in self._idle
+            self._channel.is_recalled
+            or lease_id in self._idle
             or self._must_ask(group)
             or self._was_moved(request)
         )
 
     def _must_ask(self, group: str) -> bool:
-        return group in self._desk.troubled or self._politeness.needs_asking(group)
+        return group in self._channel.throttled or self._politeness.needs_asking(group)
 
     def _was_moved(self, request: Request) -> bool:
         """Return whether a middleware may have put *request* into another group.
@@ -195,17 +195,17 @@ class WorkerGate:
     def _change_limits(self, group: str, slot: str, written: Written) -> None:
         """Tell the supervisor what was written to a slot here."""
         # At once, not when the supervisor says so: the next may start right now.
-        self._desk.troubled.add(group)
+        self._channel.throttled.add(group)
         self._politeness.write(group, slot, written)
-        self._desk.send(ChangeLimits(group, slot, written))
+        self._channel.send(ChangeLimits(group, slot, written))
 
     def slow_down(self, robotparser: RobotParser, request: Request) -> None:
         """Tell the supervisor of the pace that a robots.txt wants."""
         delay_s = delay_of(robotparser, robots_agent(request, self._settings))
         if delay_s:
             # At once, not when the supervisor says so: the next may start right now.
-            self._desk.troubled.add(self._group(request))
-            self._desk.send(SlowDown(self._group(request), delay_s))
+            self._channel.throttled.add(self._group(request))
+            self._channel.send(SlowDown(self._group(request), delay_s))
 
     def _group(self, request: Request) -> str:
         return self._politeness.group_of(request.url, slot_of(request))
@@ -216,8 +216,8 @@ class WorkerScheduler(BaseScheduler):
 
     def __init__(self, crawler: WorkerCrawler) -> None:
         self._crawler = crawler
-        self._desk = crawler.desk
-        self.gate = WorkerGate(crawler.desk, crawler.settings)
+        self._channel = crawler.channel
+        self.gate = WorkerGate(crawler.channel, crawler.settings)
         crawler.signals.connect(self.gate.slow_down, signals.robots_parsed)
 
     def open(self, spider: Spider) -> None:
@@ -233,32 +233,32 @@ class WorkerScheduler(BaseScheduler):
 
     def has_pending_requests(self) -> bool:
         """See :class:`BaseScheduler`."""
-        return bool(self._desk.inbox or self._desk.local)
+        return bool(self._channel.inbox or self._channel.local)
 
     def __len__(self) -> int:
         """Return how many requests wait here; all that wait, the supervisor knows."""
-        return len(self._desk.inbox) + len(self._desk.local)
+        return len(self._channel.inbox) + len(self._channel.local)
 
     def enqueue_request(self, request: Request) -> bool:
         """See :class:`BaseScheduler`. Whether it is a duplicate, others find out."""
         try:
-            self._desk.add_request(request)
+            self._channel.add_request(request)
         except NotShippableError as error:
-            if self._desk.keep_local(request):
+            if self._channel.keep_local(request):
                 return True
             logger.error("%s", error)  # noqa: TRY400 - its sentence says it all
-            self._desk.write_stat("inc", "concurcrawl/not_shippable", 1)
+            self._channel.write_stat("inc", "concurcrawl/not_shippable", 1)
             self._crawler.engine.refuse(request, error)  # type: ignore[attr-defined]
             return False
         return True
 
     def close(self, reason: str) -> Deferred[None] | None:
         """See :class:`BaseScheduler`. Everything asked for is done by now."""
-        return deferred_from_coro(self._desk.retire())
+        return deferred_from_coro(self._channel.retire())
 
     def next_request(self) -> Request | None:
         """See :class:`BaseScheduler`."""
-        return self._desk.next_request()
+        return self._channel.next_request()
 
 
 class WorkerItems(ItemPipelineManager):
@@ -268,7 +268,7 @@ class WorkerItems(ItemPipelineManager):
         """See :class:`ItemPipelineManager`."""
         item = await super().process_item_async(item)
         assert isinstance(self.crawler, WorkerCrawler)
-        self.crawler.desk.add_item(item)
+        self.crawler.channel.add_item(item)
         return item
 
 
@@ -291,7 +291,7 @@ class WorkerSignals(SignalManager):
     def send_catch_log(self, signal: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
         """See :class:`SignalManager`."""
         if signal in replayed.NAMES:
-            self._crawler.desk.reports.add(replayed.NAMES[signal], kwargs)
+            self._crawler.channel.reports.add(replayed.NAMES[signal], kwargs)
             return []
         self._report(signal, kwargs)
         return super().send_catch_log(signal, **kwargs)
@@ -323,7 +323,7 @@ class WorkerSignals(SignalManager):
 
     def _report(self, signal: Any, about: dict[str, Any]) -> None:
         if signal not in SCRAPYS:
-            self._crawler.desk.report_own(signal, about)
+            self._crawler.channel.report_own(signal, about)
 
     def _is_spiders(self, receiver: Any) -> bool:
         owner = getattr(receiver, "__self__", None)

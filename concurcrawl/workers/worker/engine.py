@@ -71,44 +71,44 @@ class WorkerEngine(ExecutionEngine):
     async def open_spider_async(self, *, close_if_idle: bool = True) -> None:
         """See :class:`ExecutionEngine`."""
         assert self.crawler.spider is not None
-        await self.crawler.desk.connect(self.crawler)
+        await self.crawler.channel.connect(self.crawler)
         # The supervisor's spider starts the crawl; ours only has callbacks. Nor may a
         # middleware make up a start of its own.
         self.scraper.spidermw.process_start = _start_nothing  # type: ignore[method-assign,assignment]
         await super().open_spider_async(close_if_idle=False)
-        self.crawler.desk.send(Ready(os.getpid()))
-        dbm_files.tell(lambda path: self.crawler.desk.send(Opened(path)))
+        self.crawler.channel.send(Ready(os.getpid()))
+        dbm_files.tell(lambda path: self.crawler.channel.send(Opened(path)))
 
     async def close_spider_async(self, *, reason: str = "cancelled") -> None:
         """Close for the supervisor; for a callback that asks, ask the supervisor."""
-        if self.crawler.desk.is_stopping:
+        if self.crawler.channel.is_stopping:
             await super().close_spider_async(reason=reason)
         else:
-            self.crawler.desk.here().close_reason = reason
+            self.crawler.channel.here().close_reason = reason
 
     async def stop_async(self) -> None:
         """See :meth:`close_spider_async`."""
-        if self.crawler.desk.is_stopping:
+        if self.crawler.channel.is_stopping:
             await super().stop_async()
         else:
-            self.crawler.desk.here().close_reason = "shutdown"
+            self.crawler.channel.here().close_reason = "shutdown"
 
     def pause(self) -> None:
         """Pause the whole crawl."""
-        self.crawler.desk.pause(is_on=True)
+        self.crawler.channel.pause(is_on=True)
 
     def unpause(self) -> None:
         """Go on with the whole crawl."""
-        self.crawler.desk.pause(is_on=False)
+        self.crawler.channel.pause(is_on=False)
 
     async def download_async(self, request: Request) -> Response:
         """See :class:`ExecutionEngine`. A robots.txt is fetched once for all."""
         if not is_robots(request):
             return await super().download_async(request)
-        desk = self.crawler.desk
-        desk.on_recall()  # the request that waits for it is not at its site
-        answer = await desk.ask(FetchRobots(desk.encode(request)))
-        is_first, response = desk.decode(answer)
+        channel = self.crawler.channel
+        channel.on_recall()  # the request that waits for it is not at its site
+        answer = await channel.ask(FetchRobots(channel.encode(request)))
+        is_first, response = channel.decode(answer)
         robots_were_known.set(not is_first)
         found: Response = response
         return found
@@ -139,7 +139,7 @@ class WorkerEngine(ExecutionEngine):
             await self._call_errbacks(refused)
         finally:
             slot.remove_request(request)
-            self.crawler.desk.finish(request)
+            self.crawler.channel.finish(request)
             slot.nextcall.schedule()
 
     def refuse(self, request: Request, error: Exception) -> None:
@@ -167,7 +167,7 @@ class WorkerEngine(ExecutionEngine):
             return None
         return tuple(
             Waiting(
-                f"[{self.crawler.desk.name}] {request}",
+                f"[{self.crawler.channel.name}] {request}",
                 "for free capacity at its site"
                 if request in gate.waiting
                 else "in a downloader middleware",
@@ -194,7 +194,7 @@ class WorkerEngine(ExecutionEngine):
             if result.request is None:
                 result.request = request
             assert self.spider is not None
-            self.crawler.desk.note_page(request, result)
+            self.crawler.channel.note_page(request, result)
             line = self.logformatter.crawled(result.request, result, self.spider)
             if line is not None:
                 _engines.log(*logformatter_adapter(line), extra={"spider": self.spider})
@@ -239,7 +239,7 @@ class WorkerEngine(ExecutionEngine):
             response,
         )
         began_s = time.monotonic()
-        collect_state = self.crawler.desk.collect_state
+        collect_state = self.crawler.channel.collect_state
         collect_state()
         async for output in outputs:
             # Now, while no other callback can have had its turn.

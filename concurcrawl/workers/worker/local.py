@@ -145,8 +145,8 @@ class LocalRequests:
 
     def finish(self, request: Request, outcome: RequestResult) -> None:
         """Take what came of *request*, of a lease that is held."""
-        assert outcome.ticket is not None
-        lease, held = outcome.ticket, self._held[outcome.ticket]
+        assert outcome.lease_id is not None
+        lease, held = outcome.lease_id, self._held[outcome.lease_id]
         is_local = self._begun.pop(request, None) is not None
         held.ends_crawl |= outcome.close_reason is not None
         held.left -= 1
@@ -179,8 +179,8 @@ class LocalRequests:
         total.state += outcome.state
         outcome.products, outcome.state, outcome.items = [], [], 0
         if total.size_bytes >= self._part_bytes:
-            assert total.ticket is not None
-            self._send(PartialResult(total.ticket, total.products))
+            assert total.lease_id is not None
+            self._send(PartialResult(total.lease_id, total.products))
             total.products, total.size_bytes = [], 0
 
     def _end(self, lease: int, held: _Held) -> None:

@@ -180,8 +180,8 @@ def _run(job: WorkerInit, sock: socket.socket) -> None:
     if len(settings.getlist("CONCURCRAWL_SLOTS")) > 1:
         dbm_files.watch()
     process = AsyncCrawlerProcess(settings)
-    desk = SupervisorChannel(job.name, sock)
-    crawler = WorkerCrawler(crawl.spidercls, settings, desk, crawl.attributes)
+    channel = SupervisorChannel(job.name, sock)
+    crawler = WorkerCrawler(crawl.spidercls, settings, channel, crawl.attributes)
     crawler.addons.addons += [
         build_from_crawler(load_object(addon), crawler) for addon in crawl.addons
     ]
@@ -189,4 +189,4 @@ def _run(job: WorkerInit, sock: socket.socket) -> None:
     process.start(install_signal_handlers=False)
     if (error := task.exception()) is not None:
         raise error
-    desk.send_the_rest()
+    channel.send_the_rest()

@@ -43,19 +43,19 @@ class LeaseContract(FrontierTests):
 
     def test_a_key_without_a_payload_is_only_remembered(self, frontier: Told) -> None:
         frontier.push([entry("x")])
-        completed = frontier.complete(taken(frontier).ticket, [entry("", key="k")])
+        completed = frontier.complete(taken(frontier).lease_id, [entry("", key="k")])
         assert completed.added == [True]
         assert frontier.push([entry("y", key="k")]) == [False]
         assert (frontier.take(), frontier.waiting()) == (None, 0)
 
     def test_a_ticket_is_unique(self, frontier: Told) -> None:
-        tickets = []
+        lease_ids = []
         for _ in range(10):
             frontier.push([entry("x")])
             lease = taken(frontier)
-            tickets.append(lease.ticket)
-            frontier.complete(lease.ticket)
-        assert len(set(tickets)) == 10
+            lease_ids.append(lease.lease_id)
+            frontier.complete(lease.lease_id)
+        assert len(set(lease_ids)) == 10
 
     def test_waiting_and_lent_count_what_waits_and_is_lent(
         self, frontier: Told
@@ -71,9 +71,9 @@ class LeaseContract(FrontierTests):
         count()
         second = taken(frontier)
         count()
-        frontier.give_back(first.ticket)
+        frontier.give_back(first.lease_id)
         count()
-        frontier.complete(second.ticket, [entry("x", key="k"), entry("new")])
+        frontier.complete(second.lease_id, [entry("x", key="k"), entry("new")])
         count()
         assert counts == [(2, 0), (1, 1), (0, 2), (1, 1), (2, 0)]
 
@@ -81,13 +81,13 @@ class LeaseContract(FrontierTests):
         frontier.push([entry("x", key="k")])
         lease = taken(frontier)
         came = [entry("y", key="l"), entry("x", key="k"), entry("y", key="l")]
-        done = frontier.complete(lease.ticket, came)
+        done = frontier.complete(lease.lease_id, came)
         assert done == Completed([True, False, False], [])
         assert drained(frontier) == ["y"]
 
     def test_a_completion_of_nothing_returns_nothing(self, frontier: Told) -> None:
         frontier.push([entry("x")])
-        assert frontier.complete(taken(frontier).ticket) == Completed([], [])
+        assert frontier.complete(taken(frontier).lease_id) == Completed([], [])
 
     def test_a_ticket_that_was_never_lent_completes_nothing(
         self, frontier: Told
@@ -100,17 +100,17 @@ class LeaseContract(FrontierTests):
     def test_a_lease_is_completed_once(self, frontier: Told) -> None:
         frontier.push([entry("x")])
         lease = taken(frontier)
-        frontier.complete(lease.ticket)
+        frontier.complete(lease.lease_id)
         with pytest.raises(LeaseLostError):
-            frontier.complete(lease.ticket, [entry("y")])
+            frontier.complete(lease.lease_id, [entry("y")])
         assert frontier.waiting() == 0
 
     def test_a_lease_that_was_given_back_is_not_completed(self, frontier: Told) -> None:
         frontier.push([entry("x")])
         lease = taken(frontier)
-        frontier.give_back(lease.ticket)
+        frontier.give_back(lease.lease_id)
         with pytest.raises(LeaseLostError):
-            frontier.complete(lease.ticket, [entry("y")])
+            frontier.complete(lease.lease_id, [entry("y")])
         assert drained(frontier) == ["x"]
 
     def test_a_push_happens_whole_or_not_at_all(self, frontier: Told) -> None:
@@ -126,11 +126,11 @@ class LeaseContract(FrontierTests):
         lease = taken(frontier)
         with pytest.raises(self.storage_error):
             frontier.complete(
-                lease.ticket, [entry("y", key="k"), unstorable()], [b"item"]
+                lease.lease_id, [entry("y", key="k"), unstorable()], [b"item"]
             )
         assert (frontier.waiting(), frontier.lent()) == (0, 1)
         assert frontier.items() == []
-        done = frontier.complete(lease.ticket, [entry("y", key="k")])
+        done = frontier.complete(lease.lease_id, [entry("y", key="k")])
         assert done.added == [True]
         assert drained(frontier) == ["y"]
 
@@ -144,10 +144,10 @@ class LeaseContract(FrontierTests):
         with pytest.raises(ZeroDivisionError):
             frontier.push(broken(), {"a": "1"})
         with pytest.raises(ZeroDivisionError):
-            frontier.complete(lease.ticket, broken(), [b"item"])
+            frontier.complete(lease.lease_id, broken(), [b"item"])
         assert (frontier.waiting(), frontier.lent()) == (0, 1)
         assert (frontier.items(), frontier.notes()) == ([], {})
-        done = frontier.complete(lease.ticket, [entry("y", key="k")])
+        done = frontier.complete(lease.lease_id, [entry("y", key="k")])
         assert done.added == [True]
         assert drained(frontier) == ["y"]
 
@@ -161,7 +161,7 @@ class LeaseContract(FrontierTests):
                 yield entry(name, key=name)
 
         frontier.push([entry("x")])
-        done = frontier.complete(taken(frontier).ticket, entries(), [b"item"])
+        done = frontier.complete(taken(frontier).lease_id, entries(), [b"item"])
         assert done.added == [True, True]
         added = [frontier.wait(answer) for answer in pushed]
         assert added == [[True, True], [False, True]]
@@ -176,8 +176,8 @@ class LeaseContract(FrontierTests):
         frontier.push([entry("1"), entry("2"), entry("3")])
         third, second = taken(frontier), taken(frontier)
         frontier.push([entry("4")])
-        frontier.give_back(second.ticket)
-        frontier.give_back(third.ticket)
+        frontier.give_back(second.lease_id)
+        frontier.give_back(third.lease_id)
         assert drained(frontier) == ["4", "3", "2", "1"]
 
     def test_a_start_request_that_is_given_back_has_its_old_place(
@@ -185,7 +185,7 @@ class LeaseContract(FrontierTests):
     ) -> None:
         frontier.push([entry(n, is_start=True) for n in ("1", "2")])
         first = taken(frontier)
-        frontier.give_back(first.ticket)
+        frontier.give_back(first.lease_id)
         assert drained(frontier) == ["1", "2"]
 
     def test_a_request_that_is_given_back_has_its_old_priority(
@@ -194,20 +194,20 @@ class LeaseContract(FrontierTests):
         frontier.push([entry("low"), entry("high", priority=1)])
         frontier.push([entry("other", group="b.example")])
         high = taken(frontier)
-        frontier.give_back(high.ticket)
+        frontier.give_back(high.lease_id)
         again = taken(frontier)
         assert (again.payload, again.queued_s) == (high.payload, high.queued_s)
 
     def test_giving_back_what_is_not_lent_does_nothing(self, frontier: Told) -> None:
         frontier.push([entry("x"), entry("y")])
         lease = taken(frontier)
-        frontier.give_back(lease.ticket)
-        frontier.give_back(lease.ticket)
+        frontier.give_back(lease.lease_id)
+        frontier.give_back(lease.lease_id)
         frontier.give_back(UNKNOWN_TICKET)
         assert (frontier.waiting(), frontier.lent()) == (2, 0)
         done = taken(frontier)
-        frontier.complete(done.ticket)
-        frontier.give_back(done.ticket)
+        frontier.complete(done.lease_id)
+        frontier.give_back(done.lease_id)
         assert (frontier.waiting(), frontier.lent()) == (1, 0)
 
     def test_it_closes_with_requests_waiting_and_lent(self, clock: Clock) -> None:

@@ -23,7 +23,7 @@ class LimitContract(FrontierTests):
     ) -> None:
         limited.push([entry(str(n)) for n in range(3)])
         first = taken(limited)
-        assert limited.admit(first.group, first.ticket) == 0
+        assert limited.admit(first.group, first.lease_id) == 0
         assert taken(limited).payload == b"1"
         assert limited.take() is None
 
@@ -66,13 +66,13 @@ class LimitContract(FrontierTests):
         first, _, none = taken_if_any(limited, 3)
         assert first is not None
         assert none is None
-        assert limited.admit("b.example", first.ticket) == 0
+        assert limited.admit("b.example", first.lease_id) == 0
         assert [lease is None for lease in taken_if_any(limited, 2)] == [False, True]
         assert [limited.admit("b.example", None) for _ in range(2)] == [0, math.inf]
         if how == "leave":
-            limited.leave("b.example", first.ticket, FetchResult())
+            limited.leave("b.example", first.lease_id, FetchResult())
         else:
-            getattr(limited, how)(first.ticket)
+            getattr(limited, how)(first.lease_id)
         assert [limited.admit("b.example", None) for _ in range(2)] == [0, math.inf]
         assert limited.take() is None
 
@@ -82,25 +82,25 @@ class LimitContract(FrontierTests):
     ) -> None:
         limited.push([entry(str(n)) for n in range(4)])
         first = taken(limited)
-        limited.admit(first.group, first.ticket)
+        limited.admit(first.group, first.lease_id)
         assert [lease is None for lease in taken_if_any(limited, 2)] == [False, True]
         match how:
             case "complete":
-                limited.complete(first.ticket)
+                limited.complete(first.lease_id)
             case "give_back":
-                limited.give_back(first.ticket)
+                limited.give_back(first.lease_id)
             case "leave":
-                limited.leave(first.group, first.ticket, FetchResult(status=200))
+                limited.leave(first.group, first.lease_id, FetchResult(status=200))
         assert [lease is None for lease in taken_if_any(limited, 2)] == [False, True]
 
     def test_what_left_twice_makes_room_once(self, limited: Told) -> None:
         limited.push([entry(str(n)) for n in range(4)])
         first = taken(limited)
-        limited.admit(first.group, first.ticket)
+        limited.admit(first.group, first.lease_id)
         taken(limited)
-        limited.leave(first.group, first.ticket, FetchResult())
-        limited.leave(first.group, first.ticket, FetchResult())
-        limited.complete(first.ticket)
+        limited.leave(first.group, first.lease_id, FetchResult())
+        limited.leave(first.group, first.lease_id, FetchResult())
+        limited.complete(first.lease_id)
         assert [lease is None for lease in taken_if_any(limited, 2)] == [False, True]
 
     def test_what_left_without_being_admitted_makes_room(self, limited: Told) -> None:
@@ -109,16 +109,16 @@ class LimitContract(FrontierTests):
         assert first is not None
         assert none is None
         for _ in range(2):
-            limited.leave(first.group, first.ticket, FetchResult())
+            limited.leave(first.group, first.lease_id, FetchResult())
         assert [lease is None for lease in taken_if_any(limited, 2)] == [False, True]
 
     def test_what_left_the_site_is_still_lent(self, limited: Told) -> None:
         limited.push([entry("x")])
         lease = taken(limited)
-        limited.admit(lease.group, lease.ticket)
-        limited.leave(lease.group, lease.ticket, FetchResult())
+        limited.admit(lease.group, lease.lease_id)
+        limited.leave(lease.group, lease.lease_id, FetchResult())
         assert (limited.waiting(), limited.lent()) == (0, 1)
-        limited.give_back(lease.ticket)
+        limited.give_back(lease.lease_id)
         assert (limited.waiting(), limited.lent()) == (1, 0)
 
     def test_a_request_whose_holder_is_gone_is_admitted_anew(
@@ -127,11 +127,11 @@ class LimitContract(FrontierTests):
         frontier = self.make(GroupLimits(in_flight=1), clock)
         frontier.push([entry("1"), entry("2")])
         lease = taken(frontier)
-        frontier.admit(lease.group, lease.ticket)
-        frontier.start_over(lease.ticket)
+        frontier.admit(lease.group, lease.lease_id)
+        frontier.start_over(lease.lease_id)
         assert (frontier.waiting(), frontier.lent()) == (1, 1)
         assert frontier.take() is None
-        assert frontier.admit(lease.group, lease.ticket) == 0
+        assert frontier.admit(lease.group, lease.lease_id) == 0
         assert frontier.admit(lease.group, None) == math.inf
         frontier.close()
 
@@ -141,8 +141,8 @@ class LimitContract(FrontierTests):
         # A crawl that gives up gives all back, and then its workers end.
         limited.push([entry("1")])
         lease = taken(limited)
-        limited.give_back(lease.ticket)
-        limited.start_over(lease.ticket)
+        limited.give_back(lease.lease_id)
+        limited.start_over(lease.lease_id)
         assert (limited.waiting(), limited.lent()) == (1, 0)
         assert taken(limited).payload == lease.payload
 
@@ -175,10 +175,10 @@ class LimitContract(FrontierTests):
         frontier = self.make(None, clock, total=2)
         frontier.push([entry("x")])
         lease = taken(frontier)
-        assert frontier.admit(lease.group, lease.ticket) == 0
+        assert frontier.admit(lease.group, lease.lease_id) == 0
         assert frontier.admit("b.example", None) == 0
         assert frontier.admit("c.example", None) == math.inf
-        frontier.complete(lease.ticket)
+        frontier.complete(lease.lease_id)
         assert frontier.admit("c.example", None) == 0
         frontier.leave("b.example", None, FetchResult())
         assert frontier.admit("b.example", None) == 0

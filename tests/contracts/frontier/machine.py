@@ -128,26 +128,26 @@ class _Model:
             open_s = max(open_s, self.on_way[group][1] + LONGEST_WAY_S)
         return max(0.0, open_s - self.clock.now_s)
 
-    def admit(self, group: str, ticket: int | None) -> None:
+    def admit(self, group: str, lease_id: int | None) -> None:
         if LIMITS[group].delay_s:
-            self.on_way[group] = (ticket, self.clock.now_s)
+            self.on_way[group] = (lease_id, self.clock.now_s)
 
     def expire(self, group: str) -> None:
         if group in self.on_way:
-            ticket, since_s = self.on_way[group]
+            lease_id, since_s = self.on_way[group]
             if self.clock.now_s >= since_s + LONGEST_WAY_S:
-                self.sent(group, ticket, 0)
+                self.sent(group, lease_id, 0)
 
-    def sent(self, group: str, ticket: int | None, ago_s: float) -> None:
+    def sent(self, group: str, lease_id: int | None, ago_s: float) -> None:
         if LIMITS[group].delay_s:
             until_s = self.clock.now_s - ago_s + LIMITS[group].delay_s
             self.opens_at_s[group] = max(self.opens_at_s[group], until_s)
-            if self.on_way.get(group, (math.nan,))[0] == ticket:
+            if self.on_way.get(group, (math.nan,))[0] == lease_id:
                 del self.on_way[group]
 
-    def finish(self, group: str, ticket: int) -> None:
-        if self.on_way.get(group, (None,))[0] == ticket:
-            self.sent(group, ticket, 0)
+    def finish(self, group: str, lease_id: int) -> None:
+        if self.on_way.get(group, (None,))[0] == lease_id:
+            self.sent(group, lease_id, 0)
 
     def hear(self, group: str, visit: FetchResult) -> None:
         if visit.retry_after_s is not None:
@@ -215,28 +215,28 @@ class FrontierMachine(RuleBasedStateMachine):
         request = self.model.requests[lease.payload]
         if not request.is_there:
             expected_s = self.model.admit_in_s(lease.group)
-            assert self.frontier.admit(lease.group, lease.ticket) == expected_s
+            assert self.frontier.admit(lease.group, lease.lease_id) == expected_s
             if expected_s == 0:
                 request.is_coming, request.is_there = False, True
-                self.model.admit(lease.group, lease.ticket)
+                self.model.admit(lease.group, lease.lease_id)
 
     @rule(lease=leases, ago_s=st.integers(0, 2))
     def sent(self, lease: Lease, ago_s: int) -> None:
-        self.frontier.sent(lease.group, lease.ticket, ago_s)
-        self.model.sent(lease.group, lease.ticket, ago_s)
+        self.frontier.sent(lease.group, lease.lease_id, ago_s)
+        self.model.sent(lease.group, lease.lease_id, ago_s)
 
     @rule(lease=leases, visit=visits)
     def leave(self, lease: Lease, visit: FetchResult) -> None:
-        self.frontier.leave(lease.group, lease.ticket, visit)
-        self.model.finish(lease.group, lease.ticket)
+        self.frontier.leave(lease.group, lease.lease_id, visit)
+        self.model.finish(lease.group, lease.lease_id)
         request = self.model.requests[lease.payload]
         request.is_coming = request.is_there = False
         self.model.hear(lease.group, visit)
 
     @rule(lease=leases)
     def start_over(self, lease: Lease) -> None:
-        self.frontier.start_over(lease.ticket)
-        self.model.finish(lease.group, lease.ticket)
+        self.frontier.start_over(lease.lease_id)
+        self.model.finish(lease.group, lease.lease_id)
         request = self.model.requests[lease.payload]
         request.is_coming, request.is_there = True, False
 
@@ -244,19 +244,19 @@ class FrontierMachine(RuleBasedStateMachine):
     def complete(self, lease: Lease, drawn: Drawn) -> None:
         entries = self.entries(drawn)
         del self.model.requests[lease.payload]
-        done = self.frontier.complete(lease.ticket, iter(entries))
-        self.model.finish(lease.group, lease.ticket)
+        done = self.frontier.complete(lease.lease_id, iter(entries))
+        self.model.finish(lease.group, lease.lease_id)
         assert done.added == self.model.push(entries)
 
     @rule(lease=consumes(leases))
     def give_back(self, lease: Lease) -> None:
-        self.frontier.give_back(lease.ticket)
-        self.model.finish(lease.group, lease.ticket)
+        self.frontier.give_back(lease.lease_id)
+        self.model.finish(lease.group, lease.lease_id)
         request = self.model.requests[lease.payload]
         request.is_lent = request.is_coming = request.is_there = False
 
     @rule(group=groups)
-    def admit_without_a_ticket(self, group: str) -> None:
+    def admit_without_a_lease(self, group: str) -> None:
         expected_s = self.model.admit_in_s(group)
         assert self.frontier.admit(group, None) == expected_s
         if expected_s == 0:
@@ -264,13 +264,13 @@ class FrontierMachine(RuleBasedStateMachine):
             self.model.admit(group, None)
 
     @rule(group=groups, ago_s=st.integers(0, 2))
-    def sent_without_a_ticket(self, group: str, ago_s: int) -> None:
+    def sent_without_a_lease(self, group: str, ago_s: int) -> None:
         self.frontier.sent(group, None, ago_s)
         self.model.sent(group, None, ago_s)
 
     @precondition(lambda self: self.model.unlent.total())
     @rule(visit=visits)
-    def leave_without_a_ticket(self, visit: FetchResult) -> None:
+    def leave_without_a_lease(self, visit: FetchResult) -> None:
         group = next(self.model.unlent.elements())
         self.frontier.leave(group, None, visit)
         self.model.unlent[group] -= 1

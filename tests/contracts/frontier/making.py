@@ -49,7 +49,7 @@ def drained(frontier: Told) -> list[str]:
     payloads = []
     while (lease := frontier.take()) is not None:
         payloads.append(lease.payload.decode())
-        frontier.complete(lease.ticket)
+        frontier.complete(lease.lease_id)
     return payloads
 
 

@@ -47,7 +47,7 @@ class PaceContract(FrontierTests):
     ) -> None:
         delayed.push([entry("1")])
         lease = taken(delayed)
-        assert delayed.admit(lease.group, lease.ticket) == 0
+        assert delayed.admit(lease.group, lease.lease_id) == 0
         clock.now_s += 1
         assert delayed.admit(lease.group, None) == LONGEST_WAY_S - 1
         assert delayed.admit("b.example", None) == 0
@@ -60,12 +60,12 @@ class PaceContract(FrontierTests):
     ) -> None:
         delayed.push([entry("1")])
         lease = taken(delayed)
-        assert delayed.admit(lease.group, lease.ticket) == 0
+        assert delayed.admit(lease.group, lease.lease_id) == 0
         clock.now_s += 5
         if how == "leave":
-            delayed.leave(lease.group, lease.ticket, FetchResult())
+            delayed.leave(lease.group, lease.lease_id, FetchResult())
         else:
-            getattr(delayed, how)(lease.ticket)
+            getattr(delayed, how)(lease.lease_id)
         assert delayed.admit(lease.group, None) == 10
 
     def test_what_is_sent_once_more_counts_once_more(
@@ -182,7 +182,7 @@ class PaceContract(FrontierTests):
         assert delayed.has_ready()
         lease = taken(delayed)
         assert not delayed.has_ready()
-        delayed.admit(lease.group, lease.ticket)
+        delayed.admit(lease.group, lease.lease_id)
         assert delayed.has_ready()
 
     def test_in_a_group_with_a_delay_one_request_is_on_its_way_at_a_time(
@@ -191,7 +191,7 @@ class PaceContract(FrontierTests):
         delayed.push([entry("1"), entry("2")])
         lease = taken(delayed)
         assert delayed.take() is None
-        delayed.admit(lease.group, lease.ticket)
+        delayed.admit(lease.group, lease.lease_id)
         assert taken(delayed).payload == b"1"
 
     def test_a_site_that_says_how_long_to_wait_is_left_alone_for_that_long(
@@ -199,9 +199,9 @@ class PaceContract(FrontierTests):
     ) -> None:
         frontier.push([entry("1"), entry("2"), entry("3", group="b.example")])
         lease = taken(frontier)
-        frontier.admit(lease.group, lease.ticket)
+        frontier.admit(lease.group, lease.lease_id)
         refused = FetchResult(status=429, retry_after_s=30)
-        frontier.leave(lease.group, lease.ticket, refused)
+        frontier.leave(lease.group, lease.lease_id, refused)
         clock.now_s += 10
         assert frontier.admit(lease.group, None) == 20
         assert taken(frontier).group == "b.example"
@@ -217,7 +217,7 @@ class PaceContract(FrontierTests):
         frontier.leave("a.example", None, FetchResult(status=503, retry_after_s=61))
         lease = taken(frontier)
         with pytest.raises(PausedTooLongError):
-            frontier.admit(lease.group, lease.ticket)
+            frontier.admit(lease.group, lease.lease_id)
         frontier.close()
 
     def test_time_helps_nothing_if_nothing_waits(self, delayed: Told) -> None:

@@ -49,9 +49,9 @@ class Told:
         return self.frontier.take()
 
     def complete(
-        self, ticket: int, entries: Iterable[Entry] = (), items: Iterable[bytes] = ()
+        self, lease_id: int, entries: Iterable[Entry] = (), items: Iterable[bytes] = ()
     ) -> Completed:
-        return self.wait(self.frontier.complete(ticket, entries, items))
+        return self.wait(self.frontier.complete(lease_id, entries, items))
 
     def items(self) -> list[tuple[int, bytes]]:
         self.catch_up()
@@ -72,19 +72,19 @@ class Told:
         self.catch_up()
         return self.wait(self.frontier.notes())
 
-    def give_back(self, ticket: int) -> None:
-        self.frontier.give_back(ticket)
+    def give_back(self, lease_id: int) -> None:
+        self.frontier.give_back(lease_id)
         self.catch_up()
 
-    def admit(self, group: str, ticket: int | None) -> float:
-        return self.frontier.admit(group, ticket)
+    def admit(self, group: str, lease_id: int | None) -> float:
+        return self.frontier.admit(group, lease_id)
 
-    def sent(self, group: str, ticket: int | None, ago_s: float) -> None:
-        self.frontier.sent(group, ticket, ago_s)
+    def sent(self, group: str, lease_id: int | None, ago_s: float) -> None:
+        self.frontier.sent(group, lease_id, ago_s)
         self.catch_up()
 
-    def leave(self, group: str, ticket: int | None, visit: FetchResult) -> None:
-        self.frontier.leave(group, ticket, visit)
+    def leave(self, group: str, lease_id: int | None, visit: FetchResult) -> None:
+        self.frontier.leave(group, lease_id, visit)
         self.catch_up()
 
     def expect(self, group: str, change: int) -> None:
@@ -104,8 +104,8 @@ class Told:
         self.catch_up(1)
         return self.frontier.has_ready()
 
-    def start_over(self, ticket: int) -> None:
-        self.frontier.start_over(ticket)
+    def start_over(self, lease_id: int) -> None:
+        self.frontier.start_over(lease_id)
         self.catch_up()
 
     def waiting(self) -> int:

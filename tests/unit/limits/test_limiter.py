@@ -157,9 +157,9 @@ def test_whatever_the_way_takes_what_comes_keeps_delay_and_rate(
     for number, (idle_s, way_s, telling_s) in enumerate(ways):
         now_s += idle_s
         while True:
-            for at_s, ticket, sent_s in sorted(n for n in news if n[0] <= now_s):
-                news.remove((at_s, ticket, sent_s))
-                gate.sent(ticket, sent_s)
+            for at_s, lease_id, sent_s in sorted(n for n in news if n[0] <= now_s):
+                news.remove((at_s, lease_id, sent_s))
+                gate.sent(lease_id, sent_s)
             if gate.is_open(now_s):
                 break
             soonest_s = min((at_s for at_s, *_ in news), default=now_s + 99)

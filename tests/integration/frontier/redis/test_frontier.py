@@ -91,22 +91,22 @@ class ToldByRedis(Told):
         self.loop.run_until_complete(self.frontier.exchange())
         self.want = 0
 
-    def admit(self, group: str, ticket: int | None) -> float:
-        answer = self.frontier.admit(group, ticket)
+    def admit(self, group: str, lease_id: int | None) -> float:
+        answer = self.frontier.admit(group, lease_id)
         if math.isfinite(answer):
             return answer
         found: list[float | ConcurcrawlError] = []
 
         def ask_again() -> None:
             try:
-                found.append(self.frontier.admit(group, ticket))
+                found.append(self.frontier.admit(group, lease_id))
             except ConcurcrawlError as error:
                 found.append(error)
 
         self.frontier.on_news = ask_again
         self.catch_up()
         self.frontier.on_news = lambda: None
-        self.frontier.ask_no_longer(group, ticket)
+        self.frontier.ask_no_longer(group, lease_id)
         if isinstance(found[-1], ConcurcrawlError):
             raise found[-1]
         return found[-1]
@@ -205,7 +205,7 @@ def test_a_node_that_was_taken_for_dead_says_again_what_needs_no_lease(
         slow.push([entry("x")])
         lease = taken(slow)
         outlive(clock, other)
-        done = slow.frontier.complete(lease.ticket, [entry("y")], [b"item"])
+        done = slow.frontier.complete(lease.lease_id, [entry("y")], [b"item"])
         added = slow.frontier.push([entry("z")])
         assert slow.frontier.admit("a.example", None) == math.inf
         assert slow.wait(added) == [True]
@@ -226,11 +226,11 @@ def test_limits_that_a_node_changes_count_for_all_nodes(
         closing(one_of_many(redis_frontiers, "first", clock)) as first,
         closing(one_of_many(redis_frontiers, "other", clock)) as other,
     ):
-        troubled: list[str] = []
-        other.frontier.on_troubled = troubled.extend
+        throttled: list[str] = []
+        other.frontier.on_throttled = throttled.extend
         first.change_limits(group, GroupLimits(delay_s=10))
         other.catch_up()
-        assert troubled == [group]
+        assert throttled == [group]
         assert other.admit(group, None) == 0  # it says the limits of its settings
         other.sent(group, None, 0)
         with closing(one_of_many(redis_frontiers, "later", clock)) as later:

@@ -159,8 +159,8 @@ class Both:
         elif what == "leave" and not self.unlent:
             return
         expected = self._here(what, lease, *how)
-        ticket = None if lease is None else lease.ticket
-        said = self._args(what, ticket, *how)
+        lease_id = None if lease is None else lease.lease_id
+        said = self._args(what, lease_id, *how)
         want = 1 if what == "lend" else -1
         reply = self.script.exchange(self.now_s, seed, want, said)
         if what == "admit":
@@ -169,7 +169,7 @@ class Both:
             assert bool(reply.leases) == expected
             for new in reply.leases:
                 self.lent.append(new)
-                self.gates.lend(new.ticket, GROUP)
+                self.gates.lend(new.lease_id, GROUP)
                 self.waiting -= 1
         groups = [GROUP] if self.waiting else []
         assert reply.ready_in_s == self.gates.ready_in_s(groups, self.now_s)
@@ -182,7 +182,7 @@ class Both:
     ) -> bool | float | str | None:
         """Tell ``limits.py``, as the embedded frontier does."""
         gates, gate = self.gates, self.gates[GROUP]
-        ticket = None if lease is None else lease.ticket
+        lease_id = None if lease is None else lease.lease_id
         match what:
             case "lend":
                 return self.waiting > 0 and gates.may_lend(GROUP, self.now_s)
@@ -190,14 +190,14 @@ class Both:
                 pause_s = gate.pause_left_s(self.now_s)
                 if pause_s > self.limits.max_pause_s:
                     return f"paused {pause_s}"
-                wait_s = gates.admit(GROUP, ticket, self.now_s)
-                self.unlent += ticket is None and wait_s == 0
+                wait_s = gates.admit(GROUP, lease_id, self.now_s)
+                self.unlent += lease_id is None and wait_s == 0
                 return wait_s
             case "sent":
-                gates.sent(GROUP, ticket, self.now_s - how[1])
+                gates.sent(GROUP, lease_id, self.now_s - how[1])
             case "leave":
-                gates.leave(GROUP, ticket, how[1], self.now_s)
-                self.unlent -= ticket is None
+                gates.leave(GROUP, lease_id, how[1], self.now_s)
+                self.unlent -= lease_id is None
             case "slow_down":
                 gate.slow_down(how[0])
             case "change_limits":
@@ -206,33 +206,33 @@ class Both:
                 self.now_s += how[0]
             case "start_over" | "complete" | "give_back":
                 assert lease is not None
-                gates.forget(lease.ticket, self.now_s)
+                gates.forget(lease.lease_id, self.now_s)
                 if what == "start_over":
-                    gates.lend(lease.ticket, GROUP)
+                    gates.lend(lease.lease_id, GROUP)
                 else:
                     self.lent.remove(lease)
                     self.waiting += what == "give_back"
         return None
 
-    def _args(self, what: str, ticket: int | None, *how: Any) -> Operation:
+    def _args(self, what: str, lease_id: int | None, *how: Any) -> Operation:
         said: Operation = []
         match what:
             case "admit":
-                said = protocol.admit(GROUP, ticket)
+                said = protocol.admit(GROUP, lease_id)
             case "sent":
-                said = protocol.sent(GROUP, ticket, how[1])
+                said = protocol.sent(GROUP, lease_id, how[1])
             case "leave":
-                said = protocol.leave(GROUP, ticket, how[1])
+                said = protocol.leave(GROUP, lease_id, how[1])
             case "slow_down":
                 said = ["slow_down", GROUP, how[0]]
             case "change_limits":
                 to, was_free = self._other(*how), how[2]
                 said = protocol.change_limits(GROUP, to, was_free=was_free)
             case "complete" | "give_back" | "start_over":
-                assert ticket is not None
-                said = [what, ticket]
+                assert lease_id is not None
+                said = [what, lease_id]
                 if what == "complete":
-                    said = protocol.complete(ticket, [], [], "node")
+                    said = protocol.complete(lease_id, [], [], "node")
         return said
 
     def _other(self, delay_s: float, in_flight: int, _: bool) -> GroupLimits:

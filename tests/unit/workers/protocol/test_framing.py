@@ -403,10 +403,10 @@ def test_a_failure_of_the_things_own_code_is_a_refusal_too() -> None:
 
 MESSAGES: list[Any] = [
     Stop(),
-    Dispatch(ticket=3, queued_s=1.5, payload=b""),
+    Dispatch(lease_id=3, queued_s=1.5, payload=b""),
     SetCookies(()),
     RequestResult(
-        ticket=3,
+        lease_id=3,
         heads=[ResponseMeta(HtmlResponse, "http://a/", 200, {b"A": [b"1"]}, (), None)],
         events=[Event("response_received", head=0)],
         products=[Product(is_item=True, payload=b"\0" * 300, key=b"")],

@@ -57,11 +57,11 @@ class Bench:
             launcher=self.launcher,  # type: ignore[arg-type]
         )
         self.first = self.one, self.two = tuple(self.pool.workers)
-        self.pool.on_park = lambda lease: self.parked.append(lease.ticket)
-        self.pool.on_unpark = lambda lease: self.parked.remove(lease.ticket)
+        self.pool.on_park = lambda lease: self.parked.append(lease.lease_id)
+        self.pool.on_unpark = lambda lease: self.parked.remove(lease.lease_id)
 
-    def lend(self, ticket: int, key: Any = None) -> asyncio.Future[Any]:
-        lease = Lease(ticket, "a.example", b"", 0.0)
+    def lend(self, lease_id: int, key: Any = None) -> asyncio.Future[Any]:
+        lease = Lease(lease_id, "a.example", b"", 0.0)
         end = self.pool.lend(lease, lambda outcome, products: [*products], key)
         end.add_done_callback(asyncio.Future.exception)  # also if no test looks at it
         return end
@@ -95,8 +95,8 @@ def on_bench(test: Callable[[Bench], Awaitable[None]]) -> Callable[[], None]:
 async def test_requests_with_one_key_wait_for_the_worker_that_has_it(
     bench: Bench,
 ) -> None:
-    for ticket in (1, 2, 3):
-        bench.lend(ticket, KEY)
+    for lease_id in (1, 2, 3):
+        bench.lend(lease_id, KEY)
     assert ([*bench.one.held], bench.parked) == ([1], [2, 3])
     assert bench.pool.has_room(0)
     bench.lend(4)

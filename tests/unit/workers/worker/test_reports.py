@@ -150,50 +150,52 @@ class Desk:
 
 
 @pytest.fixture
-def desk() -> Iterator[Desk]:
-    desk = Desk()
-    yield desk
-    dispatcher.connections.pop(id(desk.crawler), None)
+def channel() -> Iterator[Desk]:
+    channel = Desk()
+    yield channel
+    dispatcher.connections.pop(id(channel.crawler), None)
 
 
-def test_of_what_nothing_hears_nothing_is_reported(desk: Desk) -> None:
-    desk.reports.add(NAME, {"request": desk.leased})
-    desk.reports.add_own(mine, {"n": 1})
-    assert desk.outcome.events == []
+def test_of_what_nothing_hears_nothing_is_reported(channel: Desk) -> None:
+    channel.reports.add(NAME, {"request": channel.leased})
+    channel.reports.add_own(mine, {"n": 1})
+    assert channel.outcome.events == []
 
 
-def test_for_scrapys_own_receivers_there_is_the_head(desk: Desk) -> None:
+def test_for_scrapys_own_receivers_there_is_the_head(channel: Desk) -> None:
     names = frozenset({NAME})
-    desk.reports.listen(Listen(signals=names, with_response=names))
-    event = desk.receive(desk.leased)
+    channel.reports.listen(Listen(signals=names, with_response=names))
+    event = channel.receive(channel.leased)
     assert event.state is None
-    assert desk.outcome.heads[0].whole is None
-    desk.reports.add_page(desk.outcome, desk.leased, Response(URL, body=BODY))
-    assert desk.outcome.heads[1].whole is None
-    assert desk.outcome.page_state is None
+    assert channel.outcome.heads[0].whole is None
+    channel.reports.add_page(channel.outcome, channel.leased, Response(URL, body=BODY))
+    assert channel.outcome.heads[1].whole is None
+    assert channel.outcome.page_state is None
 
 
 def test_for_a_receiver_of_the_projects_own_there_is_all_and_the_body_once(
-    desk: Desk,
+    channel: Desk,
 ) -> None:
     names = frozenset({NAME, "item_scraped"})
-    desk.reports.listen(Listen(names, names, whole=names, requests=names))
+    channel.reports.listen(Listen(names, names, whole=names, requests=names))
     body = b"a" * 100_000
-    response = HtmlResponse(URL, body=body, encoding="utf-8", request=desk.leased)
-    desk.reports.add(NAME, {"request": desk.leased, "response": response})
-    desk.reports.add_page(desk.outcome, desk.leased, response)
-    assert [head.whole.body for head in desk.outcome.heads if head.whole] == [body] * 2
-    assert desk.outcome.page_state is not None
-    assert len(pickle.dumps(desk.outcome)) < 150_000
+    response = HtmlResponse(URL, body=body, encoding="utf-8", request=channel.leased)
+    channel.reports.add(NAME, {"request": channel.leased, "response": response})
+    channel.reports.add_page(channel.outcome, channel.leased, response)
+    assert [head.whole.body for head in channel.outcome.heads if head.whole] == [
+        body
+    ] * 2
+    assert channel.outcome.page_state is not None
+    assert len(pickle.dumps(channel.outcome)) < 150_000
 
 
 def test_a_request_that_a_callback_downloads_travels_without_what_cannot(
-    desk: Desk,
+    channel: Desk,
 ) -> None:
     names = frozenset({NAME})
-    desk.reports.listen(Listen(names, names, whole=names, requests=names))
+    channel.reports.listen(Listen(names, names, whole=names, requests=names))
     with socket.socket() as live:
-        event = desk.receive(Request(f"{URL}inner", meta={"live": live, "row": 2}))
+        event = channel.receive(Request(f"{URL}inner", meta={"live": live, "row": 2}))
     assert event.request is not None
     assert event.state is not None
     request = Codec().decode(event.request)
@@ -202,39 +204,39 @@ def test_a_request_that_a_callback_downloads_travels_without_what_cannot(
     assert request.meta["row"] == 2
 
 
-def test_a_signal_of_the_projects_own_says_who_has_heard_it(desk: Desk) -> None:
+def test_a_signal_of_the_projects_own_says_who_has_heard_it(channel: Desk) -> None:
     def on_mine() -> None: ...
 
-    desk.crawler.signals.connect(on_mine, mine)
+    channel.crawler.signals.connect(on_mine, mine)
     name = name_signal(mine)
     assert name is not None
-    desk.reports.listen(Listen(own=(name,)))
-    desk.reports.add_own(mine, {"n": 1})
-    (event,) = desk.outcome.events
+    channel.reports.listen(Listen(own=(name,)))
+    channel.reports.add_own(mine, {"n": 1})
+    (event,) = channel.outcome.events
     assert isinstance(event, OwnEvent)
     assert Codec().decode(event.about) == {"n": 1}
     assert event.heard == (receiver_name(on_mine),)
 
 
-def test_what_a_signal_cannot_carry_is_reported_once(desk: Desk) -> None:
+def test_what_a_signal_cannot_carry_is_reported_once(channel: Desk) -> None:
     name = name_signal(mine)
     assert name is not None
-    desk.reports.listen(Listen(own=(name,)))
+    channel.reports.listen(Listen(own=(name,)))
     with socket.socket() as live:
         about: dict[str, Any] = {"n": 1, "live": live}
-        desk.reports.add_own(mine, about)
-        desk.reports.add_own(mine, about)
-    (event,) = desk.outcome.events
+        channel.reports.add_own(mine, about)
+        channel.reports.add_own(mine, about)
+    (event,) = channel.outcome.events
     assert isinstance(event, OwnEvent)
     assert event.problem.startswith("live=<socket.socket")
 
 
 def test_what_is_sent_while_the_spider_opens_the_supervisor_has_sent(
-    desk: Desk,
+    channel: Desk,
 ) -> None:
     name = name_signal(mine)
     assert name is not None
-    desk.reports.listen(Listen(own=(name,)))
-    desk.reports.is_open = False
-    desk.reports.add_own(mine, {})
-    assert desk.outcome.events == []
+    channel.reports.listen(Listen(own=(name,)))
+    channel.reports.is_open = False
+    channel.reports.add_own(mine, {})
+    assert channel.outcome.events == []
