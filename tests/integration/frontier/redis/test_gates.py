@@ -142,7 +142,7 @@ class Both:
         self.lent: list[Lease] = []
         self.waiting = REQUESTS
         self.unlent = 0
-        entries = [Entry(None, GROUP, 0, is_start=False, payload=b"")] * REQUESTS
+        entries = [Entry(None, GROUP, 0, is_start=False, payload=b"x")] * REQUESTS
         joining = protocol.join("auto", 0.0, "id", "spider", "{}")
         said = [*protocol.limits(GROUP, of), *protocol.push(entries, {})]
         self.script.exchange(self.now_s, 1, -1, [*joining, *said])
