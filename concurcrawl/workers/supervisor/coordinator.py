@@ -47,8 +47,9 @@ if TYPE_CHECKING:
     from concurcrawl.workers.protocol.messages import ToWorker, Traffic
     from concurcrawl.workers.supervisor.attributes import AttributeWatch
     from concurcrawl.workers.supervisor.audience import Audience
-    from concurcrawl.workers.supervisor.pool import WorkerHandle, WorkerPool
+    from concurcrawl.workers.supervisor.pool import WorkerPool
     from concurcrawl.workers.supervisor.scheduler import SupervisorScheduler
+    from concurcrawl.workers.supervisor.worker_handle import WorkerHandle
 
 
 #: Seconds that a request without a lease id waits before workers are asked which leases

@@ -49,7 +49,7 @@ from concurcrawl.workers.supervisor.audience import Audience
 from concurcrawl.workers.supervisor.coordinator import Coordinator
 from concurcrawl.workers.supervisor.crawl_spec import describe, import_path
 from concurcrawl.workers.supervisor.dormant import DormantMiddlewares
-from concurcrawl.workers.supervisor.pool import Tolerance, WorkerHandle, WorkerPool
+from concurcrawl.workers.supervisor.pool import Tolerance, WorkerPool
 from concurcrawl.workers.supervisor.results import Results, close_spider
 from concurcrawl.workers.supervisor.scheduler import scheduler_of
 from concurcrawl.workers.supervisor.sticky import sticky_key
@@ -62,10 +62,10 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from concurcrawl.frontier.base import Lease
-    from concurcrawl.workers.supervisor.pool import News
     from concurcrawl.workers.supervisor.results import Taken
     from concurcrawl.workers.supervisor.scheduler import SupervisorScheduler
     from concurcrawl.workers.supervisor.sticky import StickyKey
+    from concurcrawl.workers.supervisor.worker_handle import News, WorkerHandle
 
 logger = logging.getLogger(__name__)
 

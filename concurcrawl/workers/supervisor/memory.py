@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.settings import BaseSettings
 
-    from concurcrawl.workers.supervisor.pool import WorkerHandle, WorkerPool
+    from concurcrawl.workers.supervisor.pool import WorkerPool
+    from concurcrawl.workers.supervisor.worker_handle import WorkerHandle
 
 logger = logging.getLogger(__name__)
 

@@ -3,14 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
-import signal
-import threading
-from collections import Counter, deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from concurcrawl.errors import (
     ConcurcrawlError,
@@ -22,46 +17,34 @@ from concurcrawl.errors import (
     WorkerLostError,
     WorkersFailedError,
 )
-from concurcrawl.workers import children
 from concurcrawl.workers.protocol import framing
-from concurcrawl.workers.protocol.framing import Frames, frame
+from concurcrawl.workers.protocol.framing import frame
 from concurcrawl.workers.protocol.messages import (
     Dispatch,
     Drain,
-    Failed,
-    Look,
-    Looked,
-    PartialResult,
     Ping,
-    Pong,
-    Ready,
     RequestResult,
-    Stop,
     WorkerInit,
 )
-from concurcrawl.workers.protocol.spool import Spool
 from concurcrawl.workers.supervisor.recycling import Recycler
 from concurcrawl.workers.supervisor.sticky import StickyWorkers
+from concurcrawl.workers.supervisor.worker_handle import (
+    UNLIMITED,
+    HeldLease,
+    WorkerHandle,
+)
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Iterable, Sequence
 
     from concurcrawl.frontier.base import Lease
-    from concurcrawl.watchdog.stall import Waiting
     from concurcrawl.workers.launch.base import Launcher
     from concurcrawl.workers.protocol.messages import (
-        Product,
-        ReadStats,
         ToWorker,
-        Traffic,
     )
     from concurcrawl.workers.supervisor.sticky import StickyKey
+    from concurcrawl.workers.supervisor.worker_handle import News, Products
 
-    #: All that came of a lease, also what was sent ahead.
-    Products = Sequence[Product] | Spool
-
-    News = RequestResult | ReadStats | Traffic
 
 logger = logging.getLogger(__name__)
 
@@ -71,9 +54,6 @@ T = TypeVar("T")
 _CLOSE_DEADLINE_S = 30.0
 
 
-#: Seconds that a worker that is not busy may take to say what it does.
-_ANSWER_S = 2.0
-
 #: How often a worker that blocks is looked at before it is killed.
 _LOOKS = 4
 
@@ -82,56 +62,6 @@ _MANY_PARKED = 50
 
 #: Leases that wait for certain workers, before no other worker is leased any more.
 _MOST_PARKED = 1000
-
-#: Leases that a worker without a limit is given.
-_UNLIMITED = 1000
-
-
-@dataclass(slots=True)
-class Held:
-    """A lease that a worker has.
-
-    Attributes:
-        lease: It.
-        take: Told what came of it, as soon as we hear of that.
-        end: Set to what ``take`` made of it.
-        deaths: Workers that have died while they held it.
-        parts: What the worker that has it has sent ahead, if it has.
-        is_applied: Whether requests or items of it were applied: it must not be done
-            again.
-        key: What it shares with other requests, in one worker only.
-    """
-
-    lease: Lease
-    take: Callable[[RequestResult, Products], Any]
-    end: asyncio.Future[Any]
-    deaths: int = 0
-    parts: Spool | None = None
-    is_applied: bool = False
-    key: StickyKey | None = None
-
-    def keep(self, products: Sequence[Product]) -> None:
-        """Keep what the worker sends ahead."""
-        if self.parts is None:
-            self.parts = Spool()
-        self.parts.add(products)
-
-    def take_partial(self, outcome: RequestResult) -> Any:
-        """Return what ``take`` makes of what came up to now."""
-        if not outcome.products:  # also where all is kept for the end
-            return self.take(outcome, ())
-        self.is_applied = True
-        if self.parts is None:
-            return self.take(outcome, outcome.products)
-        self.keep(outcome.products)
-        parts, self.parts = self.parts, None
-        return self.take(outcome, parts)
-
-    def drop_parts(self) -> None:
-        """Drop what was sent ahead: it is done again, or never."""
-        if self.parts is not None:
-            self.parts.close()
-            self.parts = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,142 +82,13 @@ class Tolerance:
     requests: int = 0
 
 
-class WorkerHandle(asyncio.Protocol):
-    """One worker process, seen from the supervisor.
-
-    Invariant: ``held`` has each lease that was sent and not yet answered.
-
-    Attributes:
-        leased: Leases that it has been sent, without those that it returned.
-        progress: Counts what it says of its requests.
-        successor: The worker that is to take its place, once that has been started.
-        is_standby: It waits to take another's place and gets no leases yet.
-        is_retiring: It gets no more leases and ends when it has done what it holds.
-        is_stuck: It is killed after a stop was asked for; what it held is given back.
-    """
-
-    def __init__(
-        self, name: str, slots: int, sock: socket.socket, pool: WorkerPool
-    ) -> None:
-        self.name = name
-        self.slots = slots
-        self.sock = sock
-        self.held: dict[int, Held] = {}
-        self.pid: int | None = None
-        self.is_gone = False
-        self.ended = 0  # leases whose slots are not free yet, see WorkerPool.heard()
-        self.silent_for = 0  # times in a row that it was found not to have answered
-        self.outcomes = 0  # that it has sent and that were taken in
-        self.parked: deque[Held] = deque()  # what waits for this worker
-        self.files: set[str] = set()  # that no other process can have
-        self.unleased: Counter[str] = Counter()  # requests at a site without a lease id
-        self.leased = 0
-        self.progress = 0
-        self.successor: WorkerHandle | None = None
-        self.is_standby = False
-        self.is_retiring = False
-        self.is_stuck = False
-        self._is_told_to_stop = False
-        self._pool = pool
-        self._frames = Frames()
-        self._transport: asyncio.Transport | None = None
-        self._backlog: list[bytes] = []
-        self._looked: asyncio.Future[tuple[Waiting, ...] | None]
-
-    @property
-    def takes_leases(self) -> bool:
-        """Whether it may be sent another lease."""
-        return not (self.is_standby or self.is_retiring)
-
-    @property
-    def in_flight(self) -> int | None:
-        """Leases it is working on, not those that it has ahead; None: not yet open."""
-        if self.pid is None:
-            return None
-        return min(len(self.held), self.slots or _UNLIMITED)
-
-    async def look(self) -> tuple[Waiting, ...] | None:
-        """Return the requests in progress, or None if something may move them.
-
-        A worker that does not answer is busy.
-        """
-        if self.pid is None:
-            return None
-        self._looked = asyncio.get_running_loop().create_future()
-        self.send(Look())
-        with contextlib.suppress(TimeoutError):
-            return await asyncio.wait_for(self._looked, _ANSWER_S)
-        return None
-
-    def send(self, message: ToWorker) -> None:
-        """Send *message*, as soon as we are connected."""
-        if self._transport is None:
-            self._backlog.append(frame(message))
-        else:
-            self._transport.write(frame(message))
-
-    def stop(self, reason: str = "finished") -> bool:
-        """Ask it to end when it has done what it holds.
-
-        Returns:
-            Whether this is the first time.
-        """
-        is_first = not self._is_told_to_stop
-        if is_first:
-            self._is_told_to_stop = True
-            self.send(Stop(reason))
-        return is_first
-
-    def kill(self) -> None:
-        """Kill the process and what it has started, if it has said which one it is."""
-        if self.pid is not None:
-            started = children.of(self.pid)
-            with contextlib.suppress(ProcessLookupError):  # its end is about to be told
-                os.kill(self.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
-            # They have some time to end, and we have other things to do.
-            threading.Thread(target=children.end, args=(started,)).start()
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See :class:`asyncio.Protocol`."""
-        self._transport = transport  # type: ignore[assignment]
-        for data in self._backlog:
-            self._transport.write(data)  # type: ignore[union-attr]
-        self._backlog.clear()
-
-    def data_received(self, data: bytes) -> None:
-        """See :class:`asyncio.Protocol`."""
-        for message in self._frames.feed(data):
-            match message:
-                case Ready():
-                    self.pid = message.pid
-                    self._pool.opened(self)
-                case Pong():
-                    self.silent_for = 0
-                    self.progress += message.is_moving
-                case Looked():
-                    if not self._looked.done():  # it was slow to answer
-                        self._looked.set_result(message.waiting)
-                case PartialResult():
-                    self.progress += 1
-                    self.held[message.lease_id].keep(message.products)
-                case Failed():
-                    self._pool.cannot_start(self, message.reason)
-                    self._transport.close()  # type: ignore[union-attr] # it sent this
-                case _:
-                    self._pool.heard(self, message)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """See :class:`asyncio.Protocol`."""
-        self._pool.lost(self)
-
-
 @dataclass(slots=True)
 class _PoolState:
     is_stopping: bool = False
     gave_up: bool = False
     restarts: int = 0
     next_number: int = 1
-    suspects: list[Held] = field(default_factory=list)
+    suspects: list[HeldLease] = field(default_factory=list)
     parked: int = 0  # leases that wait for a certain worker
 
 
@@ -390,7 +191,7 @@ class WorkerPool:
             :class:`WorkersFailedError` if nothing comes of it.
         """
         end = asyncio.get_running_loop().create_future()
-        held = Held(lease, take, end, key=key)
+        held = HeldLease(lease, take, end, key=key)
         self._place(held)
         return held.end
 
@@ -474,7 +275,7 @@ class WorkerPool:
         self._fail(parked, LeaseReturnedError(worker.name))
         self._replace(worker)
 
-    def _is_settled(self, worker: WorkerHandle, parked: list[Held]) -> bool:
+    def _is_settled(self, worker: WorkerHandle, parked: list[HeldLease]) -> bool:
         """Return whether nothing that *worker* held is to be done again here."""
         if worker.is_stuck:
             # What waits to be done again would find no time either.
@@ -660,7 +461,7 @@ class WorkerPool:
             self._send(self._state.suspects.pop(0), idle)
             self.on_room()
 
-    def _place(self, held: Held) -> None:
+    def _place(self, held: HeldLease) -> None:
         """Send *held* to its worker, or let it wait for that."""
         freest = max(self.workers, key=lambda worker: self._room(worker, 1))
         worker = self._sticky.find(held.key) or freest
@@ -671,13 +472,13 @@ class WorkerPool:
             self._sticky.warn_of_wait(held.key, worker.name)
         self._park(held, worker)
 
-    def _park(self, held: Held, worker: WorkerHandle) -> None:
+    def _park(self, held: HeldLease, worker: WorkerHandle) -> None:
         self._sticky.bind(held.key, worker)
         worker.parked.append(held)
         self._state.parked += 1
         self.on_park(held.lease)
 
-    def _unpark(self, worker: WorkerHandle) -> list[Held]:
+    def _unpark(self, worker: WorkerHandle) -> list[HeldLease]:
         parked = [*worker.parked]
         worker.parked.clear()
         self._state.parked -= len(parked)
@@ -697,7 +498,7 @@ class WorkerPool:
                 self.on_unpark(held.lease)
                 self._send(held, worker)
 
-    def _send(self, held: Held, worker: WorkerHandle) -> None:
+    def _send(self, held: HeldLease, worker: WorkerHandle) -> None:
         self._sticky.bind(held.key, worker)
         worker.held[held.lease.lease_id] = held
         lease = held.lease
@@ -709,15 +510,15 @@ class WorkerPool:
 
     def _room(self, worker: WorkerHandle, waiting: int) -> int:
         if not worker.takes_leases:
-            return -_UNLIMITED
+            return -UNLIMITED
         if any(held.deaths for held in worker.held.values()):
             return -len(worker.parked)
         is_plenty = waiting > (1 + self._ahead) * len(self.workers)
         ahead = self._ahead if is_plenty else 0
         taken = len(worker.held) + worker.ended + len(worker.parked)
-        return (worker.slots or _UNLIMITED) + ahead - taken
+        return (worker.slots or UNLIMITED) + ahead - taken
 
-    def _fail(self, held: Iterable[Held], error: Exception) -> None:
+    def _fail(self, held: Iterable[HeldLease], error: Exception) -> None:
         for one in held:
             if not one.end.done():
                 one.end.set_exception(error)

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from concurcrawl.errors import ConcurcrawlError
 
 if TYPE_CHECKING:
-    from concurcrawl.workers.supervisor.pool import WorkerHandle, WorkerPool
+    from concurcrawl.workers.supervisor.pool import WorkerPool
+    from concurcrawl.workers.supervisor.worker_handle import WorkerHandle
 
 logger = logging.getLogger(__name__)
 

@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     )
     from concurcrawl.workers.protocol.spool import SpoolView
     from concurcrawl.workers.supervisor.audience import Audience
-    from concurcrawl.workers.supervisor.pool import Products
+    from concurcrawl.workers.supervisor.worker_handle import Products
 
     Requests = Sequence[Product] | SpoolView[Product]
     #: Items, encoded.

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from scrapy import Request
 
-    from concurcrawl.workers.supervisor.pool import WorkerHandle, WorkerPool
+    from concurcrawl.workers.supervisor.pool import WorkerPool
+    from concurcrawl.workers.supervisor.worker_handle import WorkerHandle
 
 #: Looks in the time after which a worker counts as stuck.
 _LOOKS = 10

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from scrapy.utils.asyncio import AsyncioLoopingCall
     from twisted.internet.task import LoopingCall
 
-    from concurcrawl.workers.supervisor.pool import WorkerHandle, WorkerPool
+    from concurcrawl.workers.supervisor.pool import WorkerPool
+    from concurcrawl.workers.supervisor.worker_handle import WorkerHandle
 
 #: How often totals that have changed are sent to a worker that gets no request.
 _INTERVAL_S = 0.5

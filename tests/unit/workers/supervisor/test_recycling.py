@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from concurcrawl.workers.supervisor.pool import Tolerance, WorkerHandle, WorkerPool
+from concurcrawl.workers.supervisor.pool import Tolerance, WorkerPool
 from concurcrawl.workers.supervisor.recycling import Recycler
+from concurcrawl.workers.supervisor.worker_handle import WorkerHandle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
