@@ -36,6 +36,10 @@ _INCIDENTAL = re.compile(
 )
 
 
+#: Loggers of warnings that plain Scrapy does not give.
+_MORE_WARNINGS = ("tldextract", "concurcrawl.integrations.plugins")
+
+
 @dataclass(frozen=True, slots=True)
 class Result:
     """What a finished crawl left behind."""
@@ -49,9 +53,10 @@ class Result:
     def comparable(self) -> dict[str, Any]:
         """Return what must be the same in every mode."""
         stats = {k: v for k, v in self.stats.items() if not _INCIDENTAL.search(str(k))}
-        # Of a list of public suffixes that the first crawl of an environment looks for.
-        foreign = self.log.count("[tldextract] WARNING")
-        if foreign and stats.get("log_count/WARNING") == foreign:
+        # Of a list of public suffixes that the first crawl of an environment looks for,
+        # and of what a mode cannot do as plain Scrapy does.
+        more = sum(self.log.count(f"[{name}] WARNING") for name in _MORE_WARNINGS)
+        if more and stats.get("log_count/WARNING") == more:
             del stats["log_count/WARNING"]
         return {
             "exit_code": self.exit_code,
