@@ -9,7 +9,7 @@ import sys
 import tarfile
 import tomllib
 import venv
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import TYPE_CHECKING
 from zipfile import ZipFile
@@ -19,27 +19,33 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from tests.support.crawls import DEADLINE_S, ROOT
-from tests.support.servers.process import serving
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-SPIDER = '''
+SPIDER = """
 import concurcrawl
 import scrapy
 
 
 class Five(scrapy.Spider):
     name = "five"
-    custom_settings = {"ADDONS": {"concurcrawl.Addon": 500}}
 
     async def start(self):
         for number in range(5):
-            yield scrapy.Request(self.site, dont_filter=True, cb_kwargs={"n": number})
+            url = f"{self.site}/echo?{number}"
+            yield scrapy.Request(url, cb_kwargs={"n": number})
 
     def parse(self, response, n):
         yield {"n": n, "status": response.status, "package": concurcrawl.__file__}
-'''
+"""
+
+#: As in a project that was written for 0.1.0.
+PROFILE = """
+from concurcrawl.politeness import Profile
+
+MINE = Profile(name="mine", hosts=("shop.example",))
+"""
 
 #: Names of distributions that only extras bring.
 NOT_CORE = {"bokeh", "numpy", "redis", "scrapyd", "uvloop", "isal"}
@@ -107,9 +113,9 @@ def files_of_dependencies() -> set[Path]:
     }
 
 
-def needed(requirements: list[str], extra: str = "") -> Iterator[str]:
-    """Yield the names of distributions that satisfy *requirements*, each maybe twice."""
-    waiting = [(Requirement(text), extra) for text in requirements]
+def needed(requirements: list[str]) -> Iterator[str]:
+    """Yield the names of all distributions that *requirements* bring."""
+    waiting = [(Requirement(text), "") for text in requirements]
     seen: set[tuple[str, str]] = set()
     while waiting:
         requirement, extra = waiting.pop()
@@ -167,17 +173,22 @@ def test_the_installed_command_lists_its_commands(installed: Path) -> None:
     assert "compare" in done.stdout
 
 
-def test_the_installed_package_crawls(installed: Path, tmp_path: Path) -> None:
+def test_the_installed_package_crawls(
+    installed: Path, site: str, tmp_path: Path
+) -> None:
     (tmp_path / "spider.py").write_text(SPIDER, encoding="utf-8")
-    with serving("concurcrawl", "mirror", "--until-stdin-closes") as said:
-        site = said.split()[-1]
-        done = run(
-            *(installed / "bin" / "python", "-m", "scrapy", "runspider", "spider.py"),
-            *("-a", f"site={site}", "-s", "MODE=hybrid", "-s", "CONCURCRAWL_WORKERS=2"),
-            *("-O", "items.jsonl"),
-            cwd=tmp_path,
-        )
+    (tmp_path / "mine.py").write_text(PROFILE, encoding="utf-8")
+    add_on = 'ADDONS={"concurcrawl.Addon": 500}'
+    done = run(
+        *(installed / "bin" / "python", "-m", "scrapy", "runspider", "spider.py"),
+        *("-a", f"site={site}", "-s", add_on, "-s", "MODE=hybrid"),
+        *("-s", "CONCURCRAWL_WORKERS=2", "-s", "COOKIES_ENABLED=0"),
+        *("-s", "CONCURCRAWL_PROFILES=mine.MINE", "-O", "items.jsonl"),
+        cwd=tmp_path,
+    )
     assert done.returncode == 0, done.stderr
+    assert "'finish_reason': 'finished'" in done.stderr, done.stderr
+    assert done.stderr.count("concurcrawl.politeness is now") == 1, done.stderr
     lines = (tmp_path / "items.jsonl").read_text(encoding="utf-8").splitlines()
     items = [json.loads(line) for line in lines]
     assert sorted(item["n"] for item in items) == [0, 1, 2, 3, 4]
@@ -202,7 +213,8 @@ def test_the_installed_test_site_has_its_tables(installed: Path) -> None:
     code = (
         "from concurcrawl.tools.testsite import grammar, countries;"
         "from importlib.metadata import version;"
-        "print(countries.COUNTRY_COUNT, version('concurcrawl'))"
+        "assert grammar.words();"
+        "print(len(countries.countries()), version('concurcrawl'))"
     )
     done = run(installed / "bin" / "python", "-c", code, cwd=installed)
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
