@@ -63,7 +63,7 @@ $(READY): pyproject.toml Makefile
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(call debian,python3-venv)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' # the first with --group
-	$(BIN)/python -m pip install --quiet --editable '.[fast]' --group test --group lint
+	$(BIN)/python -m pip install --quiet --editable '.[compare,fast]' --group test --group lint
 	@touch $@
 
 # Install Debian packages where we may, else say what to do.

@@ -164,7 +164,7 @@ def _install(session: nox.Session, *groups: str) -> None:
     session.install("--quiet", "--upgrade", "pip>=25.1")  # the first with --group
     wanted_groups = [word for group in groups for word in ("--group", group)]
     session.install(
-        *("--quiet", "--editable", ".[fast]", "--group", "test", *wanted_groups)
+        *("--quiet", "--editable", ".[compare,fast]", "--group", "test", *wanted_groups)
     )
     ready.touch()
 

@@ -12,14 +12,17 @@ from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from operator import index
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from concurcrawl.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from dataclasses import Field
 
     from scrapy.settings import BaseSettings
+
+N = TypeVar("N", int, float)
 
 PREFIX = "CONCURCRAWL_"
 
@@ -255,13 +258,39 @@ def _read(settings: BaseSettings, option: Field[Any]) -> Any:
     low = option.metadata["at_least"]
     kind = "whole number" if isinstance(default, int) else "number"
     expected = f"a {kind} >= {low} ({option.metadata['unit']})"
+    return number(
+        name, value, expected, _whole if isinstance(default, int) else float, low
+    )
+
+
+def number(
+    name: str,
+    value: Any,
+    expected: str,
+    read: Callable[[Any], N],
+    low: float = 0,
+    high: float = math.inf,
+) -> N:
+    """Return a finite number.
+
+    Args:
+        name: The setting or option.
+        value: What it was set to.
+        expected: What it may be, as words that follow "must be".
+        read: ``int`` or ``float``, or what else reads one.
+        low: The lowest that it may be.
+        high: The highest that it may be.
+
+    Raises:
+        ConfigError: If it is none, or is out of its bounds.
+    """
     try:
-        number = _whole(value) if isinstance(default, int) else float(value)
+        found = read(value)
     except (TypeError, ValueError) as error:
         raise ConfigError(name, value, expected) from error
-    if not low <= number < math.inf:  # no number is not in between either
+    if not low <= found <= high or found == math.inf:  # NaN is not in between either
         raise ConfigError(name, value, expected)
-    return number
+    return found
 
 
 def _yes_or_no(name: str, value: Any) -> bool:

@@ -32,6 +32,28 @@ class ConfigError(ConcurcrawlError, ValueError):
         return f"{self.name}={self.value!r}: must be {self.expected}"
 
 
+class MissingExtraError(ConcurcrawlError):
+    """A library is not installed that only an extra of the package brings.
+
+    Attributes:
+        what: What needs it, in words.
+        library: Its name.
+        extra: The extra that has it.
+    """
+
+    def __init__(self, what: str, library: str, extra: str) -> None:
+        super().__init__(what, library, extra)
+        self.what = what
+        self.library = library
+        self.extra = extra
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what} needs {self.library}, which is not installed: "
+            f"pip install 'concurcrawl[{self.extra}]'"
+        )
+
+
 class NotInEffectError(ConcurcrawlError):
     """Something of a project would not be in effect, and must be.
 

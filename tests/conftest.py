@@ -35,7 +35,7 @@ _ONCE = {
     *("test_jobdir.py", "test_resumed_feeds.py", "test_uploaded_feeds.py"),
     *("test_heard.py", "test_memory.py", "test_recycling.py", "test_sharing.py"),
     *("test_staying.py", "test_spool.py", "test_stalls.py", "test_collector.py"),
-    *("test_progress.py", "test_scrapyd.py"),
+    *("test_progress.py", "test_scrapyd.py", "test_packaging.py"),
 }
 
 

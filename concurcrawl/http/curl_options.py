@@ -40,9 +40,6 @@ logger = logging.getLogger(__name__)
 #: One option of an easy handle and its value, as ``setopt`` takes them.
 Option = tuple[int, Any]
 
-#: Bytes that libcurl reads from a socket at once.
-BUFFER_BYTES = 512 * 1024
-
 _TLS_VERSIONS = {
     "TLSv1.0": (pycurl.SSLVERSION_TLSv1_0, pycurl.SSLVERSION_MAX_TLSv1_0),
     "TLSv1.1": (pycurl.SSLVERSION_TLSv1_1, pycurl.SSLVERSION_MAX_TLSv1_1),

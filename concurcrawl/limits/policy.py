@@ -18,7 +18,7 @@ from scrapy.settings import SETTINGS_PRIORITIES
 from scrapy.utils.misc import load_object
 from scrapy.utils.python import to_unicode
 
-from concurcrawl.config import PREFIX, Config
+from concurcrawl.config import PREFIX, Config, number
 from concurcrawl.errors import ConfigError
 from concurcrawl.limits.limiter import GroupLimits, Throttle, Written
 
@@ -125,7 +125,6 @@ class Politeness:
         self._limits = dict(self._asked)
         for group in self._group_of_profile.values():
             self._limits[group] = self._bound(group, self._asked.get(group, own))
-        self._is_strict = any(map(_is_limit, (own, *self._asked.values())))
         #: What was written to slots, by group and slot.
         self.written: dict[str, dict[str, Written]] = {}
 
@@ -152,11 +151,6 @@ class Politeness:
             profiles_of(settings),
             settings.getdict("DOWNLOAD_SLOTS"),
         )
-
-    @property
-    def is_strict(self) -> bool:
-        """Whether any group may have limits besides those of profiles."""
-        return self._is_strict
 
     @property
     def is_throttled(self) -> bool:
@@ -373,15 +367,7 @@ def _is_limit(limits: GroupLimits) -> bool:
 
 
 def _number(settings: BaseSettings, name: str) -> float:
-    value: Any = settings.get(name, 0)
-    expected = "a number >= 0"
-    try:
-        number = float(value)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(name, value, expected) from error
-    if not 0 <= number < math.inf:
-        raise ConfigError(name, value, expected)
-    return number
+    return number(name, settings.get(name, 0), "a number >= 0", float)
 
 
 def _jitter(settings: BaseSettings) -> float:

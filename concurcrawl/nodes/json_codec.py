@@ -276,18 +276,6 @@ class _NotPortableError(ValueError):
     """Says what is not."""
 
 
-def write_value(value: Any) -> Any:
-    """Return a plain value as JSON knows it.
-
-    Raises:
-        NotJsonError: If it is not plain.
-    """
-    try:
-        return _write(value)
-    except _NotPortableError as error:
-        raise NotJsonError(repr(value), str(error)) from None
-
-
 def _write(value: Any) -> Any:
     kind = type(value)
     if kind in _PLAIN or (kind is float and math.isfinite(value)):

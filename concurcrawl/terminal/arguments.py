@@ -10,6 +10,7 @@ import math
 import re
 from typing import TYPE_CHECKING
 
+from concurcrawl.config import number
 from concurcrawl.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -53,14 +54,8 @@ def whole(option: str, text: str, low: int, high: int = UNBOUNDED) -> int:
     Raises:
         ConfigError: If it is none.
     """
-    try:
-        number = int(text)
-    except ValueError:
-        number = low - 1
-    if not low <= number <= high:
-        limit = f"from {low} to {high}" if high < UNBOUNDED else f">= {low}"
-        raise ConfigError(option, text, f"a whole number {limit}")
-    return number
+    limit = f"from {low} to {high}" if high < UNBOUNDED else f">= {low}"
+    return number(option, text, f"a whole number {limit}", int, low, high)
 
 
 def seconds(
@@ -81,16 +76,12 @@ def seconds(
     Raises:
         ConfigError: If it is none.
     """
-    low, high = span or (0.0, math.inf)
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not (math.isfinite(number) and low <= number <= high and number > above):
-        limit = f"> {above:g}" if above >= 0 else ">= 0"
-        limit = f"from {low:g} to {high:g}" if span else limit
-        raise ConfigError(option, text, f"a number {limit} (seconds)")
-    return number
+    limit = f"> {above:g}" if above >= 0 else ">= 0"
+    low, high = max(0.0, math.nextafter(above, math.inf)), math.inf
+    if span:
+        low, high = max(low, span[0]), span[1]
+        limit = f"from {span[0]:g} to {high:g}"
+    return number(option, text, f"a number {limit} (seconds)", float, low, high)
 
 
 def check_pairs(option: str, pairs: Sequence[str]) -> None:

@@ -15,9 +15,6 @@ try:
 except ImportError:  # the extra `fast` is not installed
     _library = zlib
 
-#: What inflates, as a report names it.
-LIBRARY = "zlib" if _library is zlib else "isal"
-
 #: zlib's wbits: the largest window, in a container of gzip.
 _GZIP = 31
 #: The shortest file that gzip can hold: header and trailer around an empty block.

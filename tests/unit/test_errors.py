@@ -11,6 +11,10 @@ SAMPLES = {
     errors.ConfigError("MODE", "fast", "one of serial, async"): (
         "MODE='fast': must be one of serial, async"
     ),
+    errors.MissingExtraError("the report", "Bokeh", "compare"): (
+        "the report needs Bokeh, which is not installed: "
+        "pip install 'concurcrawl[compare]'"
+    ),
     errors.NotInEffectError("SCHEDULER=mine.Scheduler: it would not be used."): (
         "SCHEDULER=mine.Scheduler: it would not be used."
     ),

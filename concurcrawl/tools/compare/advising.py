@@ -15,7 +15,7 @@ from concurcrawl.terminal.ending import ended
 from concurcrawl.tools.compare import options
 from concurcrawl.tools.compare.advice import Advice, SiteLimits, advise
 from concurcrawl.tools.compare.kept import KeptRecords
-from concurcrawl.tools.compare.publish import read
+from concurcrawl.tools.compare.publish import read, require_charts
 from concurcrawl.tools.compare.report.live import progress_for
 from concurcrawl.tools.compare.run import Comparison
 from concurcrawl.tools.compare.target import find, politeness_of
@@ -99,6 +99,7 @@ def _outcomes(
 ) -> tuple[ComparisonResult, ...]:
     if args.record is not None:
         return read(Path(args.record))[1]
+    require_charts()
     target = find(wanted)
     prepare_out(wanted.out)
     comparison = Comparison(wanted, target, progress_for(Console(stderr=True)))

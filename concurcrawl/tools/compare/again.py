@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from concurcrawl.terminal.console import table_console
 from concurcrawl.terminal.ending import ended
-from concurcrawl.tools.compare.publish import PAGE, publish, read
+from concurcrawl.tools.compare.publish import PAGE, publish, read, require_charts
 from concurcrawl.tools.compare.report.terminal import show
 
 if TYPE_CHECKING:
@@ -34,6 +34,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _report(folder: Path) -> int:
+    require_charts()
     environment, outcomes, complete = read(folder)
     publish(folder, environment, outcomes, complete=complete)
     console = table_console()

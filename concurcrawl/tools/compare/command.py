@@ -9,7 +9,7 @@ from concurcrawl.durable.atomic_files import prepare_out
 from concurcrawl.terminal.console import table_console
 from concurcrawl.terminal.ending import ended
 from concurcrawl.tools.compare import options
-from concurcrawl.tools.compare.publish import DOCUMENT, PAGE
+from concurcrawl.tools.compare.publish import DOCUMENT, PAGE, require_charts
 from concurcrawl.tools.compare.report.live import progress_for
 from concurcrawl.tools.compare.report.terminal import show
 from concurcrawl.tools.compare.run import Comparison
@@ -43,6 +43,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _compare(args: argparse.Namespace) -> int:
     wanted = options.read(args)
+    require_charts()
     target = find(wanted)
     prepare_out(wanted.out)
     console = table_console()

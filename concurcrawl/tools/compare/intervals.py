@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from statistics import fmean, median
+from statistics import median
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 #: Resamples: the ends of an interval then vary by about a percent of its width.
 RESAMPLES = 2000
@@ -51,12 +51,18 @@ class Interval:
 
 def middle(values: Sequence[float]) -> Interval:
     """Return the median of *values*, at least one, with its interval."""
-    return _interval(values, median)
-
-
-def mean(values: Sequence[float]) -> Interval:
-    """Return the mean of *values*, at least one, with its interval."""
-    return _interval(values, fmean)
+    if len(values) < FEWEST:
+        return Interval(value=median(values), low=None, high=None)
+    chance = random.Random(_SEED)  # noqa: S311 - no secret: it must repeat
+    found = sorted(
+        median(chance.choices(values, k=len(values))) for _ in range(RESAMPLES)
+    )
+    tail = (1 - LEVEL) / 2
+    return Interval(
+        value=median(values),
+        low=percentile(found, tail),
+        high=percentile(found, 1 - tail),
+    )
 
 
 def ratio(above: Sequence[float], below: Sequence[float]) -> Interval:
@@ -80,20 +86,3 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     below = int(place)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
-
-
-def _interval(
-    values: Sequence[float], figure: Callable[[Sequence[float]], float]
-) -> Interval:
-    if len(values) < FEWEST:
-        return Interval(value=figure(values), low=None, high=None)
-    chance = random.Random(_SEED)  # noqa: S311 - no secret: it must repeat
-    found = sorted(
-        figure(chance.choices(values, k=len(values))) for _ in range(RESAMPLES)
-    )
-    tail = (1 - LEVEL) / 2
-    return Interval(
-        value=figure(values),
-        low=percentile(found, tail),
-        high=percentile(found, 1 - tail),
-    )

@@ -271,11 +271,6 @@ def prediction(
     )
 
 
-def amdahl(serial_share: float, times: float) -> float:
-    """Return the speed-up if all but *serial_share* is done *times* at once."""
-    return 1 / (serial_share + (1 - serial_share) / times)
-
-
 def karp_flatt(speedup: float, processes: int) -> float | None:
     """Return the share that was done one after the other, by what was measured.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import fields
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from concurcrawl.durable.atomic_files import write_whole
-from concurcrawl.errors import ConfigError
+from concurcrawl.errors import ConfigError, MissingExtraError
 from concurcrawl.tools.compare.analyse import ComparisonResult, conclude
 from concurcrawl.tools.compare.kept import KeptRecords
 from concurcrawl.tools.compare.options import Experiment
@@ -26,6 +27,16 @@ DOCUMENT = "compare.json"
 PAGE = "report.html"
 TEXT = "report.md"
 TRACE = "trace.json"
+
+
+def require_charts() -> None:
+    """Check that :func:`publish` can draw, before a crawl is made for its report.
+
+    Raises:
+        MissingExtraError: If the extra ``compare`` is not installed.
+    """
+    if find_spec("bokeh") is None:
+        raise MissingExtraError("the report of a comparison", "Bokeh", "compare")
 
 
 def write_document(

@@ -53,11 +53,6 @@ class Quantiles:
     def __len__(self) -> int:
         return self._count
 
-    @property
-    def is_exact(self) -> bool:
-        """Whether percentiles are of the values themselves."""
-        return self._raw is not None
-
     def add(self, values: Iterable[float]) -> None:
         """Take in *values*."""
         for value in values:

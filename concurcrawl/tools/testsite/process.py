@@ -10,7 +10,6 @@ import tempfile
 from contextlib import suppress
 from threading import Thread
 from typing import IO, TYPE_CHECKING, Self
-from urllib.parse import urlsplit
 from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
 from concurcrawl.errors import MirrorError
@@ -95,11 +94,6 @@ class MirrorProcess:
         if not self._url:
             raise MirrorError("the mirror has no address: it is not running")
         return self._url
-
-    def url_of(self, host: str) -> str:
-        """Return the base URL by another of its names, such as ``localhost``."""
-        parts = urlsplit(self.url)
-        return f"{parts.scheme}://{host}:{parts.port}/"
 
     @property
     def list_url(self) -> str:

@@ -286,7 +286,7 @@ def test_who_comes_during_a_pause_is_counted_by_host(
     time.sleep(0.1)  # more than the grace
     for path in (page_that_is(None), page_that_is("500")):
         bad.get(path, Accept_Encoding="gzip")
-    with connected(bad_mirror.url_of("127.0.0.2")) as other:
+    with connected(bad_mirror.url.replace(HOSTS[0], "127.0.0.2")) as other:
         other.get(page_that_is(None), Accept_Encoding="gzip")
 
     assert bad_mirror.counts().during_pause == {"127.0.0.1": 2, "127.0.0.2": 0}
@@ -338,9 +338,9 @@ def test_robots_may_be_refused_and_need_not_ask_for_a_pause() -> None:
 def test_hosts_share_a_port_and_are_counted_apart(bad_mirror: MirrorProcess) -> None:
     path = page_that_is("stall")
     with (
-        connected(bad_mirror.url_of("127.0.0.1")) as first,
-        connected(bad_mirror.url_of("127.0.0.2")) as second,
-        connected(bad_mirror.url_of("127.0.0.3")) as third,
+        connected(bad_mirror.url) as first,
+        connected(bad_mirror.url.replace(HOSTS[0], "127.0.0.2")) as second,
+        connected(bad_mirror.url.replace(HOSTS[0], "127.0.0.3")) as third,
     ):
         first.send(path)
         second.send(path)

@@ -6,19 +6,10 @@ import pytest
 
 from concurcrawl.tools.compare.intervals import (
     Interval,
-    mean,
     middle,
     percentile,
     ratio,
 )
-
-
-def test_the_interval_of_a_mean_is_that_of_the_textbook() -> None:
-    chance = random.Random(7)
-    values = [chance.gauss(10.0, 1.0) for _ in range(100)]
-    found = mean(values)
-    assert found.low == pytest.approx(found.value - 1.96 * 0.1, abs=0.05)
-    assert found.high == pytest.approx(found.value + 1.96 * 0.1, abs=0.05)
 
 
 def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:

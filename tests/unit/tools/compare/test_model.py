@@ -178,7 +178,8 @@ def test_karp_flatt(speedup: float, processes: int, share: float | None) -> None
 
 
 def test_karp_flatt_finds_the_share_that_amdahl_was_given() -> None:
-    assert model.karp_flatt(model.amdahl(0.07, 8), 8) == pytest.approx(0.07)
+    speedup = 1 / (0.07 + (1 - 0.07) / 8)  # by Amdahl
+    assert model.karp_flatt(speedup, 8) == pytest.approx(0.07)
 
 
 def test_the_tutorial_is_read_the_same_way() -> None:
