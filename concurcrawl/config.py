@@ -109,8 +109,8 @@ class Config:
         60.0,
         "Longest time that requests may be in progress while nothing moves: none is in "
         "flight, no callback or pipeline runs, no timer is due. The log then says what "
-        "each request waits for, and the crawl ends as `stalled` with exit code 1. With "
-        "`JOBDIR` its work is kept. 0 switches this off.",
+        "each request waits for, and the crawl ends as `stalled` with exit code 1. "
+        "With `JOBDIR` its work is kept. 0 switches this off.",
         unit="seconds",
     )
     rate: float = _option(
