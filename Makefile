@@ -7,7 +7,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compare bench gallery model test compatibility chaos lint clean
+.PHONY: help setup compare bench gallery model test docs settings compatibility chaos \
+	lint clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -41,6 +42,13 @@ test: lint ## check format, types and tests; PYTHONS="3.11 3.13", ARGS="-k front
 	@PATH="$$PATH:/usr/sbin:/sbin" ldconfig -p | grep -q libmagic || $(call debian,libmagic1)
 	PYTHONS="$(PYTHONS)" $(BIN)/nox -- $(ARGS)
 
+docs: setup ## build the documentation site into build/docs; a warning is an error
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet docs build/docs
+	@echo build/docs/index.html
+
+settings: setup ## write the table in docs/settings.md from concurcrawl/config.py
+	$(BIN)/python -m tests.support.settings_table
+
 compatibility: setup ## write docs/compatibility.md from what tests/plugins expect
 	$(BIN)/python -m tests.plugins
 
@@ -63,7 +71,8 @@ $(READY): pyproject.toml Makefile
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || $(call debian,python3-venv)
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' # the first with --group
-	$(BIN)/python -m pip install --quiet --editable '.[compare,fast]' --group test --group lint
+	$(BIN)/python -m pip install --quiet --editable '.[compare,fast]' --group test --group lint \
+		--group docs
 	@touch $@
 
 # Install Debian packages where we may, else say what to do.

@@ -1,6 +1,6 @@
 """The settings of concurcrawl: name, type, default, bound and meaning, in one place.
 
-The settings table of the README is generated from this module.
+``make settings`` writes the table in docs/settings.md from this module.
 """
 
 from __future__ import annotations
@@ -54,103 +54,102 @@ class Config:
 
     workers: int = _option(
         0,
-        "Crawler processes of `parallel` and `hybrid`; 0 means one per usable CPU.",
+        "Worker processes of `parallel` and `hybrid`; 0 means one per usable CPU.",
         unit="processes",
     )
     start_method: str = _option(
         "auto",
-        "How workers are started: `auto` forks where that is possible, and spawns "
-        "elsewhere, as on macOS and Windows.",
+        "How workers are started. `auto` forks them where that is possible and spawns "
+        "them elsewhere, as on macOS and Windows.",
         unit="word",
         choices=("auto", "fork", "spawn"),
     )
     threads: int = _option(
         16,
-        "Blocking downloads at a time in `concurrent`.",
+        "Blocking downloads that `concurrent` runs at the same time.",
         unit="threads",
         at_least=1,
     )
     http2: bool = _option(
         False,
-        "Speak HTTP/2 with https sites that offer it, where libcurl downloads and "
-        "has it; other sites are spoken to in HTTP/1.1 as ever.",
+        "Use HTTP/2 with https sites that offer it, in modes that download with "
+        "libcurl, if this libcurl supports it. Other sites get HTTP/1.1.",
         unit="0 or 1",
     )
     max_attempts: int = _option(
         3,
-        "Workers that one request may kill before it is set aside.",
+        "Worker deaths that one request may cause before it is dead-lettered.",
         unit="workers",
         at_least=1,
     )
     max_restarts: int = _option(
         16,
-        "Workers that are replaced before the crawl gives up.",
+        "How many worker deaths a crawl tolerates. It ends after one more.",
         unit="processes",
     )
     callback_timeout_s: float = _option(
         0.0,
-        "Longest time that a callback may block its worker, which is killed then and "
-        "replaced; 0 means for ever. Counts where there are workers: in `parallel` and "
-        "`hybrid`, and in every mode with `JOBDIR`.",
+        "Longest time that a callback may block its worker. The worker is then killed "
+        "and replaced; 0 means no limit. Applies to crawls with workers: `parallel`, "
+        "`hybrid`, and every mode with `JOBDIR` or Redis.",
         unit="seconds",
     )
     worker_max_requests: int = _option(
         0,
-        "Requests that one worker does before a fresh one takes its place, as "
-        "`maxtasksperchild` in multiprocessing; 0 means any number.",
+        "Requests that one worker handles before a new one replaces it, like "
+        "`maxtasksperchild` in multiprocessing; 0 means no limit.",
         unit="requests",
     )
     stop_timeout_s: float = _option(
         20.0,
-        "After a stop was asked for (one Ctrl-C or SIGTERM, `CLOSESPIDER_*`, …): "
-        "longest time in which callbacks run, none of them ends and nothing is being "
-        "downloaded. Then they are ended, see "
-        "[Callbacks that hang](#callbacks-that-hang); 0 means that they are waited "
-        "for.",
+        "How long a stop (one Ctrl-C or SIGTERM, `CLOSESPIDER_*`, …) waits for "
+        "callbacks while none of them ends and nothing is being downloaded. They are "
+        "then ended, see [Callbacks that hang](surviving.md#callbacks-that-hang); 0 "
+        "means that a stop waits for them without a limit.",
         unit="seconds",
     )
     stall_timeout_s: float = _option(
         60.0,
-        "Longest time that requests may be in progress while nothing moves: none is at "
-        "its site, no callback or pipeline runs, no timer is due. Then the log says "
-        "which waits for what, and the crawl ends as `stalled`, exit code 1, its work "
-        "kept for a resume; 0 switches that off.",
+        "Longest time that requests may be in progress while nothing moves: none is in "
+        "flight, no callback or pipeline runs, no timer is due. The log then says what "
+        "each request waits for, and the crawl ends as `stalled` with exit code 1. "
+        "With `JOBDIR` its work is kept. 0 switches this off.",
         unit="seconds",
     )
     rate: float = _option(
         0.0,
-        "Requests a second to each group of hosts, on average; 0 means no limit.",
+        "Average requests per second to each group of hosts; 0 means no limit.",
         unit="requests/s",
     )
     burst: int = _option(
         1,
-        "Requests that `CONCURCRAWL_RATE` lets start at once after a quiet time.",
+        "Requests that `CONCURCRAWL_RATE` allows at once after a quiet time.",
         unit="requests",
         at_least=1,
     )
     max_pause_s: float = _option(
         600.0,
-        "Longest pause that a site may ask for; a request that would have to wait "
-        "longer fails.",
+        "Longest pause that a site may ask for. Requests that would have to wait "
+        "longer fail.",
         unit="seconds",
     )
     host_groups: Mapping[str, tuple[str, ...]] = _option(
         {},
-        "Hosts that share one set of limits: each group's name and its hosts. A host "
-        "stands for its subdomains too. Without a group a host is its own.",
+        "Hosts that share one set of limits, as names of groups and lists of hosts. A "
+        "host includes its subdomains. A host without a group is a group by itself.",
         unit="JSON object",
     )
     profiles: tuple[Any, ...] = _option(
         ("wikimedia",),
-        "What certain sites ask of whoever crawls them: names of profiles, or import "
-        "paths of your own, separated by commas; `none` switches them off.",
+        "Rules of certain sites for crawlers: names of profiles, or import paths of "
+        "your own, separated by commas; `none` switches all of them off.",
         unit="names",
     )
     closed_in_workers: bool = _option(
         False,
-        "Call the spider's `closed`, and what it connects to `spider_closed` and "
-        "`engine_stopped`, in each worker as well, for what `__init__` opened there. "
-        "A worker that takes longer than 30 s over it is killed.",
+        "Call the spider's `closed()`, and what it connects to `spider_closed` and "
+        "`engine_stopped`, in each worker too, to close what `__init__` opened there. "
+        "A worker that takes longer than 30 s for that is killed.",
         unit="0 or 1",
     )
     pages_dir: str = _option(
@@ -158,70 +157,71 @@ class Config:
     )
     sticky_meta: tuple[Any, ...] = _option(
         ("playwright_context",),
-        "Keys of `meta`: requests with an equal value go to the same worker, the first "
-        "that had one; separated by commas, `none` switches it off.",
+        "Keys of `meta`, separated by commas. Requests with an equal value go to the "
+        "same worker, the one that got the first of them; `none` switches this off.",
         unit="names",
     )
     failures: str = _option(
         "",
-        "Append one JSON line for each request that is set aside; empty means don't.",
+        "File that gets one JSON line per dead-lettered request; empty means none.",
         unit="file",
     )
     records: str = _option(
         "",
-        "Write one JSON line a request (when, where, how long); empty means don't.",
+        "File that gets one JSON line per request (when, where, how long); empty means "
+        "none.",
         unit="file",
     )
     progress: bool = _option(
         False,
-        "Show how far the crawl is: rows below the log in a terminal, else a line "
-        "every few seconds. Also without a `MODE`.",
+        "Show progress: rows below the log in a terminal, elsewhere a line every five "
+        "seconds. Works without a `MODE` too.",
         unit="0 or 1",
     )
 
     frontier_url: str = _option(
         "",
-        "The Redis that several machines share one crawl by: `redis://host:6379/0`, "
-        "`rediss://…`, `unix:///…`; empty means this machine alone. Its password is "
-        "better put into the environment as `CONCURCRAWL_FRONTIER_PASSWORD`.",
+        "Redis through which several machines share one crawl: `redis://host:6379/0`, "
+        "`rediss://…`, `unix:///…`; empty means this machine alone. Put its password "
+        "into the environment as `CONCURCRAWL_FRONTIER_PASSWORD`.",
         unit="URL",
     )
     frontier_job: str = _option(
-        "", "Name of the shared crawl; empty means the spider's name.", unit="name"
+        "", "Name of the distributed crawl; empty means the spider's name.", unit="name"
     )
     frontier_start: str = _option(
         "auto",
-        "`auto` joins the job if it runs, resumes it if it was left unfinished, and "
-        "begins anew if it has ended; `new` begins anew; `resume` never does.",
+        "`auto` joins a running job, resumes an unfinished one and starts over if it "
+        "has ended; `new` starts over; `resume` never starts over.",
         unit="word",
         choices=("auto", "new", "resume"),
     )
     frontier_node: str = _option(
         "",
-        "Name of this machine's part; empty means one made of host and process. With "
-        "a name of its own a node that was killed comes back as itself.",
+        "Name of this node; empty means one made of host and process. A node with a "
+        "fixed name that was killed comes back as itself.",
         unit="name",
     )
     frontier_lease_s: float = _option(
         60.0,
-        "Silence of a node after which others do what it held.",
+        "Seconds without a heartbeat after which a node's leases return to the queue.",
         unit="seconds",
         at_least=1,
     )
     frontier_wait_s: float = _option(
         300.0,
-        "How long nodes wait for a Redis that does not answer, before they end.",
+        "How long a node waits for a Redis that does not answer before it ends.",
         unit="seconds",
     )
     frontier_items: str = _option(
         "feeds",
-        "`feeds`: each item goes into the feeds of one node; `stream`: all go into one "
-        "stream in Redis.",
+        "`feeds`: each item goes into the feeds of one node; `stream`: all items go "
+        "into one stream in Redis.",
         unit="word",
         choices=("feeds", "stream"),
     )
     frontier_prefix: str = _option(
-        "concurcrawl", "What the keys in Redis begin with.", unit="name"
+        "concurcrawl", "Prefix of all keys in Redis.", unit="name"
     )
 
     @classmethod
@@ -388,7 +388,7 @@ def cgroup_cpus(root: Path = _CGROUP) -> int | None:
 
 
 def markdown_table() -> str:
-    """Return the settings table as the README shows it."""
+    """Return the settings as a table of Markdown, for docs/settings.md."""
     head = "| Setting | Default | Unit | Meaning |\n|:---|---:|:---|:---|\n"
     rows = (
         f"| `{PREFIX}{f.name.upper()}` | {_shown(_default(f))} | {f.metadata['unit']} "

@@ -30,7 +30,7 @@ settings.load_profile("patient")
 #: and what reads files of this tree.
 _ONCE = {
     *("benchmarks", "chaos", "limits", "nodes", "plugins", "redis", "spiders", "tools"),
-    *("test_architecture.py", "test_compatibility.py", "test_readme.py"),
+    *("test_architecture.py", "test_compatibility.py", "test_docs.py"),
     *("test_handler.py", "test_http2.py", "test_own_handlers.py", "test_fuzz.py"),
     *("test_jobdir.py", "test_resumed_feeds.py", "test_uploaded_feeds.py"),
     *("test_heard.py", "test_memory.py", "test_recycling.py", "test_sharing.py"),

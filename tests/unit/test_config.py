@@ -209,7 +209,7 @@ def test_the_table_has_a_row_for_each_setting() -> None:
     ]
     assert (
         "| `CONCURCRAWL_THREADS` | 16 | threads "
-        "| Blocking downloads at a time in `concurrent`. |"
+        "| Blocking downloads that `concurrent` runs at the same time. |"
     ) in rows
 
 
