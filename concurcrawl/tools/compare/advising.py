@@ -91,6 +91,7 @@ def _options(args: argparse.Namespace) -> CompareOptions:
         args.set = [f"CLOSESPIDER_PAGECOUNT={args.pages}", *args.set]
     elif args.work is None and args.site is None:
         args.work = "save"
+    args.tutorial = False
     return options.read(args)
 
 

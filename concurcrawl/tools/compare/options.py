@@ -18,6 +18,7 @@ from concurcrawl.terminal.arguments import (
     seconds,
     whole,
 )
+from concurcrawl.tools.compare import tutorial
 from concurcrawl.tools.testsite.countries import COUNTRY_COUNT
 
 if TYPE_CHECKING:
@@ -112,6 +113,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--modes", metavar="LIST", help=f"of {','.join(Mode)} (default: all)")
     add("--rounds", metavar="N", default="1", help="runs of each mode (default: 1)")
     add("--sweep", metavar="LIST", help="threads, slots or workers to try: 1,2,4,8,16")
+    add(
+        "--tutorial",
+        action="store_true",
+        help="make the tutorial's own table again, in about three minutes",
+    )
     configure_crawl(parser)
 
 
@@ -155,6 +161,8 @@ def read(args: argparse.Namespace) -> CompareOptions:
     """
     check_pairs("-a", args.spargs)
     check_pairs("-s", args.set)
+    if args.tutorial:
+        _make_tutorial(args)
     if args.site is not None:
         _check_site(args.site, may_be_live=args.yes_live)
     return CompareOptions(
@@ -170,6 +178,27 @@ def read(args: argparse.Namespace) -> CompareOptions:
         timeout_s=seconds("--timeout", args.timeout, above=0),
         sweep=_levels(args.sweep),
     )
+
+
+def _make_tutorial(args: argparse.Namespace) -> None:
+    """Write the tutorial's experiment into *args*.
+
+    Raises:
+        ConfigError: If something else is asked for as well.
+    """
+    for name in ("modes", "sweep", "work", "pages", "latency", "site", "spider"):
+        value = getattr(args, name)
+        if value is not None:
+            expected = "left out with --tutorial, which says what is crawled"
+            raise ConfigError(f"--{name}", value, expected)
+    args.modes = ",".join(tutorial.MEASURED)
+    args.work = "save"
+    args.latency = str(tutorial.LATENCY_S)
+    args.set = [
+        f"CONCURCRAWL_THREADS={tutorial.THREADS}",
+        f"CONCURCRAWL_WORKERS={tutorial.PROCESSES}",
+        *args.set,
+    ]
 
 
 def is_loopback(url: str) -> bool:
@@ -248,9 +277,11 @@ def _experiments(args: argparse.Namespace) -> tuple[Experiment, ...]:
     if latency_s is None:
         latency_s = (WORKING if work == "parse" else WAITING).latency_s
     title = "Pages are parsed" if work == "parse" else "Pages are saved"
+    if args.tutorial:
+        title = "The tutorial's table, made again"
     return (
         Experiment(
-            name=work,
+            name=tutorial.NAME if args.tutorial else work,
             title=title,
             work=work,
             latency_s=latency_s,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from concurcrawl.tools.compare import tutorial
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -251,6 +253,15 @@ def most_in_flight(outcome: ComparisonResult) -> str:
         if row.peak_in_flight is not None
     ]
     return f"At most at a time, as the mirror counted: {', '.join(peaks)}."
+
+
+def tutorial_table(outcomes: Sequence[ComparisonResult]) -> Table:
+    """Return the tutorial's table beside the same made here, empty if it was not."""
+    for outcome in outcomes:
+        if outcome.experiment.name == tutorial.NAME:
+            heads, rows = tutorial.beside({r.mode: r.wall_s for r in outcome.rows})
+            return heads, [*rows]
+    return (), []
 
 
 def environment_table(environment: Mapping[str, object]) -> Table:

@@ -65,6 +65,7 @@ def page(
         '<section aria-labelledby="tutorial">',
         '<h2 id="tutorial">The tutorial\'s own table, read the same way</h2>',
         *(f"<p>{escape(sentence)}</p>" for sentence in tutorial.reading()),
+        _table("Made again here", words.tutorial_table(outcomes), "facts"),
         "</section>",
     ]
     return drawn.shown_in(

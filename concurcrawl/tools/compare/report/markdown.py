@@ -32,6 +32,7 @@ def markdown(
         parts += ["## How it was measured", _text(words.how_measured(outcomes[0]))]
     parts += _section("## Where", words.environment_table(environment))
     parts += ["## The tutorial's own table", *map(_text, tutorial.reading())]
+    parts += _section("### Made again here", words.tutorial_table(outcomes))
     return "\n\n".join(parts) + "\n"
 
 

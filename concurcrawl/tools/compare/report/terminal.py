@@ -35,6 +35,7 @@ def show(outcome: ComparisonResult, console: Console) -> None:
         Text(words.title(outcome.experiment), "bold"),
         *(Group("", _table(outcome.rows, columns)) for columns in layout),
         *_phases(outcome),
+        *_tutorial(outcome),
         "",
         *(
             Text(f"✗ {row.mode} failed: {row.reason}", "red")
@@ -47,6 +48,19 @@ def show(outcome: ComparisonResult, console: Console) -> None:
         *([Text(words.phases_told(outcome), "dim")] if outcome.phases else []),
     ]
     console.print("", *parts, "", sep="\n", highlight=False)
+
+
+def _tutorial(outcome: ComparisonResult) -> list[RenderableType]:
+    """Return the tutorial's table beside this one, if it was made again."""
+    heads, rows = words.tutorial_table([outcome])
+    if not rows:
+        return []
+    table = plain_table()
+    for number, head in enumerate(heads):
+        table.add_column(head, justify="right" if number in (1, 2) else "left")
+    for cells in rows:
+        table.add_row(*cells)
+    return ["", table]
 
 
 @dataclass(frozen=True, slots=True)

@@ -135,3 +135,21 @@ def test_a_wrong_option_is_named(words: list[str], sentence: str) -> None:
 )
 def test_which_addresses_are_this_machine(url: str, here: bool) -> None:
     assert options.is_loopback(url) is here
+
+
+def test_the_tutorials_table_is_made_with_its_own_numbers() -> None:
+    found = read("--tutorial", "-s", "LOG_LEVEL=INFO")
+    assert found.modes == (Mode.SERIAL, Mode.CONCURRENT, Mode.PARALLEL)
+    (experiment,) = found.experiments
+    assert (experiment.name, experiment.work) == ("tutorial", "save")
+    assert (experiment.latency_s, experiment.pages) == (0.58, 233)
+    assert found.settings == (
+        "CONCURCRAWL_THREADS=16",
+        "CONCURCRAWL_WORKERS=8",
+        "LOG_LEVEL=INFO",
+    )
+
+
+def test_the_tutorials_table_leaves_nothing_to_choose() -> None:
+    with pytest.raises(ConfigError, match=r"--pages='7': must be left out with --tut"):
+        read("--tutorial", "--pages", "7")
