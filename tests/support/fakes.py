@@ -118,17 +118,25 @@ class FarEnd:
         sock.setblocking(False)
         self.sock = sock
         self._frames = Frames()
+        self._messages: list[Any] = []
 
     def send(self, *messages: Any) -> None:
         self.sock.sendall(b"".join(map(frame, messages)))
 
-    def received(self) -> list[Any]:
-        """Return the messages that came since the last call."""
+    def read(self) -> bool:
+        """Read what has come; return whether that was anything."""
         data = b""
         with contextlib.suppress(BlockingIOError, ConnectionError):
             while more := self.sock.recv(1 << 16):
                 data += more
-        return [*self._frames.feed(data)]
+        self._messages += self._frames.feed(data)
+        return bool(data)
+
+    def received(self) -> list[Any]:
+        """Return the messages that came since the last call."""
+        self.read()
+        messages, self._messages = self._messages, []
+        return messages
 
     def close(self) -> None:
         self.sock.close()
