@@ -10,6 +10,11 @@ from functools import wraps
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from scrapy import Spider
+from scrapy.utils.test import get_crawler
+
+from concurcrawl.limits.slots import Slots
+from concurcrawl.local.downloader import PassThroughDownloader
 from concurcrawl.workers.launch.base import Launcher
 from concurcrawl.workers.protocol.framing import Frames, frame
 
@@ -227,3 +232,52 @@ def counted(stats: Any, *keys: str) -> Mapping[str, Any]:
     """Return those of *stats* that are there."""
     found = stats.get_stats()
     return {key: found[key] for key in keys if key in found}
+
+
+class FakeSupervisor(PassThroughDownloader):
+    """What schedulers use of a downloader, with middlewares and without a network.
+
+    Attributes:
+        failures: What it was told that the crawl fails for.
+        noted: Requests whose slot a worker has reported.
+        is_connected: Whether the scheduler had it connect.
+        dispatched: How often a turn of the engine asked it to dispatch.
+    """
+
+    def __init__(self, *middlewares: Any) -> None:
+        self.slots = Slots()
+        self.middleware: Any = SimpleNamespace(middlewares=middlewares)
+        self.dormant_spidermw = None
+        self.pool: Any = SimpleNamespace(stop=lambda _: None, close=self._close_pool)
+        self.coordinator: Any = SimpleNamespace(
+            tell_limits=lambda *_: None, tell_state=lambda *_: None
+        )
+        self.failures: list[Exception] = []
+        self.fail = self.failures.append
+        self.noted: list[Request] = []
+        self.note_slot = self.noted.append
+        self.is_connected = False
+        self.dispatched = 0
+
+    async def connect(self) -> None:
+        self.is_connected = True
+
+    def dispatch(self) -> None:
+        self.dispatched += 1
+
+    def is_full(self) -> bool:
+        return False
+
+    async def _close_pool(self) -> None:
+        return None
+
+
+def made_crawler(*middlewares: Any, **settings: Any) -> Any:
+    """Return a crawler whose engine is a fake and whose spider is open."""
+    crawler: Any = get_crawler(
+        Spider, {"STATS_CLASS": "concurcrawl.stats.MergingStatsCollector", **settings}
+    )
+    crawler.spider = Spider.from_crawler(crawler, name="one")
+    crawler.engine = FakeEngine()
+    crawler.engine.downloader = FakeSupervisor(*middlewares)
+    return crawler

@@ -10,9 +10,8 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scrapy import Request, Spider
+from scrapy import Request
 from scrapy.http import Response
-from scrapy.utils.test import get_crawler
 
 from concurcrawl.errors import NotShippableError
 from concurcrawl.workers import children
@@ -38,7 +37,13 @@ from concurcrawl.workers.protocol.messages import (
 from concurcrawl.workers.protocol.pickle_codec import Codec
 from concurcrawl.workers.worker import channel as module
 from concurcrawl.workers.worker.channel import SupervisorChannel
-from tests.support.fakes import FakeEngine, FarEnd, in_fake_time, settled
+from tests.support.fakes import (
+    FakeEngine,
+    FarEnd,
+    in_fake_time,
+    made_crawler,
+    settled,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
@@ -53,14 +58,9 @@ class Desk:
         ours, theirs = socket.socketpair()
         self.far = FarEnd(theirs)
         self.channel = SupervisorChannel("worker-1", ours)
-        crawler: Any = get_crawler(
-            Spider, {"STATS_CLASS": "concurcrawl.stats.MergingStatsCollector"}
-        )
-        crawler.spider = Spider("one")
-        crawler.engine = self.engine = FakeEngine()
-        crawler.closes_spider = False
-        crawler.get_downloader_middleware = lambda _: None
-        self.crawler = crawler
+        self.crawler = made_crawler()
+        self.crawler.closes_spider = False
+        self.engine: FakeEngine = self.crawler.engine
 
     async def tell(self, *messages: Any) -> None:
         self.far.send(*messages)
