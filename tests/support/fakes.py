@@ -195,6 +195,7 @@ class FakeEngine:
         self.scheduler = scheduler
         self.running, self.paused = True, False
         self.is_downloading = False
+        self._start = None
         self.looks = 0
         self.closed_for: list[str] = []
         self.begun: list[Request] = []
@@ -280,4 +281,7 @@ def made_crawler(*middlewares: Any, **settings: Any) -> Any:
     crawler.spider = Spider.from_crawler(crawler, name="one")
     crawler.engine = FakeEngine()
     crawler.engine.downloader = FakeSupervisor(*middlewares)
+    crawler.get_downloader_middleware = lambda kind: next(
+        (one for one in middlewares if isinstance(one, kind)), None
+    )
     return crawler
