@@ -63,7 +63,9 @@ class Bench:
         return counted(self.crawler.stats, *keys)
 
 
-def on_bench(**settings: Any) -> Any:
+def on_bench(
+    **settings: Any,
+) -> Callable[[Callable[[Bench], Coroutine[Any, Any, None]]], Callable[[], None]]:
     """Run a test with a bench, made with these settings, which it may close."""
 
     def decorate(

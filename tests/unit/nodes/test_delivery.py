@@ -338,9 +338,9 @@ async def test_items_of_dead_nodes_are_processed_here(tmp_path: Path) -> None:
         kept = entry(encode({"price": 1}), None)
         assert kept is not None
         one.delivery.adopt([(7, b"no json"), (8, kept)])
-        assert one.delivery.is_replaying
+        replaying = [one.delivery.is_replaying]
         await settled()
-        assert not one.delivery.is_replaying
+        assert [*replaying, one.delivery.is_replaying] == [True, False]
         assert one.processed == [{"price": 1}]
         await one.delivery.make_safe()
         assert one.frontier.calls == [("deliver", [7, 8])]

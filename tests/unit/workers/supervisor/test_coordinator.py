@@ -12,7 +12,6 @@ from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
 from scrapy.http import TextResponse
 
 from concurcrawl.errors import LeaseReturnedError
-from concurcrawl.frontier.base import Lease
 from concurcrawl.limits.limiter import FetchResult, Written
 from concurcrawl.workers.protocol.cookies import CookieChange
 from concurcrawl.workers.protocol.messages import (
@@ -42,7 +41,6 @@ from concurcrawl.workers.supervisor.coordinator import Coordinator
 from concurcrawl.workers.supervisor.pool import Tolerance, WorkerPool
 from concurcrawl.workers.supervisor.scheduler import SupervisorScheduler
 from tests.support.fakes import (
-    FakeEngine,
     FakeLauncher,
     FakeTransport,
     in_fake_time,
@@ -53,6 +51,7 @@ from tests.support.fakes import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
 
+    from concurcrawl.frontier.base import Lease
     from concurcrawl.workers.supervisor.worker_handle import WorkerHandle
 
 A, B = "a.example", "b.example"
@@ -72,7 +71,7 @@ class Bench:
 
     def __init__(self, **settings: Any) -> None:
         self.crawler = made_crawler(CookiesMiddleware(), **settings)
-        self.engine: FakeEngine = self.crawler.engine
+        self.engine: Any = self.crawler.engine
         self.scheduler = SupervisorScheduler(self.crawler)
         self.engine.scheduler = self.scheduler
         self.launcher = FakeLauncher()
@@ -82,7 +81,7 @@ class Bench:
             b"",
             (),
             Tolerance(deaths=3, restarts=3),
-            lambda worker, message: self.coordinator.hear(worker, message),  # type: ignore[arg-type]
+            self._hear,
             launcher=self.launcher,
         )
         audience, attributes = Audience(self.crawler), AttributeWatch(self.crawler)
@@ -92,6 +91,9 @@ class Bench:
         self.transports = {one: FakeTransport() for one in self.pool.workers}
         for worker, transport in self.transports.items():
             worker.connection_made(transport)
+
+    def _hear(self, worker: WorkerHandle, message: Any) -> None:
+        self.coordinator.hear(worker, message)
 
     async def said(self, worker: WorkerHandle, kind: Any = object) -> list[Any]:
         """Return what *worker* was sent since the last call."""
@@ -125,7 +127,9 @@ class Bench:
         self.launcher.close_all()
 
 
-def on_bench(**settings: Any) -> Any:
+def on_bench(
+    **settings: Any,
+) -> Callable[[Callable[[Bench], Coroutine[Any, Any, None]]], Callable[[], None]]:
     def decorate(
         test: Callable[[Bench], Coroutine[Any, Any, None]],
     ) -> Callable[[], None]:
@@ -311,8 +315,7 @@ async def test_a_pause_is_the_whole_crawls(bench: Bench) -> None:
     bench.coordinator.hear(bench.one, Pause(True))
     assert bench.engine.paused
     assert bench.engine.looks == looks
-    engine: Any = bench.engine
-    engine.unpause()
+    bench.engine.unpause()
     assert not bench.engine.paused
     assert bench.engine.looks == looks + 1  # it goes on at once
     for worker in bench.pool.workers:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from functools import wraps
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -108,10 +107,10 @@ class Bench:
         self.launcher.close_all()
 
 
-def on_bench(
-    test: Callable[[Bench], Awaitable[None]] | None = None, **made_with: Any
-) -> Any:
-    """Run a test with a bench, made with what is given."""
+def on_bench_of(
+    **made_with: Any,
+) -> Callable[[Callable[[Bench], Awaitable[None]]], Callable[[], None]]:
+    """Run a test with a bench that is made with what is given."""
 
     def decorate(test: Callable[[Bench], Awaitable[None]]) -> Callable[[], None]:
         @in_fake_time
@@ -122,13 +121,15 @@ def on_bench(
             finally:
                 await bench.close()
 
-        @wraps(run)
         def test_it() -> None:
             run()
 
         return test_it
 
-    return decorate if test is None else decorate(test)
+    return decorate
+
+
+on_bench = on_bench_of()
 
 
 @on_bench
@@ -217,7 +218,7 @@ async def test_a_file_that_two_workers_open_ends_the_crawl(bench: Bench) -> None
     assert isinstance(end.exception(), WorkersFailedError)
 
 
-@on_bench(slots=(2, 1))
+@on_bench_of(slots=(2, 1))
 async def test_leases_go_where_most_capacity_is_free(bench: Bench) -> None:
     for lease_id in (1, 2, 3):
         assert bench.pool.has_room(0)
@@ -229,7 +230,7 @@ async def test_leases_go_where_most_capacity_is_free(bench: Bench) -> None:
     assert bench.pool.room() == 1
 
 
-@on_bench(prefetch=1)
+@on_bench_of(prefetch=1)
 async def test_one_more_is_leased_to_each_while_plenty_wait(bench: Bench) -> None:
     for lease_id in (1, 2):
         bench.lend(lease_id)
@@ -262,7 +263,7 @@ async def test_a_result_that_cannot_be_taken_fails_its_lease_alone(
     assert bench.pool.room() == 2
 
 
-@on_bench(slots=(2, 2))
+@on_bench_of(slots=(2, 2))
 async def test_what_a_dead_worker_held_is_done_again_one_by_one(bench: Bench) -> None:
     bench.lend(1)
     bench.lend(2)
@@ -280,7 +281,7 @@ async def test_what_a_dead_worker_held_is_done_again_one_by_one(bench: Bench) ->
     assert bench.pool.has_room(0)
 
 
-@on_bench(restarts=9)
+@on_bench_of(restarts=9)
 async def test_a_request_is_given_up_after_so_many_deaths(bench: Bench) -> None:
     end = bench.lend(1)
     for _ in range(3):
@@ -293,7 +294,7 @@ async def test_a_request_is_given_up_after_so_many_deaths(bench: Bench) -> None:
     assert bench.pool.has_room(0)
 
 
-@on_bench(restarts=9)
+@on_bench_of(restarts=9)
 async def test_the_death_of_a_worker_that_never_opened_accuses_no_request(
     bench: Bench,
 ) -> None:
@@ -304,7 +305,7 @@ async def test_the_death_of_a_worker_that_never_opened_accuses_no_request(
     assert not end.done()
 
 
-@on_bench(restarts=1)
+@on_bench_of(restarts=1)
 async def test_too_many_restarts_end_the_crawl(bench: Bench) -> None:
     given_up: list[bool] = []
     bench.pool.on_give_up = lambda: given_up.append(True)
@@ -382,7 +383,7 @@ async def test_abandoned_workers_are_killed_if_they_hold_something(
     assert isinstance(end.exception(), WorkerLostError)
 
 
-@on_bench(silence_s=4.0)
+@on_bench_of(silence_s=4.0)
 async def test_a_worker_that_holds_something_and_does_not_answer_is_killed(
     bench: Bench,
 ) -> None:
@@ -403,7 +404,7 @@ async def test_a_worker_that_holds_something_and_does_not_answer_is_killed(
     assert pings[1] >= 4
 
 
-@on_bench(silence_s=4.0)
+@on_bench_of(silence_s=4.0)
 async def test_a_worker_without_leases_may_be_silent(bench: Bench) -> None:
     await bench.connect()
     for far in bench.launcher.ends:

@@ -61,7 +61,7 @@ class Bench:
         self.transport = FakeTransport()
 
     def hear(self, *messages: Any) -> None:
-        self.worker.data_received(b"".join(map(frame, messages)))
+        self.worker.data_received(b"".join(frame(one) for one in messages))
 
     def connect(self) -> None:
         self.worker.connection_made(self.transport)
@@ -86,14 +86,14 @@ def bench() -> Bench:
     return Bench()
 
 
-SAID = [Returned((1, 2)), RequestResult(3), Pause(True)]
+SAID: list[Any] = [Returned((1, 2)), RequestResult(3), Pause(True)]
 
 
 @pytest.mark.parametrize("size", [1, 7, 10_000])
 def test_messages_are_heard_whole_and_in_order_however_they_are_cut(
     bench: Bench, size: int
 ) -> None:
-    data = b"".join(map(frame, SAID))
+    data = b"".join(frame(one) for one in SAID)
     for at in range(0, len(data), size):
         bench.worker.data_received(data[at : at + size])
     assert bench.pool.calls == [("heard", message) for message in SAID]

@@ -38,7 +38,6 @@ from concurcrawl.workers.protocol.pickle_codec import Codec
 from concurcrawl.workers.worker import channel as module
 from concurcrawl.workers.worker.channel import SupervisorChannel
 from tests.support.fakes import (
-    FakeEngine,
     FarEnd,
     in_fake_time,
     made_crawler,
@@ -60,7 +59,7 @@ class Desk:
         self.channel = SupervisorChannel("worker-1", ours)
         self.crawler = made_crawler()
         self.crawler.closes_spider = False
-        self.engine: FakeEngine = self.crawler.engine
+        self.engine: Any = self.crawler.engine
 
     async def tell(self, *messages: Any) -> None:
         self.far.send(*messages)
@@ -332,8 +331,7 @@ async def test_a_ping_is_answered_with_whether_something_moves(desk: Desk) -> No
 
 @at_desk
 async def test_a_look_is_answered_with_what_the_engine_has(desk: Desk) -> None:
-    engine: Any = desk.engine
-    engine.look = lambda: None
+    desk.engine.look = lambda: None
     await desk.tell(Look())
     assert await desk.said() == [Looked(None)]
 
