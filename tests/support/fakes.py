@@ -57,11 +57,18 @@ class _JumpingSelector(selectors.DefaultSelector):
 
 
 class FakeTimeLoop(asyncio.SelectorEventLoop):
-    """An event loop whose time jumps to the next timer once nothing else is due."""
+    """An event loop whose time jumps to the next timer once nothing else is due.
+
+    Attributes:
+        clock: Its time.
+        errors: What callbacks and tasks raised that no test has looked at.
+    """
 
     def __init__(self) -> None:
         self.clock = FakeClock()
+        self.errors: list[Any] = []
         super().__init__(_JumpingSelector(self.clock))
+        self.set_exception_handler(lambda _, about: self.errors.append(about))
 
     def time(self) -> float:
         return self.clock()
@@ -76,6 +83,9 @@ def in_fake_time(
     def run(**fixtures: Any) -> None:
         with asyncio.Runner(loop_factory=FakeTimeLoop) as runner:
             runner.run(test(**fixtures))
+            loop = runner.get_loop()
+            assert isinstance(loop, FakeTimeLoop)
+            assert loop.errors == []
 
     return run
 

@@ -227,6 +227,7 @@ async def test_a_request_that_stays_in_a_worker_is_known_once(bench: Bench) -> N
     assert await claim(lease.lease_id, key, local)
     await bench.scheduler.complete(lease, [bench.product("l"), bench.product("b")])
     assert bench.left() == "b"
+    assert bench.counted("scheduler/enqueued") == {"scheduler/enqueued": 2}
     bench.scheduler.forget(request)
     assert not bench.scheduler.enqueue_request(local)  # also after its lease
 
