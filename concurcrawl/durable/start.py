@@ -56,7 +56,6 @@ class StartOutputs:
         self._crawler = crawler
         self._frontier = frontier
         self._has_own_filter = has_own_filter
-        self._met = _Counts()
         self._at_hand: tuple[object, Output | None] = (None, None)
         self._pending: asyncio.Future[None] | None = None
         self.is_exhausted = False
@@ -68,17 +67,17 @@ class StartOutputs:
         :meth:`wait_for` what it must wait for.
         """
         skipped = 0
-        async for thing in outputs:
-            output = self._output(thing)
-            if output is not None and await self._was_taken(output):
-                skipped += 1
-                continue
-            self._at_hand = (thing, output)
-            yield thing
-            await self._settle()
+        with contextlib.closing(_Counts()) as met:
+            async for thing in outputs:
+                output = self._output(thing, met)
+                if output is not None and await self._was_taken(output):
+                    skipped += 1
+                    continue
+                self._at_hand = (thing, output)
+                yield thing
+                await self._settle()
         self._at_hand = (None, None)
         self.is_exhausted = True
-        self._met.close()
         if skipped:
             logger.info(
                 "start() yielded %d requests or items that were taken before the crawl "
@@ -107,15 +106,20 @@ class StartOutputs:
         if pending is not None:
             await pending
 
-    def _output(self, thing: object) -> Output | None:
-        """Return *thing* as it is counted; None if the frontier's key is enough."""
+    def _output(self, thing: object, met: _Counts) -> Output | None:
+        """Return *thing* as it is counted; None if the frontier's key is enough.
+
+        Args:
+            thing: An output of ``start()``.
+            met: What this run of it has yielded up to now.
+        """
         fingerprint = b""
         if isinstance(thing, Request):
             if not (thing.dont_filter or self._has_own_filter()):
                 return None
             fingerprint = self._crawler.request_fingerprinter.fingerprint(thing)
         what = digest(thing, fingerprint)
-        return Output(what, self._met.count(what))
+        return Output(what, met.count(what))
 
     async def _was_taken(self, output: Output) -> bool:
         return await self._frontier.times_taken(output.what) >= output.nth

@@ -565,8 +565,10 @@ class SupervisorChannel(asyncio.Protocol):
             future.set_result(answer.value)
 
     def flush(self) -> None:
-        """Send what belongs to no request."""
+        """Send what belongs to no request, unless send_the_rest() is to do that."""
         self._flush_is_due = False
+        if self._transport is None:  # a timer that was set before retire()
+            return
         general, self._general = self._general, RequestResult()
         self._send_outcome(general)
 

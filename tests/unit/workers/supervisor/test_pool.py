@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,52 +10,56 @@ import pytest
 from concurcrawl.errors import (
     LeaseReturnedError,
     LocalRequestsLostError,
+    PoisonError,
+    UnfinishedError,
+    WorkerLostError,
     WorkersFailedError,
 )
 from concurcrawl.frontier.base import Lease
-from concurcrawl.workers.protocol.messages import Product, RequestResult
+from concurcrawl.workers.protocol.messages import (
+    Dispatch,
+    Drain,
+    Pause,
+    Ping,
+    Pong,
+    Product,
+    Ready,
+    RequestResult,
+    Stop,
+    WorkerInit,
+)
 from concurcrawl.workers.supervisor.pool import Tolerance, WorkerPool
+from tests.support.fakes import FakeLauncher, in_fake_time, settled
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from concurcrawl.workers.supervisor.worker_handle import WorkerHandle
+
 KEY = ("context", "a")
 
 
-class Launcher:
-    """Starts nothing; keeps the ends that workers would have."""
-
-    def __init__(self) -> None:
-        self.ends: list[socket.socket] = []
-        self.ours: list[socket.socket] = []
-
-    def start(self) -> socket.socket:
-        ours, theirs = socket.socketpair()
-        self.ends.append(theirs)
-        self.ours.append(ours)
-        return ours
-
-    def close(self) -> None:
-        for end in self.ends:
-            end.close()
-
-
 class Bench:
-    """A pool of two workers with one slot each."""
+    """A pool of workers that are not there, two with one slot each by default."""
 
-    def __init__(self) -> None:
-        self.launcher = Launcher()
+    def __init__(
+        self, slots: tuple[int, ...] = (1, 1), prefetch: int = 0, **tolerance: Any
+    ) -> None:
+        self.launcher = FakeLauncher()
         self.parked: list[int] = []
+        self.killed: list[str] = []
         self.pool = WorkerPool(
-            (1, 1),
-            0,
+            slots,
+            prefetch,
             b"",
             (),
-            Tolerance(deaths=3, restarts=3),
+            Tolerance(**{"deaths": 3, "restarts": 3, **tolerance}),
             lambda *_: None,
-            launcher=self.launcher,  # type: ignore[arg-type]
+            launcher=self.launcher,
         )
-        self.first = self.one, self.two = tuple(self.pool.workers)
+        self.one, self.two = self.pool.workers[:2]
+        self._connected: set[WorkerHandle] = set()
+        self._first = set(self.pool.workers)
         self.pool.on_park = lambda lease: self.parked.append(lease.lease_id)
         self.pool.on_unpark = lambda lease: self.parked.remove(lease.lease_id)
 
@@ -66,29 +69,67 @@ class Bench:
         end.add_done_callback(asyncio.Future.exception)  # also if no test looks at it
         return end
 
+    def held(self) -> list[list[int]]:
+        """Lease ids of each worker, in the order of the pool."""
+        return [[*worker.held] for worker in self.pool.workers]
+
+    async def finish(self, worker: WorkerHandle, *lease_ids: int) -> None:
+        for lease_id in lease_ids:
+            self.pool.heard(worker, RequestResult(lease_id))
+        await settled()
+
+    async def lose(self, worker: WorkerHandle, pid: int | None = 1) -> None:
+        """Have *worker* die; its successor is there afterwards."""
+        worker.pid = pid
+        self.pool.lost(worker)
+        await settled()
+
+    async def connect(self) -> None:
+        await self.pool.connect()
+        self._connected.update(self.pool.workers)
+        for worker in self.pool.workers:
+            open_worker: Any = worker
+            open_worker.kill = lambda name=worker.name: self.killed.append(name)
+
     async def close(self) -> None:
         """Let those that were connected, the successors of lost ones, see the end."""
         self.pool.stop()
-        successors = [one for one in self.pool.workers if one not in self.first]
+        there = [
+            one
+            for one in self.pool.workers
+            if one not in self._first or one in self._connected
+        ]
         self.launcher.close()
-        while any(one in self.pool.workers for one in successors):  # noqa: ASYNC110 - the pool has no event for it
+        while any(one in self.pool.workers for one in there):  # noqa: ASYNC110 - the pool has no event for it
             await asyncio.sleep(0.001)
-        for end in self.launcher.ours:
-            end.close()
+        if self.pool._watch is not None:
+            self.pool._watch.cancel()
+        self.launcher.close_all()
 
 
-def on_bench(test: Callable[[Bench], Awaitable[None]]) -> Callable[[], None]:
-    async def run() -> None:
-        bench = Bench()
-        try:
-            await test(bench)
-        finally:
-            await bench.close()
+def on_bench_of(
+    **made_with: Any,
+) -> Callable[[Callable[[Bench], Awaitable[None]]], Callable[[], None]]:
+    """Run a test with a bench that is made with what is given."""
 
-    def test_it() -> None:
-        asyncio.run(run())
+    def decorate(test: Callable[[Bench], Awaitable[None]]) -> Callable[[], None]:
+        @in_fake_time
+        async def run() -> None:
+            bench = Bench(**made_with)
+            try:
+                await test(bench)
+            finally:
+                await bench.close()
 
-    return test_it
+        def test_it() -> None:
+            run()
+
+        return test_it
+
+    return decorate
+
+
+on_bench = on_bench_of()
 
 
 @on_bench
@@ -175,3 +216,211 @@ async def test_a_file_that_two_workers_open_ends_the_crawl(bench: Bench) -> None
     assert not end.done()
     bench.pool.take_file(bench.two, "/seen")
     assert isinstance(end.exception(), WorkersFailedError)
+
+
+@on_bench_of(slots=(2, 1))
+async def test_leases_go_where_most_capacity_is_free(bench: Bench) -> None:
+    for lease_id in (1, 2, 3):
+        assert bench.pool.has_room(0)
+        bench.lend(lease_id)
+    assert bench.held() == [[1, 3], [2]] or bench.held() == [[1, 2], [3]]
+    assert not bench.pool.has_room(0)
+    assert bench.pool.room() == 0
+    await bench.finish(bench.two, *bench.two.held)
+    assert bench.pool.room() == 1
+
+
+@on_bench_of(prefetch=1)
+async def test_one_more_is_leased_to_each_while_plenty_wait(bench: Bench) -> None:
+    for lease_id in (1, 2):
+        bench.lend(lease_id)
+    assert not bench.pool.has_room(4)
+    assert bench.pool.has_room(5)
+
+
+@on_bench
+async def test_capacity_is_free_only_after_the_result_was_taken(bench: Bench) -> None:
+    offers: list[int] = []
+    bench.pool.on_room = lambda: offers.append(bench.pool.room())
+    end = bench.lend(1)
+    bench.pool.heard(bench.one, RequestResult(1))
+    assert end.done()
+    assert (bench.pool.room(), offers) == (1, [])
+    await settled()
+    assert offers == [2]
+
+
+@on_bench
+async def test_a_result_that_cannot_be_taken_fails_its_lease_alone(
+    bench: Bench,
+) -> None:
+    def take(*_: Any) -> None:
+        raise ValueError("unreadable")
+
+    end = bench.pool.lend(Lease(1, "a.example", b"", 0.0), take)
+    await bench.finish(bench.one, 1)
+    assert isinstance(end.exception(), ValueError)
+    assert bench.pool.room() == 2
+
+
+@on_bench_of(slots=(2, 2))
+async def test_what_a_dead_worker_held_is_done_again_one_by_one(bench: Bench) -> None:
+    bench.lend(1)
+    bench.lend(2)
+    bench.lend(3)
+    assert bench.held() == [[1, 3], [2]]
+    held = bench.one.held[1]
+    await bench.lose(bench.one)
+    assert held.deaths == 1
+    assert bench.held() == [[2], [1]]  # alone, so that the next death is its own
+    assert not bench.pool.has_room(0)  # while a suspect waits
+    await bench.finish(bench.two, 2)
+    assert bench.held() == [[3], [1]]
+    assert not bench.pool.has_room(0)  # beside suspects
+    await bench.finish(bench.two, 3)
+    assert bench.pool.has_room(0)
+
+
+@on_bench_of(restarts=9)
+async def test_a_request_is_given_up_after_so_many_deaths(bench: Bench) -> None:
+    end = bench.lend(1)
+    for _ in range(3):
+        assert not end.done()
+        (holder,) = [worker for worker in bench.pool.workers if worker.held]
+        await bench.lose(holder)
+    error = end.exception()
+    assert isinstance(error, PoisonError)
+    assert error.attempts == 3
+    assert bench.pool.has_room(0)
+
+
+@on_bench_of(restarts=9)
+async def test_the_death_of_a_worker_that_never_opened_accuses_no_request(
+    bench: Bench,
+) -> None:
+    end = bench.lend(1)
+    for _ in range(4):
+        (holder,) = [worker for worker in bench.pool.workers if worker.held]
+        await bench.lose(holder, pid=None)
+    assert not end.done()
+
+
+@on_bench_of(restarts=1)
+async def test_too_many_restarts_end_the_crawl(bench: Bench) -> None:
+    given_up: list[bool] = []
+    bench.pool.on_give_up = lambda: given_up.append(True)
+    ends = [bench.lend(1), bench.lend(2)]
+    await bench.lose(bench.one)
+    assert given_up == []
+    await bench.lose(bench.two)
+    assert given_up == [True]
+    assert len(bench.pool.workers) == 1
+    assert [type(end.exception()) for end in ends] == [WorkersFailedError] * 2
+    assert bench.pool.is_ending
+    assert not bench.pool.has_room(0)
+
+
+@on_bench
+async def test_a_worker_that_cannot_be_started_again_ends_the_crawl(
+    bench: Bench,
+) -> None:
+    end = bench.lend(1)
+    bench.launcher.error = OSError("no more processes")
+    await bench.lose(bench.one)
+    assert end.exception() is bench.launcher.error
+    assert bench.pool.is_ending
+
+
+@on_bench
+async def test_leases_that_a_worker_returns_wait_again(bench: Bench) -> None:
+    end, other = bench.lend(1), bench.lend(2)
+    bench.pool.take_back(bench.one, [1, 2, 99])
+    assert isinstance(end.exception(), LeaseReturnedError)
+    assert not other.done()  # the other worker has it
+    assert (bench.one.leased, bench.pool.room()) == (0, 1)
+
+
+@on_bench
+async def test_after_a_stop_no_worker_is_replaced(bench: Bench) -> None:
+    end = bench.lend(1)
+    bench.pool.stop("enough")
+    bench.pool.stop("shutdown")
+    await bench.connect()
+    await settled()
+    said = [
+        [one for one in far.received() if isinstance(one, Stop)]
+        for far in bench.launcher.ends
+    ]
+    assert said == [[Stop("enough")]] * 2
+    await bench.lose(bench.one)
+    assert isinstance(end.exception(), WorkerLostError)
+    assert bench.pool.workers == [bench.two]
+
+
+@on_bench
+async def test_a_stuck_worker_that_was_killed_leaves_its_requests_unfinished(
+    bench: Bench,
+) -> None:
+    ends = [bench.lend(1, KEY), bench.lend(3, KEY), bench.lend(2)]
+    bench.one.is_stuck = True
+    await bench.lose(bench.one)
+    kinds = [type(end.exception()) if end.done() else None for end in ends]
+    assert kinds == [UnfinishedError, UnfinishedError, None]
+    assert bench.pool.workers == [bench.two]
+
+
+@on_bench
+async def test_abandoned_workers_are_killed_if_they_hold_something(
+    bench: Bench,
+) -> None:
+    await bench.connect()
+    end = bench.lend(1)
+    bench.pool.abandon()
+    await settled()
+    assert bench.killed == [bench.one.name]
+    assert [Stop() in far.received() for far in bench.launcher.ends] == [False, True]
+    await bench.lose(bench.one)
+    assert isinstance(end.exception(), WorkerLostError)
+
+
+@on_bench_of(silence_s=4.0)
+async def test_a_worker_that_holds_something_and_does_not_answer_is_killed(
+    bench: Bench,
+) -> None:
+    await bench.connect()
+    bench.lend(1)
+    bench.lend(2)
+    for pid, far in enumerate(bench.launcher.ends, 1):
+        far.send(Ready(pid))
+    pings = [0, 0]
+    answers = bench.launcher.ends[1]
+    for _ in range(8):
+        await asyncio.sleep(1)
+        for number, far in enumerate(bench.launcher.ends):
+            pings[number] += far.received().count(Ping())
+        answers.send(Pong(False))
+    assert bench.killed == [bench.one.name]
+    assert pings[0] == 1
+    assert pings[1] >= 4
+
+
+@on_bench_of(silence_s=4.0)
+async def test_a_worker_without_leases_may_be_silent(bench: Bench) -> None:
+    await bench.connect()
+    for far in bench.launcher.ends:
+        far.send(Ready(1))
+    await asyncio.sleep(20)
+    assert bench.killed == []
+
+
+@on_bench
+async def test_a_worker_is_told_what_to_be_then_the_greeting_then_its_leases(
+    bench: Bench,
+) -> None:
+    bench.lend(1)
+    bench.pool.greeting = lambda: [Drain()]
+    await bench.connect()
+    bench.pool.tell_all(Pause(True), but=bench.two)
+    await settled()
+    said = [[type(one) for one in far.received()] for far in bench.launcher.ends]
+    assert said == [[WorkerInit, Dispatch, Drain, Pause], [WorkerInit, Drain]]

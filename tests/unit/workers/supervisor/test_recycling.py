@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from functools import wraps
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from concurcrawl.workers.supervisor.pool import Tolerance, WorkerPool
 from concurcrawl.workers.supervisor.recycling import Recycler
 from concurcrawl.workers.supervisor.worker_handle import WorkerHandle
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
+from tests.support.fakes import in_fake_time
 
 
 class FakeWorker:
@@ -57,14 +54,6 @@ class FakePool:
         pass
 
 
-def in_a_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    @wraps(test)
-    def run(**arguments: Any) -> None:
-        asyncio.run(test(**arguments))
-
-    return run
-
-
 def recycler(max_requests: int, *workers: FakeWorker) -> tuple[Any, Any]:
     pool: Any = FakePool(*workers)
     return Recycler(pool, max_requests), pool
@@ -76,7 +65,7 @@ def lease(recycler: Any, worker: Any, count: int) -> None:
         recycler.leased(worker)
 
 
-@in_a_loop
+@in_fake_time
 async def test_a_successor_is_started_early_and_takes_over_in_time() -> None:
     old: Any = FakeWorker()
     recycling, pool = recycler(8, old)
@@ -98,7 +87,7 @@ async def test_a_successor_is_started_early_and_takes_over_in_time() -> None:
 
 
 @pytest.mark.parametrize("max_requests", [0, 9])
-@in_a_loop
+@in_fake_time
 async def test_nobody_is_replaced_before_that(max_requests: int) -> None:
     old: Any = FakeWorker()
     recycling, pool = recycler(max_requests, old)
@@ -106,7 +95,7 @@ async def test_nobody_is_replaced_before_that(max_requests: int) -> None:
     assert pool.workers == [old]
 
 
-@in_a_loop
+@in_fake_time
 async def test_large_workers_are_replaced_one_after_the_other() -> None:
     first: Any = FakeWorker()
     second: Any = FakeWorker()
@@ -127,7 +116,7 @@ async def test_large_workers_are_replaced_one_after_the_other() -> None:
     assert second.successor is not new
 
 
-@in_a_loop
+@in_fake_time
 async def test_a_worker_that_dies_has_the_place_of_its_successor_filled_once() -> None:
     old: Any = FakeWorker()
     recycling, pool = recycler(4, old)
@@ -138,7 +127,7 @@ async def test_a_worker_that_dies_has_the_place_of_its_successor_filled_once() -
     assert new.takes_leases
 
 
-@in_a_loop
+@in_fake_time
 async def test_a_successor_that_dies_is_replaced_by_another() -> None:
     old: Any = FakeWorker()
     recycling, pool = recycler(4, old)
@@ -149,7 +138,7 @@ async def test_a_successor_that_dies_is_replaced_by_another() -> None:
     assert pool.workers[1].is_standby
 
 
-@in_a_loop
+@in_fake_time
 async def test_nothing_is_started_when_the_crawl_ends() -> None:
     old: Any = FakeWorker()
     recycling, pool = recycler(1, old)
@@ -159,7 +148,7 @@ async def test_nothing_is_started_when_the_crawl_ends() -> None:
     assert pool.workers == [old]
 
 
-@in_a_loop
+@in_fake_time
 async def test_a_pool_gives_leases_only_to_workers_that_take_them() -> None:
     launcher: Any = None
     pool = WorkerPool(

@@ -1,0 +1,271 @@
+"""The order and the time in which requests are admitted, with a limiter of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from concurcrawl.errors import LeaseLostError, PausedTooLongError, StalledError
+from concurcrawl.limits import admission_queue
+from concurcrawl.limits.admission_queue import AdmissionQueue
+from concurcrawl.limits.limiter import FetchResult
+from tests.support.fakes import clock, in_fake_time, settled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+A, B = "a.example", "b.example"
+OK = FetchResult(status=200)
+
+
+class FakeLimiter:
+    """Admits one request at a time in each group, and what it is told to say.
+
+    Attributes:
+        not_before: When a group admits again, by the clock.
+        errors: What is raised for a lease id.
+        calls: What it was told, in order.
+    """
+
+    def __init__(self) -> None:
+        self.inside: dict[str, int] = {}
+        self.not_before: dict[str, float] = {}
+        self.errors: dict[int | None, Exception] = {}
+        self.calls: list[tuple[Any, ...]] = []
+
+    def admit(self, group: str, lease_id: int | None) -> float:
+        if lease_id in self.errors:
+            raise self.errors[lease_id]
+        wait_s = self.not_before.get(group, 0.0) - clock()()
+        if wait_s > 0:
+            return wait_s
+        if self.inside.get(group):
+            return math.inf
+        self.inside[group] = 1
+        return 0
+
+    def sent(self, group: str, lease_id: int | None, ago_s: float) -> None:
+        self.calls.append(("sent", group, lease_id, ago_s))
+
+    def leave(self, group: str, lease_id: int | None, visit: FetchResult) -> None:
+        self.calls.append(("leave", group, lease_id, visit.status))
+        self.inside[group] = 0
+
+    def expect(self, group: str, change: int) -> None:
+        self.calls.append(("expect", group, change))
+
+
+class Gate:
+    """A queue, and the requests that it admitted or failed, in order."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        now = SimpleNamespace(monotonic=clock())
+        monkeypatch.setattr(admission_queue, "time", now)
+        self.limiter = FakeLimiter()
+        self.room_calls = 0
+        self.queue = AdmissionQueue(self.limiter, self._on_room)
+        self.edges: list[bool] = []
+        self.queue.on_unleased = self.edges.append
+        self.admitted: list[Any] = []
+        self.failed: dict[Any, str] = {}
+        self.tasks: dict[Any, asyncio.Task[None]] = {}
+
+    def _on_room(self) -> None:
+        self.room_calls += 1
+
+    async def enter(self, *names: int | None, group: str = A) -> None:
+        for name in names:
+            self.tasks[name] = asyncio.ensure_future(self._enter(name, group))
+        await settled()
+
+    async def _enter(self, name: int | None, group: str) -> None:
+        try:
+            await self.queue.enter(group, name)
+        except BaseException as error:
+            self.failed[name] = type(error).__name__
+            if isinstance(error, asyncio.CancelledError):
+                raise
+        else:
+            self.admitted.append(name)
+
+
+@pytest.fixture
+def gate(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Gate]:
+    """Make a gate in the loop of the test."""
+    return lambda: Gate(monkeypatch)
+
+
+@in_fake_time
+async def test_requests_of_a_group_are_admitted_in_their_order(gate: Any) -> None:
+    one = gate()
+    await one.enter(1, 2, 3)
+    await one.enter(9, group=B)
+    assert one.admitted == [1, 9]
+    for _ in range(2):
+        one.queue.leave(A, 1, OK)
+        await settled()
+    assert one.admitted == [1, 9, 2, 3]
+
+
+@in_fake_time
+async def test_what_comes_later_does_not_overtake_what_waits_for_time(
+    gate: Any,
+) -> None:
+    one = gate()
+    one.limiter.not_before[A] = clock()() + 5
+    await one.enter(1)
+    del one.limiter.not_before[A]  # a limit that was lifted, and nobody has said so
+    await one.enter(2)
+    one.queue.leave(A, 1, OK)
+    await settled()
+    assert one.admitted == [1, 2]
+
+
+@in_fake_time
+async def test_a_group_is_asked_again_when_its_time_has_come(gate: Any) -> None:
+    one = gate()
+    start_s = clock()()
+    one.limiter.not_before[A] = start_s + 5
+    await one.enter(1)
+    assert one.queue.is_timed
+    assert one.admitted == []
+    await one.tasks[1]
+    assert clock()() == pytest.approx(start_s + 5, abs=0.01)
+    assert not one.queue.is_timed
+
+
+@in_fake_time
+async def test_a_time_that_comes_earlier_replaces_the_timer(gate: Any) -> None:
+    one = gate()
+    start_s = clock()()
+    one.limiter.not_before[A] = start_s + 50
+    await one.enter(1)
+    one.limiter.not_before[A] = start_s + 3
+    one.queue.pump_all()
+    await one.tasks[1]
+    assert clock()() == pytest.approx(start_s + 3, abs=0.01)
+    await asyncio.sleep(100)  # the other would find nothing to do
+    assert not one.queue.is_timed
+
+
+@in_fake_time
+async def test_a_request_that_is_cancelled_while_it_waits_leaves_the_queue(
+    gate: Any,
+) -> None:
+    one = gate()
+    await one.enter(1, 2, 3)
+    one.tasks[2].cancel()
+    await settled()
+    one.queue.leave(A, 1, OK)
+    await settled()
+    assert one.admitted == [1, 3]
+    assert one.limiter.calls == [("leave", A, 1, 200)]
+
+
+@in_fake_time
+async def test_one_that_is_cancelled_as_it_is_admitted_leaves_its_site(
+    gate: Any,
+) -> None:
+    one = gate()
+    await one.enter(1, 2)
+    one.queue.leave(A, 1, OK)  # admits 2, which has not run yet
+    one.tasks[2].cancel()
+    await settled()
+    assert one.admitted == [1]
+    assert one.failed == {2: "CancelledError"}
+    assert one.limiter.calls[-2:] == [("sent", A, 2, 0.0), ("leave", A, 2, None)]
+
+
+@in_fake_time
+async def test_a_withdrawn_lease_waits_no_longer(gate: Any) -> None:
+    one = gate()
+    await one.enter(1, 2, 3)
+    one.queue.withdraw({2})
+    one.queue.leave(A, 1, OK)
+    await settled()
+    assert (one.admitted, set(one.failed)) == ([1, 3], {2})
+
+
+@in_fake_time
+async def test_all_that_wait_fail_when_they_are_abandoned(gate: Any) -> None:
+    one = gate()
+    await one.enter(1, 2, 3)
+    await one.enter(8, 9, group=B)
+    one.queue.abandon(StalledError())
+    await settled()
+    assert one.admitted == [1, 8]
+    assert one.failed == dict.fromkeys([2, 3, 9], "StalledError")
+
+
+@pytest.mark.parametrize(
+    "error", [LeaseLostError(2), PausedTooLongError(A, 900.0, 600.0)]
+)
+def test_one_that_may_not_start_fails_and_the_next_is_asked(
+    gate: Any, error: Exception
+) -> None:
+    @in_fake_time
+    async def test() -> None:
+        one = gate()
+        one.limiter.errors[2] = error
+        await one.enter(1, 2, 3)
+        one.queue.leave(A, 1, OK)
+        await settled()
+        assert one.failed == {2: type(error).__name__}
+        assert one.admitted == [1, 3]
+
+    test()
+
+
+@in_fake_time
+async def test_the_first_and_the_last_without_a_lease_are_reported(gate: Any) -> None:
+    one = gate()
+    await one.enter(1)
+    assert one.edges == []
+    await one.enter(None)
+    await one.enter(None)
+    assert one.edges == [True]
+    for _ in range(2):
+        one.queue.leave(A, 1, OK)
+        await settled()
+    assert one.admitted == [1, None, None]
+    assert one.edges == [True, False]
+    changes = [call[2] for call in one.limiter.calls if call[0] == "expect"]
+    assert changes == [1, 1, -1, -1]
+
+
+@in_fake_time
+async def test_one_without_a_lease_that_is_cancelled_is_expected_no_more(
+    gate: Any,
+) -> None:
+    one = gate()
+    await one.enter(1, None)
+    before = one.room_calls
+    one.tasks[None].cancel()
+    await settled()
+    assert one.edges == [True, False]
+    assert one.limiter.calls == [("expect", A, 1), ("expect", A, -1)]
+    assert one.room_calls == before + 1
+
+
+@in_fake_time
+async def test_released_leases_make_room_for_others(gate: Any) -> None:
+    one = gate()
+    await one.enter(1, 2)
+    one.queue.release([SimpleNamespace(group=A, lease_id=1)])
+    await settled()
+    assert one.admitted == [1, 2]
+    assert one.room_calls == 1
+
+
+@in_fake_time
+async def test_when_a_request_was_sent_is_told_as_how_long_ago_that_is(
+    gate: Any,
+) -> None:
+    one = gate()
+    one.queue.sent(A, 1, clock()() - 2.5)
+    one.queue.sent(A, 1, clock()() + 1)  # another process's clock may be ahead
+    assert one.limiter.calls == [("sent", A, 1, 2.5), ("sent", A, 1, 0.0)]

@@ -1,0 +1,320 @@
+"""In which order what a worker did is made true, with a real scheduler and frontier."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from scrapy import Request, signals
+from scrapy.http import Response
+
+from concurcrawl.errors import LeaseLostError
+from concurcrawl.tracing.record import Record
+from concurcrawl.workers.protocol.messages import Event, Product, RequestResult
+from concurcrawl.workers.protocol.pickle_codec import Codec
+from concurcrawl.workers.protocol.response_meta import head_of
+from concurcrawl.workers.protocol.spool import Spool
+from concurcrawl.workers.supervisor import results as module
+from concurcrawl.workers.supervisor.audience import Audience
+from concurcrawl.workers.supervisor.results import Results
+from concurcrawl.workers.supervisor.scheduler import SupervisorScheduler
+from tests.support.fakes import counted, in_fake_time, made_crawler, settled
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+    from tests.support.fakes import FakeEngine
+
+URL = "http://a.example/"
+
+
+class Bench:
+    """Results of a crawl with one lease, and a log of their effects.
+
+    Attributes:
+        effects: What happened, in order.
+        fails_on: The item that a pipeline fails for.
+    """
+
+    def __init__(self) -> None:
+        self.crawler = made_crawler(CONCURRENT_ITEMS=2)
+        self.engine: FakeEngine = self.crawler.engine
+        self.engine.scheduler = self.scheduler = SupervisorScheduler(self.crawler)
+        self.engine.scraper.start_itemproc_async = self._through_pipelines
+        self.results = Results(self.crawler, Audience(self.crawler))
+        self.results.open()
+        self.effects: list[Any] = []
+        self.pages: list[Any] = []
+        self.most_items = 0
+        self.fails_on: Any = None
+        self._items_now = 0
+        scheduler: Any = self.scheduler
+        scheduler.write = lambda record: self.effects.append(
+            "no record" if record is None else "record"
+        )
+        self._complete = self.scheduler.complete
+        scheduler.complete = self._note_complete
+        assert self.scheduler.enqueue_request(Request(f"{URL}leased"))
+        request = self.scheduler.lend()
+        assert request is not None
+        self.request = request
+
+    async def _note_complete(self, lease: Any, *about: Any) -> list[int]:
+        numbers = await self._complete(lease, *about)
+        self.effects.append("partial" if lease is None else "complete")
+        return numbers
+
+    async def _through_pipelines(self, item: Any, *, response: Any) -> None:
+        self._items_now += 1
+        self.most_items = max(self.most_items, self._items_now)
+        await asyncio.sleep(1)
+        self._items_now -= 1
+        if item == self.fails_on:
+            raise OSError("no more files")
+        self.effects.append(item)
+        self.pages.append(response)
+
+    def lease_id(self) -> int | None:
+        return self.scheduler.lease_id_of(self.request)
+
+    def result(self, *items: Any, **about: Any) -> RequestResult:
+        products = [Product(True, Codec().encode(item)) for item in items]
+        return RequestResult(
+            self.lease_id(), products=products, items=len(items), **about
+        )
+
+    async def take(self, result: RequestResult, products: Any = None) -> None:
+        found = result.products if products is None else products
+        taken = self.results.take(result, found, self.request)
+        # In a task of its own, as what waits for the end of a lease has one.
+        await asyncio.ensure_future(self.results.apply(taken, self.request))
+
+
+def on_bench(
+    test: Callable[[Bench], Coroutine[Any, Any, None]],
+) -> Callable[[], None]:
+    @in_fake_time
+    async def run() -> None:
+        bench = Bench()
+        await test(bench)
+        bench.scheduler._close_frontier()
+
+    def test_it() -> None:
+        run()
+
+    return test_it
+
+
+def request_product(name: str) -> Product:
+    return Product(False, Codec().encode(Request(URL + name)), name.encode())
+
+
+def log_record() -> Record:
+    kinds = {field.name: field.type for field in dataclasses.fields(Record)}
+    blank: Any = {"str": "", "float": 0.0, "int": 0, "bool": False}
+    return Record(**{name: blank.get(kind) for name, kind in kinds.items()})
+
+
+@on_bench
+async def test_the_lease_is_complete_before_items_go_on_and_the_record_is_last(
+    bench: Bench,
+) -> None:
+    await bench.take(bench.result("item", record=log_record()))
+    assert bench.effects == ["complete", "item", "record"]
+
+
+@on_bench
+async def test_stats_are_counted_before_receivers_of_signals_are_told(
+    bench: Bench,
+) -> None:
+    seen: list[tuple[int, str]] = []
+
+    def on_response(response: Response, request: Request) -> None:
+        count = bench.crawler.stats.get_value("seen_count")
+        seen.append((count, request.url))
+
+    bench.crawler.signals.connect(on_response, signals.response_received)
+    page = Response(f"{URL}leased", status=404)
+    result = bench.result(
+        heads=[head_of(page)],
+        events=[Event("response_received", head=0)],
+        stats={("inc", "seen_count"): 3},
+    )
+    bench.results.take(result, [], bench.request)
+    assert seen == [(3, bench.request.url)]
+
+
+@on_bench
+async def test_the_crawl_is_closed_before_new_requests_can_be_lent(
+    bench: Bench,
+) -> None:
+    result = bench.result(close_reason="enough")
+    result.products = [request_product("new")]
+    closes: list[int] = []
+    engine: Any = bench.engine
+
+    async def close(*, reason: str) -> None:
+        closes.append(len(bench.scheduler))
+
+    engine.close_spider_async = close
+    await bench.take(result)
+    assert closes == [0]
+    assert len(bench.scheduler) == 1  # kept for a crawl that resumes
+
+
+@on_bench
+async def test_an_item_comes_with_its_page(bench: Bench) -> None:
+    page = Response(f"{URL}leased", status=404)
+    await bench.take(bench.result("item", heads=[head_of(page)], page=0))
+    (response,) = bench.pages
+    assert (response.status, response.request) == (404, bench.request)
+
+
+@on_bench
+async def test_items_of_several_pages_come_each_with_its_own(bench: Bench) -> None:
+    heads = [head_of(Response(URL, status=status)) for status in (201, 202)]
+    pages = [(1, 1), (1, None), (1, 0)]
+    await bench.take(bench.result("a", "b", "c", heads=heads, pages=pages))
+    found = dict(zip(bench.effects[1:], bench.pages, strict=False))
+    statuses = {item: page and page.status for item, page in found.items()}
+    assert statuses == {"a": 202, "b": None, "c": 201}
+
+
+@on_bench
+async def test_no_more_items_are_in_the_pipelines_than_may_be(bench: Bench) -> None:
+    taking = asyncio.ensure_future(bench.take(bench.result(*"abcde")))
+    await settled()
+    assert bench.results.is_full
+    await taking
+    assert bench.most_items == 2
+    assert bench.results.items_at_work == 0
+
+
+@on_bench
+async def test_an_item_that_cannot_be_read_is_named_and_dropped(bench: Bench) -> None:
+    heard: list[str] = []
+    handler = logging.Handler()
+    handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
+    logger = logging.getLogger(module.__name__)
+    logger.addHandler(handler)
+    result = bench.result("a", "b", heads=[head_of(Response(URL))], page=0)
+    result.products.insert(1, Product(True, b"no pickle"))
+    try:
+        await bench.take(result)
+    finally:
+        logger.removeHandler(handler)
+    assert bench.effects == ["complete", "a", "b", "no record"]
+    assert heard == [f"An item of <200 {URL}> cannot be read back and is dropped"]
+    assert counted(bench.crawler.stats, "concurcrawl/not_shippable") == {
+        "concurcrawl/not_shippable": 1
+    }
+
+
+@on_bench
+async def test_a_record_is_written_although_a_pipeline_fails(bench: Bench) -> None:
+    bench.fails_on = "b"
+    with pytest.raises(OSError, match="no more files"):
+        await bench.take(bench.result("a", "b", record=log_record()))
+    assert bench.effects == ["complete", "a", "record"]
+    assert bench.results.items_at_work == 0
+
+
+@on_bench
+async def test_of_a_lost_lease_neither_items_nor_requests_are_taken(
+    bench: Bench,
+) -> None:
+    lease = bench.scheduler.lease_of(bench.request)
+    assert lease is not None
+    await bench.scheduler.complete(lease, [])
+    bench.effects.clear()
+    result = bench.result("item")
+    result.products.append(request_product("new"))
+    with pytest.raises(LeaseLostError):
+        await bench.take(result)
+    assert bench.effects == []
+    assert len(bench.scheduler) == 0
+
+
+@on_bench
+async def test_a_partial_result_is_applied_and_the_lease_is_held(bench: Bench) -> None:
+    result = bench.result("item", is_partial=True)
+    result.products.append(request_product("new"))
+    await bench.take(result)
+    assert bench.effects == ["partial", "item", "no record"]
+    assert len(bench.scheduler) == 1
+    await bench.take(bench.result("last"))
+    assert bench.effects[3:] == ["complete", "last", "no record"]
+
+
+@on_bench
+async def test_what_came_of_no_lease_is_applied(bench: Bench) -> None:
+    result = bench.result("item")
+    result.lease_id = None
+    taken = bench.results.take(result, result.products, None)
+    await bench.results.apply(taken, None)
+    assert bench.effects == ["partial", "item", "no record"]
+
+
+@pytest.mark.parametrize("is_lost", [False, True])
+def test_what_was_sent_ahead_is_applied_whole_and_let_go_of(is_lost: bool) -> None:
+    @on_bench
+    async def test(bench: Bench) -> None:
+        spool = Spool()
+        closed: list[bool] = []
+        close, spool.close = spool.close, lambda: closed.append(True)  # type: ignore[method-assign]
+        spool.add([Product(True, Codec().encode("item")), request_product("a")])
+        spool.add([request_product("b")])
+        lease = bench.scheduler.lease_of(bench.request)
+        if is_lost and lease is not None:
+            await bench.scheduler.complete(lease, [])
+            with pytest.raises(LeaseLostError):
+                await bench.take(bench.result(), spool)
+        else:
+            await bench.take(bench.result(), spool)
+            assert len(bench.scheduler) == 2
+            assert bench.effects == ["complete", "item", "no record"]
+        assert closed == [True]
+        close()
+
+    test()
+
+
+@on_bench
+async def test_receivers_that_are_coroutines_end_before_the_lease(
+    bench: Bench,
+) -> None:
+    async def hear() -> None:
+        await asyncio.sleep(1)
+        bench.effects.append("heard")
+
+    taken = bench.results.take(bench.result("item"), [], bench.request)
+    taken.hearing.append(asyncio.ensure_future(hear()))
+    await bench.results.apply(taken, bench.request)
+    assert bench.effects == ["heard", "complete", "no record"]
+
+
+@on_bench
+async def test_what_scrapy_notes_in_the_meta_is_noted(bench: Bench) -> None:
+    event = Event("request_reached_downloader", latency_s=0.25, slot="mine")
+    bench.results.take(bench.result(events=[event]), [], bench.request)
+    meta = bench.request.meta
+    assert (meta["download_latency"], meta["download_slot"]) == (0.25, "mine")
+    assert bench.engine.downloader.noted == [bench.request]
+
+
+@on_bench
+async def test_an_error_of_a_callback_is_told_as_it_was(bench: Bench) -> None:
+    told: list[Any] = []
+
+    def on_error(failure: Any) -> None:
+        told.append(failure)
+
+    bench.crawler.signals.connect(on_error, signals.spider_error)
+    failure = Codec().encode(ValueError("no price"))
+    event = Event("spider_error", head=0, failure=failure)
+    result = bench.result(heads=[head_of(Response(URL))], events=[event])
+    bench.results.take(result, [], bench.request)
+    assert [repr(one) for one in told] == ["ValueError('no price')"]
