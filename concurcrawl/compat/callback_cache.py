@@ -5,16 +5,23 @@ from __future__ import annotations
 from types import MethodType
 from typing import TYPE_CHECKING
 
+from concurcrawl.compat.parts import touches
+
 if TYPE_CHECKING:
     from scrapy import Request
 
 
+@touches()
 def name_of(method: MethodType) -> str | None:
     """Return the name by which *method*'s owner has it, None if by none.
 
     It may be another than that of its function, which a decorator may have made, and
     which does not say that two leading underscores were written before it. And what
     ``super()`` leads to may be overridden, so that the owner has another by that name.
+
+    Touches: ``MethodType.__func__`` and ``__mro__`` (CPython 3.11 to 3.13), which are
+    documented. If they move, such callbacks cannot be sent. Wished for: the name as an
+    attribute of the method.
     """
     owner, function = method.__self__, method.__func__
     name: str = function.__name__
@@ -27,12 +34,16 @@ def name_of(method: MethodType) -> str | None:
     return None
 
 
+@touches("scrapy.utils.misc", "_generator_callbacks_cache")
 class KeptCallbacks:
     """The methods that requests name as callbacks, each once.
 
     Scrapy parses the source of a callback to warn of a common mistake, and remembers
     the result as long as the callback object lives. A bound method lives as long as the
     request that names it, so that every page would cost another parse.
+
+    Touches: ``scrapy.utils.misc._generator_callbacks_cache`` (Scrapy 2.19.0), which has
+    weak keys. If it moves, each page costs a parse. Wished for: a cache by function.
     """
 
     def __init__(self) -> None:

@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any
 
+from concurcrawl.compat.parts import touches
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
@@ -16,21 +18,20 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
 
+@touches("scrapy.cmdline", "execute.cmdname")
 def scrapy_command() -> str | None:
     """Return the name of the ``scrapy`` command that is running, None in a script.
-
-    Touches: the local variable ``cmdname`` of ``scrapy.cmdline.execute()``, a caller of
-    every hook that runs while a command makes its crawler. Read in Scrapy 2.19.0.
 
     Nothing else knows the name. ``sys.argv`` no longer has it, as Scrapy removes it
     there; ``sys.orig_argv`` is that of the script where a script calls
     ``execute(["scrapy", "crawl", ...])``; and the settings that commands bring are
     alike for several of them.
 
-    If it moves: None, as in a script. ``fetch`` and ``shell`` in a project with a
-    ``MODE`` then start workers, and crawls do without uvloop.
-
-    Wished for: the command's name in the settings.
+    Touches: the local variable ``cmdname`` of ``scrapy.cmdline.execute()`` (Scrapy
+    2.19.0), a caller of every hook that runs while a command makes its crawler. If it
+    moves, it is None, as in a script: ``fetch`` and ``shell`` in a project with a
+    ``MODE`` then start workers, and crawls do without uvloop. Wished for: the command's
+    name in the settings.
     """
     for frame in _callers():
         # Not __name__, which is "__main__" under "python -m scrapy.cmdline".
@@ -42,17 +43,21 @@ def scrapy_command() -> str | None:
     return None
 
 
+@touches(
+    "scrapy.crawler",
+    *("Crawler.crawl.args", "Crawler.crawl.kwargs"),
+    *("Crawler.crawl_async.args", "Crawler.crawl_async.kwargs"),
+)
 def spider_arguments(crawler: Crawler) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
     """Return what *crawler* makes its spider with, None if no caller says it.
-
-    Touches: the local variables ``self``, ``args`` and ``kwargs`` of
-    ``Crawler.crawl()`` and ``crawl_async()``, one of which is a caller of everything
-    that is made for a crawl. Read in Scrapy 2.19.0.
 
     Only for a crawler whose spider was made before the add-on was loaded; see
     :mod:`concurcrawl.compat.spider_arguments`, which is asked first.
 
-    If it moves: the crawl is refused with a sentence.
+    Touches: the local variables ``self``, ``args`` and ``kwargs`` of
+    ``Crawler.crawl()`` and ``crawl_async()`` (Scrapy 2.19.0), one of which is a caller
+    of everything that is made for a crawl. If one moves, the crawl is refused with a
+    sentence. Wished for: as for :func:`concurcrawl.compat.spider_arguments.record`.
     """
     for frame in _callers():
         variables = frame.f_locals
