@@ -11,17 +11,12 @@ if TYPE_CHECKING:
     from scrapy import Request
 
 
-@touches()
 def name_of(method: MethodType) -> str | None:
     """Return the name by which *method*'s owner has it, None if by none.
 
     It may be another than that of its function, which a decorator may have made, and
     which does not say that two leading underscores were written before it. And what
     ``super()`` leads to may be overridden, so that the owner has another by that name.
-
-    Touches: ``MethodType.__func__`` and ``__mro__`` (CPython 3.11 to 3.13), which are
-    documented. If they move, such callbacks cannot be sent. Wished for: the name as an
-    attribute of the method.
     """
     owner, function = method.__self__, method.__func__
     name: str = function.__name__

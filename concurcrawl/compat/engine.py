@@ -54,15 +54,16 @@ def begin(engine: ExecutionEngine, request: Request) -> None:
     slot.add_request(request)
 
 
-@touches(_ENGINE, "ExecutionEngine._slot", "_Slot.remove_request")
+@touches(_ENGINE, "ExecutionEngine._slot", "_Slot.inprogress", "_Slot.remove_request")
 def end(engine: ExecutionEngine, request: Request) -> None:
     """Have *engine* wait for *request* no more.
 
-    Touches: ``ExecutionEngine._slot.remove_request()`` (Scrapy 2.19.0). If it moves, a
-    crawl never ends. Wished for: as for :func:`begin`.
+    Touches: ``ExecutionEngine._slot.remove_request()`` and ``.inprogress`` (Scrapy
+    2.19.0). If one moves, a crawl never ends. Wished for: as for :func:`begin`.
     """
     slot = engine._slot
-    if slot is not None:  # else the engine was closed without waiting for it
+    # Else it was abandoned; the engine would take its slot for closed a second time.
+    if slot is not None and request in slot.inprogress:
         slot.remove_request(request)
 
 
