@@ -7,8 +7,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compare bench gallery model test docs settings compatibility chaos \
-	lint clean
+.PHONY: help setup compare bench gallery model test docs settings compatibility \
+	internals chaos lint clean
 
 help:
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ settings: setup ## write the table in docs/settings.md from concurcrawl/config.p
 
 compatibility: setup ## write docs/compatibility.md from what tests/plugins expect
 	$(BIN)/python -m tests.plugins
+
+internals: setup ## write docs/scrapy-internals.md from the docstrings of compat
+	$(BIN)/python -m tests.support.scrapy_internals
 
 chaos: setup ## kill N=200 crawls at random, the ones of SEED=1, and see that none loses
 	$(BIN)/python -m tests.chaos.kills --runs $(or $(N),200) --seed $(or $(SEED),1) $(ARGS)

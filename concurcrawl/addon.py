@@ -14,7 +14,7 @@ from scrapy.utils.deprecate import method_is_overridden
 from scrapy.utils.misc import load_object
 from scrapy.utils.reactor import is_reactor_installed
 
-from concurcrawl.compat import components, scraper_output, spider_arguments
+from concurcrawl.compat import components, parts, scraper, spider_arguments
 from concurcrawl.compat.stack import scrapy_command
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, ConfigError
@@ -51,6 +51,8 @@ _CONCURRENT_ITEMS = 16
 #: Where no pipeline may have to wait, so that several at a time gain nothing.
 _ITEMS_WITHOUT_PIPELINES = 1
 
+_SCRAPYS_HANDLER = "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler"
+_STATS = "concurcrawl.compat.stats_collector.MergingStatsCollector"
 _SPIDER_STATE = "scrapy.extensions.spiderstate.SpiderState"
 
 #: Commands that look at one response, here and now, whatever MODE a project has set.
@@ -87,7 +89,8 @@ class Addon:
             planned = _plan(settings)
             if planned is None:
                 return
-        except ConfigError as error:
+            _require_parts(settings, planned)
+        except ConcurcrawlError as error:
             raise refusal(error, settings) from None
         _size_pool(settings, planned)
         _choose_loop(settings)
@@ -124,7 +127,7 @@ class Addon:
 
     def _save_tasks(self) -> None:
         if is_asyncio_available():
-            scraper_output.handle_with_few_tasks(self._crawler.engine.scraper)
+            scraper.handle_with_few_tasks(self._crawler.engine.scraper)
 
 
 def decide(settings: BaseSettings, crawler: Crawler) -> Plan | None:
@@ -143,12 +146,13 @@ def decide(settings: BaseSettings, crawler: Crawler) -> Plan | None:
     Raises:
         ConfigError: If ``MODE``, one of our settings, or one that must be Scrapy's own
             cannot be worked with.
-        FeedError: If this release of Scrapy lacks what feeds of a ``JOBDIR`` need.
+        MovedPartError: If a release of Scrapy lacks a part that the mode touches.
     """
     _leave_to_frontier(settings)
     planned = _plan(settings)
     if planned is None:
         return None
+    _require_parts(settings, planned)
     if Config.from_settings(settings).frontier_url:
         _share(settings)
     elif settings["JOBDIR"]:
@@ -217,17 +221,34 @@ def _look_for_garbage() -> None:
 
 
 def _make_durable(settings: BaseSettings) -> None:
-    """Have feeds that can be continued.
-
-    Raises:
-        FeedError: If this release of Scrapy lacks what that needs.
-    """
+    """Have feeds that can be continued."""
     from concurcrawl.compat import feed_export
     from concurcrawl.durable import feeds
 
     feeds.enable(settings, _RANK)
     feed_export.enable(settings, _RANK)
     _keep_state(settings)
+
+
+def _require_parts(settings: BaseSettings, planned: Plan) -> None:
+    """See that the parts are there which the crawl is about to touch.
+
+    Raises:
+        MovedPartError: If some are not.
+    """
+    handlers = settings.getwithbase("DOWNLOAD_HANDLERS").values()
+    uses = {
+        "MODE": True,
+        "workers": planned.is_supervised,
+        "JOBDIR": settings["JOBDIR"],
+        "CONCURCRAWL_FRONTIER_URL": settings.get("CONCURCRAWL_FRONTIER_URL"),
+        # Workers download otherwise, and to import it here would take time.
+        "Scrapy's download handler": not (
+            planned.mode.has_threads or planned.is_supervised
+        )
+        and _SCRAPYS_HANDLER in handlers,
+    }
+    parts.require(*(use for use, is_due in uses.items() if is_due))
 
 
 def _keep_state(settings: BaseSettings) -> None:
@@ -321,7 +342,7 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
     if Config.from_settings(settings).records:
         collector.enable(settings, _RANK)
     if settings["STATS_CLASS"] == "scrapy.statscollectors.MemoryStatsCollector":
-        settings.set("STATS_CLASS", "concurcrawl.stats.MergingStatsCollector", _RANK)
+        settings.set("STATS_CLASS", _STATS, _RANK)
 
 
 def _count_memory(settings: BaseSettings, planned: Plan) -> None:

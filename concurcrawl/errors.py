@@ -69,6 +69,28 @@ class NotInEffectError(ConcurcrawlError):
         return self.what
 
 
+class MovedPartError(ConcurcrawlError):
+    """A release of a library lacks a part that the modes touch.
+
+    Attributes:
+        installed: The library and its release.
+        part: The part, or several.
+        remedy: What else to install, as words that follow "or".
+    """
+
+    def __init__(self, installed: str, part: str, remedy: str) -> None:
+        super().__init__(installed, part, remedy)
+        self.installed = installed
+        self.part = part
+        self.remedy = remedy
+
+    def __str__(self) -> str:
+        return (
+            f"{self.installed} has no {self.part}, which MODE needs: leave MODE out, "
+            f"or {self.remedy}"
+        )
+
+
 class NotShippableError(ConcurcrawlError):
     """A request, an item or a spider cannot travel to another process.
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from types import MethodType
 from typing import TYPE_CHECKING
 
+from concurcrawl.compat.parts import touches
+
 if TYPE_CHECKING:
     from scrapy import Request
 
@@ -27,12 +29,16 @@ def name_of(method: MethodType) -> str | None:
     return None
 
 
+@touches("scrapy.utils.misc", "_generator_callbacks_cache")
 class KeptCallbacks:
     """The methods that requests name as callbacks, each once.
 
     Scrapy parses the source of a callback to warn of a common mistake, and remembers
     the result as long as the callback object lives. A bound method lives as long as the
     request that names it, so that every page would cost another parse.
+
+    Touches: ``scrapy.utils.misc._generator_callbacks_cache`` (Scrapy 2.19.0), which has
+    weak keys. If it moves, each page costs a parse. Wished for: a cache by function.
     """
 
     def __init__(self) -> None:

@@ -1,17 +1,4 @@
-"""Scrapy's feed exporter: what of it is overridden, and which parts are private.
-
-Read in Scrapy 2.19.0, ``scrapy/extensions/feedexport.py``:
-
-- ``FeedExporter._start_new_batch`` makes the slot of each file, the first included. If
-  it moves, a resumed crawl gives a feed a new address, and batches are counted anew.
-- ``FeedExporter._close_slot`` finishes a file and awaits ``slot.storage.store``. If it
-  moves, feeds count as never stored: their items stay in the ``JOBDIR``.
-- ``FeedExporter.slots``, ``FeedSlot.itemcount``, ``.filter``, ``.batch_id``, ``.uri``,
-  ``.uri_template``, ``.storage`` and ``.file`` are public but not documented.
-
-A public signal for each of the two methods, and a way to begin a feed at a given batch,
-would replace all of it.
-"""
+"""Scrapy's feed exporter, and the files that it writes."""
 
 from __future__ import annotations
 
@@ -21,7 +8,6 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 from weakref import WeakKeyDictionary
 
-import scrapy
 from scrapy.extensions.feedexport import (
     FeedExporter,
     FeedSlot,
@@ -32,7 +18,7 @@ from scrapy.utils.defer import ensure_awaitable
 from scrapy.utils.misc import load_object
 
 from concurcrawl.compat import components
-from concurcrawl.errors import FeedError
+from concurcrawl.compat.parts import touches
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -95,8 +81,22 @@ def watch(crawler: Crawler, watcher: Watcher) -> None:
     _watchers[crawler] = watcher
 
 
+@touches(
+    "scrapy.extensions.feedexport",
+    *("FeedExporter._start_new_batch", "FeedExporter._close_slot"),
+    *("FeedSlot.itemcount", "FeedSlot.filter", "FeedSlot.uri_template"),
+    *("FeedSlot.storage", "FeedSlot.file", "FeedSlot.batch_id", "FeedSlot.uri"),
+)
 class WatchedFeedExporter(FeedExporter):
-    """A feed exporter that tells its crawl's watcher, if there is one, what it does."""
+    """A feed exporter that tells its crawl's watcher, if there is one, what it does.
+
+    Touches: overrides ``FeedExporter._start_new_batch()``, which makes the slot of each
+    file, and ``._close_slot()``, which finishes a file and awaits ``storage.store()``;
+    reads ``.slots`` and attributes of ``FeedSlot`` (Scrapy 2.19.0). If one moves, a
+    resumed crawl gives a feed a new address, or feeds count as never stored and their
+    items stay in the ``JOBDIR``. Wished for: a signal for either method, and a way to
+    begin a feed at a given batch.
+    """
 
     _is_closing = False
     _again: int | None = None
@@ -214,11 +214,14 @@ class _Accepting(ItemFilter):
         return True
 
 
+@touches("scrapy.extensions.feedexport", "FeedExporter._get_uri_params")
+@touches("scrapy.extensions.feedexport", "apply_uri_params")
 def first_address(spider: Spider | None, template: str, uri_params: Any) -> str:
     """Return the address of a feed's first file.
 
-    Read in Scrapy 2.19.0: ``FeedExporter._get_uri_params`` and ``apply_uri_params``. If
-    they move, two crawls that write one feed are not kept apart.
+    Touches: ``FeedExporter._get_uri_params()`` and ``apply_uri_params()`` (Scrapy
+    2.19.0). If one moves, two crawls that write one feed are not kept apart. Wished
+    for: a function of the feed's options.
     """
     asker = FeedExporter.__new__(FeedExporter)  # it asks nothing of itself
     try:
@@ -229,18 +232,7 @@ def first_address(spider: Spider | None, template: str, uri_params: Any) -> str:
 
 
 def enable(settings: BaseSettings, rank: str) -> None:
-    """Put watched feed exporters in the place of Scrapy's and of the project's own.
-
-    Raises:
-        FeedError: If this release of Scrapy lacks what they override.
-    """
-    for name in ("_start_new_batch", "_close_slot"):
-        if not hasattr(FeedExporter, name):
-            raise FeedError(
-                "FEEDS",
-                f"Scrapy {scrapy.__version__} has no FeedExporter.{name}, which a "
-                "JOBDIR needs; install Scrapy 2.19, or leave JOBDIR out",
-            )
+    """Put watched feed exporters in the place of Scrapy's and of the project's own."""
     changes: dict[Any, Any] = {}
     for key, place in settings.getwithbase("EXTENSIONS").items():
         cls = _loaded(key) if place is not None else None

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from concurcrawl.compat.parts import touches
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -17,8 +19,15 @@ if TYPE_CHECKING:
     Told = Callable[[Any], None]
 
 
+@touches("scrapy.core.downloader.handlers.http11", "HTTP11DownloadHandler._pool")
+@touches("twisted.web.client", "HTTPConnectionPool.getConnection")
 def listen(handler: object, ask: Callable[[], Told | None]) -> bool:
-    """Have somebody told of each connection that *handler* takes for a request.
+    """Call back with each connection that *handler* takes for a request.
+
+    Touches: ``HTTP11DownloadHandler._pool`` (Scrapy 2.19.0); replaces the pool's
+    ``getConnection()`` (Twisted 26.10). If one moves, a request counts as sent before
+    it has a connection, so that the time between two may be too short. Wished for: a
+    signal when a request is written.
 
     Args:
         handler: Any download handler.
@@ -43,10 +52,15 @@ def listen(handler: object, ask: Callable[[], Told | None]) -> bool:
     return True
 
 
+@touches("twisted.web.client", "_RetryingHTTP11ClientProtocol._newConnection")
 def on_renewal(connection: Any, told: Told) -> None:
-    """Have somebody *told* of the connection that takes the place of a kept one.
+    """Call *told* with the connection that takes the place of a kept one.
 
-    Should the site have closed what was kept open, Twisted takes a new one by itself.
+    If the site has closed what was kept open, Twisted takes a new one by itself.
+
+    Touches: ``_RetryingHTTP11ClientProtocol._newConnection`` (Twisted 26.10). If it
+    moves, such a request counts as sent before it has a connection. Wished for: as for
+    :func:`listen`.
     """
     renew: Callable[[], Deferred[Any]] | None
     renew = getattr(connection, "_newConnection", None)

@@ -1,10 +1,5 @@
 """dill and multiprocess, also where there is no folder for temporary files.
 
-Touched: ``dill.session`` calls ``tempfile.gettempdir()`` while it is imported (dill
-0.4.1), and ``multiprocess`` imports dill. Without a folder for temporary files the
-import raises ``FileNotFoundError``. dill only keeps the name, as the place where
-``dump_session`` writes by default. If dill stops asking, this module can go.
-
 Import both from here, never directly.
 """
 
@@ -15,13 +10,24 @@ import tempfile
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from concurcrawl.compat.parts import touches
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+@touches("tempfile", "gettempdir", "tempdir")
 @contextmanager
-def _with_a_temporary_folder() -> Iterator[None]:
-    """Name a folder for temporary files where there is none; nothing is written."""
+def with_a_temporary_folder() -> Iterator[None]:
+    """Name a folder for temporary files where there is none; nothing is written.
+
+    ``multiprocess`` imports dill, which asks for the folder while it is imported and
+    only keeps the name, as the place where ``dump_session()`` writes by default.
+
+    Touches: sets ``tempfile.tempdir`` while dill is imported (dill 0.4.1, CPython 3.11
+    to 3.13). If it moves, the import raises ``FileNotFoundError`` on a machine without
+    such a folder. Wished for: that dill asks when it writes.
+    """
     try:
         tempfile.gettempdir()
     except FileNotFoundError:
@@ -34,7 +40,7 @@ def _with_a_temporary_folder() -> Iterator[None]:
         yield
 
 
-with _with_a_temporary_folder():
+with with_a_temporary_folder():
     import dill
     import multiprocess
     import multiprocess.connection

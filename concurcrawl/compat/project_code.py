@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from concurcrawl.compat.parts import touches
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
@@ -15,21 +17,29 @@ _CALLERS = {
     ("scrapy.core.scraper", "start_itemproc_async"),
     ("scrapy.core.engine", "_process_start_next"),
     ("scrapy.core.downloader.middleware", "_process_exception"),
-    ("concurcrawl.local.downloader", "_process_request"),
-    ("concurcrawl.local.downloader", "_process_response"),
+    ("concurcrawl.compat.middlewares", "_process_request"),
+    ("concurcrawl.compat.middlewares", "_process_response"),
 }
 
 #: Packages whose code is not a project's.
 _LIBRARIES = {"scrapy", "twisted", "asyncio", "concurcrawl", "uvloop"}
 
 
+@touches("scrapy.core.scraper", "Scraper.call_spider_async")
+@touches("scrapy.core.scraper", "Scraper.start_itemproc_async")
+@touches("scrapy.utils.defer", "aiter_errback", "iter_errback")
+@touches("scrapy.core.engine", "ExecutionEngine._process_start_next")
+@touches(
+    "scrapy.core.downloader.middleware",
+    "DownloaderMiddlewareManager._process_exception",
+)
 def hanging_code(frame: FrameType | None) -> FrameType | None:
     """Return the frame of a project's code that *frame* runs in, if it may be ended.
 
-    Touches: the coroutines of Scrapy 2.19.0 that call callbacks, pipelines, middlewares
-    and ``start()``; each catches every exception and goes on. If one is renamed, what
-    hangs there keeps a crawl from stopping until it is killed, as in plain Scrapy.
-    There is no public way to tell whether a callback runs.
+    Touches: the names of the coroutines that call callbacks, pipelines, middlewares and
+    ``start()`` (Scrapy 2.19.0); each catches every exception and goes on. If one moves,
+    what hangs there keeps a crawl from stopping until it is killed, as in plain Scrapy.
+    Wished for: a public way to see whether a callback runs.
 
     Args:
         frame: The innermost frame of a process's main thread.

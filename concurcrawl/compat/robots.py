@@ -9,6 +9,8 @@ from scrapy.utils.defer import maybe_deferred_to_future
 from scrapy.utils.httpobj import urlparse_cached
 from twisted.internet.defer import Deferred
 
+from concurcrawl.compat.parts import touches
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -16,6 +18,10 @@ if TYPE_CHECKING:
     from scrapy.robotstxt import RobotParser
 
 
+@touches(
+    "scrapy.downloadermiddlewares.robotstxt",
+    *("RobotsTxtMiddleware._parsers", "RobotsTxtMiddleware.robot_parser"),
+)
 def obey_robots_for_all_waiters(middlewares: Iterable[object]) -> None:
     """Give each request that waits for a robots.txt its parser.
 
@@ -23,8 +29,8 @@ def obey_robots_for_all_waiters(middlewares: Iterable[object]) -> None:
     result away, so that from the second one on they get None, which means "allowed".
 
     Touches: ``RobotsTxtMiddleware._parsers`` (Scrapy 2.19.0), a parser or a Deferred by
-    host and port. If it moves, such requests fail with an AttributeError. A public fix
-    in Scrapy would make this function superfluous.
+    host and port; replaces ``.robot_parser()``. If one moves, pages are fetched that a
+    robots.txt forbids. Wished for: a Deferred for each waiter, in Scrapy.
 
     Args:
         middlewares: Those of a downloader; subclasses of Scrapy's count too.

@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 from scrapy.crawler import Crawler
 
 from concurcrawl.compat import stack
+from concurcrawl.compat.parts import touches
 
 if TYPE_CHECKING:
     from scrapy import Spider
@@ -20,30 +21,31 @@ _Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 _given: WeakKeyDictionary[Crawler, _Arguments] = WeakKeyDictionary()
 
 
+@touches("scrapy.crawler", "Crawler._create_spider")
 def record() -> None:
     """Keep what spiders are made with from now on, if their crawl has a ``MODE``.
-
-    Touches: replaces ``Crawler._create_spider(*args, **kwargs)`` by a method that
-    copies its arguments and calls the original. Read in Scrapy 2.19.0.
 
     Scrapy hands the arguments to the spider's ``from_crawler`` and forgets them. It
     does so before a crawler loads its add-ons, so there is nothing of one crawler that
     could be replaced instead. The copy is made before the spider sees them: one that
     empties a list that it was given empties its own.
 
-    If it moves: the arguments are read from the stack, where such a list is empty.
-
-    Wished for: ``Crawler.spider_args`` and ``Crawler.spider_kwargs``.
+    Touches: replaces ``Crawler._create_spider(*args, **kwargs)`` by a method that
+    copies its arguments and calls the original (Scrapy 2.19.0). If it moves, the
+    arguments are read from the stack, where such a list is empty. Wished for:
+    ``Crawler.spider_args`` and ``Crawler.spider_kwargs``.
     """
-    create_spider = Crawler._create_spider
-    if hasattr(create_spider, "__wrapped__"):
+    # A crawl without a mode goes on if it has moved; see parts.require().
+    create_spider = getattr(Crawler, "_create_spider", None)
+    if create_spider is None or hasattr(create_spider, "__wrapped__"):
         return
 
     @functools.wraps(create_spider)
     def recording(self: Crawler, /, *args: Any, **kwargs: Any) -> Spider:
         if self.settings.get("CONCURCRAWL_MODE", self.settings.get("MODE")):
             _given[self] = _copy((args, kwargs))
-        return create_spider(self, *args, **kwargs)
+        spider: Spider = create_spider(self, *args, **kwargs)
+        return spider
 
     # The assignment is the point; functools.wraps gives it a type of its own.
     Crawler._create_spider = recording  # type: ignore[assignment, method-assign]

@@ -32,7 +32,7 @@ from scrapy.extensions.feedexport import (
 )
 
 from concurcrawl.compat import feed_export
-from concurcrawl.compat.engine import fail_crawl
+from concurcrawl.compat.closing import fail_crawl
 from concurcrawl.durable.atomic_files import make_name_safe
 from concurcrawl.durable.feeds import LedgerStorage, has_lines, item_at_hand
 from concurcrawl.errors import NotShippableError

@@ -21,7 +21,9 @@ from weakref import WeakKeyDictionary
 from scrapy.exporters import CsvItemExporter, JsonLinesItemExporter
 from scrapy.extensions.feedexport import FileFeedStorage
 from scrapy.utils.misc import load_object
+from typing_extensions import override
 
+from concurcrawl.compat.csv_export import HeaderCsvExporter
 from concurcrawl.durable.atomic_files import make_name_safe
 
 if TYPE_CHECKING:
@@ -267,7 +269,7 @@ class LedgerStorage(FileFeedStorage):
         return self._ledger.open_feed(path, self.write_mode, has_lines=self._has_lines)
 
 
-class ContinuedCsv(CsvItemExporter):
+class ContinuedCsv(HeaderCsvExporter):
     """CSV with one header, and with the columns that it began with."""
 
     _ledger: Ledger | None = None
@@ -284,19 +286,18 @@ class ContinuedCsv(CsvItemExporter):
         if known and is_own:
             (kwargs["fields_to_export"],) = known
         exporter = cls(file, *args, **kwargs)
-        exporter._ledger, exporter._target = ledger, file
+        exporter.note_in(ledger, file)
         if known:
-            exporter._continue(is_own=is_own)
+            exporter.leave_out_header(has_chosen=is_own)
         return exporter
 
-    def _continue(self, *, is_own: bool) -> None:
-        """Write no header. Read in Scrapy 2.19: it is written with the first item."""
-        self._headers_not_written = False
-        # Scrapy warns of other columns if it has chosen them itself.
-        self._autodetected_fields = is_own and self.fields_to_export is not None
+    def note_in(self, ledger: Ledger | None, file: Any) -> None:
+        """Note the columns of *file* in *ledger*, once they are known."""
+        self._ledger, self._target = ledger, file
 
-    def _write_headers_and_set_fields_to_export(self, item: Any) -> None:
-        super()._write_headers_and_set_fields_to_export(item)
+    @override
+    def write_header(self, item: Any) -> None:
+        super().write_header(item)
         if self._ledger is not None:
             fields = self.fields_to_export
             self._ledger.note_columns(self._target, list(fields) if fields else None)

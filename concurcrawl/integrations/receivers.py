@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from pydispatch import dispatcher  # type: ignore[import-untyped]
 from scrapy import signals
 
+from concurcrawl.compat.signals import wrap_methods
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
@@ -65,13 +67,12 @@ def watch_connections(crawler: Crawler, on_change: Callable[[Any], None]) -> Non
     Extensions connect when they like, in ``spider_opened`` or in the middle of the
     crawl, and Scrapy has no hook for that.
     """
-    manager = crawler.signals
-    for name in ("connect", "disconnect"):
-        setattr(manager, name, _watched(getattr(manager, name), on_change))
+    watched = partial(_watched, on_change)
+    wrap_methods(crawler.signals, ("connect", "disconnect"), watched)
 
 
 def _watched(
-    method: Callable[..., None], on_change: Callable[[Any], None]
+    on_change: Callable[[Any], None], method: Callable[..., None]
 ) -> Callable[..., None]:
     def watched(receiver: Any, signal: Any, **kwargs: Any) -> None:
         method(receiver, signal, **kwargs)

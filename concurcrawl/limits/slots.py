@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from scrapy.core.downloader import Slot
+from typing_extensions import override
 
+from concurcrawl.compat.slots import AskedSlot
 from concurcrawl.limits.handler import slot_of
 from concurcrawl.limits.limiter import Written
 
@@ -56,13 +58,8 @@ class SlotLimits:
         return Written(delay_s, max(0, in_flight), limits.jitter)
 
 
-class LimitedSlot(Slot):
-    """A slot that shows the limits of a group; what is written to it changes them.
-
-    Touches: ``scrapy.core.downloader.Slot``, whose ``delay``, ``concurrency`` and
-    ``jitter`` (and by it ``randomize_delay``) become properties (Scrapy 2.19.0). If
-    they move, what a project writes to them is ignored. There is no public name.
-    """
+class LimitedSlot(AskedSlot):
+    """A slot that shows the limits of a group; what is written to it changes them."""
 
     __slots__ = ("_group", "_limits", "_name")
 
@@ -73,40 +70,26 @@ class LimitedSlot(Slot):
         super().__init__(0, 0.0, 0.0)
         self._limits = limits
 
-    @property
-    def delay(self) -> float:
-        """Mean seconds between two requests."""
-        return self._shown().delay_s or 0.0
+    @override
+    def shown(self) -> tuple[float, int, float]:
+        found = self._shown()
+        return found.delay_s or 0.0, found.concurrency or 0, found.jitter or 0.0
 
-    @delay.setter
-    def delay(self, seconds: float) -> None:
-        self._write(Written(delay_s=float(seconds)))
-
-    @property
-    def concurrency(self) -> int:
-        """Requests at a time."""
-        return self._shown().concurrency or 0
-
-    @concurrency.setter
-    def concurrency(self, requests: int) -> None:
-        self._write(Written(concurrency=int(requests)))
-
-    @property
-    def jitter(self) -> float:
-        """How far the delay may stray, as a share of it."""
-        return self._shown().jitter or 0.0
-
-    @jitter.setter
-    def jitter(self, share: float) -> None:
-        self._write(Written(jitter=float(share)))
-
-    def _shown(self) -> Written:
-        return Written() if self._limits is None else self._limits.shown(self._group)
-
-    def _write(self, written: Written) -> None:
+    @override
+    def write(
+        self,
+        *,
+        delay_s: float | None = None,
+        concurrency: int | None = None,
+        jitter: float | None = None,
+    ) -> None:
+        written = Written(delay_s, concurrency, jitter)
         # Extensions write at each response, mostly what is there.
         if self._limits is not None and written.over(self._shown()) != self._shown():
             self._limits.change(self._group, self._name, written)
+
+    def _shown(self) -> Written:
+        return Written() if self._limits is None else self._limits.shown(self._group)
 
 
 class Slots(dict[str, Slot]):

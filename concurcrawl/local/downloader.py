@@ -9,30 +9,27 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Any
 
-from scrapy import Request, signals
-from scrapy.core.downloader import Downloader
-from scrapy.core.downloader.middleware import DownloaderMiddlewareManager
-from scrapy.exceptions import _InvalidOutput
-from scrapy.http import Response
-from scrapy.utils.defer import ensure_awaitable
-from scrapy.utils.python import global_object_name
+from scrapy import signals
 from typing_extensions import override
 
+from concurcrawl.compat.downloader import DirectDownloader
+from concurcrawl.compat.middlewares import QuickMiddlewares
 from concurcrawl.compat.robots import obey_robots_for_all_waiters
 from concurcrawl.limits import handler
 from concurcrawl.limits.slots import Slots
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
-    from scrapy import Spider
+    from scrapy import Request, Spider
     from scrapy.core.downloader import Slot
     from scrapy.crawler import Crawler
+    from scrapy.http import Response
     from scrapy.settings import BaseSettings
     from twisted.internet.defer import Deferred
 
 
-class PassThroughDownloader(Downloader):
+class PassThroughDownloader(DirectDownloader):
     """Scrapy's downloader without limits of its own: those of the gate count.
 
     Attributes:
@@ -71,28 +68,20 @@ class PassThroughDownloader(Downloader):
         """Return whether as many requests are in progress as may be."""
         return super().needs_backout()
 
-    def _get_slot(
-        self, request: Request, spider: Spider | None = None
-    ) -> tuple[str, Slot]:
+    @override
+    def slot_for(self, request: Request) -> tuple[str, Slot]:
         key = self.get_slot_key(request)
         slot = self.slots.get(key)
         if slot is None:
             slot = self.slots.open(key, request)
-            self._start_slot_gc()
+            self.drop_idle_slots()
         return key, slot
 
-    async def fetch_async(self, request: Request) -> Response | Request:
-        """Do what :meth:`fetch` does, without a deferred."""
-        self.active.add(request)
-        try:
-            return await self.middleware.download_async(self._enqueue_request, request)
-        finally:
-            self.active.remove(request)
-
-    async def _enqueue_request(self, request: Request) -> Response:
+    @override
+    async def download_now(self, request: Request) -> Response:
         # Scrapy queues it in its slot and downloads it in a task of its own, for the
         # sake of limits. Here its slot only says what is under way.
-        key, slot = self._get_slot(request)
+        key, slot = self.slot_for(request)
         request.meta[self.DOWNLOAD_SLOT] = key
         slot.lastseen = time.monotonic()
         slot.active.add(request)
@@ -138,8 +127,9 @@ class EagerDownloader(PassThroughDownloader):
         most = self.total_concurrency
         return 0 < most <= len(self.active) - min(most, len(self._answered))
 
-    async def _enqueue_request(self, request: Request) -> Response:
-        response = await super()._enqueue_request(request)
+    @override
+    async def download_now(self, request: Request) -> Response:
+        response = await super().download_now(request)
         self._answered.add(request)
         for _ in range(_TURNS):
             await asyncio.sleep(0)
@@ -153,54 +143,3 @@ class EagerDownloader(PassThroughDownloader):
 #: Turns of the loop until what may start has: in one the engine is asked, in the next
 #: what it starts begins, and that is before what waited for the third.
 _TURNS = 3
-
-
-class QuickMiddlewares(DownloaderMiddlewareManager):
-    """Calls middlewares as its base does, but awaits only what must be awaited.
-
-    Most give their answer at once. The base makes a coroutine of each answer: with ten
-    middlewares, that was a twentieth of what a small page costs.
-    """
-
-    async def _process_request(
-        self,
-        request: Request,
-        download_func: Callable[[Request], Awaitable[Response]],
-    ) -> Response | Request:
-        for method in self.methods["process_request"]:
-            found = self._handle_mw_method(method, request=request)
-            if found is None:
-                continue
-            found = await ensure_awaitable(found, _warn=global_object_name(method))
-            if found is None:
-                continue
-            return _checked(found, method)
-        return await download_func(request)
-
-    async def _process_response(
-        self, response: Response | Request, request: Request
-    ) -> Response | Request:
-        if response is None:
-            raise TypeError("no response came to the middlewares")
-        for method in self.methods["process_response"]:
-            if isinstance(response, Request):
-                break
-            found = self._handle_mw_method(method, request=request, response=response)
-            if not isinstance(found, Response):
-                found = await ensure_awaitable(found, _warn=global_object_name(method))
-            response = _checked(found, method)
-        return response
-
-    def _handle_mw_method(self, method: Any, **kwargs: Any) -> Any:
-        if self._mw_methods_requiring_spider:
-            return super()._handle_mw_method(method, **kwargs)
-        return method(**kwargs)
-
-
-def _checked(found: Any, method: Any) -> Response | Request:
-    if isinstance(found, Response | Request):
-        return found
-    raise _InvalidOutput(
-        f"Middleware {method.__qualname__} must return a Response or a Request, not "
-        f"{type(found).__name__}"
-    )

@@ -16,7 +16,7 @@ from scrapy.utils.asyncio import call_later, is_asyncio_available
 from scrapy.utils.misc import build_from_crawler, load_object
 
 from concurcrawl.compat.callback_cache import KeptCallbacks
-from concurcrawl.compat.engine import call_each_turn, in_progress
+from concurcrawl.compat.engine import call_each_turn, in_progress, wake
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, StalledError
 from concurcrawl.frontier.base import Done, Entry, at_once
@@ -69,7 +69,7 @@ class FrontierScheduler(BaseScheduler):
         self._stats = crawler.stats
         self.politeness = Politeness.from_settings(crawler.settings)
         self._frontier = self._make_frontier()
-        self.admissions = AdmissionQueue(self._frontier, lambda: wake(crawler))
+        self.admissions = AdmissionQueue(self._frontier, lambda: wake(crawler.engine))
         self.gate = LocalGate(self)
         self._watch = self._make_watch()
         self._slowed: set[str] = set()  # groups whose sites have asked for a delay
@@ -270,10 +270,10 @@ class FrontierScheduler(BaseScheduler):
 
     def _settle(self) -> None:
         """Complete the leases of requests that the engine has let go of."""
-        slot = self._crawler.engine._slot
-        if slot is None or not self._leases:
+        engine = self._crawler.engine
+        if engine.scheduler is None or not self._leases:  # None: it has closed
             return
-        for request in self._leases.keys() - slot.inprogress:
+        for request in self._leases.keys() - in_progress(engine):
             self._frontier.complete(self._leases.pop(request).lease_id)
             self.write(collector.end(request, "main"))
 
@@ -385,7 +385,7 @@ class FrontierScheduler(BaseScheduler):
         limits = self.politeness.write(group, slot, written)
         self._frontier.change_limits(group, limits, was_free=was_free)
         self.admissions.pump_all()
-        wake(self._crawler)
+        wake(self._crawler.engine)
 
     def entered(self, group: str, lease: Lease | None) -> bool:
         """Note that a request of *group* was admitted.
@@ -401,7 +401,7 @@ class FrontierScheduler(BaseScheduler):
         is_paced = group in self._slowed or self.politeness.is_paced(group)
         is_moved = lease is not None and lease.group != group
         if is_paced or is_moved or self.politeness.is_throttled:
-            wake(self._crawler)  # the next may be lent, and wait for its time
+            wake(self._crawler.engine)  # the next may be lent, and wait for its time
         return is_paced
 
     def _wake_in_time(self) -> None:
@@ -414,7 +414,7 @@ class FrontierScheduler(BaseScheduler):
 
     def _wake(self) -> None:
         self._timer = None
-        wake(self._crawler)
+        wake(self._crawler.engine)
 
 
 class Backlog:
@@ -471,11 +471,3 @@ class LocalGate:
 def newest_first(settings: BaseSettings) -> bool:
     """Tell whether the newest request of a priority leaves first, as by default."""
     return "Fifo" not in str(settings["SCHEDULER_MEMORY_QUEUE"])
-
-
-def wake(crawler: Crawler) -> None:
-    """Have the engine ask its scheduler for requests again."""
-    # Scrapy has no public name for this; without it the engine asks every 5 s.
-    slot = crawler.engine._slot
-    if slot is not None:
-        slot.nextcall.schedule()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from scrapy.extensions.closespider import CloseSpider
+from typing_extensions import override
+
+from concurcrawl.compat.closespider import PeriodicCloseSpider
 
 if TYPE_CHECKING:
     from scrapy import Spider
@@ -15,7 +17,7 @@ _ITEMS, _PAGES = "closespider/itemcount", "closespider/pagecount"
 _ERRORS = "closespider/errorcount"
 
 
-class NodeCloseSpider(CloseSpider):
+class NodeCloseSpider(PeriodicCloseSpider):
     """Scrapy's extension, with counts that all nodes share.
 
     ``CLOSESPIDER_TIMEOUT`` counts from when the node that notices it was started.
@@ -42,7 +44,8 @@ class NodeCloseSpider(CloseSpider):
         if not self.close_on["itemcount"] and not self.close_on["pagecount_no_item"]:
             self._count(_ITEMS)  # else it is counted already
 
-    def _count_items_produced(self) -> None:
+    @override
+    def look_for_items(self) -> None:
         self._frontier.counts([_ITEMS], self._hear_items)
 
     @property

@@ -19,6 +19,7 @@ from urllib.parse import urlparse
 
 from scrapy.utils.conf import feed_complete_default_values_from_settings
 from scrapy.utils.misc import load_object
+from typing_extensions import override
 
 from concurcrawl.durable.atomic_files import write_all
 from concurcrawl.durable.feeds import ContinuedCsv, Ledger, has_lines, item_at_hand
@@ -213,6 +214,7 @@ def of_no_item() -> Iterator[None]:
 class HeldCsv(ContinuedCsv):
     """CSV whose header stays although the item that came with it may go."""
 
-    def _write_headers_and_set_fields_to_export(self, item: Any) -> None:
+    @override
+    def write_header(self, item: Any) -> None:
         with of_no_item():
-            super()._write_headers_and_set_fields_to_export(item)
+            super().write_header(item)

@@ -6,6 +6,7 @@ import json
 from http.cookiejar import Cookie
 from typing import TYPE_CHECKING, Any
 
+from concurcrawl.compat.cookies import rest_of
 from concurcrawl.workers.protocol.cookies import CookieChange
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def _write(cookie: Cookie | None) -> dict[str, Any] | None:
     if cookie is None:
         return None
     fields: dict[str, Any] = {name: getattr(cookie, name) for name in _FIELDS}
-    return fields | {"rest": cookie._rest}  # type: ignore[attr-defined]
+    return fields | {"rest": rest_of(cookie)}
 
 
 def _read(fields: dict[str, Any]) -> Cookie:

@@ -17,6 +17,7 @@ import psutil
 from scrapy import signals
 
 from concurcrawl import stats
+from concurcrawl.compat.engine import wake
 from concurcrawl.config import Config
 from concurcrawl.errors import (
     ConcurcrawlError,
@@ -27,7 +28,7 @@ from concurcrawl.frontier.redis import job_ref
 from concurcrawl.frontier.redis.connection import RedisConnection
 from concurcrawl.frontier.redis.frontier import RedisFrontier
 from concurcrawl.frontier.redis.session import Member
-from concurcrawl.local.scheduler import newest_first, wake
+from concurcrawl.local.scheduler import newest_first
 from concurcrawl.nodes import json_cookies
 from concurcrawl.nodes.delivery import NodeDelivery
 from concurcrawl.nodes.json_codec import JsonCodec
@@ -275,7 +276,7 @@ class NodeScheduler(SupervisorScheduler):
         seen = (frontier.waiting(), frontier.lent(), frontier.kept, frontier.is_leader)
         if self._is_begun and (seen != self._last_seen or frontier.is_quiet):
             self._last_seen = seen
-            wake(self._crawler)
+            wake(self._crawler.engine)
 
     def _begin(self) -> None:
         self._is_begun = True

@@ -12,6 +12,7 @@ from scrapy import signals
 from scrapy.utils.asyncio import create_looping_call
 
 from concurcrawl.compat import components
+from concurcrawl.compat.engine import is_starting
 from concurcrawl.local.scheduler import FrontierScheduler
 from concurcrawl.progress import screen
 from concurcrawl.progress.pace import (
@@ -151,8 +152,7 @@ class Watch:
             workers=workers,
             total=Row(name, tally, in_flight),
             waiting=self._waiting(),
-            # Scrapy has no public name for it.
-            is_starting=getattr(engine, "_start", None) is not None,
+            is_starting=is_starting(engine),
         )
         self._pace.see(self._last)
         return self._last

@@ -93,7 +93,7 @@ class CountriesSpider(Spider):
             _obey(spider.site, crawler.settings)
             if spider.site == "mirror" and _kept_port(crawler.settings["JOBDIR"]):
                 # Where start() had yielded all, it is not asked again.
-                crawler.signals.connect(spider._start_mirror, signals.spider_opened)
+                crawler.signals.connect(spider.start_mirror, signals.spider_opened)
         except ConfigError as error:
             raise refusal(error, crawler.settings) from None
         return spider
@@ -101,11 +101,11 @@ class CountriesSpider(Spider):
     async def start(self) -> AsyncIterator[Any]:
         """Ask for the list page; start the mirror first if that is the site."""
         if self.site == "mirror" and not self._list_url:
-            self._start_mirror()
+            self.start_mirror()
         url = self._list_url or self.site
         yield Request(url, self.parse_list, errback=self.list_failed)
 
-    def _start_mirror(self) -> None:
+    def start_mirror(self) -> None:
         """Start a mirror that stops with the spider.
 
         A crawl that resumes has requests for the port that its mirror had.

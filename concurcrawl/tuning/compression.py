@@ -8,8 +8,10 @@ from weakref import WeakKeyDictionary, WeakSet
 from scrapy.downloadermiddlewares.httpcompression import HttpCompressionMiddleware
 from scrapy.http import Response
 from scrapy.responsetypes import responsetypes
+from typing_extensions import override
 
 from concurcrawl.compat import components
+from concurcrawl.compat.compression import DecodingMiddleware
 from concurcrawl.tuning.gzip import gunzip
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def hand_over(response: Response, body: bytes) -> None:
     _inflated[response] = body
 
 
-class QuickCompressionMiddleware(HttpCompressionMiddleware):
+class QuickCompressionMiddleware(DecodingMiddleware):
     """Gives the same answers as its base.
 
     What is not one whole file of gzip, or too large, is left to the base.
@@ -69,8 +71,7 @@ class QuickCompressionMiddleware(HttpCompressionMiddleware):
         inflated = _inflated.pop(response, None)
         is_gzip = response.headers.getlist("Content-Encoding") == [b"gzip"]
         if is_gzip and request.method != "HEAD":
-            max_size = request.meta.get("download_maxsize", self._max_size)
-            warn_size = request.meta.get("download_warnsize", self._warn_size)
+            max_size, warn_size = self.sizes(request)
             if inflated is None:
                 inflated = gunzip(response.body, max_size)
             size = 0 if inflated is None else len(inflated)
@@ -94,13 +95,12 @@ class QuickCompressionMiddleware(HttpCompressionMiddleware):
         found.headers = headers  # as an argument they would be copied
         return found
 
-    def _decode(  # type: ignore[override]  # the base's needs no self
-        self, body: bytes, encoding: bytes, max_size: int
-    ) -> bytes:
+    @override
+    def decode(self, body: bytes, encoding: bytes, max_size: int) -> bytes:
         inflated, self._at_hand = self._at_hand, None
         if encoding in {b"gzip", b"x-gzip"}:
             if inflated is None or (max_size and len(inflated) > max_size):
                 inflated = gunzip(body, max_size)
             if inflated is not None:
                 return inflated
-        return super()._decode(body, encoding, max_size)
+        return super().decode(body, encoding, max_size)

@@ -43,6 +43,10 @@ def enable(settings: BaseSettings, rank: str) -> None:
 class HeadMetaRefreshMiddleware(MetaRefreshMiddleware):
     """Gives the same answers as its base."""
 
+    def __init__(self, settings: BaseSettings) -> None:
+        super().__init__(settings)
+        self._tags: list[str] = settings.getlist("METAREFRESH_IGNORE_TAGS")
+
     def process_response(
         self, request: Request, response: Response, spider: Spider | None = None
     ) -> Request | Response:
@@ -63,7 +67,7 @@ class HeadMetaRefreshMiddleware(MetaRefreshMiddleware):
         if len(response.body) <= _HEAD or b"charset=" not in declared.lower():
             return False  # there is nothing to save, or it might be another encoding
         head = response.replace(body=start)
-        return not get_meta_refresh(head, ignore_tags=self._ignore_tags)[1]
+        return not get_meta_refresh(head, ignore_tags=self._tags)[1]
 
 
 def _ascii(start: bytes) -> bytes:

@@ -6,7 +6,8 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, NamedTuple
 
-from concurcrawl.compat.engine import abandon_requests, fail_crawl, is_closing
+from concurcrawl.compat.closing import fail_crawl
+from concurcrawl.compat.engine import abandon_requests, is_closing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -10,6 +10,8 @@ import contextlib
 import os
 from typing import TYPE_CHECKING, NoReturn
 
+from concurcrawl.compat.process import exit_now
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -70,7 +72,7 @@ def end_now() -> NoReturn:
     try:
         end_own()
     finally:
-        os._exit(1)
+        exit_now(1)
 
 
 def _has_children() -> bool:

@@ -131,7 +131,7 @@ def test_handlers_that_a_later_add_on_sets_stay() -> None:
 
 
 def test_stats_are_collected_so_that_they_can_be_merged() -> None:
-    collector = "concurcrawl.stats.MergingStatsCollector"
+    collector = "concurcrawl.compat.stats_collector.MergingStatsCollector"
     assert applied(MODE="serial")["STATS_CLASS"] == collector
 
 

@@ -18,6 +18,12 @@ SAMPLES = {
     errors.NotInEffectError("SCHEDULER=mine.Scheduler: it would not be used."): (
         "SCHEDULER=mine.Scheduler: it would not be used."
     ),
+    errors.MovedPartError(
+        "Scrapy 2.20.0", "scrapy.core.engine.ExecutionEngine._slot", "install 2.19.0"
+    ): (
+        "Scrapy 2.20.0 has no scrapy.core.engine.ExecutionEngine._slot, which MODE "
+        "needs: leave MODE out, or install 2.19.0"
+    ),
     errors.NotShippableError("<GET http://a/>", "cannot pickle a lock"): (
         "<GET http://a/> cannot be sent to another process: cannot pickle a lock. "
         "Put plain values into it, or use MODE=serial, concurrent or async, which "

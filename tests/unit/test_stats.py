@@ -11,7 +11,8 @@ from scrapy.exceptions import ScrapyDeprecationWarning
 from scrapy.statscollectors import MemoryStatsCollector
 from scrapy.utils.test import get_crawler
 
-from concurcrawl.stats import MergingStatsCollector, StatKey, apply, note, plain
+from concurcrawl.compat.stats_collector import MergingStatsCollector
+from concurcrawl.stats import StatKey, apply, note, plain
 
 #: Way, key and value of one writing, as ``MergingStatsCollector.written`` is told them.
 Writing = tuple[str, str, Any]

@@ -67,13 +67,18 @@ class Quantiles:
 
     def merge(self, other: Quantiles) -> None:
         """Take in all values of *other*, which stays as it is."""
-        if other._raw is not None:
-            self.add(other._raw)
+        raw, buckets, count = other.parts()
+        if raw is not None:
+            self.add(raw)
             return
         self._sketch()
-        self._buckets.update(other._buckets)
-        self._count += other._count
+        self._buckets.update(buckets)
+        self._count += count
         self.largest = max(self.largest, other.largest)
+
+    def parts(self) -> tuple[list[float] | None, Counter[int | None], int]:
+        """Return the values while they are kept, else None; buckets; and the count."""
+        return self._raw, self._buckets, self._count
 
     def at(self, share: float) -> float:
         """Return the value below which *share* (0 to 1) of the values lie.

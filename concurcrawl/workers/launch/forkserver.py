@@ -31,6 +31,7 @@ from scrapy.utils.misc import (
 from typing_extensions import override
 
 from concurcrawl.compat.pickling import multiprocess
+from concurcrawl.compat.process import exit_now
 from concurcrawl.tuning import gc as tuned_gc
 from concurcrawl.workers import children
 from concurcrawl.workers.launch.base import Launcher
@@ -225,7 +226,7 @@ def _run(
             crawls.workers[new] = []
     for channel in [*crawls.workers]:
         crawls.end(channel)
-    os._exit(0)  # what the parent registered to run at exit is the parent's
+    exit_now(0)  # what the parent registered to run at exit is the parent's
 
 
 def _receive(connection: socket.socket) -> socket.socket | None:

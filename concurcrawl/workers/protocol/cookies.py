@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections import defaultdict
 from dataclasses import dataclass
-from http.cookiejar import Cookie
-from http.cookiejar import CookieJar as StandardJar
 from typing import TYPE_CHECKING, Any
 
 from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
 from scrapy.http.cookies import CookieJar
 
+from concurcrawl.compat.cookies import SuccessorJar, find
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from http.cookiejar import Cookie
+    from http.cookiejar import CookieJar as StandardJar
 
     from scrapy.crawler import Crawler
 
@@ -62,7 +64,7 @@ class SharedCookies:
             jar = self._jars[change.jar].jar
             if change.cookie is not None:
                 jar.set_cookie(change.cookie)
-            elif _find(jar, change.place) is not None:
+            elif find(jar, change.place) is not None:
                 jar.clear(*change.place)
         del self._changes[noted:]
 
@@ -88,19 +90,17 @@ class _Jars(defaultdict[Any, CookieJar]):
         return jar
 
 
-class _WatchedJar(StandardJar):
+class _WatchedJar(SuccessorJar):
     def __init__(
         self, key: Any, changes: list[CookieChange], replaced: StandardJar
     ) -> None:
-        super().__init__(replaced._policy)  # type: ignore[attr-defined]
-        # Scrapy's jars have no lock: they live in one thread.
-        self._cookies_lock = replaced._cookies_lock  # type: ignore[attr-defined]
+        super().__init__(replaced)
         self._key = key
         self._changes = changes
 
     def set_cookie(self, cookie: Cookie) -> None:
         place = (cookie.domain, cookie.path, cookie.name)
-        known = _find(self, place)
+        known = find(self, place)
         super().set_cookie(cookie)
         if known is None or vars(known) != vars(cookie):
             self._changes.append(CookieChange(self._key, cookie, place))
@@ -114,10 +114,3 @@ class _WatchedJar(StandardJar):
         super().clear(domain, path, name)
         if domain is not None and path is not None and name is not None:
             self._changes.append(CookieChange(self._key, None, (domain, path, name)))
-
-
-def _find(jar: StandardJar, place: tuple[str, str, str]) -> Cookie | None:
-    domain, path, name = place
-    cookies: Any = jar._cookies  # type: ignore[attr-defined]
-    found: Cookie | None = cookies.get(domain, {}).get(path, {}).get(name)
-    return found

@@ -156,7 +156,7 @@ class _ClosureUnpickler(dill.Unpickler):  # type: ignore[misc]  # dill has no ty
 def _reduce(obj: Any) -> Any:
     """Return how to rebuild what pickle alone cannot, or NotImplemented."""
     if isinstance(obj, Selector):
-        if not isinstance(obj.root, etree._Element):  # a text, or JSON
+        if not etree.iselement(obj.root):  # a text, or JSON
             return _selector, (type(obj), obj.type, obj.namespaces, obj.root)
         tag = str(obj.root.tag)
         return _part, (type(obj), obj.type, obj.namespaces, obj.get(), tag)

@@ -11,6 +11,7 @@ from pydispatch.robustapply import robustApply  # type: ignore[import-untyped]
 from scrapy import signals
 from scrapy.utils.python import global_object_name
 
+from concurcrawl.compat.signals import wrap_methods
 from concurcrawl.integrations.receivers import (
     SCRAPYS,
     is_foreign,
@@ -67,9 +68,7 @@ class Audience:
         """Begin to watch who connects; the spider opens."""
         self._codec = codec_of(self._crawler)
         watch_connections(self._crawler, self._on_connection)
-        manager: Any = self._crawler.signals
-        for name in _SENDERS:
-            setattr(manager, name, self._watched(getattr(manager, name)))
+        wrap_methods(self._crawler.signals, _SENDERS, self._watched)
 
     def _watched(self, send: Callable[..., Any]) -> Callable[..., Any]:
         def watched(signal: Any, **about: Any) -> Any:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from scrapy.utils.asyncio import call_later
 
-from concurcrawl.compat.engine import is_closing
+from concurcrawl.compat.engine import before_close, is_closing, on_pause, wake
 from concurcrawl.limits.limiter import FetchResult, Written
-from concurcrawl.local.scheduler import wake
 from concurcrawl.workers.protocol.cookies import SharedCookies
 from concurcrawl.workers.protocol.messages import (
     Answer,
@@ -236,26 +235,17 @@ class Coordinator:
 
     def _share_pauses(self) -> None:
         """Pause workers with the engine here, which extensions and telnet pause."""
-        engine = self._crawler.engine
-        engine.pause = lambda: self._pause(is_on=True)  # type: ignore[method-assign]
-        engine.unpause = lambda: self._pause(is_on=False)  # type: ignore[method-assign]
+        on_pause(self._crawler.engine, self._pause)
 
     def _share_end(self) -> None:
         """Tell workers that the crawl ends before the engine waits for them."""
-        engine = self._crawler.engine
-        close = engine.close_spider_async
+        before_close(self._crawler.engine, self._pool.drain)
 
-        async def close_spider(*, reason: str = "cancelled") -> None:
-            self._pool.drain()
-            await close(reason=reason)
-
-        engine.close_spider_async = close_spider  # type: ignore[method-assign]
-
-    def _pause(self, *, is_on: bool) -> None:
+    def _pause(self, is_on: bool) -> None:
         self._crawler.engine.paused = is_on
         self._pool.tell_all(Pause(is_on))
         if not is_on:
-            wake(self._crawler)
+            wake(self._crawler.engine)
 
     def _greeting(self) -> list[ToWorker]:
         """Return what a worker must know besides its job."""

@@ -23,7 +23,15 @@ from typing import TYPE_CHECKING
 from scrapy.utils.defer import deferred_from_coro
 from typing_extensions import override
 
-from concurcrawl.compat.engine import fail_crawl, in_progress, is_closing, may_start
+from concurcrawl.compat.closing import fail_crawl
+from concurcrawl.compat.engine import (
+    begin,
+    end,
+    in_progress,
+    is_closing,
+    may_start,
+    wake,
+)
 from concurcrawl.config import Config
 from concurcrawl.errors import (
     ConcurcrawlError,
@@ -36,7 +44,6 @@ from concurcrawl.errors import (
 )
 from concurcrawl.limits.handler import AHEAD
 from concurcrawl.local.downloader import PassThroughDownloader
-from concurcrawl.local.scheduler import wake
 from concurcrawl.progress.pace import Row, Tally, unanswered
 from concurcrawl.watchdog.stall import StallWatch, Waiting
 from concurcrawl.watchdog.timers import is_a_task_sleeping
@@ -118,7 +125,7 @@ class DispatchingDownloader(PassThroughDownloader):
         self.dormant_spidermw: DormantMiddlewares | None = None
         self._has_failed = False
         self._tallies: defaultdict[str, Tally] | None = None
-        self.pool.on_room = lambda: wake(crawler)
+        self.pool.on_room = lambda: wake(crawler.engine)
         self.pool.on_recycled = self._note_recycled
         self.pool.on_park = lambda lease: self._scheduler.admissions.release([lease])
         self.pool.on_unpark = lambda lease: self._scheduler.start_over([lease.lease_id])
@@ -259,10 +266,9 @@ class DispatchingDownloader(PassThroughDownloader):
         return rows, sum(tallies.values(), Tally(errors=poisoned))
 
     def _lend(self, request: Request) -> None:
-        lease, slot = self._scheduler.lease_of(request), self.crawler.engine._slot
+        lease = self._scheduler.lease_of(request)
         assert lease is not None
-        assert slot is not None
-        slot.add_request(request)
+        begin(self.crawler.engine, request)
         self.active.add(request)
         key = sticky_key(request, self._sticky) if self._sticky else None
         if key is not None and self._is_shared:
@@ -284,8 +290,7 @@ class DispatchingDownloader(PassThroughDownloader):
         self, request: Request, lease: Lease, lent: asyncio.Future[Taken]
     ) -> None:
         """Wait for what comes of a request that was lent, and apply it."""
-        scheduler, slot = self._scheduler, self.crawler.engine._slot
-        assert slot is not None
+        scheduler = self._scheduler
         try:
             await self._outcomes.apply(await lent, request)
             scheduler.forget(request)
@@ -309,8 +314,8 @@ class DispatchingDownloader(PassThroughDownloader):
             if lease.lease_id in self._partial:
                 await asyncio.gather(*self._partial.pop(lease.lease_id))
             self.active.discard(request)
-            slot.remove_request(request)
-            slot.nextcall.schedule()
+            end(self.crawler.engine, request)
+            wake(self.crawler.engine)
 
     async def _try_again(self, request: Request, lease: Lease) -> None:
         """Give back the lease of *request*, unless that was tried too often."""
@@ -380,7 +385,7 @@ class DispatchingDownloader(PassThroughDownloader):
 
     def note_slot(self, request: Request) -> None:
         """Have the slot that *request* was in at a worker, for who looks for it."""
-        _, slot = self._get_slot(request)
+        _, slot = self.slot_for(request)
         slot.lastseen = time.monotonic()
 
     def _hear(self, worker: WorkerHandle, message: News) -> None:

@@ -86,7 +86,7 @@ class TreeMemoryUsage(MemoryUsage):
         if self._is_starting and all(one.pid for one in self._pool.workers):
             self._is_starting = False
             self._measured_s = 0.0
-            self._stats.set_value("memusage/startup", self.get_virtual_size())
+            self.crawler.stats.set_value("memusage/startup", self.get_virtual_size())
             super().update()
 
     def _replace_large(self) -> None:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from concurcrawl import stats
 from concurcrawl.compat.callback_cache import KeptCallbacks
+from concurcrawl.compat.engine import wake
+from concurcrawl.compat.log_lines import leave_out_scraped
 from concurcrawl.config import Config
 from concurcrawl.durable.state import KEEPS_STATE, Tracker
 from concurcrawl.terminal.region import Clearing, is_terminal
@@ -67,7 +69,8 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.http import Response
 
-    from concurcrawl.stats import MergingStatsCollector, StatKey
+    from concurcrawl.compat.stats_collector import MergingStatsCollector
+    from concurcrawl.stats import StatKey
     from concurcrawl.workers.protocol.messages import (
         Question,
         ReadStats,
@@ -173,7 +176,7 @@ class SupervisorChannel(asyncio.Protocol):
         if Config.from_settings(crawler.settings).progress:
             _write_among_rows()
         # Items are logged as scraped where their pipelines run.
-        crawler.logformatter.scraped = _say_nothing  # type: ignore[method-assign,assignment]
+        leave_out_scraped(crawler)
         await framing.connect(self._sock, lambda: self)
         self._log_handler = log_forwarding.LineHandler(self.log, self._codec.encode)
         logging.root.addHandler(self._log_handler)
@@ -293,9 +296,7 @@ class SupervisorChannel(asyncio.Protocol):
 
     def _wake(self) -> None:
         assert self._crawler is not None
-        slot = self._crawler.engine._slot
-        if slot is not None:
-            slot.nextcall.schedule()
+        wake(self._crawler.engine)
 
     def _on_drain(self, _: Drain) -> None:
         self.local.close()
@@ -605,7 +606,3 @@ def _write_among_rows() -> None:
         stream: Any = getattr(sys, name)
         if is_terminal(stream):
             setattr(sys, name, Clearing(stream))
-
-
-def _say_nothing(*_: Any) -> None:
-    return None

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from scrapy import signals
 from scrapy.core.scheduler import BaseScheduler
-from scrapy.crawler import Crawler
 from scrapy.pipelines import ItemPipelineManager
 from scrapy.signalmanager import SignalManager
 from scrapy.utils.defer import deferred_from_coro
 from scrapy.utils.httpobj import urlparse_cached
 from scrapy.utils.python import global_object_name
+from typing_extensions import override
 
+from concurcrawl.compat.crawler import MakingCrawler, leave_settings
 from concurcrawl.config import CLOSED_IN_WORKERS
 from concurcrawl.errors import NotSharedError, NotShippableError
 from concurcrawl.integrations.receivers import SCRAPYS
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from scrapy import Request, Spider
+    from scrapy.crawler import Crawler
     from scrapy.robotstxt import RobotParser
     from scrapy.settings import BaseSettings, Settings
     from twisted.internet.defer import Deferred
@@ -55,7 +57,7 @@ _IS_LOCKED = {errno.EAGAIN, errno.EWOULDBLOCK}
 _ENDS = {signals.spider_closed, signals.engine_stopped}
 
 
-class WorkerCrawler(Crawler):
+class WorkerCrawler(MakingCrawler):
     """A crawler whose engine, scheduler and signals are those of this module.
 
     Attributes:
@@ -70,28 +72,24 @@ class WorkerCrawler(Crawler):
         attributes: Mapping[str, Any],
     ) -> None:
         # The spider has had its way with these settings in the supervisor.
-        spidercls.update_settings = _leave
+        leave_settings(spidercls)
         super().__init__(spidercls, settings)
         self.channel = channel
         self.closes_spider = settings.getbool(CLOSED_IN_WORKERS)
         self.signals = WorkerSignals(self)
         self._attributes = attributes
 
-    def _create_spider(self, *args: Any, **kwargs: Any) -> Spider:
-        spider = super()._create_spider(*args, **kwargs)
+    @override
+    def complete(self, spider: Spider) -> None:
         unlike = object()
         for name, value in self._attributes.items():
             # What is alike stays where it is: of a class, its methods may count there.
             if getattr(spider, name, unlike) != value:
                 vars(spider)[name] = value
-        return spider
 
-    def _create_engine(self) -> WorkerEngine:
+    @override
+    def make_engine(self) -> WorkerEngine:
         return WorkerEngine(self, lambda _: self.stop_async())
-
-
-def _leave(_: BaseSettings) -> None:
-    return None
 
 
 class WorkerGate:

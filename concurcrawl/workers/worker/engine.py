@@ -14,13 +14,15 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from scrapy import Request, signals
-from scrapy.core.engine import ExecutionEngine
 from scrapy.http import Response
 from scrapy.utils.asyncgen import as_async_generator
 from scrapy.utils.defer import aiter_errback
 from scrapy.utils.log import logformatter_adapter
 from twisted.python.failure import Failure
+from typing_extensions import override
 
+from concurcrawl.compat import engine, scraper
+from concurcrawl.compat.worker_engine import OtherwiseStartingEngine
 from concurcrawl.limits.handler import are_threaded, is_robots
 from concurcrawl.local.downloader import PassThroughDownloader
 from concurcrawl.watchdog.frames import where_awaited
@@ -54,7 +56,7 @@ class WorkerDownloader(PassThroughDownloader):
         return super()._prefetch(settings) if are_threaded(settings) else 0
 
 
-class WorkerEngine(ExecutionEngine):
+class WorkerEngine(OtherwiseStartingEngine):
     """An engine that starts nothing by itself and never finds itself idle."""
 
     crawler: WorkerCrawler
@@ -66,7 +68,7 @@ class WorkerEngine(ExecutionEngine):
         spider_closed_callback: Callable[..., Coroutine[Any, Any, None]],
     ) -> None:
         super().__init__(crawler, spider_closed_callback)
-        self.scraper.handle_spider_output_async = self._handle_output  # type: ignore[method-assign]
+        scraper.handle_outputs(self.scraper, self._handle_output)
 
     async def open_spider_async(self, *, close_if_idle: bool = True) -> None:
         """See :class:`ExecutionEngine`."""
@@ -74,7 +76,7 @@ class WorkerEngine(ExecutionEngine):
         await self.crawler.channel.connect(self.crawler)
         # The supervisor's spider starts the crawl; ours only has callbacks. Nor may a
         # middleware make up a start of its own.
-        self.scraper.spidermw.process_start = _start_nothing  # type: ignore[method-assign,assignment]
+        scraper.start_nothing(self.scraper)
         await super().open_spider_async(close_if_idle=False)
         self.crawler.channel.send(Ready(os.getpid()))
         dbm_files.tell(lambda path: self.crawler.channel.send(Opened(path)))
@@ -113,34 +115,33 @@ class WorkerEngine(ExecutionEngine):
         found: Response = response
         return found
 
-    def _start_scheduled_request(self) -> bool:
-        assert self._slot is not None
-        request = self._slot.scheduler.next_request()
+    @override
+    def start_next(self) -> bool:
+        assert self.scheduler is not None
+        request = self.scheduler.next_request()
         if request is None:
             return False
-        self._slot.add_request(request)
+        engine.begin(self, request)
         self.downloader.active.add(request)
         asyncio.ensure_future(self._work_on(request))  # noqa: RUF006 - the slot waits for it
         return True
 
     async def _work_on(self, request: Request) -> None:
         """Download *request* and have the spider scrape what came."""
-        assert self._slot is not None
-        slot = self._slot
         refused: list[tuple[Request, Exception]] = []
         _refused.set(refused)
         try:
             result = await self._downloaded(request)
-            slot.nextcall.schedule()  # there may be room for the next
+            engine.wake(self)  # there may be room for the next
             if isinstance(result, Request):  # a redirect, say
                 self.crawl(result)
             else:
                 await self._scrape(result, request)
             await self._call_errbacks(refused)
         finally:
-            slot.remove_request(request)
+            engine.end(self, request)
             self.crawler.channel.finish(request)
-            slot.nextcall.schedule()
+            engine.wake(self)
 
     def refuse(self, request: Request, error: Exception) -> None:
         """Call the errback of *request*, which cannot leave this process."""
@@ -160,9 +161,8 @@ class WorkerEngine(ExecutionEngine):
 
     def look(self) -> tuple[Waiting, ...] | None:
         """Return the requests in progress, or None if something may move them."""
-        assert self._slot is not None
         assert self.scraper.slot is not None
-        gate: WorkerGate = self._slot.scheduler.gate  # type: ignore[attr-defined]
+        gate = self._gate
         if gate.inside or not self.scraper.slot.is_idle() or is_something_due():
             return None
         return tuple(
@@ -173,17 +173,20 @@ class WorkerEngine(ExecutionEngine):
                 else "in a downloader middleware",
                 where_awaited(request),
             )
-            for request in self._slot.inprogress
+            for request in engine.in_progress(self)
         )
 
     @property
     def is_downloading(self) -> bool:
         """Whether something else than callbacks is in progress."""
-        assert self._slot is not None
         assert self.scraper.slot is not None
-        gate: WorkerGate = self._slot.scheduler.gate  # type: ignore[attr-defined]
-        is_waiting = bool(gate.inside or gate.waiting)
-        return is_waiting or not self._slot.inprogress <= self.scraper.slot.active
+        is_waiting = bool(self._gate.inside or self._gate.waiting)
+        return is_waiting or not engine.in_progress(self) <= self.scraper.slot.active
+
+    @property
+    def _gate(self) -> WorkerGate:
+        gate: WorkerGate = self.scheduler.gate  # type: ignore[union-attr]
+        return gate
 
     async def _downloaded(self, request: Request) -> Response | Request | Failure:
         try:
@@ -208,17 +211,7 @@ class WorkerEngine(ExecutionEngine):
 
     async def _scrape(self, result: Response | Failure, request: Request) -> None:
         """Call back the spider with *result* and handle what it yields."""
-        scraper, slot = self.scraper, self.scraper.slot
-        assert slot is not None
-        slot.add_response_request(result, request)
-        slot.next_response_request_deferred()  # the same one
-        try:
-            await scraper._scrape(result, request)
-        except Exception:  # noqa: BLE001 - as Scrapy does
-            _scrapers.exception("Scraper bug processing %s", request)
-        finally:
-            slot.finish_response(result, request)
-            scraper._check_if_closing()
+        await scraper.scrape(self.scraper, result, request)
         # What a callback has scheduled, the end of the crawl say, is told with it.
         await asyncio.sleep(0)
 
@@ -244,24 +237,14 @@ class WorkerEngine(ExecutionEngine):
         async for output in outputs:
             # Now, while no other callback can have had its turn.
             collect_state()
-            await self.scraper._process_spidermw_output_async(output, response)
+            await scraper.handle_output(self.scraper, output, response)
             if time.monotonic() - began_s > _TURN_S:
                 await asyncio.sleep(0)  # others have theirs
                 began_s = time.monotonic()
 
 
-async def _start_nothing(*_: Any) -> AsyncIterator[Any]:
-    return _nothing()
-
-
-async def _nothing() -> AsyncIterator[Any]:
-    return
-    yield
-
-
 #: How long a callback that does not wait for anything has its turn.
 _TURN_S = 0.005
 
-# Those that say the same in a crawl without workers.
+#: The one that says the same in a crawl without workers.
 _engines = logging.getLogger("scrapy.core.engine")
-_scrapers = logging.getLogger("scrapy.core.scraper")

@@ -5,9 +5,9 @@ With gdbm another process cannot open it; with dbm.dumb both write, and one lose
 
 from __future__ import annotations
 
-import dbm
-import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from concurcrawl.compat.dbm_files import watch_opens
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,14 +22,10 @@ class DbmFiles:
 
     def watch(self) -> None:
         """Note from now on what ``dbm.open`` opens, also for ``shelve``."""
-        original = dbm.open
+        watch_opens(self._note)
 
-        def noting_open(file: Any, flag: Any = "r", mode: int = 0o666) -> Any:
-            if flag[:1] != "r":
-                self._on_open(os.path.abspath(os.fsdecode(file)))  # noqa: PTH100 - as dbm has it
-            return original(file, flag, mode)
-
-        dbm.open = noting_open
+    def _note(self, path: str) -> None:
+        self._on_open(path)
 
     def tell(self, on_open: Callable[[str], None]) -> None:
         """Call *on_open* with each path, from those up to now on."""

@@ -18,8 +18,9 @@ from scrapy.crawler import AsyncCrawlerProcess
 from scrapy.settings import Settings
 from scrapy.utils.misc import build_from_crawler, load_object
 
-from concurcrawl import stats
+from concurcrawl.compat import stats_collector
 from concurcrawl.compat.pickling import multiprocess
+from concurcrawl.compat.process import exit_now
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, UnguardedError
 from concurcrawl.tuning import gc as tuned_gc
@@ -70,13 +71,13 @@ def serve(sock: socket.socket, main: MainModule | None = None) -> None:
         _close_files()
         sys.stdout.flush()
         sys.stderr.flush()
-        os._exit(0)  # what was registered to run at exit is the supervisor's
+        exit_now(0)  # what was registered to run at exit is the supervisor's
 
 
 def _refuse(sock: socket.socket, error: ConcurcrawlError) -> NoReturn:
     """End here and now: the script that we import is about to crawl."""
     _report(sock, error)
-    os._exit(1)
+    exit_now(1)
 
 
 def _report(sock: socket.socket, error: BaseException) -> None:
@@ -170,7 +171,7 @@ def _run(job: WorkerInit, sock: socket.socket) -> None:
     for name, (value, priority) in crawl.settings.items():
         settings.set(name, value, priority)
     rank = 1 << 10  # above every source
-    collector = stats.merging(load_object(settings["STATS_CLASS"]))
+    collector = stats_collector.merging(load_object(settings["STATS_CLASS"]))
     settings.set("STATS_CLASS", collector, rank)
     settings.set("CONCURRENT_REQUESTS", job.slots, rank)
     settings.set("CONCURCRAWL_THREADS", job.slots or Config().threads, rank)

@@ -16,7 +16,8 @@ from concurcrawl.workers.protocol.pickle_codec import Codec
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
-    from concurcrawl.stats import MergingStatsCollector, StatKey
+    from concurcrawl.compat.stats_collector import MergingStatsCollector
+    from concurcrawl.stats import StatKey
 
 #: Different stats that a worker may read before it is sent all.
 _MOST_KEYS = 100

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import pytest
 from scrapy.extensions.feedexport import FeedExporter
 from scrapy.settings import Settings
 
 from concurcrawl.compat import feed_export
 from concurcrawl.compat.feed_export import WatchedFeedExporter
-from concurcrawl.errors import FeedError
 
 if TYPE_CHECKING:
     from typing import Any
+
+    import pytest
 
 
 class Own(FeedExporter):
@@ -52,11 +52,3 @@ def test_feeds_that_something_unknown_writes_are_named(
     off: dict[Any, Any] = {"scrapy.extensions.feedexport.FeedExporter": None}
     assert enabled(EXTENSIONS=off) == {}
     assert "no extension derives from Scrapy's FeedExporter" in caplog.text
-
-
-def test_a_scrapy_without_what_is_overridden_is_refused(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.delattr(FeedExporter, "_close_slot")
-    with pytest.raises(FeedError, match=r"has no FeedExporter\._close_slot"):
-        enabled()

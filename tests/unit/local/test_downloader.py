@@ -12,7 +12,7 @@ from scrapy.exceptions import IgnoreRequest
 from scrapy.http import Response
 from scrapy.utils.test import get_crawler
 
-from concurcrawl.local.downloader import QuickMiddlewares
+from concurcrawl.compat.middlewares import QuickMiddlewares
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from scrapy.settings import Settings
 
 from concurcrawl import stats
-from concurcrawl.stats import MergingStatsCollector
+from concurcrawl.compat.stats_collector import MergingStatsCollector
 from concurcrawl.workers.supervisor.totals import TotalsSender
 from concurcrawl.workers.worker.totals import Totals
 
