@@ -1,4 +1,4 @@
-"""Frontiers alone: push, take and complete, without a crawl around them.
+"""Frontiers alone: push, acquire and ack, without a crawl around them.
 
 A process of its own (``python -m`` this module), so that nothing else is in its way.
 """
@@ -78,7 +78,7 @@ async def _in_redis(folder: str) -> AsyncIterator[Frontier]:
         frontier = RedisFrontier(link, Member(node="bench", spider="bench"))
         await frontier.join()
         frontier.start()
-        frontier.room = lambda: _IN_HAND
+        frontier.free_capacity = lambda: _IN_HAND
         try:
             yield frontier
         finally:
@@ -106,7 +106,9 @@ def _redis_server(folder: str) -> Iterator[str]:
 PLACES = {
     "SQLite in a file without a name": Place(open=_nameless),
     "SQLite in a file": Place(open=_in_a_file),
-    "Redis": Place(open=_in_redis, modules=("redis",), programs=("redis-server",)),
+    "Redis": Place(
+        open=_in_redis, modules=("redis", "msgpack"), programs=("redis-server",)
+    ),
 }
 
 
@@ -158,7 +160,7 @@ async def _measured(where: str, folder: str, requests: int) -> FrontierResult:
             count = min(_IN_HAND, requests - first)
             leases = [await _taken(frontier) for _ in range(count)]
             taken = time.perf_counter()
-            for ended in [frontier.complete(lease.lease_id) for lease in leases]:
+            for ended in [frontier.ack(lease.lease_id) for lease in leases]:
                 await ended
             complete_s += time.perf_counter() - taken
             take_s += taken - began
@@ -174,7 +176,7 @@ async def _measured(where: str, folder: str, requests: int) -> FrontierResult:
 async def _taken(frontier: Frontier) -> Lease:
     """Take a request; one that is kept elsewhere comes while the loop goes on."""
     deadline = time.monotonic() + _TIMEOUT_S
-    while (lease := frontier.take()) is None:
+    while (lease := frontier.acquire()) is None:
         if time.monotonic() > deadline:
             raise TimeoutError(f"no request came within {_TIMEOUT_S:g} s")
         await asyncio.sleep(0)

@@ -156,7 +156,7 @@ class JobDirDelivery:
     def _is_over(self) -> bool:
         """Return whether nothing is left to crawl, and every item is in the feeds."""
         is_crawled = self.start.is_exhausted and not (
-            self._frontier.waiting() or self._frontier.lent()
+            self._frontier.waiting() or self._frontier.leased()
         )
         if not is_crawled:
             return False

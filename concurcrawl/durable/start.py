@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from scrapy.crawler import Crawler
 
-    from concurcrawl.frontier.base import Frontier
+    from concurcrawl.frontier.base import ItemStore
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class StartOutputs:
     def __init__(
         self,
         crawler: Crawler,
-        frontier: Frontier,
+        frontier: ItemStore,
         has_own_filter: Callable[[], bool] = lambda: False,
     ) -> None:
         """Make one for a run of ``start()``.

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from itertools import count
 from typing import TYPE_CHECKING
 
+from typing_extensions import override
+
 from concurcrawl.errors import LeaseLostError, PausedTooLongError
 from concurcrawl.frontier.base import (
     Completed,
@@ -93,7 +95,7 @@ class SqliteFrontier(Frontier):
                 no name: it is gone when the process is, however that ends, and of what
                 waits no more is in memory than SQLite caches.
             total: Requests at a time over all groups; 0 means no limit.
-            asks: Tells whether requests of a group are admitted one by one; None: all.
+            asks: Returns whether a group's requests are admitted one by one; None: all.
             newest_first: Whether the newest request of a priority leaves first, as
                 with Scrapy's default queues.
             newest_start_first: Likewise of start requests; by default the oldest does.
@@ -118,75 +120,77 @@ class SqliteFrontier(Frontier):
         (waiting,) = self._db.execute("SELECT count(*) FROM request").fetchone()
         self._waiting = int(waiting)
         self._heads: dict[str, int] = dict(self._db.execute(_HEADS))
-        self._lent: dict[int, str] = {}  # lease id -> group
+        self._leased: dict[int, str] = {}  # lease id -> group
         #: Of each group, how many the step under way adds, and their highest priority.
         self._pushed: dict[str, tuple[int, int]] = {}
 
+    @override
     def push(
         self,
         entries: Iterable[Entry],
         notes: Mapping[str, str] | None = None,
         output: Output | None = None,
     ) -> Done[list[bool]]:
-        """See :meth:`Frontier.push`."""
         with self._whole():
             self._take_notes(notes or {})
             is_new = self._take_output(output)
             added = [is_new and self._insert(entry) for entry in entries]
         return Done(added)
 
+    @override
     def times_taken(self, what: bytes) -> Done[int]:
-        """See :meth:`Frontier.times_taken`."""
         select = "SELECT times FROM taken WHERE what = ?"
         row = self._db.execute(select, (what,)).fetchone()
         return Done(0 if row is None else int(row[0]))
 
-    def take(self) -> Lease | None:
-        """See :meth:`Frontier.take`.
+    @override
+    def acquire(self) -> Lease | None:
+        """Lease the next request that may start now.
 
         Among the open groups the one with the highest priority at its head is served,
         and of those the one with the fewest requests in flight; equals take turns.
         """
         now_s = self._clock()
         gates = self._gates
-        groups = [group for group in self._heads if gates.may_lend(group, now_s)]
+        groups = [group for group in self._heads if gates.may_lease(group, now_s)]
         if not groups:
             return None
         group = min(groups, key=lambda g: (-self._heads[g], gates.load(g)))
         _, lease_id, queued_s, payload = self._db.execute(_HEAD, (group,)).fetchone()
         self._db.execute("UPDATE request SET lent = 1 WHERE ticket = ?", (lease_id,))
         self._waiting -= 1
-        self._lent[lease_id] = group
-        gates.lend(lease_id, group)
+        self._leased[lease_id] = group
+        gates.lease(lease_id, group)
         del self._heads[group]  # so that it comes last of its equals
         self._refresh_head(group)
         return Lease(lease_id, group, payload, queued_s)
 
-    def complete(
+    @override
+    def ack(
         self, lease_id: int, entries: Iterable[Entry] = (), items: Iterable[bytes] = ()
     ) -> Done[Completed]:
-        """See :meth:`Frontier.complete`."""
-        if lease_id not in self._lent:
+        if lease_id not in self._leased:
             raise LeaseLostError(lease_id)
         with self._whole():
             self._db.execute("DELETE FROM request WHERE ticket = ?", (lease_id,))
             added = [self._insert(entry) for entry in entries]
             numbers = self._keep(items)
-        del self._lent[lease_id]
+        del self._leased[lease_id]
         self._gates.forget(lease_id, self._clock())
         return Done(Completed(added, numbers))
 
+    @override
     def items(self) -> Done[list[tuple[int, bytes]]]:
-        """See :meth:`Frontier.items`."""
         return Done(self._db.execute("SELECT * FROM item ORDER BY number").fetchall())
 
+    @override
     def deliver(
         self,
         items: Sequence[int],
         notes: Mapping[str, str],
         changes: Changes | None = None,
     ) -> Done[None]:
-        """See :meth:`Frontier.deliver`.
+        """Delete items that are safe elsewhere, take notes and change exports.
 
         Args:
             items: Numbers of items.
@@ -206,34 +210,34 @@ class SqliteFrontier(Frontier):
             self._db.execute("PRAGMA synchronous = NORMAL")
         return Done(None)
 
+    @override
     def keep(
         self,
         items: Sequence[bytes],
         notes: Mapping[str, str],
         output: Output | None = None,
     ) -> Done[list[int]]:
-        """See :meth:`Frontier.keep`."""
         with self._whole():
             self._take_notes(notes)
             numbers = self._keep(items) if self._take_output(output) else []
         return Done(numbers)
 
+    @override
     def notes(self) -> Done[dict[str, str]]:
-        """See :meth:`Frontier.notes`."""
         return Done(dict(self._db.execute("SELECT * FROM note")))
 
-    def give_back(self, lease_id: int) -> None:
-        """See :meth:`Frontier.give_back`."""
-        if lease_id not in self._lent:
+    @override
+    def release(self, lease_id: int) -> None:
+        if lease_id not in self._leased:
             return
         self._gates.forget(lease_id, self._clock())
-        group = self._lent.pop(lease_id)
+        group = self._leased.pop(lease_id)
         self._db.execute("UPDATE request SET lent = 0 WHERE ticket = ?", (lease_id,))
         self._waiting += 1
         self._refresh_head(group)
 
+    @override
     def admit(self, group: str, lease_id: int | None) -> float:
-        """See :meth:`Frontier.admit`."""
         now_s = self._clock()
         gate = self._gates[group]
         pause_s = gate.pause_left_s(now_s)
@@ -241,56 +245,56 @@ class SqliteFrontier(Frontier):
             raise PausedTooLongError(group, pause_s, gate.limits.max_pause_s)
         return self._gates.admit(group, lease_id, now_s)
 
+    @override
     def sent(self, group: str, lease_id: int | None, ago_s: float) -> None:
-        """See :meth:`Frontier.sent`."""
         self._gates.sent(group, lease_id, self._clock() - ago_s)
 
+    @override
     def leave(self, group: str, lease_id: int | None, visit: FetchResult) -> None:
-        """See :meth:`Frontier.leave`."""
         self._gates.leave(group, lease_id, visit, self._clock())
 
+    @override
     def expect(self, group: str, change: int) -> None:
-        """See :meth:`Frontier.expect`."""
         self._gates.expect(group, change)
 
+    @override
     def slow_down(self, group: str, delay_s: float) -> None:
-        """See :meth:`Frontier.slow_down`."""
         self._gates[group].slow_down(delay_s)
 
+    @override
     def change_limits(self, group: str, limits: GroupLimits, *, was_free: bool) -> None:
-        """See :meth:`Frontier.change_limits`."""
         self._gates.change(group, limits, self._clock(), was_free=was_free)
 
+    @override
     def delay_s(self, group: str) -> float:
-        """See :meth:`Frontier.delay_s`."""
         return self._gates[group].delay_s
 
+    @override
     def has_ready(self) -> bool:
-        """See :meth:`Frontier.has_ready`."""
         now_s, gates = self._clock(), self._gates
-        return any(gates.may_lend(group, now_s) for group in self._heads)
+        return any(gates.may_lease(group, now_s) for group in self._heads)
 
+    @override
     def start_over(self, lease_id: int) -> None:
-        """See :meth:`Frontier.start_over`."""
-        if lease_id not in self._lent:  # it was given back before its worker died
+        if lease_id not in self._leased:  # it was released before its worker died
             return
         self._gates.forget(lease_id, self._clock())
-        self._gates.lend(lease_id, self._lent[lease_id])
+        self._gates.lease(lease_id, self._leased[lease_id])
 
+    @override
     def waiting(self) -> int:
-        """See :meth:`Frontier.waiting`."""
         return self._waiting
 
-    def lent(self) -> int:
-        """See :meth:`Frontier.lent`."""
-        return len(self._lent)
+    @override
+    def leased(self) -> int:
+        return len(self._leased)
 
+    @override
     def ready_in_s(self) -> float | None:
-        """See :meth:`Frontier.ready_in_s`."""
         return self._gates.ready_in_s(self._heads, self._clock())
 
+    @override
     def close(self) -> None:
-        """See :meth:`Frontier.close`."""
         self._db.close()
 
     # What only a crawl with a JOBDIR needs ---------------------------------------

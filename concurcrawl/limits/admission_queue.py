@@ -21,34 +21,7 @@ if TYPE_CHECKING:
 
     from scrapy.utils.asyncio import CallLaterResult
 
-
-class HostLimiter(Protocol):
-    """Counts the requests at each group of hosts; a frontier does."""
-
-    def admit(self, group: str, lease_id: int | None) -> float:
-        """Count a request of *group* as in flight, if it may start.
-
-        Args:
-            group: Its group of hosts.
-            lease_id: That of its lease; None if it has none.
-
-        Returns:
-            0 if it may start; else the seconds to wait before asking again,
-            ``math.inf`` until another request has left.
-
-        Raises:
-            LeaseLostError: If the lease belongs to another node by now.
-            PausedTooLongError: If the group is paused for longer than may be waited.
-        """
-
-    def sent(self, group: str, lease_id: int | None, ago_s: float) -> None:
-        """Note that an admitted request was sent *ago_s* seconds ago."""
-
-    def leave(self, group: str, lease_id: int | None, visit: FetchResult) -> None:
-        """Count an admitted request no longer, and learn from how it went."""
-
-    def expect(self, group: str, change: int) -> None:
-        """Count requests without a lease that wait for *group*: *change* more."""
+    from concurcrawl.limits.host_limiter import HostLimiter
 
 
 class _Leased(Protocol):
@@ -84,7 +57,7 @@ class AdmissionQueue:
 
         Args:
             limiter: Knows the limits.
-            on_room: Called when a request has left, so that another may be lent.
+            on_room: Called when a request has left, so that another may be leased.
         """
         self._limiter = limiter
         self._on_room = on_room
@@ -94,7 +67,7 @@ class AdmissionQueue:
         self._timers: dict[str, tuple[float, CallLaterResult]] = {}
 
     async def enter(self, group: str, lease_id: int | None) -> None:
-        """Return when a request of *group* is admitted; see :class:`HostLimiter`."""
+        """Return when a request of *group* is admitted by the limiter."""
         queue = self._queues.setdefault(group, deque())  # as many as there are sites
         if not queue and not self._limiter.admit(group, lease_id):
             return
@@ -119,10 +92,7 @@ class AdmissionQueue:
                 self._on_room()
 
     def sent(self, group: str, lease_id: int | None, at_s: float) -> None:
-        """Note that a request was sent at *at_s* by the monotonic clock, the latest.
-
-        See :meth:`HostLimiter.sent`.
-        """
+        """Note that a request was sent at *at_s* by the monotonic clock, the latest."""
         self._limiter.sent(group, lease_id, max(0.0, time.monotonic() - at_s))
         self._pump(group)
 

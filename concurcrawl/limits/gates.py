@@ -34,7 +34,7 @@ class Limiter:
             limits_of: Returns the limits of a group.
             total: Requests at a time over all groups; 0 means no limit.
             asks: Tells whether requests of a group are admitted one by one. Those of
-                other groups are taken for in flight as soon as they are lent, and
+                other groups are taken for in flight as soon as they are leased, and
                 whoever has them keeps its share of the total. None: all are.
             uniform: ``random.uniform`` or what stands for it.
         """
@@ -44,13 +44,13 @@ class Limiter:
         self._sees_all = asks is None
         self._uniform = uniform
         self._gates: dict[str, GroupLimiter] = {}
-        self._lent: dict[
+        self._leased: dict[
             int, str
         ] = {}  # lease ids on their way to a site, not yet there
         self._coming: Counter[str] = Counter()  # how many of those each group has
         self._there: dict[int, str] = {}  # lease ids that were admitted
-        self._unseen: set[int] = set()  # lent in groups whose requests do not ask
-        self._unlent = 0  # admitted without a lease id
+        self._unseen: set[int] = set()  # leased in groups whose requests do not ask
+        self._unleased = 0  # admitted without a lease id
         self._expected: Counter[str] = Counter()  # unleased ones that wait, by group
         self._starved: set[str] = set()  # of those groups, the ones short of the total
 
@@ -61,12 +61,12 @@ class Limiter:
             gate = self._gates[group] = GroupLimiter(self._limits_of(group))
         return gate
 
-    def may_lend(self, group: str, now_s: float) -> bool:
-        """Tell whether a request of *group* may be given to a process."""
-        return self.lend_at_s(group, now_s) <= now_s
+    def may_lease(self, group: str, now_s: float) -> bool:
+        """Return whether a request of *group* may be leased now."""
+        return self.lease_at_s(group, now_s) <= now_s
 
-    def lend_at_s(self, group: str, now_s: float) -> float:
-        """Return when a request of *group* may be lent: now, later, or inf for unknown.
+    def lease_at_s(self, group: str, now_s: float) -> float:
+        """Return when, by the clock, a request of *group* may be leased.
 
         Infinity means that something must end first.
         """
@@ -81,21 +81,21 @@ class Limiter:
         pause_s = gate.pause_left_s(now_s)
         if 0 < pause_s <= gate.limits.max_pause_s:
             return now_s + pause_s
-        return now_s  # and one that is paused for too long is lent, to fail
+        return now_s  # and one that is paused for too long is leased, to fail
 
     def has_capacity(self, group: str) -> bool:
         """Return whether the total lets a request of *group* be leased."""
         if self._starved:
             return False
-        return not self._unlent or self._asks(group) or self._has_total()
+        return not self._unleased or self._asks(group) or self._has_total()
 
     def load(self, group: str) -> int:
-        """Return how many requests of *group* are lent or in flight."""
+        """Return how many requests of *group* are leased or in flight."""
         return self[group].in_flight + self._coming[group]
 
-    def lend(self, lease_id: int, group: str) -> None:
+    def lease(self, lease_id: int, group: str) -> None:
         """Count a request that a process got."""
-        self._lent[lease_id] = group
+        self._leased[lease_id] = group
         self._coming[group] += 1
         if not self._asks(group):
             self._unseen.add(lease_id)
@@ -122,14 +122,14 @@ class Limiter:
         if wait_s > 0:
             return wait_s
         # A process with lease ids keeps to the total by itself, but knows of no others.
-        counts = lease_id is None or self._sees_all or self._unlent > 0
+        counts = lease_id is None or self._sees_all or self._unleased > 0
         if counts and not self._has_total():
             if lease_id is None:
                 self._starved.add(group)
             return math.inf
         gate.start(now_s, self._uniform, lease_id)
         if lease_id is None:
-            self._unlent += 1
+            self._unleased += 1
         else:
             self._arrive(lease_id)
             if lease_id in self._there:
@@ -154,9 +154,9 @@ class Limiter:
         """
         is_busy = was_free and self._coming[group] > 0
         self[group].change(limits, now_s if is_busy else None)
-        if self._asks(group):  # as of those that are lent from now on
+        if self._asks(group):  # as of those that are leased from now on
             self._unseen = {
-                lease_id for lease_id in self._unseen if self._lent[lease_id] != group
+                lease_id for lease_id in self._unseen if self._leased[lease_id] != group
             }
 
     @property
@@ -183,7 +183,7 @@ class Limiter:
         """
         was_there = lease_id is None or self._there.pop(lease_id, None) is not None
         if lease_id is None:
-            self._unlent -= 1
+            self._unleased -= 1
         else:
             self._arrive(lease_id)
         if was_there:
@@ -204,21 +204,21 @@ class Limiter:
         gate.finish()
 
     def ready_in_s(self, groups: Iterable[str], now_s: float) -> float | None:
-        """Return the seconds until time alone lets one of *groups* be lent to.
+        """Return the seconds until time alone lets a request of *groups* be leased.
 
         Returns:
             None if only an end of something can help.
         """
-        times = [self.lend_at_s(group, now_s) for group in groups]
+        times = [self.lease_at_s(group, now_s) for group in groups]
         soonest_s = min(times, default=math.inf)
         return None if math.isinf(soonest_s) else max(0.0, soonest_s - now_s)
 
     def _arrive(self, lease_id: int) -> None:
-        group = self._lent.pop(lease_id, None)
+        group = self._leased.pop(lease_id, None)
         if group is not None:
             self._coming[group] -= 1
             self._unseen.discard(lease_id)
 
     def _has_total(self) -> bool:
-        in_flight = len(self._unseen) + len(self._there) + self._unlent
+        in_flight = len(self._unseen) + len(self._there) + self._unleased
         return not self._total or in_flight < self._total

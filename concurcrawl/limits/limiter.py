@@ -3,9 +3,9 @@
 A gate is told what happens and when; it answers what may happen. It has no clock, sends
 nothing and waits for nobody.
 
-There are two steps on the way to a site. A request is *lent* when a process gets it,
+There are two steps on the way to a site. A request is *leased* when a process gets it,
 and *admitted* when it may start: between the two a process may do other things for it
-(fetch robots.txt, say). Only what is admitted counts as in flight; lending is held back
+(fetch robots.txt, say). Only what is admitted counts as in flight; leasing is held back
 just so far that requests of a group that must wait do not fill all processes.
 
 What is admitted is not at the site yet: it may have to go to another process, start a

@@ -190,7 +190,7 @@ class FrontierScheduler(BaseScheduler):
     def next_request(self) -> Request | None:
         """See :class:`BaseScheduler`."""
         self._settle()
-        lease = self._frontier.take()
+        lease = self._frontier.acquire()
         if lease is None:
             self._wake_in_time()
             return None
@@ -274,7 +274,7 @@ class FrontierScheduler(BaseScheduler):
         if engine.scheduler is None or not self._leases:  # None: it has closed
             return
         for request in self._leases.keys() - in_progress(engine):
-            self._frontier.complete(self._leases.pop(request).lease_id)
+            self._frontier.ack(self._leases.pop(request).lease_id)
             self.write(collector.end(request, "main"))
 
     async def _look(self) -> list[Waiting]:
@@ -352,7 +352,7 @@ class FrontierScheduler(BaseScheduler):
         self._stats.inc_value(f"{stat}/memory", count)
 
     def ready_in_s(self) -> float | None:
-        """See :meth:`Frontier.ready_in_s`."""
+        """Return the seconds until time alone lets a waiting request start, or None."""
         return self._frontier.ready_in_s()
 
     def group_of(self, request: Request) -> str:

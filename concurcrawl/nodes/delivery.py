@@ -237,11 +237,11 @@ class NodeDelivery:
             "born_s": psutil.Process().create_time(),
         }
         lines = ledger.freeze()
-        await self._frontier.offer(batch, json.dumps(about), done)
+        await self._frontier.prepare(batch, json.dumps(about), done)
         ledger.let_go(lines)
         notes = {self._note(path): str(end) for path, (_, end) in extents.items()}
         notes |= {self._note(p, _COLUMNS): text for p, text in columns.items()}
-        await self._frontier.settle(batch, notes, was_written=True)
+        await self._frontier.commit(batch, notes, was_written=True)
 
     async def _make_safe_now_and_then(self) -> None:
         while True:
@@ -290,7 +290,7 @@ class NodeDelivery:
     async def _settle_old(self) -> None:
         """See whether batches of this home, whose node has died, were written."""
         live = await self._link.nodes()
-        for batch, text in (await self._link.unsettled()).items():
+        for batch, text in (await self._link.in_doubt()).items():
             about = json.loads(text)
             if about["home"] != self._home:
                 continue
@@ -307,7 +307,7 @@ class NodeDelivery:
             self._ledger.cut(lengths, columns)
             notes = {self._note(path): str(length) for path, length in lengths.items()}
             notes |= {self._note(p, _COLUMNS): text for p, text in columns.items()}
-            await self._frontier.settle(batch, notes, was_written=was_written)
+            await self._frontier.commit(batch, notes, was_written=was_written)
 
     def _sizes(self, path: str) -> int:
         file = Path(path)

@@ -55,7 +55,7 @@ _OWN_REASONS = {"shutdown", "workers_failed", "storage_failed", "memusage_exceed
 
 
 class NodeScheduler(SupervisorScheduler):
-    """One node's: what it lends to a worker was lent to it by Redis."""
+    """One node's: what it leases to a worker was leased to it by Redis."""
 
     _frontier: RedisFrontier
     journal: NodeDelivery
@@ -85,7 +85,7 @@ class NodeScheduler(SupervisorScheduler):
         frontier.on_failure = self._fail
         frontier.on_cookies = self._hear_cookies
         frontier.on_throttled = self._hear_trouble
-        frontier.room = self._downloader.pool.room
+        frontier.free_capacity = self._downloader.pool.room
         self.journal.lead = self._lead
         try:
             await frontier.join()
@@ -120,11 +120,11 @@ class NodeScheduler(SupervisorScheduler):
         if not frontier.failure:
             await frontier.quit()
         if not is_own:
-            self._tell_of_stranded()
+            self._tell_of_items_in_doubt()
         await super()._close_the_rest(reason)
 
-    def _tell_of_stranded(self) -> None:
-        count = self._frontier.stranded
+    def _tell_of_items_in_doubt(self) -> None:
+        count = self._frontier.in_doubt
         if count:
             self._stats.set_value("concurcrawl/items_unsettled", count)
             logger.error(
@@ -189,7 +189,7 @@ class NodeScheduler(SupervisorScheduler):
 
     def dead_letter(self, lease: Lease, reason: str, deaths: int) -> None:
         """Note for all that a request was given up."""
-        self._frontier.record_failure(deaths, lease.group, reason.encode())
+        self._frontier.dead_letter(deaths, lease.group, reason.encode())
 
     # ---------------------------------------------------------------------------------
 
@@ -228,7 +228,7 @@ class NodeScheduler(SupervisorScheduler):
             newest_first=newest_first(crawler.settings),
         )
         slots = sum(int(s) for s in crawler.settings.getlist("CONCURCRAWL_SLOTS"))
-        frontier.spare = max(1, slots // 4)
+        frontier.prefetch = max(1, slots // 4)
         return frontier
 
     def _make_journal(self) -> NodeDelivery:
@@ -259,8 +259,8 @@ class NodeScheduler(SupervisorScheduler):
         try:
             request = self._portable.read_request(lease.payload)
         except NotJsonError:
-            self._frontier.complete(lease.lease_id)
-            self._frontier.record_failure(0, lease.group, lease.payload)
+            self._frontier.ack(lease.lease_id)
+            self._frontier.dead_letter(0, lease.group, lease.payload)
             raise
         self._payloads[lease.lease_id] = self._codec.encode(request)
         request.errback = None  # it is the worker's to call
@@ -273,7 +273,12 @@ class NodeScheduler(SupervisorScheduler):
         if frontier.is_leader:
             self._leads.set()
         self.admissions.pump_all()
-        seen = (frontier.waiting(), frontier.lent(), frontier.kept, frontier.is_leader)
+        seen = (
+            frontier.waiting(),
+            frontier.leased(),
+            frontier.kept,
+            frontier.is_leader,
+        )
         if self._is_begun and (seen != self._last_seen or frontier.is_quiet):
             self._last_seen = seen
             wake(self._crawler.engine)

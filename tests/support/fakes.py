@@ -286,7 +286,7 @@ class FakeSupervisor(PassThroughDownloader):
 def made_crawler(*middlewares: Any, **settings: Any) -> Any:
     """Return a crawler whose engine is a fake and whose spider is open."""
     crawler: Any = get_crawler(
-        Spider, {"STATS_CLASS": "concurcrawl.stats.MergingStatsCollector", **settings}
+        Spider, {"STATS_CLASS": "concurcrawl.compat.stats_collector.MergingStatsCollector", **settings}
     )
     crawler.spider = Spider.from_crawler(crawler, name="one")
     crawler.engine = FakeEngine()

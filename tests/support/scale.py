@@ -79,7 +79,7 @@ class Drive:
         return made
 
     async def work(self, lease: Lease) -> None:
-        await self._frontier.complete(lease.lease_id, self.entries(_CHILDREN))
+        await self._frontier.ack(lease.lease_id, self.entries(_CHILDREN))
         self.done += 1
 
 
@@ -96,10 +96,10 @@ async def by_workers(
     news = asyncio.Event()
     frontier.on_news = news.set
     busy: set[asyncio.Task[None]] = set()
-    frontier.room = lambda: workers - len(busy)
-    frontier.spare = workers
+    frontier.free_capacity = lambda: workers - len(busy)
+    frontier.prefetch = workers
     while drive.done < requests:
-        while len(busy) < workers and (lease := frontier.take()) is not None:
+        while len(busy) < workers and (lease := frontier.acquire()) is not None:
             task = asyncio.ensure_future(drive.work(lease))
             busy.add(task)
             task.add_done_callback(busy.discard)
@@ -149,9 +149,9 @@ def embedded(requests: int, groups: int) -> Measured:
         frontier.push(entries)
     waiting = own_memory() - before
     for _ in range(requests):
-        lease = frontier.take()
+        lease = frontier.acquire()
         assert lease is not None
-        frontier.complete(lease.lease_id)
+        frontier.ack(lease.lease_id)
     seconds = time.perf_counter() - started_s
     frontier.close()
     return Measured(requests, seconds, requests / seconds, waiting / requests, 0.0, 0.0)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from concurcrawl.frontier.redis.connection import JobRef
+    from concurcrawl.frontier.redis.keys import Keys
 
 #: Keys or entries that are asked for at a time.
 _PAGE = 500
@@ -88,7 +89,7 @@ class Snapshot:
         streamed: Items in the stream.
         nodes: All that ever joined, live ones first.
         groups: Those with something to tell, paused ones first.
-        failures: Requests set aside: when, how many nodes died, group, request.
+        failures: Dead-lettered requests: when, how many nodes died, group, request.
         stats: One dict for all nodes, each key merged as it was written.
     """
 
@@ -121,33 +122,33 @@ def jobs(target: JobRef) -> list[str]:
 
 def snapshot(target: JobRef) -> Snapshot | None:
     """Return how the job of *target* is; None if there is none."""
-    base = target.base
+    keys = target.keys
     with connect(target) as client:
-        job = _text(client.hgetall(f"{base}job"))
+        job = _text(client.hgetall(keys.one("job")))
         if not job:
             return None
         seconds, micros = client.time()
         now_s = seconds + micros / 1e6
         return Snapshot(
             job=target.job,
-            spider=job.get("spider", ""),
+            spider=job.get("crawled_by", job.get("spider", "")),
             state=job["state"],
             reason=job["reason"],
             at_s=now_s,
             began_s=float(job["began_s"]),
             ended_s=_time(job.get("ended_s")) if job["state"] == "ended" else None,
             waiting=int(float(job["waiting"])),
-            lent=int(float(job["lent"])),
+            lent=_count(job, "leased", "lent"),
             done=int(float(job["done"])),
             undelivered=int(float(job["kept"])),
-            unsettled=int(float(job.get("stranded", 0))),
-            streamed=client.xlen(f"{base}stream"),
-            nodes=_nodes(client, base, job["leader"], now_s),
-            groups=_groups(client, base, now_s),
+            unsettled=_count(job, "in_doubt", "stranded"),
+            streamed=client.xlen(keys.one("stream")),
+            nodes=_nodes(client, keys, job["leader"], now_s),
+            groups=_groups(client, keys, now_s),
             failures=tuple(
-                _failure(one) for one in client.lrange(f"{base}failures", 0, -1)
+                _failure(one) for one in client.lrange(keys.one("dead_letters"), 0, -1)
             ),
-            stats=_stats(_text(client.hgetall(f"{base}stats"))),
+            stats=_stats(_text(client.hgetall(keys.one("stats")))),
         )
 
 
@@ -158,7 +159,7 @@ def drain(target: JobRef, *, keep: bool = False) -> Iterator[bytes]:
         target: The job.
         keep: Leave them in Redis. Else each is deleted when the next is asked for.
     """
-    key = f"{target.base}stream"
+    key = target.keys.one("stream")
     with connect(target) as client:
         last = b"-"
         while page := client.xrange(key, min=last, count=_PAGE):
@@ -171,7 +172,7 @@ def drain(target: JobRef, *, keep: bool = False) -> Iterator[bytes]:
 
 def purge(target: JobRef) -> int:
     """Delete the job of *target*, and nothing else; return how many keys it had."""
-    pattern = _literally(target.base) + "*"
+    pattern = _literally(target.keys.base) + "*"
     deleted = 0
     with connect(target) as client:
         for key in client.scan_iter(match=pattern, count=_PAGE):
@@ -184,12 +185,14 @@ def _literally(text: str) -> str:
     return "".join("\\" + c if c in "*?[]^\\-" else c for c in text)
 
 
-def _nodes(client: Any, base: str, leader: str, now_s: float) -> tuple[NodeStatus, ...]:
-    live = dict(client.zrange(f"{base}nodes", 0, -1, withscores=True))
+def _nodes(
+    client: Any, keys: Keys, leader: str, now_s: float
+) -> tuple[NodeStatus, ...]:
+    live = dict(client.zrange(keys.one("nodes"), 0, -1, withscores=True))
     found = []
-    for raw in client.smembers(f"{base}everyone"):
+    for raw in client.smembers(keys.one("members")) | live.keys():
         name = raw.decode()
-        fields = _text(client.hgetall(f"{base}node:{name}"), but=b"reply")
+        fields = _text(client.hgetall(keys.of("node", name)), but=b"reply")
         heard_s = _time(fields.get("heard_s"))
         found.append(
             NodeStatus(
@@ -203,22 +206,22 @@ def _nodes(client: Any, base: str, leader: str, now_s: float) -> tuple[NodeStatu
                 if heard_s is None or raw not in live
                 else now_s - heard_s,
                 done=int(fields.get("done", 0)),
-                lent=client.hlen(f"{base}lent:{name}"),
+                lent=client.hlen(keys.of("leases", name)),
                 about=json.loads(fields.get("about", "{}")),
             )
         )
     return tuple(sorted(found, key=lambda node: (not node.is_live, node.name)))
 
 
-def _groups(client: Any, base: str, now_s: float) -> tuple[GroupStatus, ...]:
+def _groups(client: Any, keys: Keys, now_s: float) -> tuple[GroupStatus, ...]:
     found = []
-    for raw in client.sscan_iter(f"{base}groups", count=_PAGE):
+    for raw in client.sscan_iter(keys.one("groups"), count=_PAGE):
         name = raw.decode()
-        gate = f"{base}gate:{name}"
-        flight, delay, paused = client.hmget(gate, "in_flight", "delay", "paused_until")
+        fields = ("in_flight", "delay", "paused_until")
+        flight, delay, paused = client.hmget(keys.of("limiter", name), *fields)
         group = GroupStatus(
             name=name,
-            waiting=client.zcard(f"{base}wait:{name}"),
+            waiting=client.zcard(keys.of("waiting", name)),
             in_flight=int(float(flight or 0)),
             delay_s=float(delay or 0),
             paused_s=max(0.0, float(paused or 0) - now_s),
@@ -226,6 +229,14 @@ def _groups(client: Any, base: str, now_s: float) -> tuple[GroupStatus, ...]:
         if group.waiting or group.in_flight or group.paused_s:
             found.append(group)
     return tuple(sorted(found, key=lambda g: (-g.paused_s, -g.waiting, g.name)))
+
+
+def _count(job: Mapping[str, str], name: str, former: str) -> int:
+    """Return a count of *job*; by its *former* name if the job is of 0.1.0.
+
+    Such a job cannot be crawled any more, but is to be seen before it is purged.
+    """
+    return int(float(job.get(name, job.get(former, 0))))
 
 
 def _failure(line: bytes) -> dict[str, Any]:

@@ -1,15 +1,17 @@
 """What a node knows of when its requests may start at their sites. Pure.
 
-Redis keeps the limits and says who may start; a node remembers what it said, so that
-nobody asks twice for the same, or before it is worth it.
+Redis keeps the limits and decides which request may start; a node remembers what it
+answered, so that it does not ask twice for the same, or before it is worth it.
 """
 
 from __future__ import annotations
 
 import math
 from collections import Counter
+from typing import TYPE_CHECKING, Any
 
-from concurcrawl.frontier.redis import protocol
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 #: Who asks: a group, and the lease id of a lease or None for a request without one.
 Place = tuple[str, int | None]
@@ -43,39 +45,40 @@ class Admissions:
         return is_new
 
     def is_asked(self, place: Place) -> bool:
-        """Tell whether *place* is asked for."""
+        """Return whether *place* is asked for."""
         return place in self._asked
 
     def ask_no_longer(self, place: Place) -> None:
         """Note that there is no question for *place*, or no longer."""
         self._asked.discard(place)
 
-    def hear(self, place: Place, answer: bytes, now_s: float, *, is_held: bool) -> None:
+    def on_answer(
+        self, place: Place, answer: Mapping[str, Any], now_s: float, *, is_held: bool
+    ) -> None:
         """Learn from an answer that is not that the lease was lost.
 
         Args:
             place: Who asked.
-            answer: What Redis said.
+            answer: That of the script to ``protocol.Admit``.
             now_s: The time.
             is_held: Whether who asked is still there to start.
         """
         group, _ = place
-        if answer.startswith(b"paused "):
-            self._too_long_until_s[group] = now_s + float(answer[7:])
-        elif answer == b"0":
+        if "paused_s" in answer:
+            self._too_long_until_s[group] = now_s + answer["paused_s"]
+        elif answer["wait_s"] == 0:
             if is_held:
                 self._permits[place] += 1
         else:
-            wait_s = protocol.wait_s(answer)
-            if answer.startswith(b"soon "):  # when another node says that it has sent
+            if answer.get("may_be_sooner"):  # when another node says that it has sent
                 self._may_be_sooner.add(group)
-            if math.isfinite(wait_s):
-                self._not_before_s[group] = now_s + wait_s
+            if math.isfinite(answer["wait_s"]):
+                self._not_before_s[group] = now_s + answer["wait_s"]
 
     # Starting --------------------------------------------------------------------
 
     def has_permit(self, place: Place) -> bool:
-        """Tell whether a request may start there."""
+        """Return whether a request may start there."""
         return self._permits[place] > 0
 
     def use_permit(self, place: Place) -> None:
@@ -87,7 +90,7 @@ class Admissions:
         self._permits.pop(place, None)
 
     def unclaimed(self) -> list[tuple[str, int]]:
-        """Take out the permits without a lease id, for which nobody came, by group."""
+        """Take out the permits whose requests, without a lease id, have gone."""
         found = [
             (place, count)
             for place, count in self._permits.items()

@@ -1,4 +1,4 @@
-"""What a node has to say to Redis, in order, and who waits for the answers."""
+"""The operations of a node that wait for an exchange, in their order."""
 
 from __future__ import annotations
 
@@ -7,63 +7,56 @@ from collections import deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from typing_extensions import override
+
 from concurcrawl.errors import ConcurcrawlError, FrontierError, LeaseLostError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from concurcrawl.frontier.redis.protocol import Operation
+    from concurcrawl.frontier.redis.operations import Operation
 
 T = TypeVar("T")
 
 #: Operations in one exchange: Redis does nothing else meanwhile.
 _BATCH = 500
 
-#: What a node that was taken for dead says again when it has joined anew: it depends
-#: on no lease.
-_LASTING = {
-    "push",
-    "keep",
-    "settle",
-    "stat",
-    "cookies",
-    "limits",
-    "slow_down",
-    "fail",
-    "change_limits",
-}
+#: Bytes of payloads after which an exchange takes no more operations. Redis refuses an
+#: argument of 512 MB, and has all of it in memory twice while the script runs.
+_BATCH_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
-    """An operation and who waits for its answer.
+class Outgoing:
+    """An operation and what to call with its answer.
 
     Attributes:
-        args: Its name and arguments.
-        hear: Called with the answer.
-        fail: Called with the reason if there will be none.
+        operation: The operation.
+        on_answer: Called with the answer.
+        on_failure: Called with the reason if there will be none.
     """
 
-    args: Operation
-    hear: Callable[[Any], None] | None = None
-    fail: Callable[[Exception], None] | None = None
+    operation: Operation
+    on_answer: Callable[[Any], None] | None = None
+    on_failure: Callable[[Exception], None] | None = None
 
 
 class Batcher:
-    """What is to be said in the next exchanges.
+    """Collects operations for the next exchanges.
 
-    Invariant: who waits is told either the answer or why there is none.
+    Invariant: for each operation that asks for it, either the answer or the reason why
+    there is none is reported, once.
 
     Attributes:
-        loop: The event loop of those who wait; None until a node joins.
-        due: Set when there is something to say.
-        failure: Why nothing can be said any more, or None.
-        is_closed: Whether nobody may ask any more.
+        loop: The event loop of the answers; None until a node joins.
+        due: Set when an operation waits.
+        failure: Why nothing can be sent any more, or None.
+        is_closed: Whether :meth:`call` raises.
     """
 
     def __init__(self) -> None:
         """Make an empty one."""
-        self._waiting: deque[Said] = deque()
+        self._waiting: deque[Outgoing] = deque()
         self.loop: asyncio.AbstractEventLoop | None = None
         self.due = asyncio.Event()
         self.failure: Exception | None = None
@@ -73,22 +66,22 @@ class Batcher:
         """Return how many operations wait."""
         return len(self._waiting)
 
-    def say(
+    def send(
         self,
-        args: Operation,
-        hear: Callable[[Any], None] | None = None,
-        fail: Callable[[Exception], None] | None = None,
+        operation: Operation,
+        on_answer: Callable[[Any], None] | None = None,
+        on_failure: Callable[[Exception], None] | None = None,
     ) -> None:
-        """Add an operation; where nothing can be said any more only *fail* hears."""
+        """Add an operation; if nothing can be sent any more, call only *on_failure*."""
         if self.failure is not None:
-            if fail is not None:
-                fail(self.failure)
+            if on_failure is not None:
+                on_failure(self.failure)
             return
-        self._waiting.append(Said(args, hear, fail))
+        self._waiting.append(Outgoing(operation, on_answer, on_failure))
         self.due.set()
 
-    def ask(self, args: Operation, read: Callable[[Any], T]) -> asyncio.Future[T]:
-        """Say something and return the future of its answer, as *read* reads it.
+    def call(self, operation: Operation, read: Callable[[Any], T]) -> asyncio.Future[T]:
+        """Add an operation and return the future of its answer, as *read* reads it.
 
         Raises:
             FrontierError: If it is closed.
@@ -97,7 +90,7 @@ class Batcher:
             raise FrontierError("frontier_closed", "the frontier is closed")
         answer: asyncio.Future[T] = _Answer(loop=self.loop)
 
-        def hear(raw: Any) -> None:
+        def on_answer(raw: Any) -> None:
             if answer.done():
                 return
             try:
@@ -105,53 +98,58 @@ class Batcher:
             except ConcurcrawlError as error:
                 answer.set_exception(error)
 
-        def fail(error: Exception) -> None:
+        def on_failure(error: Exception) -> None:
             if not answer.done():
                 answer.set_exception(error)
 
-        self.say(args, hear, fail)
+        self.send(operation, on_answer, on_failure)
         return answer
 
-    def take_back(self, args: Operation) -> bool:
+    def withdraw(self, operation: Operation) -> bool:
         """Drop an operation; return whether it was still here."""
-        found = next((one for one in self._waiting if one.args == args), None)
+        found = next((one for one in self._waiting if one.operation == operation), None)
         if found is not None:
             self._waiting.remove(found)
         return found is not None
 
-    def next_batch(self) -> list[Said]:
-        """Take out what one exchange says."""
-        count = min(_BATCH, len(self._waiting))
-        return [self._waiting.popleft() for _ in range(count)]
+    def next_batch(self) -> list[Outgoing]:
+        """Take out the operations of one exchange: those that wait, or the first."""
+        batch: list[Outgoing] = []
+        size = 0
+        while self._waiting and len(batch) < _BATCH and size < _BATCH_BYTES:
+            batch.append(self._waiting.popleft())
+            size += batch[-1].operation.size
+        return batch
 
-    def say_again(self, refused: Sequence[Said]) -> None:
-        """Of *refused* and of what waits, keep only what depends on no lease."""
-        said = [*refused, *self._waiting]
+    def resend(self, refused: Sequence[Outgoing]) -> None:
+        """Of *refused* and of those that wait, keep only what depends on no lease."""
+        outgoing = [*refused, *self._waiting]
         self._waiting.clear()
-        for one in said:
-            if one.args[0] in _LASTING:
-                self._waiting.append(one)
-            else:
+        for one in outgoing:
+            if one.operation.needs_lease:
                 self.lose([one])
+            else:
+                self._waiting.append(one)
 
-    def lose(self, refused: Sequence[Said]) -> None:
-        """Tell who waits that others have what this was about."""
+    def lose(self, refused: Sequence[Outgoing]) -> None:
+        """Report of *refused* that the leases were lost."""
         for one in refused:
-            if one.fail is not None:
-                one.fail(LeaseLostError(0))
+            if one.on_failure is not None:
+                one.on_failure(LeaseLostError(0))
 
-    def give_up(self, error: FrontierError, sent: Sequence[Said]) -> None:
-        """Tell all who wait, for what was *sent* too, that there will be no answer."""
+    def give_up(self, error: FrontierError, sent: Sequence[Outgoing]) -> None:
+        """Report *error* for all operations, also for those that were *sent*."""
         self.failure = error
         for one in [*sent, *self._waiting]:
-            if one.fail is not None:
-                one.fail(error)
+            if one.on_failure is not None:
+                one.on_failure(error)
         self._waiting.clear()
 
 
 class _Answer(asyncio.Future[T]):
-    """An answer that nobody need wait for: an error that nobody sees is no news."""
+    """An answer that need not be awaited: asyncio does not warn of its error."""
 
+    @override
     def set_exception(self, exception: Any, /) -> None:
         super().set_exception(exception)
         self.exception()  # marks it as seen

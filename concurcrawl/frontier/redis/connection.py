@@ -12,13 +12,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
 
+from typing_extensions import override
+
 from concurcrawl.errors import FrontierError
+from concurcrawl.frontier.redis.keys import Keys
 from concurcrawl.frontier.redis.script import SCRIPT, SHA
+from concurcrawl.frontier.redis.session import Link
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from concurcrawl.frontier.redis.protocol import Arg
+    from collections.abc import Iterator
 
 logger = logging.getLogger(__name__)
 
@@ -60,9 +62,9 @@ class JobRef:
     patience_s: float = 300.0
 
     @property
-    def base(self) -> str:
-        """What the keys of this job begin with: one slot of a cluster has them all."""
-        return "{" + f"{self.prefix}:{self.job}" + "}:"
+    def keys(self) -> Keys:
+        """The keys of this job."""
+        return Keys(self.prefix, self.job)
 
     def options(self) -> dict[str, Any]:
         """Return how redis-py is to connect."""
@@ -164,11 +166,13 @@ def check(target: JobRef) -> None:
 
 def _library() -> Any:
     try:
+        import msgpack  # noqa: F401 - protocol.py needs it
         import redis
     except ImportError:
         raise FrontierError(
             "frontier_refused",
-            "CONCURCRAWL_FRONTIER_URL needs redis-py: pip install 'concurcrawl[redis]'",
+            "CONCURCRAWL_FRONTIER_URL needs redis-py and msgpack: "
+            "pip install 'concurcrawl[redis]'",
         ) from None
     return redis
 
@@ -193,7 +197,7 @@ def _translated(error: Exception, target: JobRef) -> FrontierError:
     return FrontierError("frontier_refused", f"{target.url} says: {first}")
 
 
-class RedisConnection:
+class RedisConnection(Link):
     """Runs the script for one node.
 
     Invariant: one connection, so that what was sent first is done first.
@@ -208,6 +212,7 @@ class RedisConnection:
 
         self._redis = redis
         self._target = target
+        self._keys = target.keys
         self._client = redis_asyncio.Redis.from_url(
             target.url,
             **target.options(),
@@ -218,58 +223,57 @@ class RedisConnection:
         self._is_away = False
         self.exchanges = 0
 
-    async def exchange(self, args: Sequence[Arg]) -> Any:
-        """See :class:`~concurcrawl.frontier.redis.session.Link`."""
+    @override
+    async def exchange(self, message: bytes) -> bytes:
         self.exchanges += 1
-        return await self._patiently(self._run_script, args)
+        reply: bytes = await self._patiently(self._run_script, message)
+        return reply
 
+    @override
     async def notes(self) -> dict[str, str]:
-        """See :class:`~concurcrawl.frontier.redis.session.Link`."""
-        found = await self._patiently(self._run, "HGETALL", f"{self._target.base}notes")
+        found = await self._patiently(self._run, "HGETALL", self._keys.one("notes"))
         return {name.decode(): text.decode() for name, text in found.items()}
 
     async def knows(self, key: bytes) -> bool:
         """Return whether a request with this fingerprint was ever added."""
-        seen = f"{self._target.base}seen"
-        return bool(await self._patiently(self._run, "SISMEMBER", seen, b"k" + key))
+        seen = self._keys.one("seen")
+        return bool(await self._patiently(self._run, "SISMEMBER", seen, key))
 
+    @override
     async def times_taken(self, what: bytes) -> int:
-        """See :class:`~concurcrawl.frontier.redis.session.Link`."""
-        taken = f"{self._target.base}taken"
-        return int(await self._patiently(self._run, "HGET", taken, what) or 0)
+        outputs = self._keys.one("outputs")
+        return int(await self._patiently(self._run, "HGET", outputs, what) or 0)
 
+    @override
     async def items(self, node: str) -> list[tuple[int, bytes]]:
-        """See :class:`~concurcrawl.frontier.redis.session.Link`."""
         found = await self._patiently(
-            self._run, "HGETALL", f"{self._target.base}items:{node}"
+            self._run, "HGETALL", self._keys.of("items", node)
         )
         return sorted((int(number), payload) for number, payload in found.items())
 
-    async def unsettled(self) -> dict[str, str]:
-        """Return the batches of items that nobody has said to be written, by id."""
-        found = await self._patiently(
-            self._run, "HGETALL", f"{self._target.base}unsettled"
-        )
+    async def in_doubt(self) -> dict[str, str]:
+        """Return who writes the batches that are in doubt, as JSON, by their ids."""
+        found = await self._patiently(self._run, "HGETALL", self._keys.one("in_doubt"))
         return {name.decode(): about.decode() for name, about in found.items()}
 
     async def nodes(self) -> set[str]:
         """Return the names of the nodes that live."""
         found = await self._patiently(
-            self._run, "ZRANGE", f"{self._target.base}nodes", 0, -1
+            self._run, "ZRANGE", self._keys.one("nodes"), 0, -1
         )
         return {name.decode() for name in found}
 
+    @override
     async def close(self) -> None:
-        """See :class:`~concurcrawl.frontier.redis.session.Link`."""
         await self._client.aclose()
 
-    async def _run_script(self, args: Sequence[Arg]) -> Any:
+    async def _run_script(self, message: bytes) -> Any:
         run = self._run
-        key = f"{self._target.base}job"
+        key = self._keys.one("job")
         try:
-            return await run("EVALSHA", SHA, 1, key, *args)
+            return await run("EVALSHA", SHA, 1, key, message)
         except self._redis.exceptions.NoScriptError:
-            return await run("EVAL", SCRIPT, 1, key, *args)
+            return await run("EVAL", SCRIPT, 1, key, message)
 
     async def _patiently(self, do: Any, *args: Any) -> Any:
         """Do it, again and again until Redis answers.
@@ -294,7 +298,7 @@ class RedisConnection:
             pause_s = min(2 * pause_s, _LAST_PAUSE_S)
 
     def _may_pass(self, error: Exception) -> bool:
-        """Tell whether an error means that Redis is away or busy for a while."""
+        """Return whether an error means that Redis is away or busy for a while."""
         known = self._redis.exceptions
         if isinstance(error, known.AuthenticationError):
             return False

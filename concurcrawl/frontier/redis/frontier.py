@@ -1,16 +1,16 @@
 """The shared frontier: one Redis for the nodes of a crawl on several machines.
 
 A node gathers what it has done and what it would like to know, and one script applies
-all of that in one exchange: see ``redis_script``. At most one exchange is under way, so
+all of that in one exchange: see ``protocol.py``. At most one exchange is under way, so
 that a page costs at most about one round trip however far Redis is, and nothing here
-waits for it: what is asked for now is answered from memory.
+waits for it: each call is answered from memory.
 
 Why a script of our own:
 
 - Streams with consumer groups have leases, but no priorities, no duplicates, no limits
   by group, and anyone may acknowledge what was taken from them meanwhile.
 - BullMQ's Python port locks each job for itself, several round trips a job, and its
-  stalled jobs come back only when somebody looks; limits by group are not in it.
+  stalled jobs come back only when a worker looks; limits by group are not in it.
 - scrapy-redis pops a request before it is done, so a crash loses it, and learns of
   duplicates in another step than the one that stores.
 """
@@ -25,6 +25,8 @@ import time
 from collections import deque
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from typing_extensions import override
+
 from concurcrawl.errors import (
     ConcurcrawlError,
     FrontierError,
@@ -32,7 +34,7 @@ from concurcrawl.errors import (
     PausedTooLongError,
 )
 from concurcrawl.frontier.base import Completed, Entry, Frontier, Lease, Output
-from concurcrawl.frontier.redis import protocol
+from concurcrawl.frontier.redis import operations, protocol
 from concurcrawl.frontier.redis.admissions import Admissions
 from concurcrawl.frontier.redis.node import RedisNode
 from concurcrawl.limits.gates import Limiter
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from concurcrawl.frontier.redis.admissions import Place
-    from concurcrawl.frontier.redis.batcher import Said
+    from concurcrawl.frontier.redis.batcher import Outgoing
     from concurcrawl.frontier.redis.protocol import Reply
     from concurcrawl.frontier.redis.session import Link, Member
 
@@ -62,11 +64,11 @@ _LINGER_S = 0.002
 class RedisFrontier(RedisNode, Frontier):
     """A node's part of a frontier in Redis.
 
-    Invariant: ``_held`` has each lease that was taken and not ended.
+    Invariant: ``_held`` has each lease that was acquired and not ended.
 
     Attributes:
-        room: Returns how many more requests this node could do now.
-        spare: Requests that are kept ready besides.
+        free_capacity: Returns how many more requests this node could do now.
+        prefetch: Requests that are kept ready besides.
     """
 
     def __init__(  # noqa: PLR0913 - as SqliteFrontier's, and two
@@ -87,7 +89,7 @@ class RedisFrontier(RedisNode, Frontier):
             member: Who we are.
             limits_of: Returns what a group must not exceed.
             total: Requests of this node at a time over all groups; 0 means no limit.
-            asks: Tells whether requests of a group are admitted one by one; None: all.
+            asks: Returns whether a group's requests are admitted one by one; None: all.
             newest_first: Whether the newest request of a priority leaves first.
             clock: Seconds, in the place of Redis's own clock.
         """
@@ -98,7 +100,7 @@ class RedisFrontier(RedisNode, Frontier):
         # Limits by group are kept in Redis; the total is this node's own.
         self._total = Limiter(lambda _: GroupLimits(), total, asks, random.uniform)
         self._admissions = Admissions()
-        self._stock: deque[Lease] = deque()
+        self._prefetched: deque[Lease] = deque()
         self._held: dict[int, Lease] = {}
         self._known_groups: set[str] = set()
         self._expected = 0
@@ -107,13 +109,13 @@ class RedisFrontier(RedisNode, Frontier):
         self._look_s = _FIRST_LOOK_S
         self._is_hurried = False
         self._task: asyncio.Task[None] | None = None
-        self.room: Callable[[], int] = lambda: 0
-        self.spare = 0
+        self.free_capacity: Callable[[], int] = lambda: 0
+        self.prefetch = 0
 
     # Exchanges -------------------------------------------------------------------
 
     def start(self) -> None:
-        """Begin to exchange whenever there is something to say or to ask for."""
+        """Begin to exchange whenever operations wait or requests are wanted."""
         self._task = asyncio.ensure_future(self._run())
 
     async def quit(self) -> None:
@@ -121,7 +123,7 @@ class RedisFrontier(RedisNode, Frontier):
         try:
             if self.failure is None and self.has_joined:
                 self._is_leaving = True
-                left = self._outbox.ask(["quit"], lambda _: None)
+                left = self._outbox.call(operations.Quit(), lambda _: None)
                 if self._task is None:
                     await self.exchange()
                 with contextlib.suppress(ConcurcrawlError):  # it is out already
@@ -132,11 +134,11 @@ class RedisFrontier(RedisNode, Frontier):
 
     @property
     def is_quiet(self) -> bool:
-        """Whether nothing is left to do or to say, as far as anybody knows."""
+        """Whether nothing is left to do or to send, as of the last exchange."""
         return (
             self._reply is not None
-            and not (self._outbox or self._is_busy or self._stock or self._held)
-            and not (self._reply.waiting or self._reply.lent)
+            and not (self._outbox or self._is_busy or self._prefetched or self._held)
+            and not (self._reply.waiting or self._reply.leased)
         )
 
     async def _run(self) -> None:
@@ -173,71 +175,72 @@ class RedisFrontier(RedisNode, Frontier):
     def _wanted_requests(self) -> tuple[int, int]:
         if self._total.is_starved or self._is_leaving or self._ended is not None:
             return -1, 0
-        want = self.room() + self.spare - len(self._stock)
-        return (want, min(self.spare, want)) if want > 0 else (-1, 0)
+        want = self.free_capacity() + self.prefetch - len(self._prefetched)
+        return (want, min(self.prefetch, want)) if want > 0 else (-1, 0)
 
-    def _take_in(self, reply: Reply, said: Sequence[Said]) -> None:
-        self._stock.extend(reply.leases)
+    def _take_in(self, reply: Reply, outgoing: Sequence[Outgoing]) -> None:
+        self._prefetched.extend(reply.leases)
         self._ready_at_s = None
         if reply.ready_in_s is not None:
             self._ready_at_s = self._clock() + reply.ready_in_s
-        if reply.leases or said:
+        if reply.leases or outgoing:
             self._look_s = _FIRST_LOOK_S
-        super()._take_in(reply, said)
+        super()._take_in(reply, outgoing)
         self._return_permits()
 
     def _return_permits(self) -> None:
-        """Give back what nobody came for: who asked has gone."""
+        """Give permits back whose requests have gone meanwhile."""
         if self._expected:
             return
         for group, count in self._admissions.unclaimed():
             for _ in range(count):
-                self._outbox.say(protocol.sent(group, None, 0.0))
-                self._outbox.say(protocol.leave(group, None, FetchResult()))
+                self._outbox.send(operations.Sent(group, None, 0.0))
+                self._outbox.send(operations.Leave(group, None, FetchResult()))
 
     def _lose_leases(self) -> None:
         for lease_id in self._held:
             self._total.forget(lease_id, 0.0)
         self._held.clear()
-        self._stock.clear()
+        self._prefetched.clear()
         self._admissions.begin_anew()
 
     # The contract ----------------------------------------------------------------
 
+    @override
     def push(
         self,
         entries: Iterable[Entry],
         notes: Mapping[str, str] | None = None,
         output: Output | None = None,
     ) -> asyncio.Future[list[bool]]:
-        """See :meth:`Frontier.push`."""
         entries = list(entries)
         self._introduce(entries)
-        op = protocol.push(entries, notes or {}, output)
-        return self._note_push(self._outbox.ask(op, protocol.added))
+        operation = operations.Push(entries, dict(notes or {}), output)
+        return self._note_push(
+            self._outbox.call(operation, lambda answer: list(answer["added"]))
+        )
 
+    @override
     async def times_taken(self, what: bytes) -> int:
-        """See :meth:`Frontier.times_taken`."""
         return await self._link.times_taken(what)
 
-    def take(self) -> Lease | None:
-        """See :meth:`Frontier.take`. What there is was fetched ahead."""
+    @override
+    def acquire(self) -> Lease | None:
+        """Lease one of the requests that were fetched ahead."""
         if not self.has_ready():
-            if not self._stock and self._ended is None:
+            if not self._prefetched and self._ended is None:
                 self._look_s = _FIRST_LOOK_S
-            return (
-                None  # or requests without a lease id have taken what it would exceed
-            )
-        lease = self._stock.popleft()
+            return None  # or requests without a lease have used the capacity up
+        lease = self._prefetched.popleft()
         self._held[lease.lease_id] = lease
-        self._total.lend(lease.lease_id, lease.group)
-        self._outbox.say(["begun", lease.lease_id])
+        self._total.lease(lease.lease_id, lease.group)
+        self._outbox.send(operations.Begun(lease.lease_id))
         return lease
 
-    def complete(
+    @override
+    def ack(
         self, lease_id: int, entries: Iterable[Entry] = (), items: Iterable[bytes] = ()
     ) -> asyncio.Future[Completed]:
-        """See :meth:`Frontier.complete`."""
         if lease_id not in self._held:
             raise LeaseLostError(lease_id)
         entries, kept = list(entries), list(items)
@@ -249,8 +252,7 @@ class RedisFrontier(RedisNode, Frontier):
                 raise LeaseLostError(lease_id)
             return done
 
-        op = protocol.complete(lease_id, entries, kept, self._member.owner)
-        answer = self._outbox.ask(op, read)
+        answer = self._outbox.call(operations.Ack(lease_id, entries, kept), read)
         self._forget(lease_id)
         return self._note_push(answer) if entries else answer
 
@@ -263,57 +265,42 @@ class RedisFrontier(RedisNode, Frontier):
         self._pushes -= 1
         self.on_news()
 
+    @override
     async def items(self) -> list[tuple[int, bytes]]:
-        """See :meth:`Frontier.items`."""
         return await self._link.items(self._member.node)
 
+    @override
     def deliver(
         self, items: Sequence[int], notes: Mapping[str, str]
     ) -> asyncio.Future[None]:
-        """See :meth:`Frontier.deliver`."""
-        return self._outbox.ask(protocol.deliver(items, notes), lambda _: None)
+        operation = operations.Deliver(list(items), dict(notes))
+        return self._outbox.call(operation, lambda _: None)
 
-    def offer(
-        self, batch: str, about: str, items: Sequence[int]
-    ) -> asyncio.Future[None]:
-        """Announce that *items* go into files now.
-
-        Raises:
-            LeaseLostError: If others have them.
-        """
-        return self._outbox.ask(protocol.offer(batch, about, items), lambda _: None)
-
-    def settle(
-        self, batch: str, notes: Mapping[str, str], *, was_written: bool
-    ) -> asyncio.Future[None]:
-        """Say whether the items of *batch* are in the files."""
-        op = protocol.settle(batch, notes, was_written=was_written)
-        return self._outbox.ask(op, lambda _: None)
-
+    @override
     def keep(
         self,
         items: Sequence[bytes],
         notes: Mapping[str, str],
         output: Output | None = None,
     ) -> asyncio.Future[list[int]]:
-        """See :meth:`Frontier.keep`."""
-        return self._outbox.ask(
-            protocol.keep(items, notes, self._member.owner, output),
-            lambda first: protocol.numbers(first, len(items)),
+        return self._outbox.call(
+            operations.Keep(list(items), dict(notes), output),
+            lambda answer: protocol.numbers(answer, len(items)),
         )
 
+    @override
     async def notes(self) -> dict[str, str]:
-        """See :meth:`Frontier.notes`."""
         return await self._link.notes()
 
-    def give_back(self, lease_id: int) -> None:
-        """See :meth:`Frontier.give_back`."""
+    @override
+    def release(self, lease_id: int) -> None:
         if lease_id in self._held:
             self._forget(lease_id)
-            self._outbox.say(["give_back", lease_id])
+            self._outbox.send(operations.Release(lease_id))
 
+    @override
     def admit(self, group: str, lease_id: int | None) -> float:
-        """See :meth:`Frontier.admit`. Infinity also where Redis must be asked."""
+        """Return also infinity where Redis must be asked first."""
         place, now_s, known = (group, lease_id), self._clock(), self._admissions
         if lease_id is not None and lease_id not in self._held:
             raise LeaseLostError(lease_id)
@@ -331,108 +318,116 @@ class RedisFrontier(RedisNode, Frontier):
             return wait_s
         if known.ask(place):
             self._introduce_group(group)
-            self._outbox.say(
-                protocol.admit(group, lease_id), lambda raw: self._admitted(place, raw)
+            self._outbox.send(
+                operations.Admit(group, lease_id),
+                lambda answer: self._admitted(place, answer),
             )
         return math.inf
 
-    def _admitted(self, place: Place, answer: bytes) -> None:
+    def _admitted(self, place: Place, answer: Mapping[str, Any]) -> None:
         _, lease_id = place
         self._admissions.ask_no_longer(place)
-        if answer == b"lost":
+        if "is_lost" in answer:
             if lease_id is not None and lease_id in self._held:
                 self._forget(lease_id)
             return
         is_held = lease_id is None or lease_id in self._held
-        self._admissions.hear(place, answer, self._clock(), is_held=is_held)
+        self._admissions.on_answer(place, answer, self._clock(), is_held=is_held)
 
     def ask_no_longer(self, group: str, lease_id: int | None) -> None:
         """Take back a question of :meth:`admit` that was not sent yet."""
         place = (group, lease_id)
-        if self._admissions.is_asked(place) and self._outbox.take_back(
-            protocol.admit(group, lease_id)
+        if self._admissions.is_asked(place) and self._outbox.withdraw(
+            operations.Admit(group, lease_id)
         ):
             self._admissions.ask_no_longer(place)
 
+    @override
     def sent(self, group: str, lease_id: int | None, ago_s: float) -> None:
-        """See :meth:`Frontier.sent`."""
         self._admissions.stop_waiting(group)
         self._introduce_group(group)
-        self._outbox.say(protocol.sent(group, lease_id, ago_s))
+        self._outbox.send(operations.Sent(group, lease_id, ago_s))
 
+    @override
     def leave(self, group: str, lease_id: int | None, visit: FetchResult) -> None:
-        """See :meth:`Frontier.leave`."""
         self._total.leave(group, lease_id, visit, 0.0)
         self._admissions.drop_permits((group, lease_id))
         self._admissions.stop_waiting(group)
         self._introduce_group(group)
-        self._outbox.say(protocol.leave(group, lease_id, visit))
+        self._outbox.send(operations.Leave(group, lease_id, visit))
 
+    @override
     def expect(self, group: str, change: int) -> None:
-        """See :meth:`Frontier.expect`. What this node is lent waits, not others'."""
+        """Hold back what this node may lease, not what others may."""
         self._expected += change
         self._total.expect(group, change)
 
+    @override
     def slow_down(self, group: str, delay_s: float) -> None:
-        """See :meth:`Frontier.slow_down`."""
         self._admissions.stop_waiting(group)
         self._introduce_group(group)
-        self._outbox.say(["slow_down", group, delay_s])
+        self._outbox.send(operations.SlowDown(group, delay_s))
 
+    @override
     def change_limits(self, group: str, limits: GroupLimits, *, was_free: bool) -> None:
-        """See :meth:`Frontier.change_limits`. It counts for all nodes."""
+        """Keep other limits, at all nodes."""
         self._admissions.stop_waiting(group)
         self._known_groups.add(group)
-        self._outbox.say(protocol.change_limits(group, limits, was_free=was_free))
+        self._outbox.send(operations.ChangeLimits(group, limits, was_free))
 
+    @override
     def delay_s(self, group: str) -> float:
-        """See :meth:`Frontier.delay_s`. Redis may know of a longer one."""
+        """Return what is known here; Redis may know of a longer one."""
         limits = self._limits_of(group)
         start_s = limits.throttle.start_delay_s if limits.throttle is not None else 0.0
         return max(limits.delay_s, start_s)
 
+    @override
     def has_ready(self) -> bool:
-        """See :meth:`Frontier.has_ready`."""
-        if self._total.is_starved or self._is_leaving or not self._stock:
+        if self._total.is_starved or self._is_leaving or not self._prefetched:
             return False
-        return self._total.has_capacity(self._stock[0].group)
+        return self._total.has_capacity(self._prefetched[0].group)
 
     @property
     def is_pushing(self) -> bool:
         """Whether requests are on their way into the frontier."""
         return self._pushes > 0
 
+    @override
     def start_over(self, lease_id: int) -> None:
-        """See :meth:`Frontier.start_over`."""
         lease = self._held.get(lease_id)
         if lease is None:
             return
         self._total.forget(lease_id, 0.0)
-        self._total.lend(lease_id, lease.group)
+        self._total.lease(lease_id, lease.group)
         self._admissions.drop_permits((lease.group, lease_id))
         self._admissions.stop_waiting(lease.group)
-        self._outbox.say(["start_over", lease_id])
+        self._outbox.send(operations.StartOver(lease_id))
 
+    @override
     def waiting(self) -> int:
-        """See :meth:`Frontier.waiting`. As of the last exchange."""
-        return 0 if self._reply is None else self._reply.waiting + len(self._stock)
+        """Return how many requests waited at the last exchange."""
+        return 0 if self._reply is None else self._reply.waiting + len(self._prefetched)
 
-    def lent(self) -> int:
-        """See :meth:`Frontier.lent`. As of the last exchange, at all nodes."""
-        return 0 if self._reply is None else self._reply.lent - len(self._stock)
+    @override
+    def leased(self) -> int:
+        """Return how many were leased by all nodes at the last exchange."""
+        return 0 if self._reply is None else self._reply.leased - len(self._prefetched)
 
+    @override
     def ready_in_s(self) -> float | None:
-        """See :meth:`Frontier.ready_in_s`. As of the last exchange."""
+        """Return the seconds of the last exchange, less those since."""
         if self._total.is_starved:
             return None
-        if self._stock:
+        if self._prefetched:
             return 0.0
         if self._ready_at_s is None:
             return None
         return max(0.0, self._ready_at_s - self._clock())
 
+    @override
     def close(self) -> None:
-        """See :meth:`Frontier.close`. Call :meth:`quit` before."""
+        """Stop exchanging; call :meth:`quit` before."""
         self._outbox.is_closed = True
         if self._task is not None:
             self._task.cancel()
@@ -455,4 +450,4 @@ class RedisFrontier(RedisNode, Frontier):
         """Say a group's limits, once."""
         if group not in self._known_groups:
             self._known_groups.add(group)
-            self._outbox.say(protocol.limits(group, self._limits_of(group)))
+            self._outbox.send(operations.Limits(group, self._limits_of(group)))

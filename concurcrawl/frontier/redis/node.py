@@ -1,4 +1,4 @@
-"""A node among those that share a crawl: what it tells them and learns of them."""
+"""A node of a distributed crawl: what it reports to the others and gets of them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING
 
 from concurcrawl.errors import FrontierError
+from concurcrawl.frontier.redis import operations
 from concurcrawl.frontier.redis.batcher import Batcher
 from concurcrawl.frontier.redis.protocol import Reply
 from concurcrawl.frontier.redis.session import Session, Wanted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from concurcrawl.frontier.redis.batcher import Said
+    from concurcrawl.frontier.redis.batcher import Outgoing
     from concurcrawl.frontier.redis.session import Link, Member
 
 #: Items of dead nodes that a node takes at a time.
@@ -24,7 +25,7 @@ _ADOPTS = 100
 class RedisNode(ABC):
     """One of the nodes of a crawl.
 
-    Invariant: an answer is heard before anybody is told that there is news.
+    Invariant: the answers are handled before :attr:`on_news` is called.
 
     Attributes:
         on_news: Called after each exchange that brought something.
@@ -33,7 +34,7 @@ class RedisNode(ABC):
         on_ended: Called once, with the reason, when the crawl has ended.
         on_adopted: Called with items of dead nodes, which are this node's now.
         on_cookies: Called with changes of cookies at other nodes.
-        on_troubled: Called with groups that have refused requests.
+        on_throttled: Called with groups that have refused requests.
     """
 
     def __init__(
@@ -86,7 +87,7 @@ class RedisNode(ABC):
             if isinstance(found, Reply):
                 self._take_in(found, [])
             else:
-                self._end(found.detail)
+                self._end(found.reason)
         except FrontierError as error:
             self._outbox.give_up(error, [])
             raise
@@ -97,19 +98,21 @@ class RedisNode(ABC):
         Raises:
             FrontierError: If Redis is out of reach, or has lost the job.
         """
-        said = self._outbox.next_batch()
+        outgoing = self._outbox.next_batch()
         self._is_busy = True
         try:
-            requests, spare = self._wanted_requests()
-            wanted = Wanted(requests=requests, spare=spare, items=self._wanted_items())
-            operations = [one.args for one in said]
+            requests, prefetch = self._wanted_requests()
+            wanted = Wanted(
+                requests=requests, prefetch=prefetch, items=self._wanted_items()
+            )
+            operations = [one.operation for one in outgoing]
             found = await self._session.exchange(wanted, operations)
             if isinstance(found, Reply):
-                self._take_in(found, said)
+                self._take_in(found, outgoing)
             else:
-                await self._begin_anew(said)
+                await self._begin_anew(outgoing)
         except FrontierError as error:
-            self._outbox.give_up(error, said)
+            self._outbox.give_up(error, outgoing)
             raise
         finally:
             self._is_busy = False
@@ -117,17 +120,17 @@ class RedisNode(ABC):
     def _wanted_items(self) -> int:
         return _ADOPTS if self.on_adopted is not None else 0
 
-    def _take_in(self, reply: Reply, said: Sequence[Said]) -> None:
+    def _take_in(self, reply: Reply, outgoing: Sequence[Outgoing]) -> None:
         self._reply = reply
-        for one, answer in zip(said, reply.answers, strict=True):
-            if one.hear is not None:
-                one.hear(answer)
+        for one, answer in zip(outgoing, reply.answers, strict=True):
+            if one.on_answer is not None:
+                one.on_answer(answer)
         self._is_busy = False
-        self._tell(reply)
+        self._notify(reply)
         self.on_news()
 
-    def _tell(self, reply: Reply) -> None:
-        """Tell who listens what others have done."""
+    def _notify(self, reply: Reply) -> None:
+        """Report what other nodes have done."""
         others = [change for node, change in reply.cookies if node != self.node]
         if others:
             self.on_cookies(others)
@@ -138,12 +141,12 @@ class RedisNode(ABC):
         if reply.state == "ended":
             self._end(reply.reason)
 
-    async def _begin_anew(self, said: Sequence[Said]) -> None:
+    async def _begin_anew(self, outgoing: Sequence[Outgoing]) -> None:
         """Join again: others have what this node held."""
         if self._is_leaving:
-            self._outbox.lose(said)
+            self._outbox.lose(outgoing)
             return
-        self._outbox.say_again(said)
+        self._outbox.resend(outgoing)
         self._lose_leases()
         self.on_lost()
         await self.join()
@@ -186,32 +189,56 @@ class RedisNode(ABC):
         return 0 if self._reply is None else self._reply.kept
 
     @property
-    def stranded(self) -> int:
+    def in_doubt(self) -> int:
         """How many items were being written when their nodes died."""
-        return 0 if self._reply is None else self._reply.stranded
+        return 0 if self._reply is None else self._reply.in_doubt
 
-    # What it tells the others --------------------------------------------------------
+    # What it reports to the others ---------------------------------------------------
 
     def note_stat(self, how: str, name: str, value: str | float) -> None:
         """Write a stat for all nodes: ``inc``, ``max``, ``min`` or ``set``."""
-        self._outbox.say(["stat", how, name, value])
+        text = value if isinstance(value, str) else str(value + 0)  # True counts as 1
+        self._outbox.send(operations.Stat(how, name, text))
 
-    def counts(self, names: Sequence[str], hear: Callable[[list[float]], None]) -> None:
-        """Have *hear* told the sums of stats over all nodes."""
+    def counts(
+        self, names: Sequence[str], on_sums: Callable[[list[float]], None]
+    ) -> None:
+        """Call *on_sums* with the sums of stats over all nodes, in their order."""
         if names:
-            self._outbox.say(
-                ["counts", len(names), *names],
-                lambda found: hear([float(one) for one in found]),
+            self._outbox.send(
+                operations.Counts(list(names)), lambda answer: on_sums(answer["sums"])
             )
 
     def share_cookies(self, payload: bytes) -> None:
         """Tell all nodes of changes of cookies."""
-        self._outbox.say(["cookies", payload])
+        self._outbox.send(operations.Cookies(payload))
 
-    def record_failure(self, attempts: int, group: str, payload: bytes) -> None:
-        """Note that a request was set aside."""
-        self._outbox.say(["fail", attempts, group, payload])
+    def dead_letter(self, attempts: int, group: str, payload: bytes) -> None:
+        """Note that a request was dead-lettered."""
+        self._outbox.send(operations.DeadLetter(attempts, group, payload))
+
+    def prepare(
+        self, batch: str, about: str, items: Sequence[int]
+    ) -> asyncio.Future[None]:
+        """Announce that *items* go into files now.
+
+        They are in doubt until :meth:`commit`.
+
+        Raises:
+            LeaseLostError: If others have them.
+        """
+        operation = operations.Prepare(batch, about, list(items))
+        return self._outbox.call(operation, lambda _: None)
+
+    def commit(
+        self, batch: str, notes: Mapping[str, str], *, was_written: bool
+    ) -> asyncio.Future[None]:
+        """Say whether the items of *batch* are in the files."""
+        operation = operations.Commit(batch, dict(notes), was_written)
+        return self._outbox.call(operation, lambda _: None)
 
     def finish(self, reason: str) -> asyncio.Future[bool]:
         """End the crawl at all nodes, unless it is ``finished`` and something waits."""
-        return self._outbox.ask(["finish", reason], lambda raw: bool(raw == b"1"))
+        return self._outbox.call(
+            operations.Finish(reason), lambda answer: bool(answer["has_ended"])
+        )

@@ -1,44 +1,87 @@
-"""What a node and the script say to each other, as flat lists. Pure."""
+"""What a node and the script in Redis say to each other. Pure.
+
+The layout, in both directions, is MessagePack:
+
+- ``ARGV[1]`` of the script is an :class:`Exchange`: a map of its attributes by name.
+  Dataclasses within it are maps of their attributes too, and an operation
+  (``operations.py``) has besides them its name under ``operation``.
+  ``lua/message.lua`` reads it.
+- The script returns a map. ``lua/exchange.lua`` makes it, :func:`read` reads it: a
+  :class:`Refusal`, under ``refused``, or a :class:`Reply`, whose ``answers`` has a map
+  for each operation, in their order, or false where there is nothing to answer.
+
+Strings of the script's are bytes until they are read: it knows of no other.
+
+Redis runs an exchange whole, and nothing else meanwhile. An operation therefore sees
+all that those before it have done, and no other node sees a part of an exchange. One
+that is sent again, because its reply was lost, is answered again and not applied again.
+"""
 
 from __future__ import annotations
 
-import math
+import dataclasses
+import functools
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from concurcrawl.frontier.base import Completed, Lease
+from concurcrawl.frontier.redis.operations import Operation
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from concurcrawl.frontier.base import Entry, Output
-    from concurcrawl.limits.limiter import FetchResult, GroupLimits
+#: The layout of the messages and of what is stored (``lua/message.lua`` has it too).
+#: 0.1.0, which stored none, is 1. Nodes refuse a job of another format.
+FORMAT = 2
 
-#: What Redis takes for an argument.
-Arg = str | bytes | int | float
-
-#: An operation's name and arguments.
-Operation = list[Arg]
+#: Of each dataclass that was sent, the names of its fields: to ask for them is slow.
+_NAMES: dict[type, tuple[str, ...]] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Header:
-    """What each exchange says first.
+class Join:
+    """How a node joins a job, or begins it, before its first operations.
+
+    Refused are a job of another spider, of another format, or one that has ended since
+    the node's process was started, and a node whose name another live one has.
+
+    Attributes:
+        how: ``auto``, ``new`` or ``resume``.
+        age_s: Seconds since the node's process was started.
+        job_id: What a new job would be called.
+        spider: Whose job it must be.
+        about: What others are told of the node, as JSON.
+    """
+
+    how: str
+    age_s: float
+    job_id: str
+    spider: str
+    about: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exchange:
+    """All that a node says at a time.
 
     Attributes:
         node: Who speaks.
         incarnation: Which of its lives, as a random word.
-        seq: Number of the exchange; 0 joins.
+        seq: Number of the exchange in this life; the first is 0.
         now_s: The time, or None for that of Redis.
-        lease_s: How long the node may be silent.
-        want: Requests it has room for.
-        spare: How many of those it would only keep ready.
+        lease_s: Seconds for which the node may be silent.
+        want: Requests it has free capacity for; -1 for none, only to learn when there
+            are any.
+        prefetch: How many of those it would only keep ready.
         max_attempts: Deaths of nodes that one request may cause.
         seed: For the random numbers of delays, from 1 to 2**31 - 2.
         cookies_from: How many changes of cookies it knows.
-        troubled_from: How many troubled groups it knows.
-        adopts: Items of dead nodes that it has room for.
+        throttled_from: How many throttled groups it knows.
+        adopts: Items of dead nodes that it would take.
         newest_first: Whether the newest request of a priority leaves first.
+        streams: Whether items go into the stream, not to the node.
+        join: How it joins, with the first exchange of a life; else None.
+        operations: What it has done and asks for, in this order.
     """
 
     node: str
@@ -47,49 +90,50 @@ class Header:
     now_s: float | None
     lease_s: float
     want: int
-    spare: int
+    prefetch: int
     max_attempts: int
     seed: int
     cookies_from: int
-    troubled_from: int
+    throttled_from: int
     adopts: int
     newest_first: bool
-
-    def args(self) -> list[Arg]:
-        """Return it as the script reads it."""
-        return [
-            self.node,
-            self.incarnation,
-            self.seq,
-            "" if self.now_s is None else repr(self.now_s),
-            self.lease_s,
-            self.want,
-            self.spare,
-            self.max_attempts,
-            self.seed,
-            self.cookies_from,
-            self.troubled_from,
-            self.adopts,
-            int(self.newest_first),
-        ]
+    streams: bool
+    join: Join | None
+    operations: Sequence[Operation]
 
 
-@dataclass(frozen=True, slots=True)
+def encode(exchange: Exchange) -> bytes:
+    """Return *exchange* as the script reads it."""
+    # Redis's MessagePack knows no type of its own for bytes.
+    packed: bytes = _msgpack().packb(exchange, default=_encodable, use_bin_type=False)
+    return packed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Refusal:
     """Why an exchange did nothing.
 
     Attributes:
         why: ``lost``: the node was taken for dead. ``gone``: there is no such job.
-            Of those who join, ``late``: it has ended; ``taken <s>``: somebody has the
-            name, for so long at least; ``spider <name>``: it is another spider's.
-        detail: The reason the job ended with, or its id.
+            Of those who join, ``late``: it has ended; ``taken``: another node has the
+            name; ``spider``: it is another spider's; ``format``: other releases began
+            it.
+        job_id: The id of the job, of which the node is no longer: with ``lost``.
+        reason: What the job ended with: with ``late``.
+        free_in_s: Seconds until the name is free, at least: with ``taken``.
+        spider: Whose it is: with ``spider``.
+        format: In which format it is: with ``format``.
     """
 
     why: str
-    detail: str
+    job_id: str = ""
+    reason: str = ""
+    free_in_s: float = 0.0
+    spider: str = ""
+    format: int = FORMAT
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """What an exchange brought.
 
@@ -99,15 +143,15 @@ class Reply:
         reason: Why it ended.
         leader: The node that leads.
         waiting: Requests that wait.
-        lent: Requests that nodes have.
+        leased: Requests that nodes have.
         kept: Items that are in no feed yet.
-        stranded: Items that were being written when their node died.
+        in_doubt: Items that were being written when their node died.
         nodes: How many there are.
-        ready_in_s: When time lets a request be lent; None: only an end can.
-        leases: What is lent to this node now.
+        ready_in_s: Seconds until time lets a request be leased; None: only an end can.
+        leases: What is leased to this node now.
         adopted: Items of dead nodes, by number.
         cookies: Changes of cookies that it does not know: who made each, and it.
-        troubled: Groups that have refused a request, of which it does not know.
+        throttled: Groups that have refused a request, of which it does not know.
         answers: One for each operation.
     """
 
@@ -116,9 +160,9 @@ class Reply:
     reason: str
     leader: str
     waiting: int
-    lent: int
+    leased: int
     kept: int
-    stranded: int
+    in_doubt: int
     nodes: int
     ready_in_s: float | None
     leases: list[Lease]
@@ -128,172 +172,92 @@ class Reply:
     answers: list[Any]
 
 
-def read(raw: Sequence[Any]) -> Reply | Refusal:
+def read(raw: bytes) -> Reply | Refusal:
     """Read what the script returned."""
-    if raw[0] != b"ok":
-        return Refusal(raw[0].decode(), raw[1].decode())
-    job_id, state, reason, leader = (part.decode() for part in raw[1:5])
-    waiting, lent, kept, stranded, nodes = (int(part) for part in raw[5:10])
+    found = _unpacked(raw)
+    if "refused" in found:
+        why = found.pop("refused").decode()
+        return Refusal(why=why, **{name: _text(found[name]) for name in found})
     return Reply(
-        job_id=job_id,
-        state=state,
-        reason=reason,
-        leader=leader,
-        waiting=waiting,
-        lent=lent,
-        kept=kept,
-        stranded=stranded,
-        nodes=nodes,
-        ready_in_s=float(raw[10]) if raw[10] else None,
+        job_id=found["job_id"].decode(),
+        state=found["state"].decode(),
+        reason=found["reason"].decode(),
+        leader=found["leader"].decode(),
+        waiting=found["waiting"],
+        leased=found["leased"],
+        kept=found["kept"],
+        in_doubt=found["in_doubt"],
+        nodes=found["nodes"],
+        ready_in_s=found.get("ready_in_s"),
         leases=[
-            Lease(int(lease_id), group.decode(), payload, float(queued_s))
-            for lease_id, group, payload, queued_s in raw[11]
+            Lease(
+                lease["lease_id"],
+                lease["group"].decode(),
+                lease["payload"],
+                lease["queued_s"],
+            )
+            for lease in found["leases"]
         ],
-        adopted=[(int(number), payload) for number, payload in raw[12]],
-        cookies=[_from_node(change) for change in raw[13]],
-        throttled=[group.decode() for group in raw[14]],
-        answers=list(raw[15]),
+        adopted=[(item["number"], item["payload"]) for item in found["adopted"]],
+        cookies=[_cookies(change) for change in found["cookies"]],
+        throttled=[group.decode() for group in found["throttled"]],
+        answers=found["answers"],
     )
 
 
-def join(how: str, age_s: float, job_id: str, spider: str, about: str) -> list[Arg]:
-    """Return what follows the header of exchange 0.
-
-    Args:
-        how: ``auto``, ``new`` or ``resume``.
-        age_s: How long ago the node's process was started.
-        job_id: What a new job would be called.
-        spider: Whose job it must be.
-        about: What others are told of the node, as JSON.
-    """
-    return [how, repr(age_s), job_id, spider, about]
-
-
-def push(
-    entries: Sequence[Entry], notes: Mapping[str, str], output: Output | None = None
-) -> Operation:
-    """Add requests and take notes."""
-    return ["push", *_output(output), *_notes(notes), *_entries(entries)]
-
-
-def complete(
-    lease_id: int, entries: Sequence[Entry], items: Sequence[bytes], owner: str
-) -> Operation:
-    """End a lease; *owner* keeps the items, or the stream if it is empty."""
-    return ["complete", lease_id, owner, *_entries(entries), len(items), *items]
-
-
-def keep(
-    items: Sequence[bytes],
-    notes: Mapping[str, str],
-    owner: str,
-    output: Output | None = None,
-) -> Operation:
-    """Keep items and take notes."""
-    return ["keep", owner, *_output(output), *_notes(notes), len(items), *items]
-
-
-def deliver(items: Sequence[int], notes: Mapping[str, str]) -> Operation:
-    """Let go of items."""
-    return ["deliver", len(items), *items, *_notes(notes)]
-
-
-def offer(batch: str, about: str, items: Sequence[int]) -> Operation:
-    """Announce that items are going into files."""
-    return ["offer", batch, about, len(items), *items]
-
-
-def settle(batch: str, notes: Mapping[str, str], *, was_written: bool) -> Operation:
-    """Say whether what was announced has happened."""
-    return ["settle", batch, int(was_written), *_notes(notes)]
-
-
-def limits(group: str, of: GroupLimits) -> Operation:
-    """Say what a group must not exceed."""
-    throttle = of.throttle
-    return [
-        *("limits", group, of.in_flight, of.delay_s, of.jitter, of.rate_per_s),
-        *(of.burst, of.min_pause_s, of.max_pause_s),
-        0 if throttle is None else throttle.target,
-        0 if throttle is None else throttle.start_delay_s,
-        0 if throttle is None else throttle.max_delay_s,
-    ]
-
-
-def change_limits(group: str, to: GroupLimits, *, was_free: bool) -> Operation:
-    """Say that a group must not exceed other limits from now on."""
-    _, *args = limits(group, to)
-    return ["change_limits", int(was_free), *args]
-
-
-def admit(group: str, lease_id: int | None) -> Operation:
-    """Ask whether a request may start."""
-    return ["admit", group, "" if lease_id is None else lease_id]
-
-
-def sent(group: str, lease_id: int | None, ago_s: float) -> Operation:
-    """Say when a request was sent."""
-    return ["sent", group, "" if lease_id is None else lease_id, ago_s]
-
-
-def leave(group: str, lease_id: int | None, visit: FetchResult) -> Operation:
-    """Say that a request is done at its site."""
-    seen = (visit.status, visit.latency_s, visit.retry_after_s)
-    return [
-        *("leave", group, "" if lease_id is None else lease_id),
-        *("" if value is None else value for value in seen),
-    ]
-
-
-def added(answer: bytes) -> list[bool]:
-    """Read what became of the requests of a push."""
-    return [one == ord("1") for one in answer]
-
-
-def completed(answer: Any, items: int) -> Completed | None:
-    """Read what became of a completion; None if the lease was lost.
+def completed(answer: Mapping[str, Any], items: int) -> Completed | None:
+    """Read the answer to ``operations.Ack``; None if the lease was lost.
 
     Args:
         answer: What the script said.
-        items: How many there were.
+        items: How many items there were.
     """
-    if answer == b"lost":
+    if "is_lost" in answer:
         return None
-    flags, first = answer
-    return Completed(added(flags), numbers(first, items))
+    return Completed(answer["added"], numbers(answer, items))
 
 
-def numbers(first: bytes, items: int) -> list[int]:
-    """Return the numbers that items got, of which the first is *first*."""
-    if first == b"taken":
-        return []
-    return list(range(int(first), int(first) + items))
+def numbers(answer: Mapping[str, Any], items: int) -> list[int]:
+    """Return the numbers that so many *items* got."""
+    first = answer["first_item"]
+    return list(range(first, first + items)) if first else []
 
 
-def wait_s(answer: bytes) -> float:
-    """Read the seconds until it is worth asking again: 0, a time or infinity."""
-    return math.inf if answer == b"inf" else float(answer.removeprefix(b"soon "))
+@functools.cache
+def _msgpack() -> Any:
+    import msgpack  # late: it is part of an extra
+
+    return msgpack
 
 
-def _entries(entries: Sequence[Entry]) -> list[Arg]:
-    args: list[Arg] = [len(entries)]
-    for entry in entries:
-        key = b"" if entry.key is None else b"k" + entry.key
-        args += (key, entry.group, entry.priority, int(entry.is_start), entry.payload)
-    return args
+def _encodable(part: Any) -> Any:
+    """Return what stands for *part*, which MessagePack does not know."""
+    if isinstance(part, int):  # more than 64 bits; a number of Lua has no more anyway
+        return float(part)
+    names = _NAMES.get(type(part))
+    if names is None:
+        names = tuple(field.name for field in dataclasses.fields(part))
+        _NAMES[type(part)] = names
+    fields = {name: getattr(part, name) for name in names}
+    if isinstance(part, Operation):
+        fields["operation"] = part.name
+    return fields
 
 
-def _output(output: Output | None) -> list[Arg]:
-    return ["", 0] if output is None else [output.what, output.nth]
+def _unpacked(raw: bytes) -> dict[str, Any]:
+    """Return a map of the script's: names as text, values as they are."""
+    found: dict[str, Any] = _msgpack().unpackb(raw, raw=True, object_hook=_named)
+    return found
 
 
-def _notes(notes: Mapping[str, str]) -> list[Arg]:
-    args: list[Arg] = [len(notes)]
-    for pair in notes.items():
-        args += pair
-    return args
+def _named(fields: Mapping[bytes, Any]) -> dict[str, Any]:
+    return {name.decode(): value for name, value in fields.items()}
 
 
-def _from_node(change: bytes) -> tuple[str, bytes]:
-    node, _, payload = change.partition(b"\n")
-    return node.decode(), payload
+def _text(value: Any) -> Any:
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def _cookies(change: bytes) -> tuple[str, bytes]:
+    fields = _unpacked(change)
+    return fields["node"].decode(), fields["change"]

@@ -1,4 +1,4 @@
-"""What Redis runs in each exchange: one script, of a file a concern."""
+"""What Redis runs in each exchange: one script, a file for each concern."""
 
 from __future__ import annotations
 
@@ -8,17 +8,18 @@ from importlib.resources import files
 #: The files, in the order in which they need each other: each uses what stands before
 #: it, and the last does the exchange.
 _PARTS = (
-    "arguments",
+    "keys",
+    "message",
     "job",
-    "news",
-    "gates",
-    "requests",
+    "notes",
+    "limiter",
+    "queue",
     "items",
     "leases",
-    "visits",
+    "admission",
     "nodes",
-    "joining",
-    "lending",
+    "join",
+    "dispatch",
     "exchange",
 )
 

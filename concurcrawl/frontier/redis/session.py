@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from concurcrawl.errors import FrontierError
 from concurcrawl.frontier.redis import protocol
-from concurcrawl.frontier.redis.protocol import Header, Refusal, Reply
+from concurcrawl.frontier.redis.protocol import Exchange, Join, Refusal, Reply
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
+
+    from concurcrawl.frontier.redis.operations import Operation
 
 
 class Link(Protocol):
     """The way to Redis."""
 
-    async def exchange(self, args: Sequence[protocol.Arg]) -> Any:
+    async def exchange(self, message: bytes) -> bytes:
         """Run the script and return its raw reply; try again until it is there.
 
         Raises:
@@ -66,11 +68,6 @@ class Member:
     about: Mapping[str, Any] = field(default_factory=dict)
     started_s: float = field(default_factory=time.monotonic)
 
-    @property
-    def owner(self) -> str:
-        """Who keeps the items of this node: it, or the stream if that is empty."""
-        return "" if self.streams else self.node
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
@@ -78,12 +75,12 @@ class Wanted:
 
     Attributes:
         requests: How many; -1 for none, only to learn when there are any.
-        spare: How many of those it would only keep ready.
+        prefetch: How many of those it would only keep ready.
         items: Items of dead nodes.
     """
 
     requests: int = 0
-    spare: int = 0
+    prefetch: int = 0
     items: int = 0
 
 
@@ -119,7 +116,7 @@ class Session:
 
     def _begin_life(self) -> None:
         self._incarnation = secrets.token_hex(8)
-        self._seq = self._cookies_from = self._troubled_from = 0
+        self._seq = self._cookies_from = self._throttled_from = 0
 
     @property
     def has_joined(self) -> bool:
@@ -138,25 +135,26 @@ class Session:
         self._begin_life()
         first_wait_s = None
         while True:
-            found = await self._send(wanted, self._joining())
+            found = await self._send(wanted, [], self._joining())
             if isinstance(found, Reply):
                 if self._job_id not in {"", found.job_id}:
                     raise FrontierError("frontier_lost", _GONE)
                 self._job_id = found.job_id
                 return self._counted(found)
-            why, _, detail = found.why.partition(" ")
-            if why == "late":
+            if found.why == "late":
                 return found
-            if why == "spider":
-                raise self._other_spider(detail)
-            wait_s = float(detail)  # somebody has our name: perhaps we, before a crash
+            if found.why == "spider":
+                raise self._other_spider(found.spider)
+            if found.why == "format":
+                raise _other_format(found.format)
+            wait_s = found.free_in_s  # it may be our own life before a crash
             if first_wait_s is not None and wait_s > first_wait_s:
                 raise self._name_is_taken()
             first_wait_s = wait_s
             await asyncio.sleep(min(wait_s + 0.01, self._member.lease_s / 4))
 
     async def exchange(
-        self, wanted: Wanted, operations: Iterable[protocol.Operation]
+        self, wanted: Wanted, operations: Sequence[Operation]
     ) -> Reply | Refusal:
         """Make one exchange.
 
@@ -166,53 +164,63 @@ class Session:
         Raises:
             FrontierError: If Redis is out of reach, or has lost the job.
         """
-        said = [arg for operation in operations for arg in operation]
-        found = await self._send(wanted, said)
+        found = await self._send(wanted, operations)
         if isinstance(found, Reply):
             return self._counted(found)
-        if found.why == "gone" or found.detail != self._job_id:
+        if found.why == "gone" or found.job_id != self._job_id:
             raise FrontierError("frontier_lost", _GONE)
         return found
 
     async def _send(
-        self, wanted: Wanted, said: Sequence[protocol.Arg]
+        self,
+        wanted: Wanted,
+        operations: Sequence[Operation],
+        join: Join | None = None,
     ) -> Reply | Refusal:
-        header = self._header(wanted)
-        return protocol.read(await self._link.exchange([*header.args(), *said]))
+        message = protocol.encode(self._exchange(wanted, operations, join))
+        return protocol.read(await self._link.exchange(message))
 
     def _counted(self, reply: Reply) -> Reply:
         """Ask for what comes after it next time."""
         self._seq += 1
         self._cookies_from += len(reply.cookies)
-        self._troubled_from += len(reply.throttled)
+        self._throttled_from += len(reply.throttled)
         return reply
 
-    def _header(self, wanted: Wanted) -> Header:
+    def _exchange(
+        self,
+        wanted: Wanted,
+        operations: Sequence[Operation],
+        join: Join | None,
+    ) -> Exchange:
         member = self._member
-        return Header(
+        return Exchange(
             node=member.node,
             incarnation=self._incarnation,
             seq=self._seq,
             now_s=None if self._clock is None else self._clock(),
             lease_s=member.lease_s,
             want=wanted.requests,
-            spare=wanted.spare,
+            prefetch=wanted.prefetch,
             max_attempts=member.max_attempts,
             seed=random.randrange(1, 2**31 - 1),  # noqa: S311 - no secret
             cookies_from=self._cookies_from,
-            troubled_from=self._troubled_from,
+            throttled_from=self._throttled_from,
             adopts=wanted.items,
             newest_first=self._newest_first,
+            streams=member.streams,
+            join=join,
+            operations=operations,
         )
 
-    def _joining(self) -> list[protocol.Arg]:
+    def _joining(self) -> Join:
         member = self._member
-        return protocol.join(
-            "auto" if self.has_joined else member.how,
-            time.monotonic() - member.started_s,
-            secrets.token_hex(8),
-            member.spider,
-            json.dumps(dict(member.about)),
+        return Join(
+            how="auto" if self.has_joined else member.how,
+            age_s=time.monotonic() - member.started_s,
+            job_id=secrets.token_hex(8),
+            spider=member.spider,
+            about=json.dumps(dict(member.about)),
         )
 
     def _other_spider(self, spider: str) -> FrontierError:
@@ -228,6 +236,15 @@ class Session:
             f"another live node is called {self._member.node!r}; choose another "
             "CONCURCRAWL_FRONTIER_NODE.",
         )
+
+
+def _other_format(number: int) -> FrontierError:
+    return FrontierError(
+        "frontier_refused",
+        f"this job is of another release of concurcrawl (format {number}; this release "
+        f"has {protocol.FORMAT}): finish it with that release and delete it with "
+        "concurcrawl purge, or choose another CONCURCRAWL_FRONTIER_JOB.",
+    )
 
 
 _GONE = (

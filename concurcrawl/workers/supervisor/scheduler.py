@@ -243,7 +243,7 @@ class SupervisorScheduler(FrontierScheduler):
             claimed = len(self._claims.of(lease.lease_id))
             if claimed:
                 entries = chain(entries, self._claims.entries(lease))
-            completed = await self._frontier.complete(lease.lease_id, entries, items)
+            completed = await self._frontier.ack(lease.lease_id, entries, items)
             added, numbers = completed.added, completed.items
             if claimed:
                 del added[-claimed:]
@@ -357,7 +357,7 @@ class SupervisorScheduler(FrontierScheduler):
         """Make *request* wait again: nothing came of it."""
         lease_id = self._leases.pop(request).lease_id
         self._claims.redo(lease_id)
-        self._frontier.give_back(lease_id)
+        self._frontier.release(lease_id)
         self._count("scheduler/dequeued", -1)  # it will be counted again
         self.admissions.pump_all()
 

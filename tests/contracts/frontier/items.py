@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 class ItemContract(FrontierTests):
     """Items and notes."""
 
-    def test_items_of_a_completion_are_kept_in_order(self, frontier: Told) -> None:
+    def test_items_of_an_ack_are_kept_in_order(self, frontier: Told) -> None:
         frontier.push([entry("x"), entry("y")])
         leases = taken(frontier), taken(frontier)
-        first = frontier.complete(leases[1].lease_id, items=[b"1", b"2"]).items
-        second = frontier.complete(leases[0].lease_id, items=[b"3"]).items
+        first = frontier.ack(leases[1].lease_id, items=[b"1", b"2"]).items
+        second = frontier.ack(leases[0].lease_id, items=[b"3"]).items
         payloads = [b"1", b"2", b"3"]
         assert frontier.items() == list(zip(first + second, payloads, strict=True))
 

@@ -1,4 +1,4 @@
-"""What is lent, and how that ends."""
+"""What is leased, and how that ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from concurcrawl.errors import LeaseLostError
 from concurcrawl.frontier.base import Completed
 from tests.contracts.frontier.making import (
-    UNKNOWN_TICKET,
+    UNKNOWN_LEASE_ID,
     FrontierTests,
     drained,
     entry,
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 class LeaseContract(FrontierTests):
-    """Leases, completions, and what is given back."""
+    """Leases, acks and releases."""
 
     def test_a_lease_says_what_was_pushed_and_when(self, frontier: Told) -> None:
         before_s = time.time()
@@ -37,33 +37,33 @@ class LeaseContract(FrontierTests):
         assert (lease.group, lease.payload) == ("b.example", b"x\0\n")
         assert before_s <= lease.queued_s <= after_s
 
-    def test_an_empty_frontier_lends_nothing(self, frontier: Told) -> None:
-        assert frontier.take() is None
-        assert (frontier.waiting(), frontier.lent()) == (0, 0)
+    def test_an_empty_frontier_leases_nothing(self, frontier: Told) -> None:
+        assert frontier.acquire() is None
+        assert (frontier.waiting(), frontier.leased()) == (0, 0)
 
     def test_a_key_without_a_payload_is_only_remembered(self, frontier: Told) -> None:
         frontier.push([entry("x")])
-        completed = frontier.complete(taken(frontier).lease_id, [entry("", key="k")])
+        completed = frontier.ack(taken(frontier).lease_id, [entry("", key="k")])
         assert completed.added == [True]
         assert frontier.push([entry("y", key="k")]) == [False]
-        assert (frontier.take(), frontier.waiting()) == (None, 0)
+        assert (frontier.acquire(), frontier.waiting()) == (None, 0)
 
-    def test_a_ticket_is_unique(self, frontier: Told) -> None:
+    def test_a_lease_id_is_unique(self, frontier: Told) -> None:
         lease_ids = []
         for _ in range(10):
             frontier.push([entry("x")])
             lease = taken(frontier)
             lease_ids.append(lease.lease_id)
-            frontier.complete(lease.lease_id)
+            frontier.ack(lease.lease_id)
         assert len(set(lease_ids)) == 10
 
-    def test_waiting_and_lent_count_what_waits_and_is_lent(
+    def test_waiting_and_leased_count_what_waits_and_is_leased(
         self, frontier: Told
     ) -> None:
         counts = []
 
         def count() -> None:
-            counts.append((frontier.waiting(), frontier.lent()))
+            counts.append((frontier.waiting(), frontier.leased()))
 
         frontier.push([entry("x", key="k"), entry("y"), entry("z", key="k")])
         count()
@@ -71,66 +71,62 @@ class LeaseContract(FrontierTests):
         count()
         second = taken(frontier)
         count()
-        frontier.give_back(first.lease_id)
+        frontier.release(first.lease_id)
         count()
-        frontier.complete(second.lease_id, [entry("x", key="k"), entry("new")])
+        frontier.ack(second.lease_id, [entry("x", key="k"), entry("new")])
         count()
         assert counts == [(2, 0), (1, 1), (0, 2), (1, 1), (2, 0)]
 
-    def test_a_completion_pushes_what_came_of_the_request(self, frontier: Told) -> None:
+    def test_an_ack_pushes_what_came_of_the_request(self, frontier: Told) -> None:
         frontier.push([entry("x", key="k")])
         lease = taken(frontier)
         came = [entry("y", key="l"), entry("x", key="k"), entry("y", key="l")]
-        done = frontier.complete(lease.lease_id, came)
+        done = frontier.ack(lease.lease_id, came)
         assert done == Completed([True, False, False], [])
         assert drained(frontier) == ["y"]
 
-    def test_a_completion_of_nothing_returns_nothing(self, frontier: Told) -> None:
+    def test_an_ack_of_nothing_returns_nothing(self, frontier: Told) -> None:
         frontier.push([entry("x")])
-        assert frontier.complete(taken(frontier).lease_id) == Completed([], [])
+        assert frontier.ack(taken(frontier).lease_id) == Completed([], [])
 
-    def test_a_ticket_that_was_never_lent_completes_nothing(
-        self, frontier: Told
-    ) -> None:
+    def test_a_lease_id_that_was_never_given_acks_nothing(self, frontier: Told) -> None:
         with pytest.raises(LeaseLostError):
-            frontier.complete(UNKNOWN_TICKET, [entry("y", key="l")], [b"item"])
+            frontier.ack(UNKNOWN_LEASE_ID, [entry("y", key="l")], [b"item"])
         assert (frontier.waiting(), frontier.items()) == (0, [])
         assert frontier.push([entry("y", key="l")]) == [True]
 
-    def test_a_lease_is_completed_once(self, frontier: Told) -> None:
+    def test_a_lease_is_acked_once(self, frontier: Told) -> None:
         frontier.push([entry("x")])
         lease = taken(frontier)
-        frontier.complete(lease.lease_id)
+        frontier.ack(lease.lease_id)
         with pytest.raises(LeaseLostError):
-            frontier.complete(lease.lease_id, [entry("y")])
+            frontier.ack(lease.lease_id, [entry("y")])
         assert frontier.waiting() == 0
 
-    def test_a_lease_that_was_given_back_is_not_completed(self, frontier: Told) -> None:
+    def test_a_released_lease_is_not_acked(self, frontier: Told) -> None:
         frontier.push([entry("x")])
         lease = taken(frontier)
-        frontier.give_back(lease.lease_id)
+        frontier.release(lease.lease_id)
         with pytest.raises(LeaseLostError):
-            frontier.complete(lease.lease_id, [entry("y")])
+            frontier.ack(lease.lease_id, [entry("y")])
         assert drained(frontier) == ["x"]
 
     def test_a_push_happens_whole_or_not_at_all(self, frontier: Told) -> None:
         with pytest.raises(self.storage_error):
             frontier.push([entry("x", key="k"), unstorable()], {"a": "1"})
         assert (frontier.waiting(), frontier.notes()) == (0, {})
-        assert frontier.take() is None
+        assert frontier.acquire() is None
         assert frontier.push([entry("x", key="k")]) == [True]
         assert drained(frontier) == ["x"]
 
-    def test_a_completion_happens_whole_or_not_at_all(self, frontier: Told) -> None:
+    def test_an_ack_happens_whole_or_not_at_all(self, frontier: Told) -> None:
         frontier.push([entry("x")])
         lease = taken(frontier)
         with pytest.raises(self.storage_error):
-            frontier.complete(
-                lease.lease_id, [entry("y", key="k"), unstorable()], [b"item"]
-            )
-        assert (frontier.waiting(), frontier.lent()) == (0, 1)
+            frontier.ack(lease.lease_id, [entry("y", key="k"), unstorable()], [b"item"])
+        assert (frontier.waiting(), frontier.leased()) == (0, 1)
         assert frontier.items() == []
-        done = frontier.complete(lease.lease_id, [entry("y", key="k")])
+        done = frontier.ack(lease.lease_id, [entry("y", key="k")])
         assert done.added == [True]
         assert drained(frontier) == ["y"]
 
@@ -144,10 +140,10 @@ class LeaseContract(FrontierTests):
         with pytest.raises(ZeroDivisionError):
             frontier.push(broken(), {"a": "1"})
         with pytest.raises(ZeroDivisionError):
-            frontier.complete(lease.lease_id, broken(), [b"item"])
-        assert (frontier.waiting(), frontier.lent()) == (0, 1)
+            frontier.ack(lease.lease_id, broken(), [b"item"])
+        assert (frontier.waiting(), frontier.leased()) == (0, 1)
         assert (frontier.items(), frontier.notes()) == ([], {})
-        done = frontier.complete(lease.lease_id, [entry("y", key="k")])
+        done = frontier.ack(lease.lease_id, [entry("y", key="k")])
         assert done.added == [True]
         assert drained(frontier) == ["y"]
 
@@ -161,7 +157,7 @@ class LeaseContract(FrontierTests):
                 yield entry(name, key=name)
 
         frontier.push([entry("x")])
-        done = frontier.complete(taken(frontier).lease_id, entries(), [b"item"])
+        done = frontier.ack(taken(frontier).lease_id, entries(), [b"item"])
         assert done.added == [True, True]
         added = [frontier.wait(answer) for answer in pushed]
         assert added == [[True, True], [False, True]]
@@ -170,47 +166,45 @@ class LeaseContract(FrontierTests):
         assert left[:2] == ["2", "1"]  # those of the higher priority
         assert sorted(left) == ["1", "1", "2", "2", "more 1"]
 
-    def test_a_request_that_is_given_back_has_its_old_place(
-        self, frontier: Told
-    ) -> None:
+    def test_a_request_that_is_released_has_its_old_place(self, frontier: Told) -> None:
         frontier.push([entry("1"), entry("2"), entry("3")])
         third, second = taken(frontier), taken(frontier)
         frontier.push([entry("4")])
-        frontier.give_back(second.lease_id)
-        frontier.give_back(third.lease_id)
+        frontier.release(second.lease_id)
+        frontier.release(third.lease_id)
         assert drained(frontier) == ["4", "3", "2", "1"]
 
-    def test_a_start_request_that_is_given_back_has_its_old_place(
+    def test_a_start_request_that_is_released_has_its_old_place(
         self, frontier: Told
     ) -> None:
         frontier.push([entry(n, is_start=True) for n in ("1", "2")])
         first = taken(frontier)
-        frontier.give_back(first.lease_id)
+        frontier.release(first.lease_id)
         assert drained(frontier) == ["1", "2"]
 
-    def test_a_request_that_is_given_back_has_its_old_priority(
+    def test_a_request_that_is_released_has_its_old_priority(
         self, frontier: Told
     ) -> None:
         frontier.push([entry("low"), entry("high", priority=1)])
         frontier.push([entry("other", group="b.example")])
         high = taken(frontier)
-        frontier.give_back(high.lease_id)
+        frontier.release(high.lease_id)
         again = taken(frontier)
         assert (again.payload, again.queued_s) == (high.payload, high.queued_s)
 
-    def test_giving_back_what_is_not_lent_does_nothing(self, frontier: Told) -> None:
+    def test_releasing_what_is_not_leased_does_nothing(self, frontier: Told) -> None:
         frontier.push([entry("x"), entry("y")])
         lease = taken(frontier)
-        frontier.give_back(lease.lease_id)
-        frontier.give_back(lease.lease_id)
-        frontier.give_back(UNKNOWN_TICKET)
-        assert (frontier.waiting(), frontier.lent()) == (2, 0)
+        frontier.release(lease.lease_id)
+        frontier.release(lease.lease_id)
+        frontier.release(UNKNOWN_LEASE_ID)
+        assert (frontier.waiting(), frontier.leased()) == (2, 0)
         done = taken(frontier)
-        frontier.complete(done.lease_id)
-        frontier.give_back(done.lease_id)
-        assert (frontier.waiting(), frontier.lent()) == (1, 0)
+        frontier.ack(done.lease_id)
+        frontier.release(done.lease_id)
+        assert (frontier.waiting(), frontier.leased()) == (1, 0)
 
-    def test_it_closes_with_requests_waiting_and_lent(self, clock: Clock) -> None:
+    def test_it_closes_with_requests_waiting_and_leased(self, clock: Clock) -> None:
         frontier = self.make(None, clock)
         frontier.push([entry("1"), entry("2")])
         taken(frontier)

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 class LimitContract(FrontierTests):
     """Limits of groups and over all."""
 
-    def test_what_is_lent_and_admitted_is_no_more_than_the_limit(
+    def test_what_is_leased_and_admitted_is_no_more_than_the_limit(
         self, limited: Told
     ) -> None:
         limited.push([entry(str(n)) for n in range(3)])
         first = taken(limited)
         assert limited.admit(first.group, first.lease_id) == 0
         assert taken(limited).payload == b"1"
-        assert limited.take() is None
+        assert limited.acquire() is None
 
     def test_a_group_at_its_limit_stops_no_other(self, limited: Told) -> None:
         limited.push([entry("a", priority=9) for _ in range(3)])
@@ -54,10 +54,10 @@ class LimitContract(FrontierTests):
     def test_a_limit_may_let_none_start(self, frontier: Told) -> None:
         frontier.push([entry("1")])
         frontier.change_limits("a.example", GroupLimits(in_flight=NONE_AT_ALL))
-        assert frontier.take() is None
+        assert frontier.acquire() is None
         assert frontier.admit("a.example", None) == math.inf
 
-    @pytest.mark.parametrize("how", ["complete", "give_back", "leave"])
+    @pytest.mark.parametrize("how", ["ack", "release", "leave"])
     def test_who_starts_in_another_group_leaves_room_in_its_own(
         self, limited: Told, how: str
     ) -> None:
@@ -74,9 +74,9 @@ class LimitContract(FrontierTests):
         else:
             getattr(limited, how)(first.lease_id)
         assert [limited.admit("b.example", None) for _ in range(2)] == [0, math.inf]
-        assert limited.take() is None
+        assert limited.acquire() is None
 
-    @pytest.mark.parametrize("how", ["complete", "give_back", "leave"])
+    @pytest.mark.parametrize("how", ["ack", "release", "leave"])
     def test_what_is_gone_from_the_site_makes_room_for_one(
         self, limited: Told, how: str
     ) -> None:
@@ -85,10 +85,10 @@ class LimitContract(FrontierTests):
         limited.admit(first.group, first.lease_id)
         assert [lease is None for lease in taken_if_any(limited, 2)] == [False, True]
         match how:
-            case "complete":
-                limited.complete(first.lease_id)
-            case "give_back":
-                limited.give_back(first.lease_id)
+            case "ack":
+                limited.ack(first.lease_id)
+            case "release":
+                limited.release(first.lease_id)
             case "leave":
                 limited.leave(first.group, first.lease_id, FetchResult(status=200))
         assert [lease is None for lease in taken_if_any(limited, 2)] == [False, True]
@@ -100,7 +100,7 @@ class LimitContract(FrontierTests):
         taken(limited)
         limited.leave(first.group, first.lease_id, FetchResult())
         limited.leave(first.group, first.lease_id, FetchResult())
-        limited.complete(first.lease_id)
+        limited.ack(first.lease_id)
         assert [lease is None for lease in taken_if_any(limited, 2)] == [False, True]
 
     def test_what_left_without_being_admitted_makes_room(self, limited: Told) -> None:
@@ -112,14 +112,14 @@ class LimitContract(FrontierTests):
             limited.leave(first.group, first.lease_id, FetchResult())
         assert [lease is None for lease in taken_if_any(limited, 2)] == [False, True]
 
-    def test_what_left_the_site_is_still_lent(self, limited: Told) -> None:
+    def test_what_left_the_site_is_still_leased(self, limited: Told) -> None:
         limited.push([entry("x")])
         lease = taken(limited)
         limited.admit(lease.group, lease.lease_id)
         limited.leave(lease.group, lease.lease_id, FetchResult())
-        assert (limited.waiting(), limited.lent()) == (0, 1)
-        limited.give_back(lease.lease_id)
-        assert (limited.waiting(), limited.lent()) == (1, 0)
+        assert (limited.waiting(), limited.leased()) == (0, 1)
+        limited.release(lease.lease_id)
+        assert (limited.waiting(), limited.leased()) == (1, 0)
 
     def test_a_request_whose_holder_is_gone_is_admitted_anew(
         self, clock: Clock
@@ -129,8 +129,8 @@ class LimitContract(FrontierTests):
         lease = taken(frontier)
         frontier.admit(lease.group, lease.lease_id)
         frontier.start_over(lease.lease_id)
-        assert (frontier.waiting(), frontier.lent()) == (1, 1)
-        assert frontier.take() is None
+        assert (frontier.waiting(), frontier.leased()) == (1, 1)
+        assert frontier.acquire() is None
         assert frontier.admit(lease.group, lease.lease_id) == 0
         assert frontier.admit(lease.group, None) == math.inf
         frontier.close()
@@ -141,9 +141,9 @@ class LimitContract(FrontierTests):
         # A crawl that gives up gives all back, and then its workers end.
         limited.push([entry("1")])
         lease = taken(limited)
-        limited.give_back(lease.lease_id)
+        limited.release(lease.lease_id)
         limited.start_over(lease.lease_id)
-        assert (limited.waiting(), limited.lent()) == (1, 0)
+        assert (limited.waiting(), limited.leased()) == (1, 0)
         assert taken(limited).payload == lease.payload
 
     def test_nothing_is_leased_while_an_unleased_request_waits_for_the_total(
@@ -154,7 +154,7 @@ class LimitContract(FrontierTests):
         assert frontier.admit("a.example", None) == 0
         frontier.expect("b.example", 1)
         assert frontier.admit("b.example", None) == math.inf
-        assert frontier.take() is None
+        assert frontier.acquire() is None
         assert frontier.ready_in_s() is None
         frontier.expect("b.example", -1)
         assert taken(frontier).payload == b"x"
@@ -178,7 +178,7 @@ class LimitContract(FrontierTests):
         assert frontier.admit(lease.group, lease.lease_id) == 0
         assert frontier.admit("b.example", None) == 0
         assert frontier.admit("c.example", None) == math.inf
-        frontier.complete(lease.lease_id)
+        frontier.ack(lease.lease_id)
         assert frontier.admit("c.example", None) == 0
         frontier.leave("b.example", None, FetchResult())
         assert frontier.admit("b.example", None) == 0

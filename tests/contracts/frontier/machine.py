@@ -43,7 +43,7 @@ class _Request:
 
     number: int
     entry: Entry
-    is_lent: bool = False
+    is_leased: bool = False
     is_coming: bool = False
     is_there: bool = False
 
@@ -65,7 +65,7 @@ class _Model:
     # Of a group with a delay: who was admitted and when, until it was sent.
     on_way: dict[str, tuple[int | None, float]] = field(default_factory=dict)
     paused_until_s: dict[str, float] = field(default_factory=lambda: defaultdict(float))
-    unlent: Counter[str] = field(default_factory=Counter)
+    unleased: Counter[str] = field(default_factory=Counter)
     accepted: int = 0
 
     def push(self, entries: Sequence[Entry]) -> list[bool]:
@@ -83,7 +83,7 @@ class _Model:
         return [r for r in self.requests.values() if r.entry.group == group]
 
     def there(self, group: str) -> int:
-        return sum(r.is_there for r in self.of(group)) + self.unlent[group]
+        return sum(r.is_there for r in self.of(group)) + self.unleased[group]
 
     def load(self, group: str) -> int:
         return sum(r.is_coming for r in self.of(group)) + self.there(group)
@@ -91,7 +91,7 @@ class _Model:
     def heads(self) -> dict[str, _Request]:
         """Return the request that leaves next of each group with waiting ones."""
         waiting = {
-            group: [request for request in self.of(group) if not request.is_lent]
+            group: [request for request in self.of(group) if not request.is_leased]
             for group in LIMITS
         }
         return {
@@ -100,7 +100,7 @@ class _Model:
             if requests
         }
 
-    def lend_in_s(self, group: str) -> float:
+    def lease_in_s(self, group: str) -> float:
         limit = LIMITS[group].in_flight
         if limit and self.load(group) >= limit:
             return math.inf
@@ -113,7 +113,7 @@ class _Model:
         able = {
             (-head.entry.priority, self.load(group), head.entry.payload)
             for group, head in self.heads().items()
-            if self.lend_in_s(group) == 0
+            if self.lease_in_s(group) == 0
         }
         best = min(((rank, load) for rank, load, _ in able), default=None)
         return {payload for rank, load, payload in able if (rank, load) == best}
@@ -198,16 +198,16 @@ class FrontierMachine(RuleBasedStateMachine):
         assert self.frontier.push(iter(entries)) == self.model.push(entries)
 
     @rule(target=leases)
-    def take(self) -> Lease | MultipleResults[Lease]:
+    def acquire(self) -> Lease | MultipleResults[Lease]:
         candidates = self.model.candidates()
-        lease = self.frontier.take()
+        lease = self.frontier.acquire()
         if lease is None:
             assert not candidates
             return multiple()
         assert lease.payload in candidates
         request = self.model.requests[lease.payload]
         assert lease.group == request.entry.group
-        request.is_lent = request.is_coming = True
+        request.is_leased = request.is_coming = True
         return lease
 
     @rule(lease=leases)
@@ -241,26 +241,26 @@ class FrontierMachine(RuleBasedStateMachine):
         request.is_coming, request.is_there = True, False
 
     @rule(lease=consumes(leases), drawn=drawn)
-    def complete(self, lease: Lease, drawn: Drawn) -> None:
+    def ack(self, lease: Lease, drawn: Drawn) -> None:
         entries = self.entries(drawn)
         del self.model.requests[lease.payload]
-        done = self.frontier.complete(lease.lease_id, iter(entries))
+        done = self.frontier.ack(lease.lease_id, iter(entries))
         self.model.finish(lease.group, lease.lease_id)
         assert done.added == self.model.push(entries)
 
     @rule(lease=consumes(leases))
-    def give_back(self, lease: Lease) -> None:
-        self.frontier.give_back(lease.lease_id)
+    def release(self, lease: Lease) -> None:
+        self.frontier.release(lease.lease_id)
         self.model.finish(lease.group, lease.lease_id)
         request = self.model.requests[lease.payload]
-        request.is_lent = request.is_coming = request.is_there = False
+        request.is_leased = request.is_coming = request.is_there = False
 
     @rule(group=groups)
     def admit_without_a_lease(self, group: str) -> None:
         expected_s = self.model.admit_in_s(group)
         assert self.frontier.admit(group, None) == expected_s
         if expected_s == 0:
-            self.model.unlent[group] += 1
+            self.model.unleased[group] += 1
             self.model.admit(group, None)
 
     @rule(group=groups, ago_s=st.integers(0, 2))
@@ -268,12 +268,12 @@ class FrontierMachine(RuleBasedStateMachine):
         self.frontier.sent(group, None, ago_s)
         self.model.sent(group, None, ago_s)
 
-    @precondition(lambda self: self.model.unlent.total())
+    @precondition(lambda self: self.model.unleased.total())
     @rule(visit=visits)
     def leave_without_a_lease(self, visit: FetchResult) -> None:
-        group = next(self.model.unlent.elements())
+        group = next(self.model.unleased.elements())
         self.frontier.leave(group, None, visit)
-        self.model.unlent[group] -= 1
+        self.model.unleased[group] -= 1
         self.model.hear(group, visit)
 
     @precondition(
@@ -289,13 +289,13 @@ class FrontierMachine(RuleBasedStateMachine):
 
     @invariant()
     def counts_agree(self) -> None:
-        lent = [request.is_lent for request in self.model.requests.values()]
-        assert self.frontier.lent() == sum(lent)
-        assert self.frontier.waiting() == len(lent) - sum(lent)
+        leased = [request.is_leased for request in self.model.requests.values()]
+        assert self.frontier.leased() == sum(leased)
+        assert self.frontier.waiting() == len(leased) - sum(leased)
 
     @invariant()
     def says_when_to_ask_again(self) -> None:
-        times = [self.model.lend_in_s(group) for group in self.model.heads()]
+        times = [self.model.lease_in_s(group) for group in self.model.heads()]
         soonest_s = min(times, default=math.inf)
         expected = None if math.isinf(soonest_s) else soonest_s
         assert self.frontier.ready_in_s() == expected

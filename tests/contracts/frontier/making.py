@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tests.contracts.frontier.told import Told
 
 #: Of no lease.
-UNKNOWN_TICKET = 1 << 40
+UNKNOWN_LEASE_ID = 1 << 40
 
 
 def entry(
@@ -38,24 +38,24 @@ def entry(
 
 
 def taken(frontier: Told) -> Lease:
-    """Take one that must be there."""
-    lease = frontier.take()
+    """Acquire one that must be there."""
+    lease = frontier.acquire()
     assert lease is not None
     return lease
 
 
 def drained(frontier: Told) -> list[str]:
-    """Take and complete until nothing more may start; return the payloads."""
+    """Acquire and ack until nothing more may start; return the payloads."""
     payloads = []
-    while (lease := frontier.take()) is not None:
+    while (lease := frontier.acquire()) is not None:
         payloads.append(lease.payload.decode())
-        frontier.complete(lease.lease_id)
+        frontier.ack(lease.lease_id)
     return payloads
 
 
 def taken_if_any(frontier: Told, count: int) -> list[Lease | None]:
-    """Take *count* times."""
-    return [frontier.take() for _ in range(count)]
+    """Acquire *count* times."""
+    return [frontier.acquire() for _ in range(count)]
 
 
 def unstorable() -> Entry:

@@ -36,7 +36,7 @@ class OrderContract(FrontierTests):
         frontier.push([entry("x", key="k")])
         lease = taken(frontier)
         if done:
-            frontier.complete(lease.lease_id)
+            frontier.ack(lease.lease_id)
         assert frontier.push([entry("x", key="k")]) == [False]
         assert frontier.waiting() == 0
 

@@ -54,7 +54,7 @@ class PaceContract(FrontierTests):
         clock.now_s += LONGEST_WAY_S - 1
         assert delayed.admit(lease.group, None) == 10  # it may just have been sent
 
-    @pytest.mark.parametrize("how", ["complete", "give_back", "leave", "start_over"])
+    @pytest.mark.parametrize("how", ["ack", "release", "leave", "start_over"])
     def test_what_has_ended_was_sent_by_then(
         self, how: str, delayed: Told, clock: Clock
     ) -> None:
@@ -174,7 +174,7 @@ class PaceContract(FrontierTests):
             started(delayed, group)
             assert delayed.admit(group, None) == wait_s
 
-    def test_what_waits_is_ready_when_it_would_be_lent(
+    def test_what_waits_is_ready_when_it_would_be_leased(
         self, delayed: Told, clock: Clock
     ) -> None:
         assert not delayed.has_ready()
@@ -190,7 +190,7 @@ class PaceContract(FrontierTests):
     ) -> None:
         delayed.push([entry("1"), entry("2")])
         lease = taken(delayed)
-        assert delayed.take() is None
+        assert delayed.acquire() is None
         delayed.admit(lease.group, lease.lease_id)
         assert taken(delayed).payload == b"1"
 
@@ -205,7 +205,7 @@ class PaceContract(FrontierTests):
         clock.now_s += 10
         assert frontier.admit(lease.group, None) == 20
         assert taken(frontier).group == "b.example"
-        assert frontier.take() is None
+        assert frontier.acquire() is None
         assert frontier.ready_in_s() == 20
         clock.now_s += 20
         assert taken(frontier).group == lease.group

@@ -44,14 +44,14 @@ class Told:
         self.catch_up()
         return self.wait(self.frontier.times_taken(what))
 
-    def take(self) -> Lease | None:
+    def acquire(self) -> Lease | None:
         self.catch_up(1)
-        return self.frontier.take()
+        return self.frontier.acquire()
 
-    def complete(
+    def ack(
         self, lease_id: int, entries: Iterable[Entry] = (), items: Iterable[bytes] = ()
     ) -> Completed:
-        return self.wait(self.frontier.complete(lease_id, entries, items))
+        return self.wait(self.frontier.ack(lease_id, entries, items))
 
     def items(self) -> list[tuple[int, bytes]]:
         self.catch_up()
@@ -72,8 +72,8 @@ class Told:
         self.catch_up()
         return self.wait(self.frontier.notes())
 
-    def give_back(self, lease_id: int) -> None:
-        self.frontier.give_back(lease_id)
+    def release(self, lease_id: int) -> None:
+        self.frontier.release(lease_id)
         self.catch_up()
 
     def admit(self, group: str, lease_id: int | None) -> float:
@@ -112,9 +112,9 @@ class Told:
         self.catch_up()
         return self.frontier.waiting()
 
-    def lent(self) -> int:
+    def leased(self) -> int:
         self.catch_up()
-        return self.frontier.lent()
+        return self.frontier.leased()
 
     def ready_in_s(self) -> float | None:
         self.catch_up()

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 #: Of all pages: the list, the extras, and each page twice.
 REQUESTS = 1 + EXTRAS + 2 * PAGES
 
-UNSETTLED = "{concurcrawl:whole}:unsettled"
+IN_DOUBT = "{concurcrawl:whole}:in_doubt"
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +132,7 @@ def test_a_node_that_is_killed_loses_and_doubles_nothing(
         results = [one.finish() for one in running]
     assert sorted(result.exit_code for result in results) == [-9, 0]
     assert server.job("whole")["reason"] == "finished"
-    if server.client.exists(UNSETTLED):  # killed as it wrote: only it can tell
+    if server.client.exists(IN_DOUBT):  # killed as it wrote: only it can tell
         with nodes(2, server, mirror.list_url, tmp_path) as running:
             results = [one.finish() for one in running]
     assert items(results) == expected()
@@ -158,7 +158,7 @@ def test_a_node_that_was_only_slow_finds_what_it_did_refused(
     with nodes(2, server, mirror.list_url, tmp_path) as running:
         wait_for_both(server, running, 10)
         slow = running[0]
-        held = f"{{concurcrawl:whole}}:lent:{name_of(slow)}"
+        held = f"{{concurcrawl:whole}}:leases:{name_of(slow)}"
         wait_until(lambda: server.client.hlen(held) > 0, running)
         slow.send(signal.SIGSTOP)
         nodes_key = "{concurcrawl:whole}:nodes"
@@ -223,7 +223,7 @@ def test_a_crawl_whose_nodes_were_killed_or_lost_redis_goes_on_in_the_same_feeds
         results = [one.finish() for one in running]
     assert {r.stats["finish_reason"] for r in results} == {"finished"}
     assert items(results) == expected()
-    assert not server.client.exists(UNSETTLED)
+    assert not server.client.exists(IN_DOUBT)
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
@@ -286,7 +286,7 @@ def test_another_node_goes_on_with_start_and_cookies_of_a_leader_that_was_killed
             gate.touch()
             result = other.finish()
             results = [killed, result]
-    if server.client.exists("{concurcrawl:begins}:unsettled"):  # killed as it wrote
+    if server.client.exists("{concurcrawl:begins}:in_doubt"):  # killed as it wrote
         results = [crawl("begins", site, tmp_path / "1", *shared), result]
     found = sum((one.items for one in results), Counter[str]())
     assert result.stats["finish_reason"] == "finished"
@@ -314,8 +314,8 @@ def test_what_a_dead_node_was_writing_is_settled_here_and_told_of_elsewhere(
         kept = ghost.keep([b"one", b"two", b"three"], {})
         await ghost.exchange()
         one, two, three = await kept
-        ghost.offer("here", json.dumps(about | here), [one])
-        ghost.offer("elsewhere", json.dumps(about | elsewhere), [two, three])
+        ghost.prepare("here", json.dumps(about | here), [one])
+        ghost.prepare("elsewhere", json.dumps(about | elsewhere), [two, three])
         await ghost.exchange()
         await link.close()
 
@@ -364,9 +364,9 @@ def test_a_stream_has_all_items_once(
     assert list(admin.drain(target)) == []
     assert admin.jobs(target) == ["whole"]
     other = parse(server.url, "concurcrawl", "whole2")
-    server.client.set(f"{other.base}job", "another's")
+    server.client.set(other.keys.one("job"), "another's")
     assert admin.purge(target) > 0
-    assert server.keys() == [f"{other.base}job"]
+    assert server.keys() == [other.keys.one("job")]
 
 
 def test_a_limit_by_count_ends_all_nodes(

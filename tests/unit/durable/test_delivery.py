@@ -102,7 +102,7 @@ class Life:
         self.frontier.push([entry], None, self.start.output_of(request))
 
     def lease(self) -> int:
-        lease = self.frontier.take()
+        lease = self.frontier.acquire()
         assert lease is not None
         return lease.lease_id
 
@@ -331,7 +331,7 @@ async def _nothing(one: Life) -> None:
 
 async def _not_exhausted(one: Life) -> None:
     await one.outputs(request("a"), request("b"), most=1)
-    one.frontier.complete(one.lease())
+    one.frontier.ack(one.lease())
 
 
 async def _waiting(one: Life) -> None:
@@ -383,7 +383,7 @@ def test_a_crawl_is_over_only_when_all_is_done(
 async def test_a_crawl_that_is_over_begins_anew(tmp_path: Path) -> None:
     async with life(tmp_path) as one:
         assert await one.outputs(request("a")) == ["a"]
-        one.frontier.complete(one.lease())
+        one.frontier.ack(one.lease())
         await one.delivery.close()
         one.delivery.end("finished")
         assert json.loads(one.notes()[FINISHED]) == 1

@@ -69,10 +69,10 @@ def test_a_file_knows_what_waited_and_lends_what_was_lent_again(
     frontier = opened(path)
     frontier.push([entry(n, key=n) for n in ("1", "2", "3", "4")], {"note": "text"})
     lent, done = taken(frontier), taken(frontier)
-    frontier.complete(done.lease_id, [entry("5", key="5")], [b"item"])
+    frontier.ack(done.lease_id, [entry("5", key="5")], [b"item"])
     number = frontier.items()[0][0]
     frontier = reopened(frontier, path)
-    assert (frontier.waiting(), frontier.lent()) == (4, 0)
+    assert (frontier.waiting(), frontier.leased()) == (4, 0)
     assert frontier.items() == [(number, b"item")]
     assert frontier.notes() == {"note": "text"}
     assert frontier.push([entry("3", key="3"), entry("6", key="6")]) == [False, True]
@@ -111,8 +111,8 @@ from concurcrawl.frontier.sqlite import SqliteFrontier
 frontier = SqliteFrontier(path=sys.argv[1])
 frontier.push([Entry(b"%d" % n, "a", 0, False, b"%d" % n) for n in range(3)])
 new = [Entry(None, "a", 0, False, b"new")]
-frontier.complete(frontier.take().lease_id, new, [b"i"])
-frontier.take()
+frontier.ack(frontier.acquire().lease_id, new, [b"i"])
+frontier.acquire()
 os.kill(os.getpid(), 9)
 """
 
@@ -196,11 +196,11 @@ frontier = SqliteFrontier()
 frontier.push([Entry(b"first", "a", 0, False, bytes(500))])
 before = size()
 entries = (Entry(b"%d" % n, "a", 0, False, bytes(500)) for n in range(50_000))
-lease_id = frontier.take().lease_id
-frontier.complete(lease_id, entries, [b"item"])
+lease_id = frontier.acquire().lease_id
+frontier.ack(lease_id, entries, [b"item"])
 grown = size() - before
-while (lease := frontier.take()) is not None:
-    frontier.complete(lease.lease_id)
+while (lease := frontier.acquire()) is not None:
+    frontier.ack(lease.lease_id)
 frontier.close()
 print(grown)
 """

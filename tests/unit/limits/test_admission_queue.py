@@ -12,7 +12,7 @@ import pytest
 from concurcrawl.errors import LeaseLostError, PausedTooLongError, StalledError
 from concurcrawl.limits import admission_queue
 from concurcrawl.limits.admission_queue import AdmissionQueue
-from concurcrawl.limits.limiter import FetchResult
+from concurcrawl.limits.limiter import FetchResult, GroupLimits
 from tests.support.fakes import clock, in_fake_time, settled
 
 if TYPE_CHECKING:
@@ -57,6 +57,12 @@ class FakeLimiter:
 
     def expect(self, group: str, change: int) -> None:
         self.calls.append(("expect", group, change))
+
+    def slow_down(self, group: str, delay_s: float) -> None:
+        raise NotImplementedError
+
+    def change_limits(self, group: str, limits: GroupLimits, *, was_free: bool) -> None:
+        raise NotImplementedError
 
 
 class Gate:

@@ -25,7 +25,7 @@ def free_gates(total: int) -> Limiter:
 
 def test_a_leased_request_that_is_not_at_its_site_gives_its_place_to_another() -> None:
     gates = free_gates(1)
-    gates.lend(1, "a")
+    gates.lease(1, "a")
     assert gates.admit("b", None, 0.0) == math.inf
     gates.leave("a", 1, FetchResult(), 0.0)
     assert gates.admit("b", None, 0.0) == 0
@@ -38,19 +38,19 @@ def test_nothing_is_leased_as_long_as_an_unleased_request_is_short_of_the_total(
     None
 ):
     gates = free_gates(1)
-    gates.lend(1, "a")
+    gates.lease(1, "a")
     assert gates.admit("b", None, 0.0) == math.inf
     gates.expect("b", 1)
-    assert gates.lend_at_s("c", 0.0) == math.inf
+    assert gates.lease_at_s("c", 0.0) == math.inf
     gates.forget(1, 0.0)
     assert gates.admit("b", None, 0.0) == 0
     gates.leave("b", None, FetchResult(), 0.0)
-    assert gates.lend_at_s("c", 0.0) == 0
+    assert gates.lease_at_s("c", 0.0) == 0
 
 
 def test_an_unleased_request_that_is_gone_holds_up_no_others() -> None:
     gates = free_gates(1)
-    gates.lend(1, "a")
+    gates.lease(1, "a")
     gates.admit("b", None, 0.0)
     gates.expect("b", 1)
     gates.expect("b", -1)

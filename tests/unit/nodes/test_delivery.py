@@ -58,13 +58,13 @@ class FakeFrontier:
     async def notes(self) -> dict[str, str]:
         return self.noted
 
-    async def offer(self, batch: str, about: str, items: Sequence[int]) -> None:
+    async def prepare(self, batch: str, about: str, items: Sequence[int]) -> None:
         self._called("prepare", items)
         if self.error is not None:
             raise self.error
         self.batches[batch] = about
 
-    async def settle(
+    async def commit(
         self, batch: str, notes: Mapping[str, str], *, was_written: bool
     ) -> None:
         self._called("commit", was_written)
@@ -89,7 +89,7 @@ class FakeFrontier:
     async def nodes(self) -> set[str]:
         return self.live
 
-    async def unsettled(self) -> dict[str, str]:
+    async def in_doubt(self) -> dict[str, str]:
         return dict(self.batches)
 
 

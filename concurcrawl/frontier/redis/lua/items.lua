@@ -1,17 +1,18 @@
 -- Items that are in no feed yet: who keeps them, and who writes them just now.
 
-local function keep_items(owner)
+-- Returns the number of the first; the others follow it.
+local function keep_items(items)
   local first = job.items + 1
-  for _ = 1, num() do
+  for _, item in ipairs(items) do
     job.items = job.items + 1
-    if owner == '' then
-      redis.call('XADD', key('stream'), '*', 'item', arg())
+    if message.streams then
+      redis.call('XADD', keys.stream, '*', 'item', item)
     else
-      redis.call('HSET', key('items:' .. owner), text(job.items), arg())
+      redis.call('HSET', items_key(node), text(job.items), item)
       job.kept = job.kept + 1
     end
   end
-  return text(first)
+  return first
 end
 
 local function move_items(from, to)
@@ -23,81 +24,75 @@ local function move_items(from, to)
 end
 
 -- What a node that has gone was writing: only its next life can tell whether it is in
--- the files, and nobody waits for that.
-local function strand(name)
-  local unsettled = redis.call('HGETALL', key('unsettled'))
-  for i = 1, #unsettled, 2 do
-    if cjson.decode(unsettled[i + 1]).node == name
-        and redis.call('SADD', key('stranded'), unsettled[i]) == 1 then
-      local count = redis.call('HLEN', key('batch:' .. unsettled[i]))
+-- the files, and no other node waits for that.
+local function doubt_batches_of(name)
+  local in_doubt = redis.call('HGETALL', keys.in_doubt)
+  for i = 1, #in_doubt, 2 do
+    if cjson.decode(in_doubt[i + 1]).node == name
+        and redis.call('SADD', keys.in_doubt_of_dead, in_doubt[i]) == 1 then
+      local count = redis.call('HLEN', batch_key(in_doubt[i]))
       job.kept = job.kept - count
-      job.stranded = job.stranded + count
+      job.in_doubt = job.in_doubt + count
     end
   end
 end
 
-function OPS.keep()
-  local owner, is_new = arg(), take_output()
-  take_notes()
+function operations.keep(fields)
+  local is_new = take_output(fields.output)
+  take_notes(fields.notes)
   if is_new then
-    return keep_items(owner)
+    return { first_item = keep_items(fields.items) }
   end
-  skip(num())
-  return 'taken'
+  return { first_item = false }
 end
 
-function OPS.deliver()
-  for _ = 1, num() do
-    job.kept = job.kept - redis.call('HDEL', key('items:' .. node), arg())
+function operations.deliver(fields)
+  for _, number in ipairs(fields.items) do
+    job.kept = job.kept - redis.call('HDEL', items_key(node), text(number))
   end
-  take_notes()
-  return ''
+  take_notes(fields.notes)
 end
 
--- The items are to be in the files from now on; until the node says that they are,
--- nobody else may have them.
-function OPS.offer()
-  local id, about = arg(), arg()
-  for _ = 1, num() do
-    local number = arg()
-    local payload = redis.call('HGET', key('items:' .. node), number)
+-- The items are to be in the files from now on; until the node says that they are, no
+-- other may have them.
+function operations.prepare(fields)
+  for _, item in ipairs(fields.items) do
+    local number = text(item)
+    local payload = redis.call('HGET', items_key(node), number)
     if payload then
-      redis.call('HSET', key('batch:' .. id), number, payload)
-      redis.call('HDEL', key('items:' .. node), number)
+      redis.call('HSET', batch_key(fields.batch), number, payload)
+      redis.call('HDEL', items_key(node), number)
     end
   end
-  redis.call('HSET', key('unsettled'), id, about)
-  return '1'
+  redis.call('HSET', keys.in_doubt, fields.batch, fields.about)
 end
 
-function OPS.settle()
-  local id, was_written = arg(), arg() == '1'
-  local batch = key('batch:' .. id)
-  if redis.call('HDEL', key('unsettled'), id) == 1 then
+function operations.commit(fields)
+  local batch = batch_key(fields.batch)
+  if redis.call('HDEL', keys.in_doubt, fields.batch) == 1 then
     local count = redis.call('HLEN', batch)
-    if redis.call('SREM', key('stranded'), id) == 1 then
-      job.stranded = job.stranded - count
+    if redis.call('SREM', keys.in_doubt_of_dead, fields.batch) == 1 then
+      job.in_doubt = job.in_doubt - count
       job.kept = job.kept + count
     end
-    if was_written then
+    if fields.was_written then
       job.kept = job.kept - count
       redis.call('DEL', batch)
     else
-      move_items(batch, key('orphans'))
+      move_items(batch, keys.orphans)
     end
   end
-  take_notes()
-  return ''
+  take_notes(fields.notes)
 end
 
 -- Give the node items of dead ones.
 local function adopt()
   local adopted = {}
-  local found = redis.call('HGETALL', key('orphans'))
-  for i = 1, math.min(#found, 2 * adopts), 2 do
-    redis.call('HSET', key('items:' .. node), found[i], found[i + 1])
-    redis.call('HDEL', key('orphans'), found[i])
-    adopted[#adopted + 1] = { found[i], found[i + 1] }
+  local found = redis.call('HGETALL', keys.orphans)
+  for i = 1, math.min(#found, 2 * message.adopts), 2 do
+    redis.call('HSET', items_key(node), found[i], found[i + 1])
+    redis.call('HDEL', keys.orphans, found[i])
+    adopted[#adopted + 1] = { number = tonumber(found[i]), payload = found[i + 1] }
   end
   return adopted
 end

@@ -6,33 +6,36 @@ local function parse_lease(value)
   return { state = state, begun = begun, number = number, group = group }
 end
 
-local function lease_of(lease)
-  local value = redis.call('HGET', key('lent:' .. node), lease)
-  return value and parse_lease(value)
+-- Returns the name by which a lease is stored, and what is stored; nil if the node does
+-- not hold it, or no longer.
+local function lease_of(lease_id)
+  local lease = text(lease_id)
+  local value = redis.call('HGET', leases_key(node), lease)
+  return lease, value and parse_lease(value)
 end
 
 local function set_lease(lease, found)
-  redis.call('HSET', key('lent:' .. node), lease,
+  redis.call('HSET', leases_key(node), lease,
     found.state .. found.begun .. ':' .. found.number .. ':' .. found.group)
 end
 
 local function forget(state, group, lease)
-  local gate = gate_of(group)
+  local limiter = limiter_of(group)
   if state == 'c' then
-    gate.coming = gate.coming - 1
-    gate.dirty = true
+    limiter.coming = limiter.coming - 1
+    limiter.dirty = true
   elseif state == 't' then
-    if lease and is_on_way(gate, lease) then
-      sent(gate, lease, now)
+    if lease and is_on_way(limiter, lease) then
+      sent(limiter, lease, now)
     end
-    gate.in_flight = gate.in_flight - 1
-    gate.dirty = true
+    limiter.in_flight = limiter.in_flight - 1
+    limiter.dirty = true
   end
 end
 
 local function end_lease(lease, found)
-  redis.call('HDEL', key('lent:' .. node), lease)
-  job.lent = job.lent - 1
+  redis.call('HDEL', leases_key(node), lease)
+  job.leased = job.leased - 1
   forget(found.state, found.group, lease)
 end
 
@@ -41,60 +44,51 @@ local has_attempts -- whether any request has cost a node its life
 
 local function forget_attempts(number)
   if has_attempts == nil then
-    has_attempts = redis.call('EXISTS', key('attempts')) == 1
+    has_attempts = redis.call('EXISTS', keys.attempts) == 1
   end
   if has_attempts then
-    redis.call('HDEL', key('attempts'), number)
+    redis.call('HDEL', keys.attempts, number)
   end
 end
 
-function OPS.complete()
-  local lease, owner = arg(), arg()
-  local found = lease_of(lease)
+function operations.ack(fields)
+  local lease, found = lease_of(fields.lease_id)
   if not found then
-    skip(5 * num())
-    skip(num())
-    return 'lost'
+    return { is_lost = true }
   end
   end_lease(lease, found)
-  redis.call('HDEL', key('requests'), found.number)
+  redis.call('HDEL', keys.requests, found.number)
   forget_attempts(found.number)
   job.done = job.done + 1
   done_here = done_here + 1
-  local added = insert_all()
-  return { added, keep_items(owner) }
+  local added = insert_all(fields.entries)
+  return { added = added, first_item = keep_items(fields.items) }
 end
 
-function OPS.give_back()
-  local lease = arg()
-  local found = lease_of(lease)
+function operations.release(fields)
+  local lease, found = lease_of(fields.lease_id)
   if found then
     end_lease(lease, found)
     wait_again(found.number)
   end
-  return ''
 end
 
-function OPS.begun()
-  local lease = arg()
-  local found = lease_of(lease)
+function operations.begun(fields)
+  local lease, found = lease_of(fields.lease_id)
   if found then
     found.begun = '1'
     set_lease(lease, found)
   end
-  return ''
 end
 
-function OPS.start_over()
-  local lease = arg()
-  local found = lease_of(lease)
+function operations.start_over(fields)
+  local lease, found = lease_of(fields.lease_id)
   if found then
     forget(found.state, found.group, lease)
     found.state = 'c'
-    local gate = gate_of(found.group)
-    gate.coming = gate.coming + 1
-    gate.dirty = true
+    local limiter = limiter_of(found.group)
+    limiter.coming = limiter.coming + 1
+    limiter.dirty = true
     set_lease(lease, found)
   end
-  return ''
 end

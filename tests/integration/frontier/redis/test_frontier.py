@@ -13,7 +13,7 @@ from hypothesis import Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from concurcrawl.errors import ConcurcrawlError, FrontierError, LeaseLostError
-from concurcrawl.frontier.redis import connection
+from concurcrawl.frontier.redis import admin, connection
 from concurcrawl.frontier.redis.frontier import RedisFrontier
 from concurcrawl.frontier.redis.session import Member
 from concurcrawl.limits.limiter import GroupLimits
@@ -59,15 +59,20 @@ class ToldByRedis(Told):
         self.want = 0
 
         async def make() -> RedisFrontier:
+            link = connection.RedisConnection(target)
             frontier = RedisFrontier(
-                connection.RedisConnection(target),
+                link,
                 member or Member(node="node", spider="spider"),
                 limits_of,
                 total=total,
                 newest_first=newest_first,
                 clock=clock,
             )
-            await frontier.join()
+            try:
+                await frontier.join()
+            except FrontierError:
+                await link.close()
+                raise
             return frontier
 
         try:
@@ -75,7 +80,7 @@ class ToldByRedis(Told):
         except BaseException:
             self.loop.close()
             raise
-        self.frontier.room = lambda: self.want
+        self.frontier.free_capacity = lambda: self.want
 
     def wait(self, answer: Awaitable[T]) -> T:
         async def both() -> T:
@@ -205,7 +210,7 @@ def test_a_node_that_was_taken_for_dead_says_again_what_needs_no_lease(
         slow.push([entry("x")])
         lease = taken(slow)
         outlive(clock, other)
-        done = slow.frontier.complete(lease.lease_id, [entry("y")], [b"item"])
+        done = slow.frontier.ack(lease.lease_id, [entry("y")], [b"item"])
         added = slow.frontier.push([entry("z")])
         assert slow.frontier.admit("a.example", None) == math.inf
         assert slow.wait(added) == [True]
@@ -248,18 +253,18 @@ def test_what_a_dead_node_was_writing_is_left_to_its_next_life(
 
     def counts(told: ToldByRedis) -> tuple[int, int]:
         told.catch_up()
-        return told.frontier.kept, told.frontier.stranded
+        return told.frontier.kept, told.frontier.in_doubt
 
     with closing(node("other")) as other:
         with closing(node("writer")) as writer:
             numbers = writer.keep([b"one", b"two", b"three"], {})
             about = '{"node": "writer"}'
-            writer.wait(writer.frontier.offer("batch", about, numbers[:2]))
+            writer.wait(writer.frontier.prepare("batch", about, numbers[:2]))
             assert counts(other) == (3, 0)
             outlive(clock, other)
             assert counts(other) == (1, 2)
         with closing(node("writer")) as again:
-            settled = again.frontier.settle("batch", {}, was_written=was_written)
+            settled = again.frontier.commit("batch", {}, was_written=was_written)
             again.wait(settled)
             assert counts(other) == (1 if was_written else 3, 0)
 
@@ -288,7 +293,7 @@ def test_a_node_whose_name_is_taken_still_takes_back_what_dead_ones_held(
         later = Passing()  # first the leader is dead, then the follower too
         later.now_s = clock.now_s + 0.05
         again = others.enter_context(closing(node("follower", later)))
-        assert (again.waiting(), again.lent()) == (1, 0)
+        assert (again.waiting(), again.leased()) == (1, 0)
         assert again.frontier.is_leader
 
 
@@ -297,3 +302,24 @@ def test_what_is_no_redis_is_refused_without_its_password(url: str) -> None:
     with pytest.raises(FrontierError, match="must be like redis://") as caught:
         connection.parse(url, "test", "job")
     assert "hunter2" not in str(caught.value)
+
+
+def test_stats_of_all_nodes_are_merged(redis_frontiers: RedisServer) -> None:
+    clock = Clock()
+    with (
+        closing(one_of_many(redis_frontiers, "first", clock)) as first,
+        closing(one_of_many(redis_frontiers, "other", clock)) as other,
+    ):
+        for node, number in ((first, 1.5), (other, True)):
+            for how in ("inc", "max", "min"):
+                node.frontier.note_stat(how, how, number)
+            node.frontier.note_stat("set", "set", node.frontier.node)
+            node.catch_up()
+        sums: list[list[float]] = []
+        other.frontier.counts(["inc", "none"], sums.append)
+        other.catch_up()
+        target = connection.parse(redis_frontiers.url, "test", "job")
+        found = admin.snapshot(target)
+    assert sums == [[2.5, 0]]
+    assert found is not None
+    assert found.stats == {"inc": 2.5, "max": 1.5, "min": 1, "set": "other"}

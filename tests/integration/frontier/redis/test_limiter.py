@@ -1,8 +1,7 @@
-"""The gates of ``exchange/gates.lua`` beside those of ``limits.py``, told the same."""
+"""The limiter of ``lua/limiter.lua`` beside the one of Python, told the same."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -11,15 +10,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from concurcrawl.frontier.base import Entry
-from concurcrawl.frontier.redis import connection, protocol, script
+from concurcrawl.frontier.redis import connection, operations, protocol, script
 from concurcrawl.limits.gates import Limiter
 from concurcrawl.limits.limiter import FetchResult, GroupLimits, Throttle
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from concurcrawl.frontier.base import Lease
-    from concurcrawl.frontier.redis.protocol import Operation, Reply
+    from concurcrawl.frontier.redis.keys import Keys
+    from concurcrawl.frontier.redis.operations import Operation
+    from concurcrawl.frontier.redis.protocol import Join, Reply
     from tests.support.servers.redis import RedisServer
 
 GROUP = "a.example"
@@ -28,7 +29,7 @@ REQUESTS = 40
 _jobs = count()
 
 seconds = st.sampled_from([0.0, 0.1, 1.0, 3.7]) | st.floats(0, 12)
-some = st.integers(0, 2)  # which of the requests that are lent
+some = st.integers(0, 2)  # which of the requests that are leased
 visits = st.builds(
     FetchResult,
     status=st.sampled_from([None, 200, 200, 404, 429, 429, 503]),
@@ -54,7 +55,7 @@ limits = st.builds(
 )
 #: What happens, to which request (None: to one that is not in the frontier), and how.
 events = st.one_of(
-    st.tuples(st.sampled_from(["lend", "lend", "lend", "complete", "give_back"]), some),
+    st.tuples(st.sampled_from(["lease", "lease", "lease", "ack", "release"]), some),
     st.tuples(st.just("admit"), some),
     st.tuples(st.just("admit"), st.none() | some),
     st.tuples(st.just("sent"), st.none() | some, st.sampled_from([0.0, 0.01, 1.3])),
@@ -70,8 +71,15 @@ events = st.one_of(
     st.tuples(st.just("wait"), seconds),
 )
 
+#: What happens to a lease.
+_ENDS: dict[str, Callable[[int], Operation]] = {
+    "ack": lambda lease_id: operations.Ack(lease_id, [], []),
+    "release": operations.Release,
+    "start_over": operations.StartOver,
+}
+
 #: What happens to no request.
-_TO_ALL = {"lend", "wait", "slow_down", "change_limits"}
+_TO_ALL = {"lease", "wait", "slow_down", "change_limits"}
 
 
 class Numbers:
@@ -92,31 +100,39 @@ class Script:
     server: RedisServer
     job: str
     seq: int = 0
-    base: str = field(init=False)
+    keys: Keys = field(init=False)
 
     def __post_init__(self) -> None:
-        self.base = connection.parse(self.server.url, "gates", self.job).base
+        self.keys = connection.parse(self.server.url, "limits", self.job).keys
 
     def exchange(
-        self, now_s: float, seed: int, want: int, args: Sequence[Any]
+        self,
+        now_s: float,
+        seed: int,
+        want: int,
+        said: Sequence[Operation],
+        join: Join | None = None,
     ) -> Reply:
-        header = protocol.Header(
+        exchange = protocol.Exchange(
             node="node",
             incarnation="life",
             seq=self.seq,
             now_s=now_s,
             lease_s=1e9,
             want=want,
-            spare=0,
+            prefetch=0,
             max_attempts=3,
             seed=seed,
             cookies_from=0,
-            troubled_from=0,
+            throttled_from=0,
             adopts=0,
             newest_first=False,
+            streams=False,
+            join=join,
+            operations=said,
         )
         run = self.server.client.eval
-        raw = run(script.SCRIPT, 1, f"{self.base}job", *header.args(), *args)
+        raw = run(script.SCRIPT, 1, self.keys.one("job"), protocol.encode(exchange))
         self.seq += 1
         reply = protocol.read(raw)
         assert isinstance(reply, protocol.Reply)
@@ -125,13 +141,13 @@ class Script:
     def shown(self, now_s: float) -> tuple[float, ...]:
         """Return what people are shown: in flight, delay, pause."""
         names = ("in_flight", "delay", "paused_until")
-        gate = self.server.client.hmget(f"{self.base}gate:{GROUP}", names)
+        gate = self.server.client.hmget(self.keys.of("limiter", GROUP), names)
         in_flight, delay_s, until_s = (float(number or 0) for number in gate)
         return in_flight, delay_s, max(0.0, until_s - now_s)
 
 
 class Both:
-    """One group's gate, in Redis and here."""
+    """One group's limiter, in Redis and here."""
 
     def __init__(self, server: RedisServer, of: GroupLimits) -> None:
         self.limits = of
@@ -139,13 +155,15 @@ class Both:
         self.numbers = Numbers()
         self.gates = Limiter(lambda _: of, 0, None, self.numbers.uniform)
         self.script = Script(server, str(next(_jobs)))
-        self.lent: list[Lease] = []
+        self.leased: list[Lease] = []
         self.waiting = REQUESTS
-        self.unlent = 0
+        self.unleased = 0
         entries = [Entry(None, GROUP, 0, is_start=False, payload=b"x")] * REQUESTS
-        joining = protocol.join("auto", 0.0, "id", "spider", "{}")
-        said = [*protocol.limits(GROUP, of), *protocol.push(entries, {})]
-        self.script.exchange(self.now_s, 1, -1, [*joining, *said])
+        join = protocol.Join(
+            how="auto", age_s=0.0, job_id="id", spider="spider", about="{}"
+        )
+        said = [operations.Limits(GROUP, of), operations.Push(entries, {})]
+        self.script.exchange(self.now_s, 1, -1, said, join)
         self.events = 0
 
     def do(self, what: str, *how: Any) -> None:
@@ -153,23 +171,23 @@ class Both:
         self.numbers.seed = seed = 1000 * self.events
         lease = None
         if what not in _TO_ALL and how[0] is not None:
-            if not self.lent:
+            if not self.leased:
                 return
-            lease = self.lent[how[0] % len(self.lent)]
-        elif what == "leave" and not self.unlent:
+            lease = self.leased[how[0] % len(self.leased)]
+        elif what == "leave" and not self.unleased:
             return
         expected = self._here(what, lease, *how)
         lease_id = None if lease is None else lease.lease_id
-        said = self._args(what, lease_id, *how)
-        want = 1 if what == "lend" else -1
+        said = self._said(what, lease_id, *how)
+        want = 1 if what == "lease" else -1
         reply = self.script.exchange(self.now_s, seed, want, said)
         if what == "admit":
             assert self._admission(reply.answers[0]) == expected
-        if what == "lend":
+        if what == "lease":
             assert bool(reply.leases) == expected
             for new in reply.leases:
-                self.lent.append(new)
-                self.gates.lend(new.lease_id, GROUP)
+                self.leased.append(new)
+                self.gates.lease(new.lease_id, GROUP)
                 self.waiting -= 1
         groups = [GROUP] if self.waiting else []
         assert reply.ready_in_s == self.gates.ready_in_s(groups, self.now_s)
@@ -184,67 +202,64 @@ class Both:
         gates, gate = self.gates, self.gates[GROUP]
         lease_id = None if lease is None else lease.lease_id
         match what:
-            case "lend":
-                return self.waiting > 0 and gates.may_lend(GROUP, self.now_s)
+            case "lease":
+                return self.waiting > 0 and gates.may_lease(GROUP, self.now_s)
             case "admit":
                 pause_s = gate.pause_left_s(self.now_s)
                 if pause_s > self.limits.max_pause_s:
-                    return f"paused {pause_s}"
+                    return f"paused {float(pause_s)}"
                 wait_s = gates.admit(GROUP, lease_id, self.now_s)
-                self.unlent += lease_id is None and wait_s == 0
+                self.unleased += lease_id is None and wait_s == 0
                 return wait_s
             case "sent":
                 gates.sent(GROUP, lease_id, self.now_s - how[1])
             case "leave":
                 gates.leave(GROUP, lease_id, how[1], self.now_s)
-                self.unlent -= lease_id is None
+                self.unleased -= lease_id is None
             case "slow_down":
                 gate.slow_down(how[0])
             case "change_limits":
                 gates.change(GROUP, self._other(*how), self.now_s, was_free=how[2])
             case "wait":
                 self.now_s += how[0]
-            case "start_over" | "complete" | "give_back":
+            case "start_over" | "ack" | "release":
                 assert lease is not None
                 gates.forget(lease.lease_id, self.now_s)
                 if what == "start_over":
-                    gates.lend(lease.lease_id, GROUP)
+                    gates.lease(lease.lease_id, GROUP)
                 else:
-                    self.lent.remove(lease)
-                    self.waiting += what == "give_back"
+                    self.leased.remove(lease)
+                    self.waiting += what == "release"
         return None
 
-    def _args(self, what: str, lease_id: int | None, *how: Any) -> Operation:
-        said: Operation = []
+    def _said(  # noqa: PLR0911 - a case each
+        self, what: str, lease_id: int | None, *how: Any
+    ) -> list[Operation]:
+        if what in {"lease", "wait"}:  # a request is leased, or only time passes
+            return []
+        if lease_id is not None and what in _ENDS:
+            return [_ENDS[what](lease_id)]
         match what:
             case "admit":
-                said = protocol.admit(GROUP, lease_id)
+                return [operations.Admit(GROUP, lease_id)]
             case "sent":
-                said = protocol.sent(GROUP, lease_id, how[1])
+                return [operations.Sent(GROUP, lease_id, how[1])]
             case "leave":
-                said = protocol.leave(GROUP, lease_id, how[1])
+                return [operations.Leave(GROUP, lease_id, how[1])]
             case "slow_down":
-                said = ["slow_down", GROUP, how[0]]
-            case "change_limits":
-                to, was_free = self._other(*how), how[2]
-                said = protocol.change_limits(GROUP, to, was_free=was_free)
-            case "complete" | "give_back" | "start_over":
-                assert lease_id is not None
-                said = [what, lease_id]
-                if what == "complete":
-                    said = protocol.complete(lease_id, [], [], "node")
-        return said
+                return [operations.SlowDown(GROUP, how[0])]
+        return [operations.ChangeLimits(GROUP, self._other(*how), how[2])]
 
     def _other(self, delay_s: float, in_flight: int, _: bool) -> GroupLimits:
         return replace(self.limits, delay_s=delay_s, in_flight=in_flight)
 
-    def _admission(self, answer: bytes) -> float | str:
-        if answer.startswith(b"paused "):
-            return f"paused {float(answer[7:])}"
-        return math.inf if answer == b"inf" else protocol.wait_s(answer)
+    def _admission(self, answer: Mapping[str, Any]) -> float | str:
+        if "paused_s" in answer:
+            return f"paused {float(answer['paused_s'])}"
+        return float(answer["wait_s"])
 
 
-def test_the_gates_in_redis_decide_as_those_in_memory(
+def test_the_limiter_in_redis_decides_as_the_one_in_memory(
     redis_frontiers: RedisServer,
 ) -> None:
     @settings(max_examples=100)

@@ -2,7 +2,7 @@
 -- the one with the fewest in flight, then the one whose turn is the oldest.
 
 local function read_heads()
-  local all = redis.call('HGETALL', key('heads'))
+  local all = redis.call('HGETALL', keys.heads)
   for i = 1, #all, 2 do
     if heads[all[i]] == nil then
       heads[all[i]] = parse_head(all[i + 1])
@@ -10,9 +10,9 @@ local function read_heads()
   end
 end
 
-local function lend(group)
-  local gate = gate_of(group)
-  local waits = key('wait:' .. group)
+local function dispatch(group)
+  local limiter = limiter_of(group)
+  local waits = waiting_key(group)
   local member = redis.call('ZPOPMIN', waits)[1]
   local following = redis.call('ZRANGE', waits, 0, 0, 'WITHSCORES')
   if following[1] then
@@ -20,22 +20,24 @@ local function lend(group)
     set_head(group, -tonumber(following[2]), job.turns)
   else
     heads[group] = false
-    redis.call('HDEL', key('heads'), group)
+    redis.call('HDEL', keys.heads, group)
   end
   local number = text(number_of(member))
   local queued, _, _, _, payload =
-    cmsgpack.unpack(redis.call('HGET', key('requests'), number))
+    cmsgpack.unpack(redis.call('HGET', keys.requests, number))
   job.leases = job.leases + 1
   job.waiting = job.waiting - 1
-  job.lent = job.lent + 1
-  gate.coming = gate.coming + 1
-  gate.dirty = true
+  job.leased = job.leased + 1
+  limiter.coming = limiter.coming + 1
+  limiter.dirty = true
   local lease = text(job.leases)
-  redis.call('HSET', key('lent:' .. node), lease, 'c0:' .. number .. ':' .. group)
-  return { lease, group, payload, text(queued) }
+  redis.call('HSET', leases_key(node), lease, 'c0:' .. number .. ':' .. group)
+  return {
+    lease_id = job.leases, group = group, payload = payload, queued_s = queued,
+  }
 end
 
--- Groups that may be lent to, as a heap: the one that is served next is the first.
+-- Groups of which requests may be leased, as a heap: the one that is served next is the first.
 
 local open = {}
 
@@ -45,9 +47,9 @@ local function precedes(i, j)
   if one[1] ~= other[1] then
     return one[1] > other[1]
   end
-  local gate, other_gate = gates[open[i]], gates[open[j]]
-  local load = gate.in_flight + gate.coming
-  local other_load = other_gate.in_flight + other_gate.coming
+  local limiter, other_limiter = limiters[open[i]], limiters[open[j]]
+  local load = limiter.in_flight + limiter.coming
+  local other_load = other_limiter.in_flight + other_limiter.coming
   if load ~= other_load then
     return load < other_load
   end
@@ -68,10 +70,10 @@ local function sink(i)
   end
 end
 
--- Fill the heap with the groups that may be lent to now.
+-- Fill the heap with the groups of which requests may be leased now.
 local function open_all()
   for group, head in pairs(heads) do
-    local when = head and lend_at(gate_of(group))
+    local when = head and lease_at(limiter_of(group))
     if when and when <= now then
       open[#open + 1] = group
     end
@@ -81,12 +83,12 @@ local function open_all()
   end
 end
 
-local function lend_most(count)
+local function dispatch_most(count)
   local leases = {}
   while #leases < count and #open > 0 do
     local group = open[1]
-    leases[#leases + 1] = lend(group)
-    local when = heads[group] and lend_at(gates[group])
+    leases[#leases + 1] = dispatch(group)
+    local when = heads[group] and lease_at(limiters[group])
     if not when or when > now then
       open[1] = open[#open]
       open[#open] = nil
@@ -96,25 +98,26 @@ local function lend_most(count)
   return leases
 end
 
--- Returns in how many seconds time alone lets a request be lent; '' if it does not.
+-- Returns in how many seconds time alone lets a request be leased; nil if it does not.
 local function ready_in()
   local soonest = nil
   for group, head in pairs(heads) do
-    local when = head and lend_at(gate_of(group))
+    local when = head and lease_at(limiter_of(group))
     if when and (not soonest or when < soonest) then
       soonest = when
     end
   end
-  return soonest and text(math.max(0, soonest - now)) or ''
+  return soonest and math.max(0, soonest - now)
 end
 
--- Lend the node what it has room for. Returns that, and when there is more for it.
-local function lend_all()
-  if spare > 0 and job.waiting <= want * redis.call('ZCARD', key('nodes')) then
-    want = want - spare -- others have use for them now
+-- Lease to the node what it has free capacity for. Returns that, and when there is more.
+local function dispatch_all()
+  local want, prefetch = message.want, message.prefetch
+  if prefetch > 0 and job.waiting <= want * redis.call('ZCARD', keys.nodes) then
+    want = want - prefetch -- others have use for them now
   end
   read_heads()
   open_all()
-  local leases = lend_most(want)
+  local leases = dispatch_most(want)
   return leases, ready_in()
 end

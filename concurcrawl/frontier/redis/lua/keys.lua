@@ -1,0 +1,100 @@
+-- Every key of a job: what it is, who writes it and who deletes it.
+--
+-- All begin with "{<prefix>:<job>}:", so that one slot of a cluster has them all.
+-- keys.py has the same names for Python, which only reads, and a test compares the two.
+-- Each is written in this script alone, so within one exchange of one node. No key has
+-- a TTL: a job stays until another begins in its place (join.lua) or "concurcrawl purge"
+-- deletes it; "deleted with the job" below means that.
+--
+-- key               type    what is in it
+-- ----------------- ------- -------------------------------------------------------------
+-- job               hash    id, state (live, ended), reason, leader, format, crawled_by
+--                           (the spider), spider (read by 0.1.0 alone: see join.lua),
+--                           began_s, ended_s; and the counts: waiting, leased, kept,
+--                           in_doubt (items of dead nodes), done, requests, leases,
+--                           items, turns (the last numbers given), last_s (time of the
+--                           last exchange).
+--                           Written by every exchange; deleted with the job.
+-- seen              set     Fingerprints of all requests ever pushed.
+--                           push and ack add; deleted with the job.
+-- requests          hash    Number -> MessagePack of queued_s, priority, member (of
+--                           waiting:), group, payload, one after the other.
+--                           push and ack write; ack and a dead letter delete.
+-- waiting:<group>   zset    What waits: number in its order (queue.lua), by -priority.
+--                           push, ack, release and a node's death add; dispatch removes.
+-- heads             hash    Group -> "<priority> <turn>" of what leaves it next.
+--                           Written with waiting:<group>; a field goes with the last
+--                           request that waits.
+-- groups            set     Groups whose limits are known: those with a limiter.
+--                           limits and change_limits add; deleted with the job.
+-- limiter:<group>   hash    Limits and state of a group's limiter (limiter.lua: NUMBERS),
+--                           on_way (MessagePack of {who, since_s, delay_s} of those who
+--                           were admitted and not sent), throttled (1 once it was).
+--                           The operations of admission.lua write, and so does each
+--                           that moves a lease; deleted with the job.
+-- nodes             zset    Live nodes by the time at which their leases expire.
+--                           Each exchange of a node adds it; quit and its death remove.
+-- members           set     Nodes that ever joined. join adds; deleted with the job.
+-- node:<node>       hash    incarnation, seq, reply (that of the last exchange, for one
+--                           that asks again), about (JSON), joined_s, heard_s, left_s,
+--                           is_dead, done. Its own exchanges and its death write;
+--                           deleted with the job.
+-- leases:<node>     hash    Lease id -> "<state><begun>:<number>:<group>" (leases.lua).
+--                           dispatch adds; ack and release remove; quit and the node's
+--                           death delete.
+-- unleased:<node>   hash    Group -> requests of the node in flight without a lease.
+--                           admit and leave count; quit and the node's death delete.
+-- attempts          hash    Number of a request -> nodes that died while they did it.
+--                           A node's death counts; ack and a dead letter remove.
+-- items:<node>      hash    Number -> item that the node has and that is in no feed yet.
+--                           ack and keep add, and adopting; deliver and prepare remove;
+--                           quit and the node's death move all to orphans.
+-- batch:<id>        hash    Number -> item that is being written to files now.
+--                           prepare adds; commit deletes.
+-- in_doubt          hash    Id of a batch -> who writes it, as JSON (node, and more that
+--                           its next life needs). prepare adds; commit removes.
+-- in_doubt_of_dead  set     Ids of the batches in doubt whose nodes are dead.
+--                           quit and a node's death add; commit removes.
+-- orphans           hash    Number -> item of a dead node, for any other to adopt.
+--                           A node's death and commit add; adopting removes.
+-- stream            stream  Items, in field "item", with CONCURCRAWL_FRONTIER_ITEMS=stream.
+--                           ack and keep add; "concurcrawl items" deletes.
+-- outputs           hash    Digest of an output of start() -> how many were taken.
+--                           push and keep write; deleted with the job.
+-- notes             hash    Name -> note. push, keep, deliver and commit write; deleted
+--                           with the job.
+-- stats             hash    "<inc, max, min or set>:<name>" -> value for all nodes.
+--                           stat writes; deleted with the job.
+-- cookies           list    MessagePack of {node, change}, for the other nodes.
+--                           cookies adds; deleted with the job.
+-- throttled         list    Groups that have refused a request, each once.
+--                           leave, slow_down and change_limits add; deleted with the job.
+-- dead_letters      list    JSON of requests that were given up: at_s, attempts, group,
+--                           request. dead_letter and a node's death add; deleted with
+--                           the job.
+
+local base = string.sub(KEYS[1], 1, -4) -- without "job"
+
+local keys = {}
+for _, name in ipairs({
+  'job', 'seen', 'requests', 'heads', 'groups', 'nodes', 'members', 'attempts',
+  'in_doubt', 'in_doubt_of_dead', 'orphans', 'stream', 'outputs', 'notes', 'stats',
+  'cookies', 'throttled', 'dead_letters',
+}) do
+  keys[name] = base .. name
+end
+
+-- Keys of a group, a node or a batch each.
+local function keys_of(kind)
+  return function(name)
+    return base .. kind .. ':' .. name
+  end
+end
+
+local waiting_key = keys_of('waiting')
+local limiter_key = keys_of('limiter')
+local node_key = keys_of('node')
+local leases_key = keys_of('leases')
+local unleased_key = keys_of('unleased')
+local items_key = keys_of('items')
+local batch_key = keys_of('batch')
