@@ -374,7 +374,7 @@ CASES = (
                 "scrapy.downloadermiddlewares.useragent.UserAgentMiddleware": None,
                 "scrapy_user_agents.middlewares.RandomUserAgentMiddleware": 400,
             },
-            "SPIDER_MIDDLEWARES": {},
+            "RANDOM_UA_FILE": "agents.txt",  # its own are thousands, which it parses
             "EXTENSIONS": {"scrapy_settings_log.SpiderSettingsLogging": 1},
             "SETTINGS_LOGGING_ENABLED": True,
             "SETTINGS_LOGGING_REGEX": "SETTINGS_LOGGING_ENABLED",
