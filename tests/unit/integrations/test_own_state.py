@@ -20,6 +20,7 @@ class Base(scrapy.Spider):
     total = 0
     heard = 0
     page: Any = None
+    state: dict[str, int]
 
     def __init__(self) -> None:
         super().__init__()
@@ -41,7 +42,7 @@ class Base(scrapy.Spider):
         one("b")
         self.counts.update(self.rows)
         self.page, self.state["n"] = response, 1
-        self.crawler.stats.inc_value("n")  # type: ignore[union-attr]
+        self.crawler.stats.inc_value("n")
 
     def on_item(self) -> None:
         self.heard += 1
