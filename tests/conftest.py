@@ -28,15 +28,24 @@ settings.load_profile("patient")
 #: Folders and modules of tests that take long and are alike on every Python: real
 #: browsers, random kills, comparisons, benchmarks, servers, what sites see of limits,
 #: and what reads files of this tree.
-_ONCE = {
-    *("benchmarks", "chaos", "limits", "nodes", "plugins", "redis", "spiders", "tools"),
-    *("test_architecture.py", "test_compatibility.py", "test_docs.py"),
-    *("test_handler.py", "test_http2.py", "test_own_handlers.py", "test_fuzz.py"),
-    *("test_jobdir.py", "test_resumed_feeds.py", "test_uploaded_feeds.py"),
-    *("test_heard.py", "test_memory.py", "test_recycling.py", "test_sharing.py"),
-    *("test_staying.py", "test_spool.py", "test_stalls.py", "test_collector.py"),
-    *("test_progress.py", "test_scrapyd.py", "test_packaging.py"),
-}
+_ONCE = (
+    "chaos",
+    "plugins",
+    *(f"test_{name}.py" for name in ("architecture", "compatibility", "docs")),
+    *(
+        f"integration/{name}"
+        for name in (
+            *("benchmarks", "frontier", "http", "limits", "nodes", "progress"),
+            *("spiders", "tools", "tracing", "tuning", "integrations/test_scrapyd.py"),
+            *("durable/test_jobdir.py", "durable/test_resumed_feeds.py"),
+            *("durable/test_uploaded_feeds.py", "watchdog/test_stalls.py"),
+            *("workers/protocol", "workers/test_heard.py", "workers/test_memory.py"),
+            *("workers/test_recycling.py", "workers/test_sharing.py"),
+            *("workers/test_staying.py", "compat/test_moved_parts.py"),
+            "test_packaging.py",
+        )
+    ),
+)
 
 
 _TESTS = Path(__file__).parent
@@ -46,8 +55,9 @@ _TESTS = Path(__file__).parent
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark what runs on one Python only, see noxfile.py."""
     for item in items:
-        is_ours = item.path.is_relative_to(_TESTS)  # some tests run pytest elsewhere
-        if is_ours and not _ONCE.isdisjoint(item.path.relative_to(_TESTS).parts):
+        if not item.path.is_relative_to(_TESTS):
+            continue  # some tests run pytest elsewhere
+        if item.path.relative_to(_TESTS).as_posix().startswith(_ONCE):
             item.add_marker("once")
 
 

@@ -22,6 +22,7 @@ from concurcrawl.config import CLOSED_IN_WORKERS
 from concurcrawl.errors import NotInEffectError
 from concurcrawl.integrations import known
 from concurcrawl.integrations.own_files import use_of
+from concurcrawl.integrations.own_state import gathered
 from concurcrawl.integrations.receivers import (
     SCRAPYS,
     name_signal,
@@ -346,22 +347,48 @@ def _unheard(signal: str, cls: type) -> Finding:
 
 
 def find_in_spider(crawler: Crawler) -> Iterator[Finding]:
-    """Yield what the spider closes in the supervisor only, and each worker opens."""
+    """Yield what the end of the crawl uses in the supervisor and workers have."""
     settings, spider = crawler.settings, crawler.spider
     if not settings.getbool(HAS_WORKERS) or settings.getbool(CLOSED_IN_WORKERS):
         return
-    opened = [name for name, value in vars(spider).items() if _is_open(name, value)]
     closing = _closing(crawler)
-    if opened and closing:
+    if closing is None:
+        return
+    setting, name = f"{closing}()", global_object_name(type(spider))
+    opened = [one for one, value in vars(spider).items() if _is_open(one, value)]
+    if opened:
         yield Finding(
-            f"{closing}()",
-            global_object_name(type(spider)),
+            setting,
+            name,
             "it is called in the supervisor only, while each worker makes a spider of "
             f"its own, with what that opens (self.{', self.'.join(opened)})",
             f"set {CLOSED_IN_WORKERS}=1 to have it called at the end of each worker as "
             "well",
             is_refused=False,
         )
+    listeners = _methods_that_hear(crawler)
+    changed = set(gathered(type(spider), closing, listeners)).difference(opened)
+    if changed:
+        yield Finding(
+            setting,
+            name,
+            "it is called in the supervisor only, and does not see what callbacks "
+            f"change in workers (self.{', self.'.join(sorted(changed))})",
+            "gather it from items in a pipeline, or count in the stats; or set "
+            f"{CLOSED_IN_WORKERS}=1 to have it called at the end of each worker, each "
+            "with what its own callbacks changed",
+            is_refused=False,
+        )
+
+
+def _methods_that_hear(crawler: Crawler) -> set[str]:
+    """Return the names of the spider's methods that signals call, in the supervisor."""
+    return {
+        receiver.__name__
+        for signal in SCRAPYS
+        for receiver in receivers_of(crawler, signal)
+        if getattr(receiver, "__self__", None) is crawler.spider
+    }
 
 
 def _is_open(name: str, value: Any) -> bool:

@@ -14,6 +14,18 @@ from tests.plugins.verdicts import (
     Verdict,
 )
 
+#: Threads in one process; processes of threads; processes without, and a JOBDIR.
+_EACH_KIND = ("concurrent", "hybrid", "parallel + JOBDIR")
+
+#: For one more use of something that another row has in all kinds of set-ups.
+_ONE_MORE = ("hybrid",)
+
+#: For what has one verdict in every set-up, decided from settings alone.
+_AT_THE_START = ("parallel",)
+
+#: For what differs between one process and several.
+_BOTH_VERDICTS = ("concurrent", "parallel")
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -27,27 +39,35 @@ class Case:
         row: What the row says, after the packages.
         packages: Names on PyPI; ``pyproject.toml`` pins their versions.
         spider: Name of a spider in ``project``.
+        module: Which of its modules has it; the others, with their plugins, are left
+            out.
         settings: Settings of the crawl. ``{folder}``, ``{site}``, ``{redis}`` and
             ``{statsd}`` in a text stand for what the test has.
         cells: What is expected in set-ups in which it is not as in plain Scrapy.
+        crawled: The set-ups in which it is crawled; the others are of the same kind.
+        plain: Name of the case whose outcome in plain Scrapy is this one's as well.
         runs: How often the crawl runs, the last time counts.
         files: Folder whose files must be the same.
         says: Regular expressions; as many lines of the log must match each.
         stats: What the names of the stats begin with that must be the same.
-        gap_s: Least time between two pages that the site must see; seconds.
+        span_s: Least time between the first request that the site gets and the last;
+            seconds.
     """
 
     name: str
     row: str
     packages: tuple[str, ...]
     spider: str = "pages"
+    module: str = "pages"
     settings: Mapping[str, Any] = field(default_factory=dict)
     cells: Mapping[str, Verdict] = field(default_factory=dict)
+    crawled: tuple[str, ...] = _EACH_KIND
+    plain: str = ""
     runs: int = 1
     files: str = ""
     says: tuple[str, ...] = ()
     stats: tuple[str, ...] = ()
-    gap_s: float = 0.0
+    span_s: float = 0.0
 
     def verdict(self, setup: str) -> Verdict:
         """Return what is expected in *setup*."""
@@ -91,34 +111,24 @@ _ONE_PROCESS = "Use `async` or `concurrent`, where one process downloads."
 
 _FRONTIER = "Use `JOBDIR`, or `CONCURCRAWL_FRONTIER_URL` for several machines."
 
-_PLAYWRIGHT = ("scrapy-playwright",)
-
 CASES = (
     Case(
         name="playwright",
-        row="rendered pages, page methods, errback, page in hand",
-        packages=_PLAYWRIGHT,
+        row="rendered pages, page methods, errback, page in hand; a page passed on in "
+        "`playwright_page`; a login in a context",
+        packages=("scrapy-playwright",),
         spider="rendered",
-    ),
-    Case(
-        name="playwright-login",
-        row="a login in a context, `CONCURCRAWL_STICKY_META=playwright_context`",
-        packages=_PLAYWRIGHT,
-        spider="login",
+        module="browser",
     ),
     Case(
         name="playwright-profile",
         row="a context with `user_data_dir`",
-        packages=_PLAYWRIGHT,
+        packages=("scrapy-playwright",),
         spider="profile",
+        module="browser",
         settings={"PROFILE": "{folder}/profile"},
         cells=_in(WITH_WORKERS, Refused("user_data_dir", _ONE_PROCESS)),
-    ),
-    Case(
-        name="playwright-chain",
-        row="a page passed on in `playwright_page`",
-        packages=_PLAYWRIGHT,
-        spider="chain",
+        crawled=_BOTH_VERDICTS,
     ),
     Case(
         name="impersonate",
@@ -141,12 +151,14 @@ CASES = (
             },
             "CURL_CFFI_OPTIONS": {"impersonate": "chrome"},
         },
+        crawled=_ONE_MORE,
     ),
     Case(
         name="zyte-settings",
         row="by settings, with products",
         packages=("scrapy-zyte-api",),
         spider="zyte",
+        module="zyte",
         settings=_ZYTE_SETTINGS,
     ),
     Case(
@@ -154,20 +166,27 @@ CASES = (
         row="by its add-on, before ours",
         packages=("scrapy-zyte-api",),
         spider="zyte",
+        module="zyte",
         settings=_zyte_addon(400),
+        crawled=_ONE_MORE,
+        plain="zyte-settings",
     ),
     Case(
         name="zyte-after",
         row="by its add-on, after ours",
         packages=("scrapy-zyte-api",),
         spider="zyte",
+        module="zyte",
         settings=_zyte_addon(600),
+        crawled=_ONE_MORE,
+        plain="zyte-settings",
     ),
     Case(
         name="poet",
         row="page objects",
         packages=("scrapy-poet", "web-poet"),
         spider="poet",
+        module="poet",
         settings={"ADDONS": {"concurcrawl.Addon": 500, "scrapy_poet.Addon": 300}},
     ),
     Case(
@@ -195,6 +214,7 @@ CASES = (
         cells=_in(
             WITH_WORKERS, Refused("SPIDER_MIDDLEWARES=shop.deltafetch", _ONE_PROCESS)
         ),
+        crawled=_BOTH_VERDICTS,
     ),
     Case(
         name="webarchive",
@@ -219,12 +239,14 @@ CASES = (
             WITH_WORKERS,
             Named("scrapy_warcio", "Give each worker a `warc_prefix` of its own."),
         ),
+        crawled=_BOTH_VERDICTS,
     ),
     Case(
         name="sentry-sdk",
         row="errors, grouped by exception",
         packages=("scrapy-sentry-sdk", "sentry-sdk"),
         spider="reported",
+        module="reported",
     ),
     Case(
         name="logging",
@@ -250,7 +272,7 @@ CASES = (
             "EXTENSIONS": {"shop.components.Slows": 1},
             "RANDOMIZE_DOWNLOAD_DELAY": False,
         },
-        gap_s=0.25,
+        span_s=1.5,  # of the six pages after the first, five wait for 0.3 s
     ),
     Case(
         name="extensions",
@@ -268,6 +290,7 @@ CASES = (
             "DELAYED_RETRY_TIMES": 2,
             "DELAYED_RETRY_DELAY": 0.1,
         },
+        crawled=_ONE_MORE,
     ),
     Case(
         name="redis-scheduler",
@@ -281,6 +304,7 @@ CASES = (
                 "See [coming from scrapy-redis](coming-from-scrapy-redis.md).",
             ),
         ),
+        crawled=_AT_THE_START,
     ),
     Case(
         name="frontera",
@@ -288,6 +312,7 @@ CASES = (
         packages=("scrapy-frontera",),
         settings={"SCHEDULER": "scrapy_frontera.scheduler.FronteraScheduler"},
         cells=_in(SETUPS, Refused("SCHEDULER=scrapy_frontera", _FRONTIER)),
+        crawled=_AT_THE_START,
     ),
     Case(
         name="apify",
@@ -295,12 +320,14 @@ CASES = (
         packages=("apify",),
         settings={"SCHEDULER": "apify.scrapy.scheduler.ApifyScheduler"},
         cells=_in(SETUPS, Refused("SCHEDULER=apify", _FRONTIER)),
+        crawled=_AT_THE_START,
     ),
     Case(
         name="redis-spider",
         row="`RedisSpider` and `RedisPipeline`",
         packages=("scrapy-redis",),
         spider="queue",
+        module="queue",
         settings={
             "REDIS_URL": "{redis}",
             "REDIS_ITEMS_KEY": "shop:items",
@@ -347,7 +374,7 @@ CASES = (
                 "scrapy.downloadermiddlewares.useragent.UserAgentMiddleware": None,
                 "scrapy_user_agents.middlewares.RandomUserAgentMiddleware": 400,
             },
-            "SPIDER_MIDDLEWARES": {},
+            "RANDOM_UA_FILE": "agents.txt",  # its own are thousands, which it parses
             "EXTENSIONS": {"scrapy_settings_log.SpiderSettingsLogging": 1},
             "SETTINGS_LOGGING_ENABLED": True,
             "SETTINGS_LOGGING_REGEX": "SETTINGS_LOGGING_ENABLED",
@@ -356,6 +383,7 @@ CASES = (
             "STATSD_PORT": "{statsd}",
         },
         says=("SETTINGS_LOGGING_ENABLED.*rue",),
+        crawled=_ONE_MORE,
     ),
     Case(
         name="rotating-proxies",
@@ -369,12 +397,15 @@ CASES = (
             "ROTATING_PROXY_LIST": ["{site}", "http://127.0.0.1:9"],
             "ROTATING_PROXY_PAGE_RETRY_TIMES": 20,
         },
+        crawled=_ONE_MORE,
     ),
     Case(
         name="sentry-errors",
         row="errors of callbacks, by `spider_error`",
         packages=("scrapy-sentry-errors",),
         spider="reported_by_signal",
+        module="reported",
+        crawled=_ONE_MORE,
     ),
     Case(
         name="qos",
@@ -392,6 +423,7 @@ CASES = (
                 "Set `CONCURCRAWL_RATE`, which counts over all processes.",
             ),
         ),
+        crawled=_BOTH_VERDICTS,
     ),
     Case(
         name="itemlimit",
@@ -404,6 +436,7 @@ CASES = (
             "PER_TARGET_ITEM_LIMIT": 100,
         },
         cells=_in(WITH_WORKERS, Named("scrapy_itemlimit", _ONE_PROCESS)),
+        crawled=_BOTH_VERDICTS,
     ),
     Case(
         name="count-filter",
@@ -419,5 +452,6 @@ CASES = (
             WITH_WORKERS,
             Named("signals.response_received=scrapy_count_filter", _ONE_PROCESS),
         ),
+        crawled=_BOTH_VERDICTS,
     ),
 )

@@ -24,9 +24,10 @@ OWN = "the project's own"
 _HEAD = """\
 # Plugins
 
-Each row is a crawl that `make test` runs in plain Scrapy and in every set-up (session
-`plugins` of `noxfile.py`). This page is written by `make compatibility` from what those
-tests expect.
+Each cell is a crawl that `make test` runs in that set-up and compares with one in plain
+Scrapy (session `plugins` of `noxfile.py`). A cell in brackets is not crawled, since it
+is of the same kind as another cell of its row. This page is written by
+`make compatibility` from what those tests expect.
 
 - *as plain*: the same items, requests at the site, files and effects of the plugin as
   in plain Scrapy, and no process is left.
@@ -58,8 +59,13 @@ def text() -> str:
 
 def _row(case: Case, pinned: dict[str, str]) -> str:
     names = ", ".join(f"{name} {pinned[name]}" for name in case.packages)
-    cells = [str(case.verdict(setup)) for setup in SETUPS]
+    cells = [_cell(case, setup) for setup in SETUPS]
     return f"| {names or OWN} | {case.row} | {' | '.join(cells)} |"
+
+
+def _cell(case: Case, setup: str) -> str:
+    verdict = case.verdict(setup)
+    return str(verdict) if setup in case.crawled else f"({verdict})"
 
 
 def _sentences() -> Iterator[str]:

@@ -9,7 +9,6 @@ import socket
 import time
 from collections import Counter
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
 
 #: Where RedisPipeline and RedisSpider of the project have their lists.
 ITEMS, START_URLS = "shop:items", "shop:start_urls"
+
+#: How often the processes of a crawl are looked at.
+_EVERY_S = 0.2
 
 #: Counters that statsd must get in full.
 _SENT = ("downloader.response_count", "item_scraped_count")
@@ -42,7 +44,7 @@ class Outcome:
     said: list[int]
     left: list[str]
     log: str
-    gaps_s: list[float]
+    span_s: float
 
     def comparable(self) -> dict[str, Any]:
         """Return all but what differs from run to run."""
@@ -111,7 +113,7 @@ class Servers:
             said=[len(re.findall(pattern, found.log)) for pattern in case.says],
             left=left,
             log=found.log,
-            gaps_s=_gaps([visit["came_s"] for visit in visits]),
+            span_s=_span_s([visit["came_s"] for visit in visits]),
         )
 
     def _crawl(
@@ -127,13 +129,16 @@ class Servers:
             variables={"EFFECTS": str(folder / "effects")},
         ) as run:
             deadline_s = time.monotonic() + DEADLINE_S
-            while not run.has_ended(within_s=0.1) and time.monotonic() < deadline_s:
+            while (
+                not run.has_ended(within_s=_EVERY_S) and time.monotonic() < deadline_s
+            ):
                 started.update({one.pid: one for one in run.tree()})
             found = run.finish()
         return found, [str(one) for one in alive(list(started.values()))]
 
 
 def _settings(case: Case, known: dict[str, str]) -> Iterator[str]:
+    yield from ("-s", f"SPIDER_MODULES=shop.spiders.{case.module}")
     for name, value in case.settings.items():
         text = value if isinstance(value, str) else _text(value)
         for key, replacement in known.items():
@@ -180,5 +185,5 @@ def _digests(folder: Path) -> dict[str, str]:
     }
 
 
-def _gaps(times_s: list[float]) -> list[float]:
-    return [later - earlier for earlier, later in pairwise(times_s)]
+def _span_s(times_s: list[float]) -> float:
+    return times_s[-1] - times_s[0] if times_s else 0.0

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from scrapy import Spider
 from scrapy.utils.test import get_crawler
 
+from concurcrawl.compat.stats_collector import MergingStatsCollector
 from concurcrawl.limits.slots import Slots
 from concurcrawl.local.downloader import PassThroughDownloader
 from concurcrawl.workers.launch.base import Launcher
@@ -286,7 +287,7 @@ class FakeSupervisor(PassThroughDownloader):
 def made_crawler(*middlewares: Any, **settings: Any) -> Any:
     """Return a crawler whose engine is a fake and whose spider is open."""
     crawler: Any = get_crawler(
-        Spider, {"STATS_CLASS": "concurcrawl.compat.stats_collector.MergingStatsCollector", **settings}
+        Spider, {"STATS_CLASS": MergingStatsCollector, **settings}
     )
     crawler.spider = Spider.from_crawler(crawler, name="one")
     crawler.engine = FakeEngine()

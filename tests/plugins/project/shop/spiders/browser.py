@@ -21,18 +21,22 @@ BROWSER = {
 
 
 class Rendered(scrapy.Spider):
-    """Pages made by script, page methods, an errback, a page in hand."""
+    """Pages made by script, page methods, an errback, pages in hand, a login."""
 
     name = "rendered"
     custom_settings = BROWSER
+    member = {"playwright": True, "playwright_context": "me"}
+    in_hand = {"playwright": True, "playwright_include_page": True}
 
     async def start(self):
-        for number in range(1, 5):
+        for number in range(1, 4):
             method = PageMethod("evaluate", f"document.title = 'title {number}'")
             meta = {"playwright": True, "playwright_page_methods": [method]}
             yield scrapy.Request(f"{self.site}/script/{number}", meta=meta)
-        meta = {"playwright": True, "playwright_include_page": True}
-        yield scrapy.Request(f"{self.site}/script/5", self.parse_in_hand, meta=meta)
+        yield scrapy.Request(
+            f"{self.site}/script/4", self.parse_first, meta=self.in_hand
+        )
+        yield scrapy.Request(f"{self.site}/login", self.parse_login, meta=self.member)
         meta = {"playwright": True, "playwright_context": "unreachable"}
         yield scrapy.Request("http://127.0.0.1:9/", errback=self.fail, meta=meta)
         yield scrapy.Request(f"{self.site}/page/6")
@@ -41,34 +45,37 @@ class Rendered(scrapy.Spider):
         heading, title = response.css("h1::text").get(), response.css("title::text")
         yield {"heading": heading, "title": title.get()}
 
-    async def parse_in_hand(self, response):
+    async def parse_first(self, response):
         page = response.meta["playwright_page"]
-        yield {"heading": await page.inner_text("h1")}
-        await page.close()
+        yield {"in hand": await page.inner_text("h1")}
+        meta = {**self.in_hand, "playwright_page": page}
+        yield response.follow(
+            "/script/5", self.parse_second, meta=meta, errback=self.fail_in_hand
+        )
+
+    async def parse_second(self, response):
+        yield {"passed on": response.css("h1::text").get()}
+        await response.meta["playwright_page"].close()
+
+    def parse_login(self, response):
+        for number in range(4):
+            url = f"/member/{number}"
+            yield response.follow(url, self.parse_member, meta=self.member)
+
+    def parse_member(self, response):
+        yield {"login": response.css("h1::text").get()}
 
     def fail(self, failure):
         note("errback", type(failure.value).__name__)
 
-
-class Login(scrapy.Spider):
-    """A login that is kept in a browser's context."""
-
-    name = "login"
-    custom_settings = {**BROWSER, "CONCURCRAWL_STICKY_META": "playwright_context"}
-    meta = {"playwright": True, "playwright_context": "me"}
-
-    async def start(self):
-        yield scrapy.Request(f"{self.site}/login", meta=self.meta)
-
-    def parse(self, response):
-        for number in range(4):
-            yield response.follow(f"/member/{number}", self.parse_page, meta=self.meta)
-
-    def parse_page(self, response):
-        yield {"login": response.css("h1::text").get()}
+    async def fail_in_hand(self, failure):
+        self.fail(failure)
+        page = failure.request.meta.get("playwright_page")
+        if page is not None:
+            await asyncio.wait_for(page.close(), 5)
 
 
-class Profile(Login):
+class Profile(Rendered):
     """A login that is kept in a profile on disk."""
 
     name = "profile"
@@ -78,34 +85,3 @@ class Profile(Login):
         super().update_settings(settings)
         contexts = {"me": {"user_data_dir": settings["PROFILE"]}}
         settings.set("PLAYWRIGHT_CONTEXTS", contexts, "spider")
-
-
-class Chain(scrapy.Spider):
-    """A page that is passed on from callback to callback."""
-
-    name = "chain"
-    custom_settings = BROWSER
-
-    async def start(self):
-        meta = {"playwright": True, "playwright_include_page": True}
-        yield scrapy.Request(f"{self.site}/script/1", meta=meta)
-
-    async def parse(self, response):
-        page = response.meta["playwright_page"]
-        meta = {"playwright": True, "playwright_page": page}
-        yield response.follow(
-            "/script/2",
-            self.parse_second,
-            meta={**meta, "playwright_include_page": True},
-            errback=self.fail,
-        )
-
-    async def parse_second(self, response):
-        yield {"heading": response.css("h1::text").get()}
-        await response.meta["playwright_page"].close()
-
-    async def fail(self, failure):
-        note("errback", type(failure.value).__name__)
-        page = failure.request.meta.get("playwright_page")
-        if page is not None:
-            await asyncio.wait_for(page.close(), 5)

@@ -120,7 +120,7 @@ class Opening(Site):
 
     def __init__(self, *args, folder, fails="", **kwargs):
         super().__init__(*args, **kwargs)
-        self.folder, self.fails = Path(folder), bool(fails)
+        self.folder, self.fails, self.urls = Path(folder), bool(fails), []
         code = "import time; time.sleep(600)"
         self.browser = subprocess.Popen([sys.executable, "-c", code])
         (self.folder / f"started-{self.browser.pid}").touch()
@@ -131,10 +131,12 @@ class Opening(Site):
 
     def parse(self, response):
         (self.folder / "callback").touch()
+        self.urls.append(response.url)
         yield {"by": "a page"}
 
     def closed(self, reason):
         (self.folder / f"closed-{self.browser.pid}").write_text(reason)
+        self.logger.info("%s pages here", len(self.urls))
         self.browser.kill()
         self.browser.wait()
         if self.fails:
