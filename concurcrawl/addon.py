@@ -19,6 +19,8 @@ from concurcrawl.compat.stack import scrapy_command
 from concurcrawl.config import Config
 from concurcrawl.errors import ConcurcrawlError, ConfigError
 from concurcrawl.integrations import plugins, scrapyd
+from concurcrawl.integrations.finding import HAS_WORKERS
+from concurcrawl.integrations.settings_findings import PARTS_OF_A_MODE
 from concurcrawl.limits import handler, profile_middleware
 from concurcrawl.limits.policy import PER_GROUP, Politeness
 from concurcrawl.modes import (
@@ -310,11 +312,11 @@ def _refuse_own_filter(settings: BaseSettings) -> None:
 
 def _apply(settings: BaseSettings, planned: Plan) -> None:
     """Write what *planned* means into *settings*."""
-    settings.set(plugins.HAS_WORKERS, planned.is_supervised, _RANK)
+    settings.set(HAS_WORKERS, planned.is_supervised, _RANK)
     for name, value in planned.settings.items():
         if isinstance(value, dict):
             components.fill(settings, name, value)
-        elif name in plugins.PARTS_OF_A_MODE:
+        elif name in PARTS_OF_A_MODE:
             # The lowest rank: a project's own is refused, also if it is set later.
             settings.set(name, value, "default")
         else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrapy.settings import default_settings
 
-from concurcrawl.integrations.plugins import name_of
+from concurcrawl.integrations.finding import name_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from scrapy.settings import BaseSettings
 
 from concurcrawl.config import PREFIX
-from concurcrawl.integrations.plugins import name_of
+from concurcrawl.integrations.finding import name_of
 from concurcrawl.modes import REASONS
 from concurcrawl.tools.doctor.report import MISSING, OFF, SettingChange
 

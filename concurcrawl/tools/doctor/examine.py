@@ -18,7 +18,8 @@ from scrapy.crawler import Crawler
 
 from concurcrawl.addon import decide, limits_kept
 from concurcrawl.errors import ConcurcrawlError, ConfigError
-from concurcrawl.integrations import inventory, plugins
+from concurcrawl.integrations import inventory, settings_findings
+from concurcrawl.integrations.finding import HAS_WORKERS, name_of
 from concurcrawl.limits.policy import Politeness
 from concurcrawl.modes import THREADED_HANDLER, Mode, Plan, bound, hindrance
 from concurcrawl.tools.doctor.changes import changes, setting_value
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
 
     from scrapy.settings import Settings
 
+    from concurcrawl.integrations.finding import Finding
     from concurcrawl.integrations.inventory import Component
-    from concurcrawl.integrations.plugins import Finding
 
 #: The place of an add-on that is not there yet.
 _PLACE = 500
@@ -112,8 +113,8 @@ def _look(spidercls: type[Spider], settings: Settings, mode: Mode | None) -> _Lo
         with _heard(look.says):
             AddonManager(crawler).load_settings(look.settings)
         if mode is not None:
-            look.findings += plugins.find_in_settings(look.settings)
-            look.findings += plugins.find_in_extensions(look.settings)
+            look.findings += settings_findings.find_in_settings(look.settings)
+            look.findings += settings_findings.find_in_extensions(look.settings)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - add-ons of anybody
         look.error = error if isinstance(error, Exception) else ValueError(str(error))
     return look
@@ -169,7 +170,7 @@ def _why(error: Exception | None) -> str:
 
 def _downloads_by(settings: Settings) -> str:
     found = settings.getwithbase("DOWNLOAD_HANDLERS")
-    names = {plugins.name_of(found.get(scheme)) for scheme in ("http", "https")}
+    names = {name_of(found.get(scheme)) for scheme in ("http", "https")}
     known = {THREADED_HANDLER: "libcurl"}
     shown = {
         known.get(name, "Scrapy" if name.startswith("scrapy.") else name)
@@ -237,7 +238,7 @@ def _fare(row: Component, look: _Look) -> Fare:
         return Fare(NOT_IN_EFFECT, says)
     if look.error is not None:
         return Fare(REFUSED)
-    has_workers = look.settings.getbool(plugins.HAS_WORKERS)
+    has_workers = look.settings.getbool(HAS_WORKERS)
     return Fare(inventory.place(row.setting, has_workers=has_workers).value)
 
 

@@ -14,7 +14,7 @@ from scrapy.extensions.memusage import MemoryUsage
 from typing_extensions import override
 
 from concurcrawl.compat import components
-from concurcrawl.integrations.plugins import name_of
+from concurcrawl.integrations.finding import name_of
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import pytest
 from scrapy.settings import Settings
 
-from concurcrawl.integrations.plugins import HAS_WORKERS, find_in_settings
+from concurcrawl.integrations.finding import HAS_WORKERS
+from concurcrawl.integrations.settings_findings import find_in_settings
 from tests.support.crawls import DEADLINE_S, MODES, crawl, environment
 
 if TYPE_CHECKING:

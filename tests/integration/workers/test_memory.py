@@ -8,7 +8,8 @@ import pytest
 from scrapy.extensions.memusage import MemoryUsage
 from scrapy.settings import Settings
 
-from concurcrawl.integrations import plugins
+from concurcrawl.integrations.finding import HAS_WORKERS
+from concurcrawl.integrations.settings_findings import find_in_settings
 from concurcrawl.workers.supervisor.memory import TreeMemoryUsage, memory_of
 from tests.integration.watchdog.test_stalls import setup_of
 from tests.support.crawls import crawl, crawling
@@ -80,13 +81,13 @@ class Counting(TreeMemoryUsage):
 
 def test_an_extension_that_measures_only_the_supervisor_is_named() -> None:
     extensions = {Mailing: 1, Counting: 2, TreeMemoryUsage: 3}
-    settings = Settings({"EXTENSIONS": extensions, plugins.HAS_WORKERS: True})
-    (finding,) = plugins.find_in_settings(settings)
+    settings = Settings({"EXTENSIONS": extensions, HAS_WORKERS: True})
+    (finding,) = find_in_settings(settings)
     assert str(finding) == (
         "EXTENSIONS=tests.integration.workers.test_memory.Mailing: it measures the "
         "supervisor, not its workers; derive it from "
         "concurcrawl.workers.supervisor.memory.TreeMemoryUsage, which counts all "
         "processes."
     )
-    settings[plugins.HAS_WORKERS] = False
-    assert [*plugins.find_in_settings(settings)] == []
+    settings[HAS_WORKERS] = False
+    assert [*find_in_settings(settings)] == []

@@ -14,14 +14,9 @@ from pydispatch import dispatcher  # type: ignore[import-untyped]
 from scrapy import signals
 from scrapy.settings import Settings
 
-from concurcrawl.integrations.plugins import (
-    HAS_WORKERS,
-    SLOTS,
-    Finding,
-    find_in_middlewares,
-    find_in_modules,
-    find_in_settings,
-)
+from concurcrawl.integrations.crawl_findings import find_in_middlewares
+from concurcrawl.integrations.finding import HAS_WORKERS, SLOTS, Finding
+from concurcrawl.integrations.settings_findings import find_in_modules, find_in_settings
 
 
 def settings_of(workers: int, **written: object) -> Settings:

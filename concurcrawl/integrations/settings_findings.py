@@ -1,0 +1,212 @@
+"""What of a project's settings is not in effect; nothing of it is made for that."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from scrapy.extensions.memusage import MemoryUsage
+from scrapy.utils.misc import load_object
+
+from concurcrawl.integrations import known
+from concurcrawl.integrations.finding import (
+    HAS_WORKERS,
+    SLOTS,
+    Finding,
+    loaded,
+    name_of,
+    own_extensions,
+    package_of,
+)
+from concurcrawl.integrations.own_files import use_of
+from concurcrawl.integrations.staying import DEAF, HEARING, STAYING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from scrapy.settings import BaseSettings
+
+#: Components that a mode consists of, and what each does in the place of Scrapy's.
+_OURS = {
+    "SCHEDULER": "keeps what waits and who has it, for all processes",
+    "DOWNLOADER": "keeps the limits of each site, over all processes",
+}
+
+#: Settings of components that a mode consists of.
+PARTS_OF_A_MODE = frozenset(_OURS)
+
+#: What to do instead, by the package of a component that is refused.
+_INSTEAD = {
+    "scrapy_redis": (
+        "share the crawl by CONCURCRAWL_FRONTIER_URL=redis://… instead of scrapy-redis "
+        "(see docs/coming-from-scrapy-redis.md)"
+    ),
+    "frontera": "let CONCURCRAWL_FRONTIER_URL=redis://… share the crawl instead",
+    "apify": "let JOBDIR, or CONCURCRAWL_FRONTIER_URL, keep what waits instead",
+}
+
+#: Queues whose order the frontier has as well.
+_QUEUES = {
+    "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.",
+    "SCHEDULER_DISK_QUEUE": "scrapy.squeues.",
+    "SCHEDULER_START_MEMORY_QUEUE": "scrapy.squeues.",
+    "SCHEDULER_START_DISK_QUEUE": "scrapy.squeues.",
+    "SCHEDULER_PRIORITY_QUEUE": "scrapy.pqueues.",
+}
+
+#: Storages that one process has for itself.
+_EXCLUSIVE = {"scrapy.extensions.httpcache.DbmCacheStorage"}
+
+#: Packages whose middlewares are known to work in workers.
+_NEED_NO_WORD = {"scrapy", "concurcrawl"}
+
+#: What takes the place of Scrapy's ``MemoryUsage`` where there are workers.
+_MEMORY = "concurcrawl.workers.supervisor.memory.TreeMemoryUsage"
+
+
+def find_in_settings(settings: BaseSettings) -> Iterator[Finding]:
+    """Yield what of *settings* is not in effect under the mode they have."""
+    yield from _components(settings)
+    yield from _measures(settings)
+    for setting, scrapys in _QUEUES.items():
+        name = name_of(settings[setting])
+        if name and not name.startswith(scrapys):
+            yield Finding(
+                setting,
+                name,
+                "it is not used, since requests wait in the frontier, by priority and "
+                "fair among sites",
+                "leave it out, or leave MODE out",
+                is_refused=False,
+            )
+    storage = name_of(settings["HTTPCACHE_STORAGE"])
+    is_shared = settings.getbool("HTTPCACHE_ENABLED") and settings.getbool(HAS_WORKERS)
+    if is_shared and storage in _EXCLUSIVE:
+        yield Finding(
+            "HTTPCACHE_STORAGE",
+            storage,
+            "only one process can have its file, and each worker has a cache",
+            "use scrapy.extensions.httpcache.FilesystemCacheStorage",
+            is_refused=True,
+        )
+    if settings.getbool(HAS_WORKERS) and len(settings.getlist(SLOTS)) > 1:
+        yield from _unshared_middlewares(settings)
+        if _has_playwright(settings):
+            yield from _profiles(settings)
+
+
+def _unshared_middlewares(settings: BaseSettings) -> Iterator[Finding]:
+    """Yield middlewares with something that several workers cannot share."""
+    for setting in ("DOWNLOADER_MIDDLEWARES", "SPIDER_MIDDLEWARES"):
+        for key, place in settings.getdict(setting).items():
+            cls = loaded(key) if place is not None else None
+            if cls is None or package_of(cls) in _NEED_NO_WORD:
+                continue
+            packages = set(map(package_of, cls.__mro__))
+            listed = [one for one in known.MIDDLEWARES if one.package in packages]
+            for one in listed or known.BY_USE[use_of(cls)]:
+                yield _unshared(setting, name_of(cls), one)
+
+
+def find_in_modules(settings: BaseSettings) -> Iterator[Finding]:
+    """Yield libraries that components have imported and that workers cannot share."""
+    if settings.getbool(HAS_WORKERS) and len(settings.getlist(SLOTS)) > 1:
+        for one in known.LIBRARIES:
+            if one.package in sys.modules:
+                yield _unshared("import", one.package, one)
+
+
+def _unshared(setting: str, name: str, one: known.Unshared) -> Finding:
+    return Finding(setting, name, one.reason, one.remedy, one.is_refused)
+
+
+def _profiles(settings: BaseSettings) -> Iterator[Finding]:
+    contexts = settings.getdict("PLAYWRIGHT_CONTEXTS")
+    for name, options in contexts.items():
+        if isinstance(options, Mapping) and options.get("user_data_dir"):
+            yield Finding(
+                "PLAYWRIGHT_CONTEXTS",
+                str(name),
+                "only one process can have its user_data_dir, and each worker has a "
+                "browser, which would go on without that profile",
+                known.ONE_PROCESS,
+                is_refused=True,
+            )
+
+
+def _has_playwright(settings: BaseSettings) -> bool:
+    handlers = settings.getwithbase("DOWNLOAD_HANDLERS").values()
+    return any("scrapy_playwright" in _packages_of(_inner(one)) for one in handlers)
+
+
+def _packages_of(component: Any) -> set[str]:
+    """Return the packages of a class and of those that it derives from."""
+    cls = loaded(component)
+    bases = () if cls is None else cls.__mro__
+    return {name_of(component).partition(".")[0], *map(package_of, bases)}
+
+
+def _inner(handler: Any) -> Any:
+    """Return the handler that a project set, where there is a gate before it."""
+    return getattr(handler, "inner", handler)
+
+
+def _components(settings: BaseSettings) -> Iterator[Finding]:
+    for setting, purpose in _OURS.items():
+        name = name_of(settings[setting])
+        if name.startswith(("scrapy.core.", "concurcrawl.")):
+            continue
+        other = "leave it out, or leave MODE out"
+        yield Finding(
+            setting,
+            name,
+            f"it would not be used, since a mode has a {setting.lower()} of its own, "
+            f"which {purpose}",
+            _INSTEAD.get(name.partition(".")[0], other),
+            is_refused=True,
+        )
+
+
+def _measures(settings: BaseSettings) -> Iterator[Finding]:
+    """Yield extensions that measure the supervisor where all processes count."""
+    if not settings.getbool(HAS_WORKERS):
+        return
+    for cls in own_extensions(settings):
+        if issubclass(cls, MemoryUsage) and not issubclass(cls, load_object(_MEMORY)):
+            yield Finding(
+                "EXTENSIONS",
+                name_of(cls),
+                "it measures the supervisor, not its workers",
+                f"derive it from {_MEMORY}, which counts all processes",
+                is_refused=False,
+            )
+
+
+def find_in_extensions(settings: BaseSettings) -> Iterator[Finding]:
+    """Yield the extensions whose code names a signal that they would not hear.
+
+    Whether they connect to it is known for sure only once they are made, which
+    :mod:`~concurcrawl.integrations.crawl_findings` waits for. Here none is made.
+    """
+    if not settings.getbool(HAS_WORKERS):
+        return
+    for cls in own_extensions(settings):
+        for name in STAYING.values():
+            if name in _names_in(cls):
+                yield _unheard(name, cls)
+
+
+def _names_in(cls: type) -> set[str]:
+    """Return the names that the methods of *cls* and of its bases use."""
+    methods = [thing for base in cls.__mro__ for thing in vars(base).values()]
+    codes = [
+        getattr(getattr(method, "__func__", method), "__code__", None)
+        for method in methods
+    ]
+    return {name for code in codes if code is not None for name in code.co_names}
+
+
+def _unheard(signal: str, cls: type) -> Finding:
+    name = name_of(cls)
+    return Finding(f"signals.{signal}", name, DEAF, HEARING, is_refused=False)
