@@ -316,7 +316,8 @@ def test_no_two_requests_are_nearer_than_delay_rate_and_crawl_delay_allow(
 def test_a_host_that_asks_for_a_pause_gets_it_and_another_goes_on(
     mode: str, limited: str, tmp_path: Path
 ) -> None:
-    path = "/busy?after=1 /hang?s=0.1"
+    # Slow, so that it is not over before the other host's first answer.
+    path = "/busy?after=1 /hang?s=0.4"
     given = arguments(hosts=" ".join(HOSTS[:2]), pages=5, path=path)
     chosen = settings(mode, CONCURRENT_REQUESTS_PER_DOMAIN=2, RETRY_TIMES=5)
     finished(crawl("limited", limited, tmp_path, *chosen, *given), 10)

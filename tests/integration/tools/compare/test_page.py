@@ -198,7 +198,7 @@ def test_before_the_first_run_there_is_a_page_too() -> None:
     assert "137.37" in text
 
 
-@pytest.mark.parametrize("module", ["addon", "commands", "compare.command"])
+@pytest.mark.parametrize("module", ["addon", "commands", "tools.compare.command"])
 def test_only_who_makes_a_page_waits_for_the_library_that_draws(module: str) -> None:
     code = f"import sys, concurcrawl.{module}; print('bokeh' in sys.modules)"
     done = subprocess.run(
