@@ -15,6 +15,7 @@ from tests.support.fakes import counted, in_fake_time, made_crawler, settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from pathlib import Path
 
     from tests.support.fakes import FakeEngine
 
@@ -225,8 +226,10 @@ async def test_after_the_end_the_engine_is_not_asked_to_look(bench: Bench) -> No
 
 
 @pytest.mark.parametrize("has_jobdir", [False, True])
-def test_telnet_finds_what_waits_where_scrapy_keeps_it(has_jobdir: bool) -> None:
-    @on_bench(JOBDIR="unused" if has_jobdir else None)
+def test_telnet_finds_what_waits_where_scrapy_keeps_it(
+    has_jobdir: bool, tmp_path: Path
+) -> None:
+    @on_bench(JOBDIR=str(tmp_path) if has_jobdir else None)
     async def test(bench: Bench) -> None:
         bench.push("a")
         disk = bench.scheduler.dqs
