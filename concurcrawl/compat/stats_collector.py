@@ -32,7 +32,7 @@ class MergingStatsCollector(MemoryStatsCollector):
 
     Attributes:
         written: Called with way, key and value at each writing, in the process that
-            does it; None to tell nobody.
+            does it; None for no call.
         on_read: Called with the key before each reading, with None if all are read;
             None where the collector has all there is to know.
     """

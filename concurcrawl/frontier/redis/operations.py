@@ -65,7 +65,7 @@ class Push(Operation):
 
 @dataclass(frozen=True, slots=True)
 class Ack(Operation):
-    """End a lease for good, push the requests and keep the items that came of it.
+    """End a lease, push its new requests and keep its items, in one step.
 
     All three or none: if the node does not hold the lease, nothing is done.
 
