@@ -208,7 +208,7 @@ def _prepare_workers(
 
 
 def _keeps_order(settings: BaseSettings, planned: Plan) -> bool:
-    """Tell whether requests must leave as in Scrapy with one at a time.
+    """Return whether requests must leave as in Scrapy with one at a time.
 
     With fewer ``CONCURRENT_ITEMS`` than a callback yields the next would be asked for
     before all of them were scheduled.

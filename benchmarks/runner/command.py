@@ -106,7 +106,7 @@ def _write(wanted: Options, results: Results) -> None:
 
 
 def _has_failed(results: Results) -> bool:
-    """Tell whether one of ours failed or lost a page. That a peer did is its result."""
+    """Return whether a mode failed or lost a page; that a peer did is its result."""
     return any(
         summary.status in ("failed", "lost")
         for table in results.tables

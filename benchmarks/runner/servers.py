@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
 import psutil
+from typing_extensions import override
 
 from benchmarks.runner.keeper import Kept
 from concurcrawl.errors import ConcurcrawlError
@@ -89,7 +90,7 @@ def nginx_path() -> str | None:
     return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
-class MirrorServer:
+class MirrorServer(Server):
     """The mirror."""
 
     name = "mirror"
@@ -108,24 +109,24 @@ class MirrorServer:
         self._mirror.stop()
 
     @property
+    @override
     def list_url(self) -> str:
-        """See :class:`Server`."""
         return self._mirror.list_url
 
+    @override
     def reset(self) -> None:
-        """See :class:`Server`."""
         self._mirror.reset()
 
+    @override
     def visits(self) -> list[Visit]:
-        """See :class:`Server`."""
         to_epoch = time.time() - time.monotonic()
         return [
             Visit(entry.path, entry.t + to_epoch, (entry.done or entry.t) + to_epoch)
             for entry in self._mirror.log()
         ]
 
+    @override
     def cpu_s(self) -> float:
-        """See :class:`Server`."""
         return _cpu_s(self._mirror.pid)
 
 
@@ -165,7 +166,7 @@ ssl_certificate_key {folder}/key.pem;
 """
 
 
-class NginxServer:
+class NginxServer(Server):
     """Debian's nginx, one process, with the site's files; nothing is made on the way.
 
     Args:
@@ -206,17 +207,17 @@ class NginxServer:
         self._stop()
 
     @property
+    @override
     def list_url(self) -> str:
-        """See :class:`Server`."""
         scheme = "https" if self._tls else "http"
         return f"{scheme}://127.0.0.1:{self._port}{self._site.list_path}"
 
+    @override
     def reset(self) -> None:
-        """See :class:`Server`."""
         os.truncate(self._folder / "access.log", 0)  # nginx appends
 
+    @override
     def visits(self) -> list[Visit]:
-        """See :class:`Server`."""
         visits = []
         with (self._folder / "access.log").open(encoding="utf-8") as file:
             for line in file:
@@ -225,8 +226,8 @@ class NginxServer:
                 visits.append(Visit(path.rstrip("\n"), end_s - float(took), end_s))
         return visits
 
+    @override
     def cpu_s(self) -> float:
-        """See :class:`Server`."""
         return _cpu_s(self._pid())
 
     def _pid(self) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrapy.exceptions import ScrapyDeprecationWarning
 from scrapy.statscollectors import MemoryStatsCollector, StatsCollector
+from typing_extensions import override
 
 from concurcrawl.compat.parts import touches
 
@@ -44,16 +45,16 @@ class MergingStatsCollector(MemoryStatsCollector):
     # twentieth of what a small page costs. Here the methods look for it themselves.
     __getattribute__ = object.__getattribute__
 
+    @override
     def get_value(self, key: str, default: Any = None, spider: Any = _UNSAID) -> Any:
-        """See :meth:`StatsCollector.get_value`."""
         if spider is not _UNSAID:
             _warn_of_spider("get_value")
         if self.on_read is not None:
             self.on_read(key)
         return self._stats.get(key, default)
 
+    @override
     def get_stats(self, spider: Any = _UNSAID) -> dict[str, Any]:
-        """See :meth:`StatsCollector.get_stats`."""
         if spider is not _UNSAID:
             _warn_of_spider("get_stats")
         if self.on_read is not None:
@@ -69,18 +70,18 @@ class MergingStatsCollector(MemoryStatsCollector):
                 del self._stats[key]
         self._stats.update(values)
 
+    @override
     def set_value(self, key: str, value: Any, spider: Any = _UNSAID) -> None:
-        """See :meth:`StatsCollector.set_value`."""
         if spider is not _UNSAID:
             _warn_of_spider("set_value")
         self._stats[key] = value
         if self.written is not None:
             self.written("set", key, value)
 
+    @override
     def inc_value(
         self, key: str, count: int = 1, start: int = 0, spider: Any = _UNSAID
     ) -> None:
-        """See :meth:`StatsCollector.inc_value`."""
         if spider is not _UNSAID:
             _warn_of_spider("inc_value")
         found = self._stats
@@ -90,8 +91,8 @@ class MergingStatsCollector(MemoryStatsCollector):
                 self.written("start", key, start)
             self.written("inc", key, count)
 
+    @override
     def max_value(self, key: str, value: Any, spider: Any = _UNSAID) -> None:
-        """See :meth:`StatsCollector.max_value`."""
         if spider is not _UNSAID:
             _warn_of_spider("max_value")
         found = self._stats
@@ -99,8 +100,8 @@ class MergingStatsCollector(MemoryStatsCollector):
         if self.written is not None:
             self.written("max", key, value)
 
+    @override
     def min_value(self, key: str, value: Any, spider: Any = _UNSAID) -> None:
-        """See :meth:`StatsCollector.min_value`."""
         if spider is not _UNSAID:
             _warn_of_spider("min_value")
         found = self._stats

@@ -30,6 +30,7 @@ from scrapy.extensions.feedexport import (
     S3FeedStorage,
     StdoutFeedStorage,
 )
+from typing_extensions import override
 
 from concurcrawl.compat import feed_export
 from concurcrawl.compat.closing import fail_crawl
@@ -124,7 +125,7 @@ class _Feed:
         return self.kind in (Kind.WHOLE, Kind.ADDED)
 
 
-class Exports:
+class Exports(feed_export.Watcher):
     """The feeds of a crawl with a ``JOBDIR``, and the items they must have again.
 
     Attributes:
@@ -200,16 +201,16 @@ class Exports:
 
     # What the feed exporter tells ------------------------------------------------
 
+    @override
     def begin(self, feed: str, batch: int, uri: str) -> tuple[int, str]:
-        """See :class:`~concurcrawl.compat.feed_export.Watcher`."""
         known = self._feeds.setdefault(feed, _Feed(feed))
         if known.left:
             batch = known.left[-1]
             return batch, known.files[batch].uri
         return batch, uri
 
+    @override
     def opened(self, slot: FeedSlot) -> None:
-        """See :class:`~concurcrawl.compat.feed_export.Watcher`."""
         feed = self._feeds[slot.uri_template]
         feed.kind = _kind(slot)
         # A line tells the ledger itself.
@@ -228,8 +229,8 @@ class Exports:
         if feed.kind is Kind.STREAM:
             self._streams.append(slot.storage.open(slot.spider))
 
+    @override
     def exported(self, item: Any, slots: list[FeedSlot], again: int | None) -> None:
-        """See :class:`~concurcrawl.compat.feed_export.Watcher`."""
         number = item_at_hand.get()
         if number is not None:
             self._ledger.written.add(number)
@@ -240,19 +241,19 @@ class Exports:
         if self._bytes > _MANY:
             self.commit()
 
+    @override
     def failed(self, error: OSError) -> None:
-        """See :class:`~concurcrawl.compat.feed_export.Watcher`."""
         self._ledger.fail(error)
 
+    @override
     def kept(self, feed: str) -> Iterator[tuple[int, Any]]:
-        """See :class:`~concurcrawl.compat.feed_export.Watcher`."""
         if not self._feeds[feed].keeps:
             return
         for number, payload in self._frontier.exports.rows(feed):
             yield number, self._decode(payload)
 
+    @override
     def stored(self, slot: FeedSlot) -> None:
-        """See :class:`~concurcrawl.compat.feed_export.Watcher`."""
         feed, file = self._feeds[slot.uri_template], self._files.pop(id(slot))
         _make_safe(slot.storage)
         file.is_stored = True
@@ -260,12 +261,12 @@ class Exports:
         if file.first and (file.is_complete or feed.kind is Kind.ADDED):
             self._changes.done.append((feed.name, file.first, file.last))
 
+    @override
     def closing(self) -> None:
-        """See :class:`~concurcrawl.compat.feed_export.Watcher`."""
         self._is_closing = True
 
+    @override
     def closed(self, reason: str) -> None:
-        """See :class:`~concurcrawl.compat.feed_export.Watcher`."""
         if self.has_failed:
             return  # items are in the frontier still, and so are not here
         missing = [

@@ -195,8 +195,8 @@ class _FeedFile(io.BufferedWriter):
         super().__init__(raw)
         self._ledger = ledger
 
+    @override
     def write(self, data: Any) -> int:
-        """See :class:`io.BufferedWriter`."""
         try:
             written = super().write(data)
         except OSError as error:
@@ -205,8 +205,8 @@ class _FeedFile(io.BufferedWriter):
         self._ledger.wrote()
         return written
 
+    @override
     def close(self) -> None:
-        """See :class:`io.BufferedWriter`."""
         if not self.closed:
             try:
                 self._ledger.closing(self)
@@ -260,8 +260,8 @@ class LedgerStorage(FileFeedStorage):
         """Make one with the ledger of *crawler*."""
         return cls(uri, feed_options=feed_options, ledger=_ledgers.get(crawler))
 
+    @override
     def open(self, spider: Spider) -> IO[bytes]:
-        """See :class:`FileFeedStorage`."""
         if self._ledger is None:
             return super().open(spider)
         path = Path(self.path)

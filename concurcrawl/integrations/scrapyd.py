@@ -30,7 +30,7 @@ _INTERVAL_S = 1.0
 
 
 def is_job() -> bool:
-    """Tell whether this process is a job of Scrapyd's."""
+    """Return whether this process is a job of Scrapyd's."""
     # Its runner has imported it. The variable alone is also set by who has several
     # projects in one scrapy.cfg.
     return "scrapyd" in sys.modules and bool(os.environ.get("SCRAPY_PROJECT"))
@@ -87,7 +87,7 @@ class Lifeline:
 
 
 def _is_unheard() -> bool:
-    """Tell whether nobody reads our output any more.
+    """Return whether nobody reads our output any more.
 
     That is so where Scrapyd was gone before we could look who our parent is.
     """

@@ -63,7 +63,7 @@ class RequestGate(Protocol):
 
 
 def is_robots(request: Request) -> bool:
-    """Tell whether Scrapy made *request* to learn what it may ask for.
+    """Return whether Scrapy made *request* to learn what it may ask for.
 
     Then another request waits for it, which is not at its site yet.
     """

@@ -157,15 +157,15 @@ class GroupLimiter:
             self.delay_s = max(self.delay_s, self.limits.throttle.start_delay_s)
 
     def is_open(self, now_s: float) -> bool:
-        """Tell whether a request may start at *now_s*."""
+        """Return whether a request may start at *now_s*."""
         return self.has_room() and now_s >= self.next_start_s()
 
     def has_room(self) -> bool:
-        """Tell whether one more may be in flight, whatever the time."""
+        """Return whether one more may be in flight, whatever the time."""
         return not self.limits.in_flight or self.in_flight < self.limits.in_flight
 
     def is_paced(self) -> bool:
-        """Tell whether time must pass between two starts."""
+        """Return whether time must pass between two starts."""
         return bool(self.delay_s or self.limits.rate_per_s)
 
     def next_start_s(self) -> float:
@@ -222,7 +222,7 @@ class GroupLimiter:
             self._depart(at_s, self.delay_s)
 
     def is_on_way(self, lease_id: int) -> bool:
-        """Tell whether nobody has said that the request with *lease_id* was sent."""
+        """Return whether nobody has said that the request with *lease_id* was sent."""
         return any(way.lease_id == lease_id for way in self._on_way)
 
     def expire(self, now_s: float) -> None:

@@ -210,11 +210,11 @@ class Politeness:
         return self._limits[group]
 
     def needs_asking(self, group: str) -> bool:
-        """Tell whether each request of *group* must ask before it starts."""
+        """Return whether each request of *group* must ask before it starts."""
         return _is_limit(self.limits_of(group))
 
     def is_paced(self, group: str) -> bool:
-        """Tell whether time must pass between two requests of *group*."""
+        """Return whether time must pass between two requests of *group*."""
         limits = self.limits_of(group)
         return bool(limits.delay_s or limits.rate_per_s)
 

@@ -19,6 +19,7 @@ from scrapy.settings import BaseSettings
 from scrapy.utils.defer import deferred_from_coro
 from scrapy.utils.httpobj import urlparse_cached
 from scrapy.utils.misc import load_object
+from typing_extensions import override
 
 from concurcrawl.errors import ConfigError
 from concurcrawl.limits.policy import Politeness, profiles_of
@@ -165,10 +166,10 @@ class ProfileRobotsTxtMiddleware(RobotsTxtMiddleware):
         self.crawler = crawler
         self._profile_of = _by_request(crawler)
 
+    @override
     async def process_request(
         self, request: Request, spider: Spider | None = None
     ) -> None:
-        """See :class:`RobotsTxtMiddleware`."""
         profile = self._profile_of(request)
         if profile is not None and profile.obeys_robots:
             await super().process_request(request)
@@ -190,16 +191,16 @@ class ProfileCompressionMiddleware(HttpCompressionMiddleware):
             raise NotConfigured  # they are read anyway
         return cls(crawler)
 
+    @override
     def process_request(
         self, request: Request, spider: Spider | None = None
     ) -> Request | Response | None:
-        """See :class:`HttpCompressionMiddleware`."""
         return super().process_request(request) if self._is_for(request) else None
 
+    @override
     def process_response(
         self, request: Request, response: Response, spider: Spider | None = None
     ) -> Request | Response:
-        """See :class:`HttpCompressionMiddleware`."""
         if not self._is_for(request):
             return response
         return super().process_response(request, response)
@@ -218,8 +219,8 @@ class _OncePerCrawl(logging.Filter):
         super().__init__()
         self._said: WeakKeyDictionary[Spider, set[str]] = WeakKeyDictionary()
 
+    @override
     def filter(self, record: logging.LogRecord) -> bool:
-        """See :class:`logging.Filter`."""
         spider: Spider | None = getattr(record, "spider", None)
         if spider is None or record.levelno < logging.WARNING:
             return True
@@ -244,7 +245,7 @@ def _by_request(crawler: Crawler) -> Callable[[Request], Profile | None]:
 
 
 def _has(crawler: Crawler, scrapys: type) -> bool:
-    """Tell whether *crawler* has a middleware of Scrapy's class or of a child of it."""
+    """Return whether *crawler* has a middleware of Scrapy's class or a subclass."""
     placed = crawler.settings.get_component_priority_dict_with_base(
         "DOWNLOADER_MIDDLEWARES"
     )

@@ -43,7 +43,7 @@ def expect(request: Request, tell: Callable[[float], None]) -> None:
 
 
 def is_expected(request: Request) -> bool:
-    """Tell whether somebody wants to know when *request* is sent."""
+    """Return whether somebody wants to know when *request* is sent."""
     return request in _expected
 
 

@@ -115,10 +115,10 @@ class EagerDownloader(PassThroughDownloader):
         super().__init__(crawler)
         self._answered: set[Request] = set()
 
+    @override
     def fetch(
         self, request: Request, spider: Spider | None = None
     ) -> Deferred[Response | Request]:
-        """See :class:`Downloader`."""
         fetched: Deferred[Response | Request] = super().fetch(request)
         return fetched.addBoth(self._looked_at, request)
 

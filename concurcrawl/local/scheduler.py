@@ -14,6 +14,7 @@ from scrapy.core.scheduler import BaseScheduler
 from scrapy.dupefilters import RFPDupeFilter
 from scrapy.utils.asyncio import call_later, is_asyncio_available
 from scrapy.utils.misc import build_from_crawler, load_object
+from typing_extensions import override
 
 from concurcrawl.compat.callback_cache import KeptCallbacks
 from concurcrawl.compat.engine import call_each_turn, in_progress, wake
@@ -22,10 +23,7 @@ from concurcrawl.errors import ConcurcrawlError, StalledError
 from concurcrawl.frontier.base import Done, Entry, at_once
 from concurcrawl.frontier.sqlite import SqliteFrontier
 from concurcrawl.limits.admission_queue import AdmissionQueue
-from concurcrawl.limits.handler import (
-    robots_agent,
-    slot_of,
-)
+from concurcrawl.limits.handler import RequestGate, robots_agent, slot_of
 from concurcrawl.limits.policy import Politeness, delay_of
 from concurcrawl.limits.slots import SlotLimits
 from concurcrawl.local.downloader import PassThroughDownloader
@@ -96,12 +94,12 @@ class FrontierScheduler(BaseScheduler):
         crawler.signals.connect(self._robots_parsed, signals.robots_parsed)
 
     @classmethod
+    @override
     def from_crawler(cls, crawler: Crawler) -> Self:
-        """See :class:`BaseScheduler`."""
         return cls(crawler)
 
+    @override
     def open(self, spider: Spider) -> Deferred[None] | None:
-        """See :class:`BaseScheduler`."""
         engine = self._crawler.engine
         assert isinstance(engine.downloader, PassThroughDownloader)
         self._is_full = engine.downloader.is_full
@@ -121,8 +119,8 @@ class FrontierScheduler(BaseScheduler):
             self._records = path.open("w", encoding="utf-8", buffering=1)
         return self._own_filter.open() if self._own_filter else None
 
+    @override
     def close(self, reason: str) -> Deferred[None] | None:
-        """See :class:`BaseScheduler`."""
         self._settle()
         if self._watch is not None:
             self._watch.stop()
@@ -151,12 +149,12 @@ class FrontierScheduler(BaseScheduler):
         """What waits in memory, for telnet's ``est()``."""
         return Backlog((lambda: 0) if self.dqs is not None else self.__len__)
 
+    @override
     def has_pending_requests(self) -> bool:
-        """See :class:`BaseScheduler`."""
         return self._frontier.waiting() > 0
 
+    @override
     def enqueue_request(self, request: Request) -> bool:
-        """See :class:`BaseScheduler`."""
         if self._is_over:  # start() goes on when an extension has closed the spider
             return True
         entry = self._entry(request, self._pack(request), self._key(request))
@@ -187,8 +185,8 @@ class FrontierScheduler(BaseScheduler):
             else:
                 self._note_dropped(request)
 
+    @override
     def next_request(self) -> Request | None:
-        """See :class:`BaseScheduler`."""
         self._settle()
         lease = self._frontier.acquire()
         if lease is None:
@@ -428,7 +426,7 @@ class Backlog:
         return self._count()
 
 
-class LocalGate:
+class LocalGate(RequestGate):
     """The gate of the process that has the frontier.
 
     Attributes:
@@ -441,8 +439,8 @@ class LocalGate:
         self.inside: dict[Request, str] = {}
         self.waiting: set[Request] = set()
 
+    @override
     async def enter(self, request: Request) -> bool:
-        """See :class:`Gate`."""
         scheduler = self._scheduler
         group, lease = scheduler.group_of(request), scheduler.lease_of(request)
         lease_id = None if lease is None else lease.lease_id
@@ -454,20 +452,20 @@ class LocalGate:
         self.inside[request] = group
         return scheduler.entered(group, lease)
 
+    @override
     def sent(self, request: Request, at_s: float) -> None:
-        """See :class:`Gate`."""
         scheduler = self._scheduler
         scheduler.admissions.sent(
             self.inside[request], scheduler.lease_id_of(request), at_s
         )
 
+    @override
     def leave(self, request: Request, visit: FetchResult) -> None:
-        """See :class:`Gate`."""
         scheduler = self._scheduler
         group = self.inside.pop(request)
         scheduler.admissions.leave(group, scheduler.lease_id_of(request), visit)
 
 
 def newest_first(settings: BaseSettings) -> bool:
-    """Tell whether the newest request of a priority leaves first, as by default."""
+    """Return whether the newest request of a priority leaves first, as by default."""
     return "Fifo" not in str(settings["SCHEDULER_MEMORY_QUEUE"])

@@ -358,7 +358,7 @@ class NodeDelivery:
 
 
 def _is_gone(about: dict[str, Any]) -> bool:
-    """Tell whether a node's process is known to be dead, though its lease may run."""
+    """Return whether a node's process is known to be dead, though its lease may run."""
     if about["host"] != socket.gethostname():
         return False
     try:

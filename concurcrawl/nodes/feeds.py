@@ -163,16 +163,16 @@ class _HeldFile(io.BufferedIOBase):
         self.lines: list[tuple[int | None, bytes]] = []
         self.name = raw.name
 
+    @override
     def writable(self) -> bool:
-        """See :class:`io.BufferedIOBase`."""
         return True
 
     def seekable(self) -> bool:
         """Return True, so that a text wrapper asks where it is: BOMs come once."""
         return True
 
+    @override
     def write(self, data: Any) -> int:
-        """See :class:`io.BufferedIOBase`."""
         line = bytes(data)
         self.lines.append((item_at_hand.get(), line))
         self._ledger.wrote()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import psutil
 from scrapy import signals
+from typing_extensions import override
 
 from concurcrawl import stats
 from concurcrawl.compat.engine import wake
@@ -134,8 +135,9 @@ class NodeScheduler(SupervisorScheduler):
                 count,
             )
 
+    @override
     def has_pending_requests(self) -> bool:
-        """See :class:`BaseScheduler`. Only the leader ever finds that it is over."""
+        """Only the leader ever finds that it is over."""
         frontier = self._frontier
         is_over = (
             frontier.is_leader
@@ -145,12 +147,13 @@ class NodeScheduler(SupervisorScheduler):
         )
         return not is_over
 
+    @override
     def holds_back(self) -> bool:
-        """See :meth:`FrontierScheduler.holds_back`. What is on its way waits, too."""
+        """What is on its way waits, too."""
         return self._frontier.is_pushing or super().holds_back()
 
+    @override
     def lend(self) -> Request | None:
-        """See :meth:`SupervisorScheduler.lend`."""
         try:
             request = super().lend()
         except NotJsonError as error:
@@ -163,6 +166,7 @@ class NodeScheduler(SupervisorScheduler):
             self._leases[request] = replace(lease, payload=payload)
         return request
 
+    @override
     async def complete(
         self,
         lease: Lease | None,
@@ -170,7 +174,6 @@ class NodeScheduler(SupervisorScheduler):
         items: Iterable[bytes] = (),
         changes: StateChanges = ((), ""),
     ) -> list[int]:
-        """See :meth:`SupervisorScheduler.complete`."""
         numbers = await super().complete(lease, products, items, changes)
         if not self._streams:
             self.journal.took(numbers)

@@ -172,7 +172,7 @@ class Watch:
 
 
 def _has_terminal(settings: BaseSettings) -> bool:
-    """Tell whether there is a terminal whose last lines are ours to draw again."""
+    """Return whether there is a terminal whose last lines are ours to draw again."""
     is_plain = os.environ.get("TERM", "") in _PLAIN or os.name == "nt"
     if is_plain or not is_terminal(sys.stderr):
         return False

@@ -102,5 +102,5 @@ def masked(text: str) -> str:
 
 
 def has_password(text: str) -> bool:
-    """Tell whether a URL in *text* has a password."""
+    """Return whether a URL in *text* has a password."""
     return re.search(r"//[^/\s]*:[^/\s]+@", text) is not None

@@ -25,7 +25,7 @@ _NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
 
 
 def is_terminal(stream: object) -> bool:
-    """Tell whether *stream*, which may be nothing that has an end, is a terminal."""
+    """Return whether *stream*, which may be nothing that has an end, is a terminal."""
     asked = getattr(stream, "isatty", None)
     return asked is not None and bool(asked())
 
@@ -115,14 +115,14 @@ class Above:
         self._name = name
 
     def write(self, text: str) -> int:
-        """See :class:`io.TextIOBase`."""
+        """Write *text* above the region."""
         if self._region is None:
             return self._stream.write(text)
         self._region.write(text, self._name)
         return len(text)
 
     def writelines(self, lines: Sequence[str]) -> None:
-        """See :class:`io.TextIOBase`."""
+        """Write *lines* above the region."""
         self.write("".join(lines))
 
     def release(self) -> None:
@@ -146,12 +146,12 @@ class Clearing:
         self._stream = stream
 
     def write(self, text: str) -> int:
-        """See :class:`io.TextIOBase`."""
+        """Write *text*, clearing each line to its end."""
         self._stream.write(text.replace("\n", "\x1b[K\n"))
         return len(text)
 
     def writelines(self, lines: Sequence[str]) -> None:
-        """See :class:`io.TextIOBase`."""
+        """Write *lines*, clearing each to its end."""
         self.write("".join(lines))
 
     def __getattr__(self, name: str) -> Any:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from scrapy.pipelines import ItemPipelineManager
+from typing_extensions import override
 
 from concurcrawl.compat import components, http11
 from concurcrawl.tracing.record import Record
@@ -186,7 +187,7 @@ def enable(settings: BaseSettings, rank: str) -> None:
 
 
 def clocks_pipelines(settings: BaseSettings) -> bool:
-    """Tell whether items pass a :class:`PipelineClock`."""
+    """Return whether items pass a :class:`PipelineClock`."""
     return settings["ITEM_PROCESSOR"] is PipelineClock
 
 
@@ -289,8 +290,8 @@ class CallbackClock:
 class PipelineClock(ItemPipelineManager):
     """Item processor: Scrapy's own, with a look at the clock."""
 
+    @override
     async def process_item_async(self, item: Any) -> Any:
-        """See :class:`ItemPipelineManager`."""
         spent = _pipelines.get()
         if spent is None:
             return await super().process_item_async(item)

@@ -35,7 +35,7 @@ def enable(settings: BaseSettings, rank: str) -> None:
 
 
 def is_wanted(request: Request) -> bool:
-    """Tell whether the body that *request* brings is going to be inflated.
+    """Return whether the body that *request* brings is going to be inflated.
 
     A handler that works in a thread may do it there and :func:`hand_over` the result.
     """
@@ -57,17 +57,17 @@ class QuickCompressionMiddleware(DecodingMiddleware):
         super().__init__(crawler=crawler)
         self._at_hand: bytes | None = None
 
+    @override
     def process_request(
         self, request: Request, spider: Spider | None = None
     ) -> Request | Response | None:
-        """See :class:`HttpCompressionMiddleware`."""
         _wanted.add(request)
         return super().process_request(request)
 
+    @override
     def process_response(
         self, request: Request, response: Response, spider: Spider | None = None
     ) -> Request | Response:
-        """See :class:`HttpCompressionMiddleware`."""
         inflated = _inflated.pop(response, None)
         is_gzip = response.headers.getlist("Content-Encoding") == [b"gzip"]
         if is_gzip and request.method != "HEAD":

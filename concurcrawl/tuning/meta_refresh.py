@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from scrapy.downloadermiddlewares.redirect import MetaRefreshMiddleware
 from scrapy.http import HtmlResponse
 from scrapy.utils.response import get_meta_refresh
+from typing_extensions import override
 
 from concurcrawl.compat import components
 
@@ -47,16 +48,16 @@ class HeadMetaRefreshMiddleware(MetaRefreshMiddleware):
         super().__init__(settings)
         self._tags: list[str] = settings.getlist("METAREFRESH_IGNORE_TAGS")
 
+    @override
     def process_response(
         self, request: Request, response: Response, spider: Spider | None = None
     ) -> Request | Response:
-        """See :class:`MetaRefreshMiddleware`."""
         if isinstance(response, HtmlResponse) and self._is_settled_by_head(response):
             return response
         return super().process_response(request, response)
 
     def _is_settled_by_head(self, response: HtmlResponse) -> bool:
-        """Tell whether the head alone shows that there is no refresh.
+        """Return whether the head alone shows that there is no refresh.
 
         Only if the encoding is declared: else it is found out from the whole page.
         """
@@ -80,7 +81,7 @@ def _ascii(start: bytes) -> bytes:
 
 
 def _may_say_refresh(start: bytes) -> bool:
-    """Tell whether the word may be in *start*, by what is quick to see."""
+    """Return whether the word may be in *start*, by what is quick to see."""
     # A zero: it is UTF-16 after all.
     return bool(
         b"refresh" in start.lower()

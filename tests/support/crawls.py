@@ -94,7 +94,7 @@ class Crawl:
         self.process.send_signal(number)
 
     def has_ended(self, within_s: float) -> bool:
-        """Tell whether it ends in that time."""
+        """Return whether it ends in that time."""
         try:
             self.process.wait(within_s)
         except subprocess.TimeoutExpired:

@@ -43,7 +43,7 @@ class Interval:
         return self.low is not None
 
     def holds(self, value: float) -> bool:
-        """Tell whether *value* lies inside; False if the ends are not known."""
+        """Return whether *value* lies inside; False if the ends are not known."""
         if self.low is None or self.high is None:
             return False
         return self.low <= value <= self.high

@@ -202,7 +202,7 @@ def _make_tutorial(args: argparse.Namespace) -> None:
 
 
 def is_loopback(url: str) -> bool:
-    """Tell whether *url* leads to this machine, by its host's name alone."""
+    """Return whether *url* leads to this machine, by its host's name alone."""
     try:
         host = urlsplit(url).hostname
     except ValueError:

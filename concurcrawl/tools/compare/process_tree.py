@@ -282,7 +282,7 @@ def _high_water_bytes(pid: int) -> int:
 
 
 def _is_ours() -> bool:
-    """Tell whether this process may use every CPU of the machine."""
+    """Return whether this process may use every CPU of the machine."""
     if not hasattr(os, "sched_getaffinity"):
         return True
     return len(os.sched_getaffinity(0)) == psutil.cpu_count()

@@ -118,7 +118,7 @@ def timing(records: Iterable[Record], started_s: float) -> Timing:
 
 
 def is_good(record: Record) -> bool:
-    """Tell whether a response came that is not an error."""
+    """Return whether a response came that is not an error."""
     return record.error is None and record.status is not None and record.status < 400
 
 

@@ -49,7 +49,7 @@ def verdict(
 
 
 def are_level(one: str, other: str, runs: Sequence[Run]) -> bool:
-    """Tell whether two modes are not significantly different.
+    """Return whether two modes are not significantly different.
 
     With three rounds or more: if the interval of the ratio of their rounds holds 1.
     Else: if their medians are within a tenth.

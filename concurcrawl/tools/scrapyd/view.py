@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from rich.live import Live
 from rich.text import Text
+from typing_extensions import override
 
 from concurcrawl.terminal.console import plain_table
 from concurcrawl.tools.scrapyd.following import JobProgress
@@ -60,7 +61,7 @@ def table(progresses: Iterable[JobProgress]) -> Table:
     return found
 
 
-class LiveView:
+class LiveView(View):
     """A table that refreshes."""
 
     def __init__(self, console: Console, nodes: Sequence[str]) -> None:
@@ -68,25 +69,25 @@ class LiveView:
         self._live = Live(table(self._rows.values()), console=console)
         self._live.start()
 
+    @override
     def show(self, progress: JobProgress) -> None:
-        """See :class:`View`."""
         self._rows[progress.node] = progress
         self._live.update(table(self._rows.values()))
 
+    @override
     def close(self) -> None:
-        """See :class:`View`."""
         self._live.stop()
 
 
-class LineView:
+class LineView(View):
     """A line for each new state, for logs and pipes; the table comes last."""
 
     def __init__(self, console: Console, nodes: Sequence[str]) -> None:
         self._console = console
         self._rows = {node: JobProgress(node=node) for node in nodes}
 
+    @override
     def show(self, progress: JobProgress) -> None:
-        """See :class:`View`."""
         before = self._rows[progress.node]
         self._rows[progress.node] = progress
         if (before.state, before.reason) != (progress.state, progress.reason):
@@ -98,24 +99,25 @@ class LineView:
                 soft_wrap=True,
             )
 
+    @override
     def close(self) -> None:
-        """See :class:`View`."""
         self._console.print()
         self._console.print(table(self._rows.values()))
 
 
-class JsonView:
+class JsonView(View):
     """A JSON object a line for each change."""
 
     def __init__(self) -> None:
         self._last: dict[str, JobProgress] = {}
 
+    @override
     def show(self, progress: JobProgress) -> None:
-        """See :class:`View`."""
         before = self._last.get(progress.node)
         self._last[progress.node] = progress
         if before is None or replace(before, elapsed_s=progress.elapsed_s) != progress:
             print(json.dumps(asdict(progress)), flush=True)  # noqa: T201 - its purpose
 
+    @override
     def close(self) -> None:
-        """See :class:`View`."""
+        pass

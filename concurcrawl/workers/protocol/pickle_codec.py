@@ -188,7 +188,7 @@ def _reduce_response(response: Response) -> tuple[Any, ...]:
 
 
 def has_address(obj: FunctionType | type) -> bool:
-    """Tell whether *obj* is what its module and name lead to."""
+    """Return whether *obj* is what its module and name lead to."""
     found: Any = sys.modules.get(obj.__module__)
     for name in obj.__qualname__.split("."):
         found = getattr(found, name, None)

@@ -198,7 +198,7 @@ def _kind(cls: type[Response]) -> type[Response]:
 
 
 def _is_made(kind: type) -> bool:
-    """Tell whether *kind* is made with the arguments that Scrapy's responses take."""
+    """Return whether *kind* is made with the arguments that Scrapy's responses take."""
     names = ("request", "protocol", "ip_address")
     try:
         kind("data:,", status=200, headers={}, flags=[], **dict.fromkeys(names))

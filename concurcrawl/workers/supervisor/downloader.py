@@ -154,10 +154,11 @@ class DispatchingDownloader(PassThroughDownloader):
     def is_full(self) -> bool:
         return not self._has_room()
 
+    @override
     def fetch(
         self, request: Request, spider: Spider | None = None
     ) -> Deferred[Response | Request]:
-        """See :class:`Downloader`. Middlewares are in use from now on."""
+        """Middlewares are in use from now on."""
         return deferred_from_coro(self._fetch(request))
 
     async def _fetch(self, request: Request) -> Response | Request:
@@ -174,13 +175,13 @@ class DispatchingDownloader(PassThroughDownloader):
             self._lend(request)
 
     def _has_room(self) -> bool:
-        """Tell whether a request could be lent. Slow pipelines hold workers back."""
+        """Return whether a request could be lent. Slow pipelines hold workers back."""
         if self._outcomes.is_full or self._has_failed:
             return False
         return self.pool.has_room(len(self._scheduler))
 
+    @override
     def close(self) -> None:
-        """See :class:`Downloader`."""
         super().close()
         self._watch.stop()
         self._stop_watch.stop()
@@ -189,7 +190,7 @@ class DispatchingDownloader(PassThroughDownloader):
             self.pool.stop()
 
     async def _look(self) -> list[Waiting]:
-        """See :class:`StallWatch`."""
+        """Return what holds up a crawl in which nothing moves any more."""
         begun = in_progress(self.crawler.engine)
         scraped = self.crawler.engine.scraper.slot
         assert scraped is not None
@@ -249,11 +250,11 @@ class DispatchingDownloader(PassThroughDownloader):
         self.crawler.stats.inc_value("concurcrawl/workers_recycled")
 
     def begin_tallies(self) -> None:
-        """See :class:`~concurcrawl.progress.pace.Crew`."""
+        """Count what each worker does from now on."""
         self._tallies = defaultdict(Tally)
 
     def rows(self) -> tuple[tuple[Row, ...], Tally]:
-        """See :class:`~concurcrawl.progress.pace.Crew`."""
+        """Return a row for each worker, and the sum of them all."""
         assert self._tallies is not None
         tallies = self._tallies
         rows = tuple(

@@ -154,7 +154,7 @@ class WorkerPool:
             self._watch = asyncio.ensure_future(self._watch_silence())
 
     def has_room(self, waiting: int) -> bool:
-        """Tell whether some worker should be lent another request.
+        """Return whether some worker should be lent another request.
 
         Args:
             waiting: How many requests wait. While there are plenty, each worker is

@@ -13,6 +13,7 @@ from scrapy import signals
 from scrapy.dupefilters import BaseDupeFilter
 from scrapy.utils.defer import deferred_from_coro
 from twisted.python.failure import Failure
+from typing_extensions import override
 
 from concurcrawl.compat.start import wrap_start
 from concurcrawl.durable import jobdir, own_filter
@@ -88,8 +89,8 @@ class SupervisorScheduler(FrontierScheduler):
         found: DispatchingDownloader = downloader
         return found
 
+    @override
     def open(self, spider: Spider) -> Deferred[None] | None:
-        """See :class:`BaseScheduler`."""
         return deferred_from_coro(self._open(spider))
 
     async def _open(self, spider: Spider) -> None:
@@ -118,8 +119,9 @@ class SupervisorScheduler(FrontierScheduler):
         assert isinstance(self._frontier, SqliteFrontier)
         return self._frontier
 
+    @override
     def close(self, reason: str) -> Deferred[None] | None:
-        """See :class:`BaseScheduler`. Ends the workers first."""
+        """Ends the workers first."""
         return deferred_from_coro(self._close(reason))
 
     async def _close(self, reason: str) -> None:
@@ -162,11 +164,9 @@ class SupervisorScheduler(FrontierScheduler):
         """Return the requests of certain leases, which are named by their ids."""
         return [one for one, lease in self._leases.items() if id(lease) in leases]
 
+    @override
     def enqueue_request(self, request: Request) -> bool:
-        """See :class:`BaseScheduler`.
-
-        A request that a worker made is only noted; :meth:`complete` pushes it.
-        """
+        """A request that a worker made is only noted; :meth:`complete` pushes it."""
         try:
             arriving = self._arriving
             if arriving is None or arriving.request is not request:
@@ -194,8 +194,9 @@ class SupervisorScheduler(FrontierScheduler):
         arriving.entry = self._entry(request, payload, key)
         return arriving.entry is not None
 
+    @override
     def next_request(self) -> Request | None:
-        """See :class:`BaseScheduler`. What may start was lent to workers before."""
+        """What may start was lent to workers before."""
         return None
 
     def lend(self) -> Request | None:
@@ -206,8 +207,8 @@ class SupervisorScheduler(FrontierScheduler):
             self._downloader.fail(error)
             return None
 
+    @override
     def has_pending_requests(self) -> bool:
-        """See :class:`BaseScheduler`."""
         return super().has_pending_requests() or self.journal.is_replaying
 
     async def complete(
@@ -442,8 +443,9 @@ class SupervisorScheduler(FrontierScheduler):
     def _settle(self) -> None:
         """Do nothing: the downloader says when a lease is complete."""
 
+    @override
     def change_limits(self, group: str, slot: str, written: Written) -> None:
-        """See :meth:`FrontierScheduler.change_limits`. Tells all workers."""
+        """Tells all workers."""
         self._downloader.coordinator.tell_limits(group, slot, written)
         super().change_limits(group, slot, written)
 

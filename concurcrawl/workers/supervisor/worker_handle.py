@@ -11,6 +11,8 @@ from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
+from typing_extensions import override
+
 from concurcrawl.workers import children
 from concurcrawl.workers.protocol.framing import Frames, frame
 from concurcrawl.workers.protocol.messages import (
@@ -210,15 +212,15 @@ class WorkerHandle(asyncio.Protocol):
             # They have some time to end, and we have other things to do.
             threading.Thread(target=children.end, args=(started,)).start()
 
+    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See :class:`asyncio.Protocol`."""
         self._transport = transport  # type: ignore[assignment]
         for data in self._backlog:
             self._transport.write(data)  # type: ignore[union-attr]
         self._backlog.clear()
 
+    @override
     def data_received(self, data: bytes) -> None:
-        """See :class:`asyncio.Protocol`."""
         for message in self._frames.feed(data):
             match message:
                 case Ready():
@@ -239,6 +241,6 @@ class WorkerHandle(asyncio.Protocol):
                 case _:
                     self._pool.heard(self, message)
 
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
-        """See :class:`asyncio.Protocol`."""
         self._pool.lost(self)

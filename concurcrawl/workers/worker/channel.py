@@ -17,6 +17,8 @@ from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import override
+
 from concurcrawl import stats
 from concurcrawl.compat.callback_cache import KeptCallbacks
 from concurcrawl.compat.engine import wake
@@ -189,8 +191,8 @@ class SupervisorChannel(asyncio.Protocol):
 
     # What the supervisor says ---------------------------------------------------
 
+    @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See :class:`asyncio.Protocol`."""
         self._transport = transport  # type: ignore[assignment]
         # An engine that is not running yet could neither work nor stop.
         self._transport.pause_reading()  # type: ignore[union-attr]
@@ -212,8 +214,8 @@ class SupervisorChannel(asyncio.Protocol):
         )
         log_forwarding.spare_unheard()
 
+    @override
     def data_received(self, data: bytes) -> None:
-        """See :class:`asyncio.Protocol`."""
         self._unheard += self._frames.feed(data)
         self._hear_all()
 
@@ -289,8 +291,8 @@ class SupervisorChannel(asyncio.Protocol):
             spider.state = self._state.adopt(getattr(spider, "state", None))
             self._state.collect()
 
+    @override
     def connection_lost(self, exc: Exception | None) -> None:
-        """See :class:`asyncio.Protocol`."""
         if not self.is_stopping:
             children.end_now()  # nobody is left to report to
 

@@ -23,7 +23,7 @@ from concurcrawl.compat.crawler import MakingCrawler, leave_settings
 from concurcrawl.config import CLOSED_IN_WORKERS
 from concurcrawl.errors import NotSharedError, NotShippableError
 from concurcrawl.integrations.receivers import SCRAPYS
-from concurcrawl.limits.handler import robots_agent, slot_of
+from concurcrawl.limits.handler import RequestGate, robots_agent, slot_of
 from concurcrawl.limits.policy import Politeness, delay_of
 from concurcrawl.limits.slots import SlotLimits
 from concurcrawl.workers.protocol import replayed
@@ -92,7 +92,7 @@ class WorkerCrawler(MakingCrawler):
         return WorkerEngine(self, lambda _: self.stop_async())
 
 
-class WorkerGate:
+class WorkerGate(RequestGate):
     """Asks the supervisor before a request starts, where that is needed.
 
     A request that was leased and whose group has no limit of its own need not ask,
@@ -120,8 +120,8 @@ class WorkerGate:
             self._change_limits,
         )
 
+    @override
     async def enter(self, request: Request) -> bool:
-        """See :class:`~concurcrawl.limits.handler.RequestGate`."""
         group, lease_id = self._group(request), self._channel.lease_id_of(request)
         if lease_id is not None:
             if self._is_free(request, group, lease_id):
@@ -141,13 +141,13 @@ class WorkerGate:
         # Why it is troubled, only the supervisor knows; it may be its robots.txt.
         return group in self._channel.throttled or self._politeness.is_paced(group)
 
+    @override
     def sent(self, request: Request, at_s: float) -> None:
-        """See :class:`~concurcrawl.limits.handler.RequestGate`."""
         lease_id = self._channel.lease_id_of(request)
         self._channel.send(Sent(self.inside[request], lease_id, at_s))
 
+    @override
     def leave(self, request: Request, visit: FetchResult) -> None:
-        """See :class:`~concurcrawl.limits.handler.RequestGate`."""
         was_asked = request in self._asked
         self._asked.discard(request)
         group, lease_id = self.inside.pop(request), self._channel.lease_id_of(request)
@@ -218,8 +218,8 @@ class WorkerScheduler(BaseScheduler):
         self.gate = WorkerGate(crawler.channel, crawler.settings)
         crawler.signals.connect(self.gate.slow_down, signals.robots_parsed)
 
+    @override
     def open(self, spider: Spider) -> None:
-        """See :class:`BaseScheduler`."""
         downloader: Any = self._crawler.engine.downloader
         downloader.slots.limits = self.gate.slot_limits
 
@@ -229,16 +229,17 @@ class WorkerScheduler(BaseScheduler):
         assert isinstance(crawler, WorkerCrawler)
         return cls(crawler)
 
+    @override
     def has_pending_requests(self) -> bool:
-        """See :class:`BaseScheduler`."""
         return bool(self._channel.inbox or self._channel.local)
 
     def __len__(self) -> int:
         """Return how many requests wait here; all that wait, the supervisor knows."""
         return len(self._channel.inbox) + len(self._channel.local)
 
+    @override
     def enqueue_request(self, request: Request) -> bool:
-        """See :class:`BaseScheduler`. Whether it is a duplicate, others find out."""
+        """Whether it is a duplicate, others find out."""
         try:
             self._channel.add_request(request)
         except NotShippableError as error:
@@ -250,20 +251,21 @@ class WorkerScheduler(BaseScheduler):
             return False
         return True
 
+    @override
     def close(self, reason: str) -> Deferred[None] | None:
-        """See :class:`BaseScheduler`. Everything asked for is done by now."""
+        """Everything asked for is done by now."""
         return deferred_from_coro(self._channel.retire())
 
+    @override
     def next_request(self) -> Request | None:
-        """See :class:`BaseScheduler`."""
         return self._channel.next_request()
 
 
 class WorkerItems(ItemPipelineManager):
     """Sends items to the supervisor, after the pipelines that were moved here."""
 
+    @override
     async def process_item_async(self, item: Any) -> Any:
-        """See :class:`ItemPipelineManager`."""
         item = await super().process_item_async(item)
         assert isinstance(self.crawler, WorkerCrawler)
         self.crawler.channel.add_item(item)
@@ -277,8 +279,8 @@ class WorkerSignals(SignalManager):
         super().__init__(crawler)
         self._crawler = crawler
 
+    @override
     def connect(self, receiver: Any, signal: Any, **kwargs: Any) -> None:
-        """See :class:`SignalManager`."""
         if signal in replayed.ELSEWHERE:
             return
         is_spiders_end = signal in _ENDS and self._is_spiders(receiver)
@@ -286,25 +288,26 @@ class WorkerSignals(SignalManager):
             return  # the spider closes once, in the supervisor
         super().connect(receiver, signal, **kwargs)
 
+    @override
     def send_catch_log(self, signal: Any, **kwargs: Any) -> list[tuple[Any, Any]]:
-        """See :class:`SignalManager`."""
         if signal in replayed.NAMES:
             self._crawler.channel.reports.add(replayed.NAMES[signal], kwargs)
             return []
         self._report(signal, kwargs)
         return super().send_catch_log(signal, **kwargs)
 
+    @override
     def send_catch_log_deferred(
         self, signal: Any, **kwargs: Any
     ) -> Deferred[list[tuple[Any, Any]]]:
-        """See :class:`SignalManager`."""
         self._report(signal, kwargs)
         return super().send_catch_log_deferred(signal, **kwargs)
 
+    @override
     async def send_catch_log_async(
         self, signal: Any, **kwargs: Any
     ) -> list[tuple[Any, Any]]:
-        """See :class:`SignalManager`. What receivers elsewhere answer is not there.
+        """What receivers elsewhere answer is not there.
 
         Raises:
             NotSharedError: If a middleware cannot open what another process has.

@@ -70,8 +70,8 @@ class WorkerEngine(OtherwiseStartingEngine):
         super().__init__(crawler, spider_closed_callback)
         scraper.handle_outputs(self.scraper, self._handle_output)
 
+    @override
     async def open_spider_async(self, *, close_if_idle: bool = True) -> None:
-        """See :class:`ExecutionEngine`."""
         assert self.crawler.spider is not None
         await self.crawler.channel.connect(self.crawler)
         # The supervisor's spider starts the crawl; ours only has callbacks. Nor may a
@@ -88,8 +88,8 @@ class WorkerEngine(OtherwiseStartingEngine):
         else:
             self.crawler.channel.here().close_reason = reason
 
+    @override
     async def stop_async(self) -> None:
-        """See :meth:`close_spider_async`."""
         if self.crawler.channel.is_stopping:
             await super().stop_async()
         else:
@@ -103,8 +103,9 @@ class WorkerEngine(OtherwiseStartingEngine):
         """Go on with the whole crawl."""
         self.crawler.channel.pause(is_on=False)
 
+    @override
     async def download_async(self, request: Request) -> Response:
-        """See :class:`ExecutionEngine`. A robots.txt is fetched once for all."""
+        """A robots.txt is fetched once for all."""
         if not is_robots(request):
             return await super().download_async(request)
         channel = self.crawler.channel

@@ -12,6 +12,7 @@ from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
+from typing_extensions import override
 
 from concurcrawl.progress.pace import duration
 from concurcrawl.tools.compare import words
@@ -85,8 +86,8 @@ class LiveProgress(CompareProgress):
         if self._live is not None:
             self._live.stop()
 
+    @override
     def tell(self, news: News) -> None:
-        """See :class:`CompareProgress`."""
         match news:
             case ExperimentStarted(experiment, modes, rounds):
                 self._rows = {mode: _Row() for mode in modes}
@@ -191,8 +192,9 @@ class PlainProgress(CompareProgress):
         self._console = console
         self._rounds = 1
 
+    @override
     def tell(self, news: News) -> None:
-        """See :class:`CompareProgress`; a line for each page would be no use."""
+        """; a line for each page would be no use."""
         match news:
             case ExperimentStarted(experiment, modes, rounds):
                 self._rounds = rounds

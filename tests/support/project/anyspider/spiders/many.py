@@ -255,7 +255,9 @@ class Pauses(Site):
     """Pauses the engine and sees whether anything comes up then."""
 
     name = "pauses"
-    pages = 60
+    # Many times what workers hold: on a busy machine the supervisor reads many results
+    # at once, and dispatches as many again, before an item is scraped.
+    pages = 200
 
     async def start(self):
         for number in range(self.pages):
