@@ -268,8 +268,8 @@ class ListPageError(ConcurcrawlError):
         )
 
 
-class MirrorError(ConcurcrawlError):
-    """The mirror does not run, or does not answer."""
+class SiteError(ConcurcrawlError):
+    """The test site does not run, or does not answer."""
 
 
 class NoSerialRunError(ConcurcrawlError):

@@ -54,7 +54,7 @@ SAMPLES = {
         "whose rows link to countries. Check in a browser that the address is that of "
         "a list of countries; if it is, its markup is new to this version."
     ),
-    errors.MirrorError("the mirror did not start"): "the mirror did not start",
+    errors.SiteError("the test site did not start"): "the test site did not start",
     errors.NoSerialRunError("exit code 1"): (
         "no serial run tells what a page costs: exit code 1"
     ),

@@ -156,6 +156,6 @@ def _reason(cost: Cost, limit: str) -> str:
         "rate": "the site's limit of requests a second is reached",
         "CPU of a process": "the CPU of each process is busy then",
         "cores": "all cores are busy then",
-        "the mirror": "the mirror is busy then; a real site may give more",
+        "the test site": "the test site is busy then; a real site may give more",
     }
     return f"{page}; {decides[limit]}."

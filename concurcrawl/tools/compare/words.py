@@ -245,14 +245,14 @@ def sweep_table(outcome: ComparisonResult) -> Table:
 
 def most_in_flight(outcome: ComparisonResult) -> str:
     """Return what the site saw at most, in a sentence; nothing if it was not asked."""
-    if {run.peak_in_flight_seen_by for run in outcome.runs} != {"mirror"}:
+    if {run.peak_in_flight_seen_by for run in outcome.runs} != {"test site"}:
         return ""
     peaks = [
         f"{row.mode} {row.peak_in_flight}"
         for row in outcome.rows
         if row.peak_in_flight is not None
     ]
-    return f"At most at a time, as the mirror counted: {', '.join(peaks)}."
+    return f"At most at a time, as the test site counted: {', '.join(peaks)}."
 
 
 def tutorial_table(outcomes: Sequence[ComparisonResult]) -> Table:
@@ -277,8 +277,8 @@ def how_measured(outcome: ComparisonResult) -> str:
     rounds = max((row.rounds for row in outcome.rows), default=0)
     seen = {run.peak_in_flight_seen_by for run in outcome.runs}
     where = (
-        "The site was the local mirror, in a process of its own whose CPU time is not "
-        "part of any figure."
+        "The site was the local test site. It runs in a process of its own, whose CPU "
+        "time is not part of any figure."
         if outcome.experiment.latency_s is not None
         else "The site was not ours: the network, and what others did on it, is part "
         "of every figure."
@@ -290,7 +290,7 @@ def how_measured(outcome: ComparisonResult) -> str:
         "process tree. Intervals are 95 % bootstrap intervals of the median; speed-ups "
         "compare runs of the same round. Efficiency is the speed-up divided by the "
         "requests that may be in flight. In flight is as the "
-        f"{' and the '.join(sorted(seen)) or 'mirror'} saw it. {where}"
+        f"{' and the '.join(sorted(seen)) or 'test site'} saw it. {where}"
     )
 
 

@@ -1,4 +1,4 @@
-"""The options of ``concurcrawl mirror``, checked."""
+"""The options of ``concurcrawl testsite``, checked."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class SiteOptions:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the mirror's options to *parser*."""
+    """Add the test site's options to *parser*."""
     add = parser.add_argument
     add(
         "--host",
@@ -107,7 +107,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--log",
         action="store_true",
-        help="write each request down, for /_mirror/log (the last 200000)",
+        help="write each request down, for /_testsite/log (the last 200000)",
     )
     add(
         "--until-stdin-closes",

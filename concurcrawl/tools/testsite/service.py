@@ -1,4 +1,4 @@
-"""The HTTP side of the mirror, on aiohttp's low-level server.
+"""The HTTP side of the test site, on aiohttp's low-level server.
 
 No application, router or access log: each costs as much as sending a page does.
 """
@@ -140,7 +140,7 @@ class Service:
         elif self._log is not None:
             text, kind = self._log.to_json_lines(), _JSON_LINES
         else:
-            off = "No log is kept; start the mirror with --log.\n"
+            off = "No log is kept; start the test site with --log.\n"
             return web.Response(status=404, text=off)
         return web.Response(body=text.encode(), headers={"Content-Type": kind})
 
@@ -189,5 +189,5 @@ class Service:
 _NOT_FOUND = (
     b'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="UTF-8"/>'
     b"<title>Not found</title></head>\n<body><h1>Not found</h1>"
-    b"<p>This mirror has no page of that name.</p></body>\n</html>\n"
+    b"<p>This test site has no page of that name.</p></body>\n</html>\n"
 )

@@ -229,8 +229,9 @@ def _explained(outcome: ComparisonResult) -> list[str]:
                 f"<p>{escape(words.page_cost(outcome) or '')} That tells what each "
                 "mode should take: the pages are played on its slots and processes, "
                 "and are never faster than the requests in flight, the CPU of each "
-                "process, all cores and the mirror allow. Start and end of the process "
-                "are as measured; the right half of the table leaves them out.</p>"
+                "process, all cores and the test site allow. Start and end of the "
+                "process are as measured; the right half of the table leaves them "
+                "out.</p>"
             ),
             _table("Model and measurement", words.model_table(outcome)),
         ]

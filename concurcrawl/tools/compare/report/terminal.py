@@ -159,7 +159,7 @@ def _caption(outcome: ComparisonResult) -> str:
     seen = {run.peak_in_flight_seen_by for run in outcome.runs}
     shared = any(row.peak_pss_bytes for row in outcome.rows)
     memory = "what processes share counts once" if shared else "the sum of their RSS"
-    seers = " and the ".join(sorted(seen)) or "mirror"
+    seers = " and the ".join(sorted(seen)) or "test site"
     rounds = max((row.rounds for row in outcome.rows), default=0)
     median = f"median of {rounds} runs, " if rounds > 1 else ""
     return (

@@ -44,7 +44,7 @@ times as fast.
 depends on the order of pages. Compare its items.jsonl with the reference's.
 wall: from the start of the process to its end. efficiency: speed-up divided by the requests that may be in flight (parallel: one a
 process). CPU, memory: the whole process tree; what processes share counts once. start-up: until the first page is asked for. in flight: as
-the mirror saw it.
+the test site saw it.
 
 """  # noqa: E501, RUF001 - as it is printed
 

@@ -88,5 +88,5 @@ def test_counts_survive_json(agent: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"requests": 1}'])
 def test_other_json_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"^not the mirror's counts|^Expecting"):
+    with pytest.raises(ValueError, match=r"^not the test site's counts|^Expecting"):
         from_json(text)
