@@ -327,7 +327,7 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
     }
     components.add(settings, "EXTENSIONS", ours, _RANK)
     settings.set("CONCURCRAWL_SLOTS", list(planned.slots), _RANK)
-    settings.set(handler.AHEAD, planned.ahead, _RANK)
+    settings.set(handler.PREFETCH, planned.prefetch, _RANK)
     meta_refresh.enable(settings, _RANK)
     compression.enable(settings, _RANK)
     is_ours = not settings.getpriority("CONCURRENT_ITEMS")

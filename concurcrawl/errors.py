@@ -287,7 +287,7 @@ class NoSerialRunError(ConcurcrawlError):
         return f"no serial run tells what a page costs: {self.reason}"
 
 
-class PoisonError(ConcurcrawlError):
+class DeadLetteredError(ConcurcrawlError):
     """A request was set aside because workers died each time they held it.
 
     Attributes:

@@ -58,7 +58,7 @@ SAMPLES = {
     errors.NoSerialRunError("exit code 1"): (
         "no serial run tells what a page costs: exit code 1"
     ),
-    errors.PoisonError(3): "3 workers died while they did this request",
+    errors.DeadLetteredError(3): "3 workers died while they did this request",
     errors.ResultsError(3): "its results could not be applied, 3 times",
     errors.StalledError(): "the crawl had stalled and ends",
     errors.WorkersFailedError(17): (

@@ -120,7 +120,7 @@ def run_crawl(
     Args:
         crawl: What to do.
         testsite: The site that is crawled, if it is ours; its counts are reset.
-        advanced: Called a few times a second with how far it is.
+        advanced: Called a few times per second with how far it is.
 
     Raises:
         ConfigError: If it asked for a page of another machine and may not.
@@ -131,8 +131,8 @@ def run_crawl(
     if testsite is not None:
         testsite.reset()
     with _Watched(crawl) as watched:
-        for news in watched.news():
-            advanced(news)
+        for event in watched.events():
+            advanced(event)
     run = _collected(crawl, watched, testsite)
     compress_if_large(crawl.path, run.requests)
     pages = json.dumps(dict(run.pages), indent=0, ensure_ascii=False)
@@ -179,7 +179,7 @@ class _Watched:
             self._process.wait(_STOP_S)
             self._stdout.close()
 
-    def news(self) -> Iterator[RunAdvanced]:
+    def events(self) -> Iterator[RunAdvanced]:
         """Yield how far the crawl is, until it has ended."""
         records = _Tail(self._crawl.path / RECORDS)
         counted = Counted()

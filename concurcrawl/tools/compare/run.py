@@ -115,7 +115,7 @@ class Comparison:
     def _experiment(self, experiment: Experiment) -> None:
         modes = self._options.modes
         rounds = self._options.rounds
-        self._progress.tell(ExperimentStarted(experiment, tuple(modes), rounds))
+        self._progress.on_event(ExperimentStarted(experiment, tuple(modes), rounds))
         with ExitStack() as stack:
             testsite = None
             if self._options.uses_test_site:
@@ -135,20 +135,20 @@ class Comparison:
                 if mode in KNOBS
             ]
             for mode, number, level in turns:
-                self._progress.tell(RunStarted(mode, number, level))
+                self._progress.on_event(RunStarted(mode, number, level))
                 run = run_crawl(
                     replace(
                         self._crawl(experiment, mode, number, pages_dir, testsite),
                         **_at_level(experiment, mode, number, level),
                     ),
                     testsite,
-                    self._progress.tell,
+                    self._progress.on_event,
                 )
                 if number == 0:
                     continue
                 self._runs[experiment].append(run)
                 self.write(complete=False)
-                self._progress.tell(RunEnded(run))
+                self._progress.on_event(RunEnded(run))
 
     def _crawl(
         self,

@@ -60,7 +60,7 @@ def reading() -> tuple[str, ...]:
     return (
         (
             f"The tutorial saved {PAGES} pages in {SERIAL_S} s one by one "
-            f"({page_s:.2f} s a page), in {THREADS_S} s with {THREADS} threads and in "
+            f"({page_s:.2f} s per page), in {THREADS_S} s with {THREADS} threads and in "
             f"{POOL_S:.2f} s with one process for each CPU."
         ),
         (

@@ -110,7 +110,7 @@ def _look(spidercls: type[Spider], settings: Settings, mode: Mode | None) -> _Lo
             add_ons[Decides] = next((at for at in places if at is not None), _PLACE)
             look.settings.set("CONCURCRAWL_MODE", mode.value, "cmdline")
         look.settings.set("ADDONS", add_ons, "cmdline")
-        with _heard(look.says):
+        with _collected(look.says):
             AddonManager(crawler).load_settings(look.settings)
         if mode is not None:
             look.findings += settings_findings.find_in_settings(look.settings)
@@ -121,20 +121,20 @@ def _look(spidercls: type[Spider], settings: Settings, mode: Mode | None) -> _Lo
 
 
 @contextlib.contextmanager
-def _heard(says: list[str]) -> Iterator[None]:
+def _collected(says: list[str]) -> Iterator[None]:
     """Add what our own code logs as a warning to *says*, instead of logging it."""
 
-    class Hears(logging.Handler):
+    class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             says.append(record.getMessage())
 
-    ours, hears = logging.getLogger("concurcrawl"), Hears(logging.WARNING)
+    ours, collector = logging.getLogger("concurcrawl"), Collector(logging.WARNING)
     propagated, ours.propagate = ours.propagate, False
-    ours.addHandler(hears)
+    ours.addHandler(collector)
     try:
         yield
     finally:
-        ours.removeHandler(hears)
+        ours.removeHandler(collector)
         ours.propagate = propagated
 
 

@@ -171,7 +171,7 @@ class SeenCounts:
 
     def answered(
         self,
-        visit: SeenRequest,
+        seen: SeenRequest,
         status: int | None,
         *,
         is_page: bool = False,
@@ -183,16 +183,16 @@ class SeenCounts:
         if fault is not None:
             self._faults[fault] += 1
         self._pages += is_page
-        if visit.entry is not None:
-            visit.entry.status, visit.entry.fault = status, fault
+        if seen.entry is not None:
+            seen.entry.status, seen.entry.fault = status, fault
 
-    def left(self, visit: SeenRequest, now_s: float, sent_bytes: int) -> None:
+    def left(self, seen: SeenRequest, now_s: float, sent_bytes: int) -> None:
         """Count the end of a request, however it ended."""
         self._in_flight -= 1
         self._sent_bytes += sent_bytes
-        visit.host.left()
-        if visit.entry is not None:
-            visit.entry.done = now_s
+        seen.host.left()
+        if seen.entry is not None:
+            seen.entry.done = now_s
 
     def counts(self, cpu_s: float) -> Counts:
         """Return the numbers as they are now."""

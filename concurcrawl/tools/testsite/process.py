@@ -35,7 +35,7 @@ class SiteProcess:
 
     Args:
         latency_s: Wait before the first byte of an answer.
-        bandwidth: Most bytes a second of one answer; None for no cap.
+        bandwidth: Most bytes per second of one answer; None for no cap.
         tls: Whether to speak https, with a certificate that nobody knows.
         pages: How many countries the site has.
         seed: Which of the possible sites.

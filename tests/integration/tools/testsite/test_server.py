@@ -293,7 +293,7 @@ def test_fewer_pages_make_a_smaller_site(small_tls_testsite: SiteProcess) -> Non
         ("--latency=-1", "--latency=-1.0: must be 0 or more seconds\n"),
         ("--latency=nan", "--latency=nan: must be 0 or more seconds\n"),
         ("--latency=inf", "--latency=inf: must be 0 or more seconds\n"),
-        ("--bandwidth=0", "--bandwidth=0.0: must be more than 0 bytes a second\n"),
+        ("--bandwidth=0", "--bandwidth=0.0: must be more than 0 bytes per second\n"),
         ("--port=-1", "--port=-1: must be from 0 to 65535\n"),
         ("--port=65536", "--port=65536: must be from 0 to 65535\n"),
         ("--pages=0", "--pages=0: must be from 1 to 233\n"),

@@ -184,7 +184,12 @@ def test_karp_flatt_finds_the_share_that_amdahl_was_given() -> None:
 
 def test_the_tutorial_is_read_the_same_way() -> None:
     text = " ".join(tutorial.reading())
-    for said in ("137.37 s", "0.59 s a page", "12.2 times", "76% of the ideal 8.59 s"):
+    for said in (
+        "137.37 s",
+        "0.59 s per page",
+        "12.2 times",
+        "76% of the ideal 8.59 s",
+    ):
         assert said in text
     assert "7.6 times" in text
     assert "at least 8" in text
