@@ -16,11 +16,11 @@ from scrapy import Spider
 from scrapy.addons import AddonManager
 from scrapy.crawler import Crawler
 
-from concurcrawl.addon import decide, limits_kept
 from concurcrawl.errors import ConcurcrawlError, ConfigError
 from concurcrawl.integrations import inventory, settings_findings
 from concurcrawl.integrations.finding import HAS_WORKERS, name_of
 from concurcrawl.limits.policy import Politeness
+from concurcrawl.mode_settings import decide, limits_kept
 from concurcrawl.modes import THREADED_HANDLER, Mode, Plan, bound, hindrance
 from concurcrawl.tools.doctor.changes import changes, setting_value
 from concurcrawl.tools.doctor.project import is_ours, said

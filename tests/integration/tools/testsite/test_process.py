@@ -121,7 +121,8 @@ def test_it_starts_from_an_egg_that_only_this_process_knows(tmp_path: Path) -> N
             "concurcrawl/tools/testsite",
         ):
             archive.writestr(f"{package}/__init__.py", "")
-        archive.write(root / "errors.py", "concurcrawl/errors.py")
+        for file in (root / "errors").glob("*.py"):
+            archive.write(file, f"concurcrawl/errors/{file.name}")
         for file in (root / "tools" / "testsite").iterdir():
             if file.suffix in {".py", ".csv", ".toml"} and file.stem != "__init__":
                 archive.write(file, f"concurcrawl/tools/testsite/{file.name}")
