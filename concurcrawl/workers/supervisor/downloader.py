@@ -35,14 +35,14 @@ from concurcrawl.compat.engine import (
 from concurcrawl.config import Config
 from concurcrawl.errors import (
     ConcurcrawlError,
+    DeadLetteredError,
     FrontierError,
     LeaseLostError,
     LocalRequestsLostError,
-    PoisonError,
     ResultsError,
     StalledError,
 )
-from concurcrawl.limits.handler import AHEAD
+from concurcrawl.limits.handler import PREFETCH
 from concurcrawl.local.downloader import PassThroughDownloader
 from concurcrawl.progress.pace import Row, Tally, unanswered
 from concurcrawl.watchdog.stall import StallWatch, Waiting
@@ -95,7 +95,7 @@ class DispatchingDownloader(PassThroughDownloader):
         # First of all: workers start while our own handlers and middlewares load.
         self.pool = WorkerPool(
             [int(share) for share in crawler.settings.getlist("CONCURCRAWL_SLOTS")],
-            max(1, crawler.settings.getint(AHEAD)),
+            max(1, crawler.settings.getint(PREFETCH)),
             crawl,
             import_path(crawler.spidercls),
             Tolerance(
@@ -297,7 +297,7 @@ class DispatchingDownloader(PassThroughDownloader):
         try:
             await self._outcomes.apply(await lent, request)
             scheduler.forget(request)
-        except PoisonError as error:
+        except DeadLetteredError as error:
             await self._dead_letter(request, lease, error)
         except LeaseLostError:
             self._refuse(request)
@@ -332,7 +332,7 @@ class DispatchingDownloader(PassThroughDownloader):
             await self._dead_letter(request, lease, error)
 
     async def _dead_letter(
-        self, request: Request, lease: Lease, error: PoisonError | ResultsError
+        self, request: Request, lease: Lease, error: DeadLetteredError | ResultsError
     ) -> None:
         logger.error("%s is set aside: %s", request, error)
         self.crawler.stats.inc_value("concurcrawl/poisoned")

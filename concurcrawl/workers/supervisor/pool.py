@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 from concurcrawl.errors import (
     ConcurcrawlError,
+    DeadLetteredError,
     LeaseReturnedError,
     LocalRequestsLostError,
     NotSharedError,
-    PoisonError,
     UnfinishedError,
     WorkerLostError,
     WorkersFailedError,
@@ -181,7 +181,7 @@ class WorkerPool:
             key: What it shares with other requests; see :class:`StickyWorkers`.
 
         Returns:
-            What *take* returned. Fails with :class:`PoisonError` or
+            What *take* returned. Fails with :class:`DeadLetteredError` or
             :class:`WorkersFailedError` if nothing comes of it.
         """
         end = asyncio.get_running_loop().create_future()
@@ -263,7 +263,7 @@ class WorkerPool:
             if held.is_applied:
                 held.end.set_exception(LocalRequestsLostError(worker.name))
             elif held.deaths >= self._tolerance.deaths:
-                held.end.set_exception(PoisonError(held.deaths))
+                held.end.set_exception(DeadLetteredError(held.deaths))
             else:
                 self._state.suspects.append(held)
         self._fail(parked, LeaseReturnedError(worker.name))

@@ -33,7 +33,7 @@ from concurcrawl.workers.protocol.messages.state import (
 )
 from concurcrawl.workers.protocol.pickle_codec import IS_DURABLE, codec_of
 from concurcrawl.workers.worker.attributes import set_attributes
-from concurcrawl.workers.worker.claims import Claims
+from concurcrawl.workers.worker.claims import LocalClaims
 from concurcrawl.workers.worker.connection import Connection, Dispatcher
 from concurcrawl.workers.worker.control import EngineControl
 from concurcrawl.workers.worker.finishing import Finisher
@@ -127,7 +127,7 @@ class WorkerApp:
         self.control = EngineControl(
             crawler, connection, self.leases, self.products, self._log
         )
-        self.claims = Claims(
+        self.claims = LocalClaims(
             connection, outbox, local, codec, fingerprinter, self.control.wake
         )
 

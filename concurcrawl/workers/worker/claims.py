@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-class Claims:
+class LocalClaims:
     """Adds local requests that the supervisor has found to be no duplicates."""
 
     def __init__(

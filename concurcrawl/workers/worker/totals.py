@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _MOST_KEYS = 100
 
 
-class Exchange(Protocol):
+class StatsExchange(Protocol):
     """Sends a question, blocks until its answer has arrived, and handles it.
 
     See ``Connection.exchange()``.
@@ -47,7 +47,7 @@ class Totals:
         self,
         collector: MergingStatsCollector,
         unsent: Callable[[], Iterable[Mapping[StatKey, Any]]],
-        exchange: Exchange,
+        exchange: StatsExchange,
     ) -> None:
         """Begin without totals, in the event loop's thread.
 

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from concurcrawl.errors import (
+    DeadLetteredError,
     LeaseReturnedError,
     LocalRequestsLostError,
-    PoisonError,
     UnfinishedError,
     WorkerLostError,
     WorkersFailedError,
@@ -288,7 +288,7 @@ async def test_a_request_is_given_up_after_so_many_deaths(bench: Bench) -> None:
         (holder,) = [worker for worker in bench.pool.workers if worker.held]
         await bench.lose(holder)
     error = end.exception()
-    assert isinstance(error, PoisonError)
+    assert isinstance(error, DeadLetteredError)
     assert error.attempts == 3
     assert bench.pool.has_room(0)
 
