@@ -34,6 +34,11 @@ from concurcrawl.workers.protocol.messages.lifecycle import (
 from concurcrawl.workers.protocol.messages.limits import Throttled
 from concurcrawl.workers.protocol.messages.questions import Answer, Ask, Enter
 from concurcrawl.workers.protocol.messages.results import PartialResult, RequestResult
+from concurcrawl.workers.protocol.messages.state import (
+    ReadStats,
+    SetAttributes,
+    SetStats,
+)
 from concurcrawl.workers.protocol.pickle_codec import Codec
 from concurcrawl.workers.worker.app import WorkerApp
 from concurcrawl.workers.worker.exclusive import DbmFiles
@@ -441,3 +446,101 @@ def test_a_worker_that_is_sent_garbage_ends(ended: list[str], garbage: bytes) ->
 
     test()
     assert ended == ["ended"]
+
+
+# Requests that stay here ------------------------------------------------------------
+
+
+def live_request(**about: Any) -> Request:
+    """Return a request that cannot leave this process."""
+    return Request(f"{URL}live", meta={"numbers": (n for n in range(3))}, **about)
+
+
+@pytest.mark.parametrize(("answer", "waiting"), [(b"new", 1), (b"", 0)])
+def test_a_request_that_stays_here_waits_unless_it_is_a_duplicate(
+    ended: list[str], answer: bytes, waiting: int
+) -> None:
+    @on_bench
+    async def test(bench: Bench) -> None:
+        await bench.receive(*bench.lease(1))
+        request, context = bench.begin()
+        assert context.run(bench.app.claims.keep, live_request())
+        (asked,) = await bench.sent(Ask)
+        assert asked.question.lease_id == 1
+        await bench.receive(Answer(asked.number, answer))
+        assert len(bench.app.leases) == waiting
+        bench.finish(request, context)
+        partial, *last = await bench.sent(RequestResult)
+        assert partial.is_partial
+        assert [one.lease_id for one in last] == [1] * (1 - waiting)
+
+    test(ended)
+
+
+@on_bench
+async def test_a_request_whose_claim_fails_is_dropped_and_named(bench: Bench) -> None:
+    await bench.receive(*bench.lease(1))
+    request, context = bench.begin()
+    assert context.run(bench.app.claims.keep, live_request())
+    (asked,) = await bench.sent(Ask)
+    await bench.receive(Answer(asked.number, error=OSError("no frontier")))
+    bench.finish(request, context)
+    results = await bench.sent(RequestResult)
+    lines = [line.message for result in results for line in result.logs]
+    assert lines == [f"<GET {URL}live> is dropped"]
+    assert len(bench.app.leases) == 0
+
+
+@on_bench
+async def test_outside_of_a_lease_no_request_stays_here(bench: Bench) -> None:
+    assert not bench.app.claims.keep(live_request())
+
+
+# What all processes share -----------------------------------------------------------
+
+
+@on_bench
+async def test_reading_a_stat_waits_for_the_crawls_total(bench: Bench) -> None:
+    values = Codec().encode({"pages": 7})
+    bench.far.send(*bench.lease(1), SetStats(values, 0, 1))
+    assert bench.crawler.stats.get_value("pages") == 7
+    assert bench.app.leases.lease_ids() == set()  # the loop has not turned meanwhile
+    assert await bench.sent() == [ReadStats(1, "pages")]
+    assert bench.app.leases.lease_ids() == {1}
+
+
+@on_bench
+async def test_attributes_of_the_spider_are_set(bench: Bench) -> None:
+    changes = Codec().encode([("limit", ("add", 5, 0, 5))])
+    await bench.receive(SetAttributes(changes))
+    assert bench.crawler.spider.limit == 5
+
+
+class Counted:
+    """Counts in its class how often one was pickled and unpickled."""
+
+    pickled = unpickled = 0
+
+    def __getstate__(self) -> dict[str, int]:
+        Counted.pickled += 1
+        return {"one": 1}
+
+    def __setstate__(self, state: dict[str, int]) -> None:
+        Counted.unpickled += 1
+
+
+@on_bench
+async def test_a_request_is_unpickled_once_and_a_new_one_pickled_once(
+    bench: Bench,
+) -> None:
+    payload = Codec().encode(Request(URL, meta={"counted": Counted()}))
+    Counted.pickled = Counted.unpickled = 0
+    await bench.receive(Dispatch(1, 0.0, payload))
+    request, context = bench.begin()
+    assert (Counted.pickled, Counted.unpickled) == (0, 1)
+    new = request.replace(url=f"{URL}new")
+    context.run(bench.app.products.add_request, new)
+    bench.finish(request, context)
+    (result,) = await bench.sent(RequestResult)
+    assert [product.is_item for product in result.products] == [False]
+    assert (Counted.pickled, Counted.unpickled) == (1, 1)
