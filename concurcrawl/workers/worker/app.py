@@ -131,7 +131,7 @@ class WorkerApp:
             connection, outbox, local, codec, fingerprinter, self.control.wake
         )
 
-    def _handlers(self) -> dict[type, Callable[[Any], None]]:
+    def handlers(self) -> dict[type, Callable[[Any], None]]:
         """Return what handles each message of the supervisor."""
         return {
             Answer: self.connection.on_answer,
@@ -162,7 +162,7 @@ class WorkerApp:
         # Items are logged as scraped where their pipelines run.
         leave_out_scraped(self._crawler)
         await self.connection.open(
-            Dispatcher(self.connection, self._handlers(), self._on_batch, self._on_lost)
+            Dispatcher(self.connection, self.handlers(), self._on_batch, self._on_lost)
         )
         self._log.open()
 

@@ -67,8 +67,8 @@ class WorkerEngine(OtherwiseStartingEngine):
         assert self.crawler.spider is not None
         app = self.crawler.open_app()
         await app.connect()
-        # The supervisor's spider starts the crawl; ours only has callbacks. Nor may a
-        # middleware make up a start of its own.
+        # The supervisor's spider starts the crawl. Here neither the spider nor a spider
+        # middleware may do so again.
         scraper.start_nothing(self.scraper)
         await super().open_spider_async(close_if_idle=False)
         app.report_ready()

@@ -7,7 +7,7 @@ import contextvars
 import logging
 import pickle
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import pytest
 from scrapy import Request
@@ -16,6 +16,7 @@ from scrapy.http import Response
 from concurcrawl.errors import NotShippableError
 from concurcrawl.workers import children
 from concurcrawl.workers.protocol import log_forwarding
+from concurcrawl.workers.protocol.messages.directions import ToWorker
 from concurcrawl.workers.protocol.messages.leases import (
     Dispatch,
     Idle,
@@ -30,6 +31,7 @@ from concurcrawl.workers.protocol.messages.lifecycle import (
     Ping,
     Pong,
     Stop,
+    WorkerInit,
 )
 from concurcrawl.workers.protocol.messages.limits import Throttled
 from concurcrawl.workers.protocol.messages.questions import Answer, Ask, Enter
@@ -281,6 +283,11 @@ async def test_a_request_that_cannot_travel_is_refused(bench: Bench) -> None:
 
 
 # Messages ---------------------------------------------------------------------------
+
+
+@on_bench
+async def test_each_message_but_the_first_has_a_handler(bench: Bench) -> None:
+    assert set(bench.app.handlers()) == {*get_args(ToWorker)} - {WorkerInit}
 
 
 @on_bench
