@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from concurcrawl.frontier.base import Entry
 from concurcrawl.frontier.redis import connection, operations, protocol, script
-from concurcrawl.limits.gates import Limiter
+from concurcrawl.limits.crawl_limiter import CrawlLimiter
 from concurcrawl.limits.limiter import FetchResult, GroupLimits, Throttle
 
 if TYPE_CHECKING:
