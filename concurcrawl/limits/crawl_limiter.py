@@ -50,8 +50,9 @@ class CrawlLimiter:
         self._limits_of = limits_of
         self._uniform = uniform
         self._limiters: dict[str, GroupLimiter] = {}
-        #: When to look whether a group is idle, once each.
+        #: When to look whether a group is idle: each of ``_watched`` once.
         self._idle: list[tuple[float, str]] = []
+        self._watched: set[str] = set()
 
     def __getitem__(self, group: str) -> GroupLimiter:
         """Return the limiter of *group*, to look at; it may not be the one kept."""
@@ -174,7 +175,7 @@ class CrawlLimiter:
         """
         while self._idle and self._idle[0][0] <= now_s:
             _, group = heappop(self._idle)
-            self._limiters[group].is_watched = False
+            self._watched.discard(group)
             self._watch(group, now_s)
 
     def _kept(self, group: str) -> GroupLimiter:
@@ -204,12 +205,11 @@ class CrawlLimiter:
     def _watch(self, group: str, now_s: float) -> None:
         """Forget *group* if it is idle, or look at it again when it may be."""
         limiter = self._limiters.get(group)
-        if limiter is None or limiter.is_watched:
+        if limiter is None:
             return
-        limiter.expire(now_s)
         idle_at_s = limiter.idle_at_s()
         if idle_at_s <= now_s:
             del self._limiters[group]
-        elif idle_at_s < math.inf:
-            limiter.is_watched = True
+        elif idle_at_s < math.inf and group not in self._watched:
+            self._watched.add(group)
             heappush(self._idle, (idle_at_s, group))

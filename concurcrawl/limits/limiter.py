@@ -147,7 +147,6 @@ class GroupLimiter:
     limits: GroupLimits
     in_flight: int = field(default=0, init=False)
     coming: int = field(default=0, init=False)
-    is_watched: bool = field(default=False, init=False)
     opens_at_s: float = field(default=0.0, init=False)
     delay_s: float = field(default=0.0, init=False)
     _paused_until_s: float = field(default=0.0, init=False)
@@ -185,22 +184,20 @@ class GroupLimiter:
         Infinity means that it is in use, or must be remembered: its site has asked for
         a delay, or the project has set limits of its own.
         """
-        if (
-            self.in_flight
-            or self.coming
-            or self._on_way
-            or self._asked_delay_s
-            or self._was_changed
-        ):
+        is_used = self.in_flight or self.coming
+        if is_used or self._asked_delay_s or self._was_changed:
             return math.inf
-        quiet_at_s = self._last_s and self._last_s + self.delay_s + IDLE_S
-        pause_s = self.limits.max_pause_s if self._refusals else 0.0
-        return max(
-            quiet_at_s,
-            self.opens_at_s,
-            self._bucket_full_at_s,
-            self._paused_until_s + pause_s,
-        )
+        last_s, delay_s, full_at_s = self._last_s, self.delay_s, self._bucket_full_at_s
+        if self._on_way:  # they were sent by then, though nobody has said so
+            last_s = self._on_way[-1].since_s + LONGEST_WAY_S
+            delay_s = max(way.delay_s for way in self._on_way)
+            if self.limits.rate_per_s:
+                full_at_s = max(last_s, full_at_s)
+                full_at_s += len(self._on_way) / self.limits.rate_per_s
+        quiet_at_s = last_s and last_s + delay_s + IDLE_S
+        memory_s = self.limits.max_pause_s if self._refusals else 0.0
+        paused_until_s = self._paused_until_s + memory_s
+        return max(quiet_at_s, self.opens_at_s, full_at_s, paused_until_s)
 
     def is_open(self, now_s: float) -> bool:
         """Return whether a request may start at *now_s*."""

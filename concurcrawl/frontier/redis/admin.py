@@ -215,7 +215,10 @@ def _nodes(
 
 def _groups(client: Any, keys: Keys, now_s: float) -> tuple[GroupStatus, ...]:
     found = []
-    for raw in client.sscan_iter(keys.one("groups"), count=_PAGE):
+    defaults = client.hmget(keys.one("default_limits"), "least_delay", "start_delay")
+    default_s = max(float(seconds or 0) for seconds in defaults)
+    known = set(client.sscan_iter(keys.one("groups"), count=_PAGE))
+    for raw in known.union(client.hkeys(keys.one("heads"))):
         name = raw.decode()
         fields = ("in_flight", "delay", "paused_until")
         flight, delay, paused = client.hmget(keys.of("limiter", name), *fields)
@@ -223,7 +226,7 @@ def _groups(client: Any, keys: Keys, now_s: float) -> tuple[GroupStatus, ...]:
             name=name,
             waiting=client.zcard(keys.of("waiting", name)),
             in_flight=int(float(flight or 0)),
-            delay_s=float(delay or 0),
+            delay_s=default_s if delay is None else float(delay),
             paused_s=max(0.0, float(paused or 0) - now_s),
         )
         if group.waiting or group.in_flight or group.paused_s:

@@ -101,7 +101,7 @@ class RedisFrontier(RedisNode, Frontier):
         self._admissions = Admissions()
         self._prefetched: deque[Lease] = deque()
         self._held: dict[int, Lease] = {}
-        self._known_groups: set[str] = set()
+        self._known_groups: set[str] = set()  # with limits of their own
         self._expected = 0
         self._pushes = 0  # exchanges with requests that are yet to be answered
         self._ready_at_s: float | None = None
@@ -448,7 +448,8 @@ class RedisFrontier(RedisNode, Frontier):
             self._introduce_group(entry.group)
 
     def _introduce_group(self, group: str) -> None:
-        """Say a group's limits, once."""
-        if group not in self._known_groups:
+        """Say a group's limits, once, if it has some of its own."""
+        limits = self._limits_of(group)
+        if limits != self._member.limits and group not in self._known_groups:
             self._known_groups.add(group)
-            self._outbox.send(operations.Limits(group, self._limits_of(group)))
+            self._outbox.send(operations.Limits(group, limits))

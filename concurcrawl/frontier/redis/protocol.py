@@ -30,9 +30,11 @@ from concurcrawl.frontier.redis.operations import Operation
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from concurcrawl.limits.limiter import GroupLimits
+
 #: The layout of the messages and of what is stored (``lua/message.lua`` has it too).
 #: 0.1.0, which stored none, is 1. Nodes refuse a job of another format.
-FORMAT = 2
+FORMAT = 3
 
 #: Of each dataclass that was sent, the names of its fields: to ask for them is slow.
 _NAMES: dict[type, tuple[str, ...]] = {}
@@ -51,6 +53,7 @@ class Join:
         job_id: What a new job would be called.
         spider: Whose job it must be.
         about: What others are told of the node, as JSON.
+        limits: What groups must not exceed that have no limits of their own.
     """
 
     how: str
@@ -58,6 +61,7 @@ class Join:
     job_id: str
     spider: str
     about: str
+    limits: GroupLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
