@@ -18,7 +18,7 @@ SINGLE = frozenset(
         "ready",
         "paused",
         "default_limits",
-        "groups",
+        "limiters",
         "idle",
         "nodes",
         "members",
@@ -37,7 +37,7 @@ SINGLE = frozenset(
 )
 
 #: Of a job, one for each group, node or batch.
-MANY = frozenset({"waiting", "limiter", "node", "leases", "unleased", "items", "batch"})
+MANY = frozenset({"waiting", "node", "leases", "unleased", "items", "batch"})
 
 
 @dataclass(frozen=True, slots=True)

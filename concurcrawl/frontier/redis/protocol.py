@@ -209,6 +209,39 @@ def read(raw: bytes) -> Reply | Refusal:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredLimiter:
+    """What Redis has of the limiter of a group.
+
+    Attributes:
+        in_flight: Requests at its site.
+        delay_s: Seconds between two starts.
+        paused_until_s: When its pause ends, by the clock; 0 if there was none.
+    """
+
+    in_flight: int
+    delay_s: float
+    paused_until_s: float
+
+
+def read_limiter(packed: bytes | None, default_delay_s: float) -> StoredLimiter:
+    """Read a field of ``limiters``, which ``lua/limiter.lua`` writes.
+
+    Args:
+        packed: Its value; None if there is none.
+        default_delay_s: The first delay of groups without limits of their own.
+    """
+    state = {} if packed is None else _unpacked(packed)
+    if "has_own_limits" in state:
+        delays_s = (state.get("least_delay", 0.0), state.get("start_delay", 0.0))
+        default_delay_s = max(delays_s)
+    return StoredLimiter(
+        in_flight=state.get("in_flight", 0),
+        delay_s=state.get("delay", default_delay_s),
+        paused_until_s=state.get("paused_until", 0.0),
+    )
+
+
 def completed(answer: Mapping[str, Any], items: int) -> Completed | None:
     """Read the answer to ``operations.Ack``; None if the lease was lost.
 

@@ -1,9 +1,6 @@
 -- How a node joins a job, or begins it.
 
 local function wipe()
-  for _, group in ipairs(redis.call('SMEMBERS', keys.groups)) do
-    redis.call('DEL', limiter_key(group))
-  end
   for _, group in ipairs(redis.call('HKEYS', keys.heads)) do
     redis.call('DEL', waiting_key(group))
   end

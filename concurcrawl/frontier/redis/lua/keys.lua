@@ -32,17 +32,14 @@
 --                           when it does. Both are written with heads.
 -- default_limits    hash    Limits of groups that have none of their own (limiter.lua:
 --                           LIMITS). join writes; deleted with the job.
--- groups            set     Groups with a limiter. Written with it.
 -- idle              zset    Groups with a limiter that nothing is in flight of, by when
 --                           they may be forgotten. Exchanges add those they have left,
 --                           and remove those whose time has come.
--- limiter:<group>   hash    State of a group's limiter, and its limits if it has some of
---                           its own (limiter.lua: NUMBERS),
---                           on_way (MessagePack of {who, since_s, delay_s} of those who
---                           were admitted and not sent), throttled (1 once it was).
+-- limiters          hash    Group -> MessagePack of the state of its limiter, and of its
+--                           limits if it has some of its own (limiter.lua: NUMBERS, and
+--                           on_way, is_throttled, has_own_limits); what is 0 is left out.
 --                           The operations of admission.lua write, and so does each
---                           that moves a lease; deleted when the group is idle, or with
---                           the job.
+--                           that moves a lease; a field goes when its group is idle.
 -- nodes             zset    Live nodes by the time at which their leases expire.
 --                           Each exchange of a node adds it; quit and its death remove.
 -- members           set     Nodes that ever joined. join adds; deleted with the job.
@@ -88,7 +85,7 @@ local base = string.sub(KEYS[1], 1, -4) -- without "job"
 
 local keys = {}
 for _, name in ipairs({
-  'job', 'seen', 'requests', 'heads', 'ready', 'paused', 'default_limits', 'groups', 'idle', 'nodes', 'members', 'attempts',
+  'job', 'seen', 'requests', 'heads', 'ready', 'paused', 'default_limits', 'limiters', 'idle', 'nodes', 'members', 'attempts',
   'in_doubt', 'in_doubt_of_dead', 'orphans', 'stream', 'outputs', 'notes', 'stats',
   'cookies', 'throttled', 'dead_letters',
 }) do
@@ -103,7 +100,6 @@ local function keys_of(kind)
 end
 
 local waiting_key = keys_of('waiting')
-local limiter_key = keys_of('limiter')
 local node_key = keys_of('node')
 local leases_key = keys_of('leases')
 local unleased_key = keys_of('unleased')

@@ -11,9 +11,6 @@ local LIMITS = {
   'limit', 'least_delay', 'jitter', 'rate', 'burst', 'min_pause', 'max_pause', 'target',
   'start_delay', 'max_delay',
 }
-local LIMITER_FIELDS = { unpack(NUMBERS) }
-LIMITER_FIELDS[#LIMITER_FIELDS + 1] = 'on_way'
-LIMITER_FIELDS[#LIMITER_FIELDS + 1] = 'throttled'
 local LONGEST_WAY_S = 10
 local IDLE_S = 60
 -- Idle groups that one exchange forgets at most: Redis does nothing else meanwhile.
@@ -59,33 +56,30 @@ local function limits_by_default()
   return default_limits
 end
 
+local function initial_delay(limiter)
+  return math.max(limiter.least_delay, limiter.start_delay)
+end
+
 local function limiter_of(group)
   local limiter = limiters[group]
   if limiter then
     return limiter
   end
-  limiter = { group = group }
-  local values = redis.call('HMGET', limiter_key(group), unpack(LIMITER_FIELDS))
-  local found = {}
-  for i, name in ipairs(LIMITER_FIELDS) do
-    found[name] = values[i] or nil
-  end
-  limiter.is_stored = next(found) ~= nil
-  limiter.has_own_limits = found.limit ~= nil
-  local defaults = limiter.has_own_limits and {} or limits_by_default()
-  limiter.old = {}
+  local stored = redis.call('HGET', keys.limiters, group)
+  local state = stored and cmsgpack.unpack(stored) or {}
+  limiter = {
+    group = group,
+    stored = stored,
+    -- Requests that were admitted and not sent yet: {who, since when, delay}
+    on_way = state.on_way or {},
+    is_throttled = state.is_throttled,
+    has_own_limits = state.has_own_limits,
+  }
+  local limits = state.has_own_limits and state or limits_by_default()
   for _, name in ipairs(NUMBERS) do
-    limiter[name] = tonumber(found[name]) or defaults[name] or 0
-    limiter.old[name] = limiter[name]
+    limiter[name] = state[name] or limits[name] or 0
   end
-  if not found.delay then
-    limiter.delay = math.max(limiter.least_delay, limiter.start_delay)
-    limiter.old.delay = limiter.delay
-  end
-  -- Requests that were admitted and not sent yet: {who, since when, delay}
-  limiter.old_on_way = found.on_way or ''
-  limiter.on_way = limiter.old_on_way == '' and {} or cmsgpack.unpack(limiter.old_on_way)
-  limiter.is_throttled = found.throttled ~= nil
+  limiter.delay = state.delay or initial_delay(limiter)
   limiters[group] = limiter
   return limiter
 end
@@ -99,32 +93,29 @@ end
 local function take_limits(limiter, limits)
   for name, value in pairs(named_limits(limits)) do
     limiter[name] = value
-    limiter.old[name] = nil -- so that it is written, also if it is the default
   end
-  limiter.old.delay = nil
   limiter.has_own_limits = true
   touch(limiter)
 end
 
-local function write_limiter(group, limiter)
-  local values = {}
+-- Store what is not 0, nor as it is for a group that was never asked.
+local function write_limiter(limiter)
+  local state = { is_throttled = limiter.is_throttled }
+  if limiter.has_own_limits then
+    state.has_own_limits = true
+  end
   for _, name in ipairs(NUMBERS) do
-    if limiter[name] ~= limiter.old[name]
-        and (limiter.has_own_limits or not limits_by_default()[name]) then
-      values[#values + 1] = name
-      values[#values + 1] = text(limiter[name])
+    if limiter[name] ~= 0 and (limiter.has_own_limits or not limits_by_default()[name]) then
+      state[name] = limiter[name]
     end
   end
-  local on_way = #limiter.on_way > 0 and cmsgpack.pack(limiter.on_way) or ''
-  if on_way ~= limiter.old_on_way then
-    values[#values + 1] = 'on_way'
-    values[#values + 1] = on_way
+  state.delay = limiter.delay ~= initial_delay(limiter) and limiter.delay or nil
+  if #limiter.on_way > 0 then
+    state.on_way = limiter.on_way
   end
-  if #values > 0 then
-    redis.call('HSET', limiter_key(group), unpack(values))
-    if not limiter.is_stored then
-      redis.call('SADD', keys.groups, group)
-    end
+  local value = cmsgpack.pack(state)
+  if value ~= limiter.stored then
+    redis.call('HSET', keys.limiters, limiter.group, value)
   end
 end
 
@@ -153,16 +144,16 @@ local function idle_at(limiter)
 end
 
 -- Forget a group, but not that nodes were told that it is throttled.
-local function forget_group(group, limiter)
-  if limiter.is_stored then
-    redis.call('DEL', limiter_key(group))
-    if limiter.is_throttled then
-      redis.call('HSET', limiter_key(group), 'throttled', 1)
-    else
-      redis.call('SREM', keys.groups, group)
+local function forget_group(limiter)
+  if limiter.is_throttled then
+    local value = cmsgpack.pack({ is_throttled = true })
+    if value ~= limiter.stored then
+      redis.call('HSET', keys.limiters, limiter.group, value)
     end
+  elseif limiter.stored then
+    redis.call('HDEL', keys.limiters, limiter.group)
   end
-  limiters[group] = nil
+  limiters[limiter.group] = nil
 end
 
 local seed = message.seed
@@ -178,10 +169,8 @@ local function note_throttled(group)
   local limiter = limiter_of(group)
   if not limiter.is_throttled then
     limiter.is_throttled = true
-    redis.call('HSET', limiter_key(group), 'throttled', 1)
-    redis.call('SADD', keys.groups, group)
+    limiter.is_dirty = true
     redis.call('RPUSH', keys.throttled, group)
-    limiter.is_stored = true
   end
 end
 
@@ -323,10 +312,10 @@ local function forget_idle()
   for _, group in ipairs(found) do
     redis.call('ZREM', keys.idle, group)
     local limiter = limiter_of(group)
-    touch(limiter)
     local at = idle_at(limiter)
+    limiter.is_dirty = true -- if it is not idle yet, it is looked at again
     if at and at <= now then
-      forget_group(group, limiter)
+      forget_group(limiter)
     end
   end
 end
@@ -336,9 +325,9 @@ local function write_limiters()
     if limiter.is_dirty then
       local at = idle_at(limiter)
       if at and at <= now then
-        forget_group(group, limiter) -- pairs() allows that a field is cleared
+        forget_group(limiter) -- pairs() allows that a field is cleared
       else
-        write_limiter(group, limiter)
+        write_limiter(limiter)
         if at then
           redis.call('ZADD', keys.idle, 'NX', text(at), group)
         end

@@ -142,14 +142,9 @@ class Script:
 
     def shown(self, now_s: float) -> tuple[float, ...]:
         """Return what people are shown: in flight, delay, pause."""
-        names = ("in_flight", "delay", "paused_until")
-        gate = self.server.client.hmget(self.keys.of("limiter", GROUP), names)
-        in_flight, delay_s, until_s = gate
-        return (
-            float(in_flight or 0),
-            self.default_delay_s if delay_s is None else float(delay_s),
-            max(0.0, float(until_s or 0) - now_s),
-        )
+        packed = self.server.client.hget(self.keys.one("limiters"), GROUP)
+        found = protocol.read_limiter(packed, self.default_delay_s)
+        return found.in_flight, found.delay_s, max(0.0, found.paused_until_s - now_s)
 
 
 class Both:
