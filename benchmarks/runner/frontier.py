@@ -146,7 +146,7 @@ def measure_all(requests: int) -> list[FrontierResult]:
     """Measure each in a fresh process, with at least so many *requests*."""
     found = []
     for where in PLACES:
-        of_one = _in_a_process(where, max(requests, max(GROUPS)), 1)
+        of_one = _in_a_process(where, max(requests, *GROUPS), 1)
         for groups in GROUPS:
             done = _in_a_process(where, max(requests, groups), groups)
             if done.memory_bytes and of_one.memory_bytes and groups == max(GROUPS):

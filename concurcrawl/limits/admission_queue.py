@@ -182,7 +182,7 @@ class AdmissionQueue:
             self.on_unleased(bool(self._unleased))
 
     def _pump_in(self, wait_s: float, group: str) -> None:
-        """Ask again for *group* in so many seconds; at infinity, when something ends."""
+        """Ask for *group* again in so many seconds, if they are finite."""
         due_s = time.monotonic() + wait_s
         if group in self._timers:
             if self._timers[group][0] <= due_s < math.inf:
