@@ -317,6 +317,26 @@ class ResultsError(ConcurcrawlError):
         return f"its results could not be applied, {self.attempts} times"
 
 
+class UnreadableError(ConcurcrawlError):
+    """Something that a worker made cannot be decoded in the supervisor.
+
+    Attributes:
+        what: What it is, such as "an item".
+        reason: What its class raised.
+    """
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(what, reason)
+        self.what = what
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what} cannot be read back in another process ({self.reason}); see "
+            f"that its class can be unpickled, or {IN_ONE_PROCESS}"
+        )
+
+
 class StalledError(ConcurcrawlError):
     """A request was dropped because the crawl had stalled."""
 

@@ -121,7 +121,7 @@ class JobDirDelivery:
             # Not earlier: only then are pipelines and feeds open.
             self._crawler.signals.connect(self._replay_soon, signals.engine_started)
 
-    def entry(self, payload: bytes, head: ResponseMeta | None) -> bytes:
+    def entry(self, item: Any, payload: bytes, head: ResponseMeta | None) -> bytes:
         """Return an item as it is kept."""
         return pickle.dumps((payload, head)) if self.is_kept else b""
 
@@ -239,7 +239,7 @@ class JobDirDelivery:
     async def _process_start(self, item: Any) -> bool:
         """Keep and process an item of start(); return whether the crawl goes on."""
         payload = self.encode(item)
-        entry = self.entry(payload, None)
+        entry = self.entry(item, payload, None)
         try:
             kept = await self._frontier.keep([entry], {}, self.start.output_of(item))
         except sqlite3.Error as error:

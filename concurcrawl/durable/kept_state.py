@@ -6,6 +6,7 @@ import asyncio
 import logging
 import pickle
 import sqlite3
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from concurcrawl.durable.state import Tracker, apply, read_file, write_file
@@ -25,6 +26,23 @@ _INTERVAL_S = 1.0
 
 #: Kinds of changes whose order matters.
 _IN_ORDER = {"put", "gone"}
+
+
+@dataclass(frozen=True, slots=True)
+class StateChanges:
+    """Changes of ``spider.state`` on their way into the frontier.
+
+    Attributes:
+        row: All of them, as they are kept.
+        kept: Each, encoded, and the worker that need not be sent it.
+        changes: Those that a worker made.
+        own: How many were made in this process.
+    """
+
+    row: bytes
+    kept: Sequence[tuple[bytes, str]]
+    changes: Sequence[bytes]
+    own: int
 
 
 class KeptState:
@@ -86,19 +104,45 @@ class KeptState:
         self.merge((), "")
 
     def merge(self, changes: Sequence[bytes], worker: str) -> None:
-        """Take over *changes* of *worker*, in the frontier's step that is under way."""
+        """Keep and apply *changes* of *worker*, and those made in this process."""
+        prepared = self.prepare(changes, worker)
+        if prepared is not None:
+            self.commit(prepared)
+            self.committed(prepared)
+
+    def prepare(self, changes: Sequence[bytes], worker: str) -> StateChanges | None:
+        """Return what to keep of *changes*, and of those made in this process.
+
+        Not within a transaction: values are pickled, which runs their classes' code.
+
+        Args:
+            changes: Changes that came of a request, encoded.
+            worker: Name of the worker that made them.
+
+        Returns:
+            None if there is nothing to keep.
+        """
         self._spider.state = self._tracker.adopt(getattr(self._spider, "state", None))
         self._tracker.collect()
-        own, self._own = self._own, []
-        kept = [*self._kept(own, ""), *self._kept(changes, worker)]
+        kept = [*self._kept(self._own, ""), *self._kept(changes, worker)]
+        own = len(self._own)
         if not kept:
-            return
-        self._tracker.apply(changes)
+            self._own.clear()
+            return None
         row = pickle.dumps([encoded for encoded, _ in kept])
-        self._frontier.add_state(row)
-        for encoded, but in kept:
+        return StateChanges(row, kept, changes, own)
+
+    def commit(self, prepared: StateChanges) -> None:
+        """Write *prepared*, in the transaction that ends the request."""
+        self._frontier.add_state(prepared.row)
+
+    def committed(self, prepared: StateChanges) -> None:
+        """Apply what was committed to the copy here, and send it to the workers."""
+        del self._own[: prepared.own]
+        self._tracker.apply(prepared.changes)
+        for encoded, but in prepared.kept:
             self.tell([encoded], but)
-        self._bytes += len(row)
+        self._bytes += len(prepared.row)
         if self._bytes > max(_MANY_BYTES, self._whole_bytes):
             self._fold()
 

@@ -7,7 +7,7 @@ import contextlib
 import logging
 from itertools import count
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from scrapy import signals
 from scrapy.core.scheduler import BaseScheduler
@@ -248,7 +248,7 @@ class FrontierScheduler(BaseScheduler):
         found: BaseDupeFilter = build_from_crawler(filter_cls, self._crawler)
         return found
 
-    def _was_seen(self, request: Request) -> bool:
+    def _was_seen(self, request: Request, product: Any = None) -> bool:
         """Return whether the project's own filter, if there is one, knows *request*."""
         return self._own_filter is not None and self._own_filter.request_seen(request)
 
@@ -317,10 +317,14 @@ class FrontierScheduler(BaseScheduler):
         return self._crawler.request_fingerprinter.fingerprint(request)
 
     def _entry(
-        self, request: Request, payload: bytes, key: bytes | None
+        self,
+        request: Request,
+        payload: bytes,
+        key: bytes | None,
+        product: Any = None,
     ) -> Entry | None:
         """Return what to push, or None if the project's own filter knows it."""
-        if not request.dont_filter and self._was_seen(request):
+        if not request.dont_filter and self._was_seen(request, product):
             assert self._own_filter is not None
             assert self._crawler.spider is not None
             self._own_filter.log(request, self._crawler.spider)

@@ -126,11 +126,13 @@ class NodeDelivery:
         await self._settle_old()
         self._timer = asyncio.ensure_future(self._make_safe_now_and_then())
 
-    def entry(self, payload: bytes, head: ResponseMeta | None) -> bytes | None:
+    def entry(
+        self, item: Any, payload: bytes, head: ResponseMeta | None
+    ) -> bytes | None:
         """Return an item as it is kept, or None if it cannot be."""
         page = None if head is None else (head.url, head.status)
         try:
-            return self._portable.write_item(self.decode(payload), page)
+            return self._portable.write_item(item, page)
         except NotJsonError as error:
             logger.error("%s", error)  # noqa: TRY400 - its sentence says it all
             self._crawler.stats.inc_value("concurcrawl/not_shippable")
@@ -348,7 +350,7 @@ class NodeDelivery:
             lines = await self.through_pipelines(lambda: self.process(payload, None, 0))
             await self._frontier.keep(lines, {}, output)
             return
-        entry = self.entry(payload, None)
+        entry = self.entry(item, payload, None)
         if entry is not None:
             kept = await self._frontier.keep([entry], {}, output)
             self.took(kept)

@@ -44,7 +44,8 @@ if TYPE_CHECKING:
     from concurcrawl.frontier.base import Lease
     from concurcrawl.workers.protocol.cookies import CookieChange
     from concurcrawl.workers.protocol.messages import Product
-    from concurcrawl.workers.supervisor.scheduler import StateChanges
+    from concurcrawl.workers.supervisor.arrivals import Requests
+    from concurcrawl.workers.supervisor.scheduler import WorkerChanges
 
 logger = logging.getLogger(__name__)
 
@@ -58,6 +59,7 @@ _OWN_REASONS = {"shutdown", "workers_failed", "storage_failed", "memusage_exceed
 class NodeScheduler(SupervisorScheduler):
     """One node's: what it leases to a worker was leased to it by Redis."""
 
+    _is_portable = True
     _frontier: RedisFrontier
     journal: NodeDelivery
 
@@ -170,9 +172,9 @@ class NodeScheduler(SupervisorScheduler):
     async def complete(
         self,
         lease: Lease | None,
-        products: Iterable[Product],
+        products: Requests,
         items: Iterable[bytes] = (),
-        changes: StateChanges = ((), ""),
+        changes: WorkerChanges = ((), ""),
     ) -> list[int]:
         numbers = await super().complete(lease, products, items, changes)
         if not self._streams:

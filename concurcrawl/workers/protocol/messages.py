@@ -481,11 +481,20 @@ class Product(NamedTuple):
         is_item: An item; else a request.
         payload: It, encoded.
         key: A request's fingerprint.
+        host: Of a request's URL. With it and the following the supervisor can queue
+            the request without decoding it; empty if it must.
+        group: Group of hosts that a request belongs to.
+        priority: Of a request.
+        is_start: Whether a request comes from ``start()``.
     """
 
     is_item: bool
     payload: bytes
     key: bytes = b""
+    host: str = ""
+    group: str = ""
+    priority: int = 0
+    is_start: bool = False
 
 
 class PartialResult(NamedTuple):
@@ -526,6 +535,7 @@ class RequestResult:
         record: How the request went, if records are kept.
         state: What was changed in ``spider.state``, in order.
         worker: Who sent it; the supervisor fills that in.
+        number: Its number among the worker's results; likewise.
         is_partial: Whether the lease is held, for requests that stay in the worker.
         pages: Where the items are of several pages: how many are of each, in order,
             and its index in ``heads``, None if there is none.
@@ -547,6 +557,7 @@ class RequestResult:
     record: Record | None = None
     state: list[bytes] = field(default_factory=list)
     worker: str = ""
+    number: int = 0
     is_partial: bool = False
     pages: list[tuple[int, int | None]] = field(default_factory=list)
 

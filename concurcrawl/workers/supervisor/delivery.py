@@ -46,7 +46,9 @@ class Delivery(Protocol):
     async def open(self) -> None:
         """Begin; the spider opens."""
 
-    def entry(self, payload: bytes, head: ResponseMeta | None) -> bytes | None:
+    def entry(
+        self, item: Any, payload: bytes, head: ResponseMeta | None
+    ) -> bytes | None:
         """Return an item as it is kept, or None if it cannot be, which is logged."""
 
     async def through_pipelines(

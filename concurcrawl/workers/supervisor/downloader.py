@@ -41,6 +41,7 @@ from concurcrawl.errors import (
     PoisonError,
     ResultsError,
     StalledError,
+    UnreadableError,
 )
 from concurcrawl.limits.handler import AHEAD
 from concurcrawl.local.downloader import PassThroughDownloader
@@ -57,7 +58,7 @@ from concurcrawl.workers.supervisor.coordinator import Coordinator
 from concurcrawl.workers.supervisor.crawl_spec import describe, import_path
 from concurcrawl.workers.supervisor.dormant import DormantMiddlewares
 from concurcrawl.workers.supervisor.pool import Tolerance, WorkerPool
-from concurcrawl.workers.supervisor.results import Results, close_spider
+from concurcrawl.workers.supervisor.results import Results
 from concurcrawl.workers.supervisor.scheduler import scheduler_of
 from concurcrawl.workers.supervisor.sticky import sticky_key
 from concurcrawl.workers.supervisor.stopping import StopWatch, named
@@ -69,10 +70,14 @@ if TYPE_CHECKING:
     from twisted.internet.defer import Deferred
 
     from concurcrawl.frontier.base import Lease
-    from concurcrawl.workers.supervisor.results import Taken
     from concurcrawl.workers.supervisor.scheduler import SupervisorScheduler
     from concurcrawl.workers.supervisor.sticky import StickyKey
-    from concurcrawl.workers.supervisor.worker_handle import News, WorkerHandle
+    from concurcrawl.workers.supervisor.worker_handle import (
+        Ended,
+        News,
+        Products,
+        WorkerHandle,
+    )
 
 logger = logging.getLogger(__name__)
 
@@ -108,7 +113,8 @@ class DispatchingDownloader(PassThroughDownloader):
         super().__init__(crawler)
         audience = Audience(crawler)
         self.coordinator = Coordinator(crawler, self.pool, audience, attributes)
-        self._outcomes = Results(crawler, audience)
+        self._outcomes = Results(crawler, audience, self.close_spider)
+        self._is_ending = False
         self._failed: Counter[int] = Counter()  # attempts by lease
         self._watch = StallWatch(
             crawler, config.stall_timeout_s, self._look, self._abandon
@@ -176,7 +182,7 @@ class DispatchingDownloader(PassThroughDownloader):
 
     def _has_room(self) -> bool:
         """Return whether a request could be lent. Slow pipelines hold workers back."""
-        if self._outcomes.is_full or self._has_failed:
+        if self._outcomes.is_full or self._has_failed or self._is_ending:
             return False
         return self.pool.has_room(len(self._scheduler))
 
@@ -274,8 +280,7 @@ class DispatchingDownloader(PassThroughDownloader):
         key = sticky_key(request, self._sticky) if self._sticky else None
         if key is not None and self._is_shared:
             self._warn_of_nodes(key)
-        take = partial(self._outcomes.take, request=request)
-        lent = self.pool.lend(lease, take, key)
+        lent = self.pool.lend(lease, key)
         asyncio.ensure_future(self._see_through(request, lease, lent))  # noqa: RUF006 - the engine outlives it
 
     def _warn_of_nodes(self, key: StickyKey) -> None:
@@ -288,12 +293,12 @@ class DispatchingDownloader(PassThroughDownloader):
         )
 
     async def _see_through(
-        self, request: Request, lease: Lease, lent: asyncio.Future[Taken]
+        self, request: Request, lease: Lease, lent: asyncio.Future[Ended]
     ) -> None:
         """Wait for what comes of a request that was lent, and apply it."""
         scheduler = self._scheduler
         try:
-            await self._outcomes.apply(await lent, request)
+            await self._apply(*await lent, request)
             scheduler.forget(request)
         except PoisonError as error:
             await self._dead_letter(request, lease, error)
@@ -306,17 +311,27 @@ class DispatchingDownloader(PassThroughDownloader):
         except (OSError, sqlite3.Error, FrontierError) as error:
             # Nothing of it was applied: it is done again when the crawl is resumed.
             self.fail(error)
-        except ConcurcrawlError:
-            scheduler.give_back(request)
-        except Exception:  # what a project's classes raise when they are read back
-            logger.exception("The results of %s could not be applied", request)
-            await self._try_again(request, lease)
+        except Exception as error:  # noqa: BLE001 - any code of the project's
+            await self._retry_or_release(request, lease, error)
         finally:
             if lease.lease_id in self._partial:
                 await asyncio.gather(*self._partial.pop(lease.lease_id))
             self.active.discard(request)
             end(self.crawler.engine, request)
             wake(self.crawler.engine)
+
+    async def _retry_or_release(
+        self, request: Request, lease: Lease, error: Exception
+    ) -> None:
+        if isinstance(error, UnreadableError):
+            logger.error("The results of %s could not be applied: %s", request, error)
+        elif isinstance(error, ConcurcrawlError):  # nothing came of it
+            self._scheduler.give_back(request)
+            return
+        else:
+            sentence = "The results of %s could not be applied"
+            logger.error(sentence, request, exc_info=error)
+        await self._try_again(request, lease)
 
     async def _try_again(self, request: Request, lease: Lease) -> None:
         """Give back the lease of *request*, unless that was tried too often."""
@@ -355,8 +370,11 @@ class DispatchingDownloader(PassThroughDownloader):
         self._scheduler.forget(request)
 
     def close_spider(self, reason: str) -> None:
-        """End the crawl here, after what is in flight."""
-        close_spider(self.crawler, reason)
+        """End the crawl here, after what is in flight; dispatch nothing any more."""
+        self._is_ending = True
+        asyncio.ensure_future(  # noqa: RUF006 - the engine outlives it
+            self.crawler.engine.close_spider_async(reason=reason)
+        )
 
     def _give_up(self, reason: str) -> None:
         """End the crawl with exit code 1, unless it ends for another reason."""
@@ -411,20 +429,43 @@ class DispatchingDownloader(PassThroughDownloader):
         if self._tallies is not None:
             self._tallies[worker.name] += _tally_of(outcome)
         if outcome.lease_id is None:
-            taken = self._outcomes.take(outcome, outcome.products, None)
-            asyncio.ensure_future(self._apply_leaseless(taken))  # noqa: RUF006 - the engine outlives it
+            applied = self._apply_leaseless(worker, outcome, outcome.products)
+            asyncio.ensure_future(applied)  # noqa: RUF006 - the engine outlives it
         elif outcome.is_partial and outcome.lease_id in worker.held:
-            taken = worker.held[outcome.lease_id].take_partial(outcome)
-            applied = asyncio.ensure_future(self._apply_leaseless(taken))
+            held = worker.held[outcome.lease_id]
+            products = held.collect_partial(outcome)
+            task = asyncio.ensure_future(
+                self._apply_leaseless(worker, outcome, products)
+            )
             partial_results = self._partial[outcome.lease_id]
-            partial_results.add(applied)
-            applied.add_done_callback(partial_results.discard)
+            partial_results.add(task)
+            task.add_done_callback(partial_results.discard)
+        elif outcome.is_partial:
+            worker.results.applied(outcome.number)
 
-    async def _apply_leaseless(self, taken: Taken) -> None:
+    async def _apply(
+        self,
+        worker: WorkerHandle,
+        result: RequestResult,
+        products: Products,
+        request: Request | None,
+    ) -> None:
+        applied = partial(worker.results.applied, result.number)
         try:
-            await self._outcomes.apply(taken, None)
+            await self._outcomes.apply(result, products, request, applied)
+        finally:
+            applied()
+
+    async def _apply_leaseless(
+        self, worker: WorkerHandle, result: RequestResult, products: Products
+    ) -> None:
+        try:
+            await self._apply(worker, result, products, None)
         except (OSError, sqlite3.Error, FrontierError) as error:
             self.fail(error)
+        except UnreadableError as error:
+            logger.error("Results without a request could not be applied: %s", error)  # noqa: TRY400 - its sentence says it all
+            self.crawler.stats.inc_value("concurcrawl/results_failed")
         except Exception:  # as in _see_through(); there is no lease to give back
             logger.exception("Results without a request could not be applied")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from concurcrawl.errors import (
     ConcurcrawlError,
@@ -43,12 +43,10 @@ if TYPE_CHECKING:
         ToWorker,
     )
     from concurcrawl.workers.supervisor.sticky import StickyKey
-    from concurcrawl.workers.supervisor.worker_handle import News, Products
+    from concurcrawl.workers.supervisor.worker_handle import Ended, News
 
 
 logger = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 #: How long workers may take to close their spiders before they are killed.
 _CLOSE_DEADLINE_S = 30.0
@@ -171,27 +169,20 @@ class WorkerPool:
             return 0
         return sum(max(0, self._room(worker, 0)) for worker in self.workers)
 
-    def lend(
-        self,
-        lease: Lease,
-        take: Callable[[RequestResult, Products], T],
-        key: StickyKey | None = None,
-    ) -> asyncio.Future[T]:
+    def lend(self, lease: Lease, key: StickyKey | None = None) -> asyncio.Future[Ended]:
         """Lend *lease* to the worker with the most room, or to that of *key*.
 
         Args:
-            lease: It.
-            take: Told what came of it, and all products, before its slot is free: what
-                ends a crawl because of that ends it before another request is lent. It
-                closes parts.
-            key: What it shares with other requests; see :class:`StickyWorkers`.
+            lease: The lease.
+            key: What it shares with other requests, see ``StickyWorkers``.
 
         Returns:
-            What *take* returned. Fails with :class:`PoisonError` or
-            :class:`WorkersFailedError` if nothing comes of it.
+            The worker, the result and all products. What waits for them has its turn
+            before the slot is free: what ends a crawl because of them ends it before
+            another request is lent. It closes a spool. Fails with a
+            :class:`ConcurcrawlError` if nothing comes of the lease.
         """
-        end = asyncio.get_running_loop().create_future()
-        held = HeldLease(lease, take, end, key=key)
+        held = HeldLease(lease, asyncio.get_running_loop().create_future(), key=key)
         self._place(held)
         return held.end
 
@@ -203,13 +194,13 @@ class WorkerPool:
 
     def heard(self, worker: WorkerHandle, message: News) -> None:
         """Take in what a worker said."""
-        self._on_news(worker, message)
         if isinstance(message, RequestResult):
-            worker.outcomes += 1
-            if message.lease_id is not None:
-                worker.progress += 1
-                if not message.is_partial:
-                    self._end(worker, message, message.lease_id)
+            message.number = worker.results.receive()
+        self._on_news(worker, message)
+        if isinstance(message, RequestResult) and message.lease_id is not None:
+            worker.progress += 1
+            if not message.is_partial:
+                self._end(worker, message, message.lease_id)
 
     def _end(self, worker: WorkerHandle, message: RequestResult, lease_id: int) -> None:
         """Take in what came of a lease, which ends."""
@@ -217,18 +208,14 @@ class WorkerPool:
         worker.ended += 1
         if held.end.done():
             held.drop_parts()
+            worker.results.applied(message.number)
         else:
-            if held.parts is not None:
-                held.keep(message.products)
-            try:
-                taken = held.take(message, held.parts or message.products)
-            except Exception as error:  # noqa: BLE001 - what a worker says may be unreadable here
-                held.drop_parts()
-                held.end.set_exception(error)
-            else:
-                held.end.set_result(taken)
-        # After whatever that has scheduled.
-        asyncio.get_running_loop().call_soon(self._free, worker)
+            held.end.set_result((worker, message, held.collect(message.products)))
+        # After whatever that has scheduled: what applies the result runs in the next
+        # turn of the loop, and what that schedules, the end of the crawl say, in the
+        # one after it.
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, self._free, worker)
 
     def cannot_start(self, worker: WorkerHandle, reason: str) -> None:
         """Give up: what stops one worker from starting stops the next one too."""

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from dataclasses import dataclass
+from contextlib import contextmanager
 from functools import partial
-from itertools import chain, compress
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from scrapy import signals
@@ -15,18 +15,20 @@ from scrapy.utils.defer import deferred_from_coro
 from twisted.python.failure import Failure
 from typing_extensions import override
 
+from concurcrawl.compat.engine import wake
 from concurcrawl.compat.start import wrap_start
 from concurcrawl.durable import jobdir, own_filter
 from concurcrawl.durable.delivery import JobDirDelivery
 from concurcrawl.durable.kept_state import KeptState
-from concurcrawl.durable.own_filter import DurableFilter
+from concurcrawl.durable.own_filter import Answers, DurableFilter
 from concurcrawl.durable.start import StartOutputs
 from concurcrawl.durable.state import KEEPS_STATE
-from concurcrawl.errors import NotJsonError, NotShippableError
-from concurcrawl.frontier.base import at_once
+from concurcrawl.errors import NotJsonError, NotShippableError, UnreadableError
+from concurcrawl.frontier.base import Completed, Done, at_once
 from concurcrawl.frontier.sqlite import SqliteFrontier
 from concurcrawl.local.scheduler import FrontierScheduler
-from concurcrawl.workers.protocol.pickle_codec import codec_of
+from concurcrawl.workers.protocol.pickle_codec import codec_of, read_back
+from concurcrawl.workers.supervisor.arrivals import Arrivals, keys_of
 from concurcrawl.workers.supervisor.claims import Claims
 
 if TYPE_CHECKING:
@@ -37,36 +39,27 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from twisted.internet.defer import Deferred
 
+    from concurcrawl.durable.kept_state import StateChanges
     from concurcrawl.frontier.base import Entry, Lease
     from concurcrawl.limits.limiter import Written
     from concurcrawl.workers.protocol.cookies import CookieChange
     from concurcrawl.workers.protocol.messages import Product
+    from concurcrawl.workers.supervisor.arrivals import Arrived, Requests
     from concurcrawl.workers.supervisor.delivery import Delivery
     from concurcrawl.workers.supervisor.downloader import DispatchingDownloader
 
     #: Changes of ``spider.state``, and the worker that made them.
-    StateChanges = tuple[Sequence[bytes], str]
+    WorkerChanges = tuple[Sequence[bytes], str]
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class _Arriving:
-    """A request that a worker made, on its way through the engine.
-
-    Attributes:
-        request: It.
-        product: It, as it came.
-        entry: What to push; None if somebody dropped it.
-    """
-
-    request: Request
-    product: Product
-    entry: Entry | None = None
-
-
 class SupervisorScheduler(FrontierScheduler):
     """Holds the frontier for all workers."""
+
+    _is_portable = (
+        False  # whether the frontier has requests as other machines read them
+    )
 
     def __init__(self, crawler: Crawler) -> None:
         self._jobdir = jobdir.claimed_by(crawler)
@@ -80,7 +73,15 @@ class SupervisorScheduler(FrontierScheduler):
         self.state: KeptState | None = None
         self.journal: Delivery = self._make_journal()
         self._codec = codec_of(crawler)
-        self._arriving: _Arriving | None = None
+        self._arrivals = Arrivals(
+            crawler,
+            self._codec,
+            self._entry_of,
+            self._claims.__contains__,
+            self._note_duplicate,
+            is_free=self._own_filter is None and not self._is_portable,
+            has_start_queue=self._has_start_queue,
+        )
 
     @property
     def _downloader(self) -> DispatchingDownloader:
@@ -166,12 +167,11 @@ class SupervisorScheduler(FrontierScheduler):
 
     @override
     def enqueue_request(self, request: Request) -> bool:
-        """A request that a worker made is only noted; :meth:`complete` pushes it."""
+        """What belongs to a result is collected; :meth:`complete` pushes it."""
         try:
-            arriving = self._arriving
-            if arriving is None or arriving.request is not request:
-                return super().enqueue_request(request)
-            return self._enqueue_arriving(arriving)
+            if self._arrivals.is_collecting:
+                return self._arrivals.enqueue(request)
+            return super().enqueue_request(request)
         except (NotShippableError, NotJsonError) as error:
             logger.error("%s", error)  # noqa: TRY400 - its sentence says it all
             self._stats.inc_value("concurcrawl/not_shippable")
@@ -184,15 +184,12 @@ class SupervisorScheduler(FrontierScheduler):
             self._downloader.fail(error)
             return False
 
-    def _enqueue_arriving(self, arriving: _Arriving) -> bool:
-        request, product = arriving.request, arriving.product
-        if product.key in self._claims:
-            self._note_duplicate(request)
-            return False
+    def _entry_of(self, request: Request, product: Product | None) -> Entry | None:
+        """Return what to push of *request*; None if the project's filter knows it."""
+        if product is None:
+            return self._entry(request, self._pack(request), self._key(request))
         key = None if self._own_filter is not None else product.key or None
-        payload = self._payload_of(request, product)
-        arriving.entry = self._entry(request, payload, key)
-        return arriving.entry is not None
+        return self._entry(request, self._payload_of(request, product), key, product)
 
     @override
     def next_request(self) -> Request | None:
@@ -201,11 +198,15 @@ class SupervisorScheduler(FrontierScheduler):
 
     def lend(self) -> Request | None:
         """Return the next request, for a worker; None if none may leave now."""
-        try:
-            return super().next_request()
-        except sqlite3.Error as error:
-            self._downloader.fail(error)
-            return None
+        while True:
+            try:
+                return super().next_request()
+            except UnreadableError as error:  # and its lease has ended
+                logger.error("%s", error)  # noqa: TRY400 - its sentence says it all
+                self._stats.inc_value("concurcrawl/not_shippable")
+            except sqlite3.Error as error:
+                self._downloader.fail(error)
+                return None
 
     @override
     def has_pending_requests(self) -> bool:
@@ -214,50 +215,94 @@ class SupervisorScheduler(FrontierScheduler):
     async def complete(
         self,
         lease: Lease | None,
-        products: Iterable[Product],
+        products: Requests,
         items: Iterable[bytes] = (),
-        changes: StateChanges = ((), ""),
+        changes: WorkerChanges = ((), ""),
     ) -> list[int]:
         """End *lease*, push the requests and keep the items that came of it.
 
-        One by one: the requests of a page with many links would take a lot of room.
+        The project's code runs first, then all is committed in one transaction, and
+        then it is counted and signals are sent.
 
         Args:
-            lease: It, or None for what came of no lease.
+            lease: The lease, or None for what came of no lease.
             products: The requests, encoded; read more than once.
-            items: The items, as the journal wants them.
-            changes: Those of ``spider.state``, and which worker made them.
+            items: The items, as the delivery keeps them.
+            changes: Those of ``spider.state``, and the worker that made them.
 
         Returns:
             The numbers of the items.
 
         Raises:
             LeaseLostError: If others were lent it meanwhile; nothing was done.
+            Exception: What a class or a filter of the project raises; nothing was done.
         """
-        accepted = bytearray()  # of each product, whether it was pushed
-        entries = self._entries(products, accepted, lease)
-        entries = self._in_step(products, entries, changes)
-        if lease is None:
-            added = await self._frontier.push(entries)
-            numbers = await self._frontier.keep([*items], {}) if items else []
-        else:
-            claimed = len(self._claims.of(lease.lease_id))
-            if claimed:
-                entries = chain(entries, self._claims.entries(lease))
-            completed = await self._frontier.ack(lease.lease_id, entries, items)
-            added, numbers = completed.added, completed.items
-            if claimed:
-                del added[-claimed:]
-                self._settle_claims(lease)
+        arrived, answers = self._collect(products)
+        state = None if self.state is None else self.state.prepare(*changes)
+        if not (lease or arrived or items or answers or state):
+            return []
+        claimed = [] if lease is None else [*self._claims.entries(lease)]
+        entries = chain(arrived.all_entries(), claimed)
+        with self._step(lease, answers, state):
+            done = self._commit(lease, entries, items)
+        completed = await done
+        added = completed.added[: len(completed.added) - len(claimed)]
+        if state is not None:
+            assert self.state is not None
+            self.state.committed(state)
         self.admissions.pump_all()
         if count := sum(added):
             self._count("scheduler/enqueued", count)
+            wake(self._crawler.engine)
         if count < len(added):
-            pushed = compress(products, accepted)
-            for product, was_added in zip(pushed, added, strict=True):
-                if not was_added:
-                    self._note_dropped(self._codec.decode(product.payload))
-        return numbers
+            for request in arrived.not_added(added, self._codec.decode):
+                self._note_dropped(request)
+        return completed.items
+
+    def _collect(self, products: Requests) -> tuple[Arrived, Answers | None]:
+        """Return what to push of *products*, and what their filter is to note."""
+        durable = self._durable_filter
+        keys = [] if durable is None else keys_of(products)
+        if durable is None:
+            return self._arrivals.collect(products), None
+        if keys:
+            durable.ask(keys)
+        arrived = self._arrivals.collect(products)
+        keys += self._asked
+        self._asked = []
+        return arrived, durable.prepare(keys) if keys else None
+
+    @contextmanager
+    def _step(
+        self, lease: Lease | None, answers: Answers | None, state: StateChanges | None
+    ) -> Iterator[None]:
+        """Commit *answers* and *state* together with what is done within."""
+        durable = self._durable_filter
+        claims = () if lease is None else self._claims.of(lease.lease_id)
+        is_one_call = lease is not None and not (durable and claims)
+        if self._jobdir is None or (is_one_call and answers is None and state is None):
+            yield
+            return
+        with self._job_frontier().transaction():
+            if durable is not None:
+                durable.commit(answers or Answers())
+                durable.settle(claims)
+            if state is not None:
+                assert self.state is not None
+                self.state.commit(state)
+            yield
+
+    def _commit(
+        self, lease: Lease | None, entries: Iterable[Entry], items: Iterable[bytes]
+    ) -> Awaitable[Completed]:
+        if lease is not None:
+            return self._frontier.ack(lease.lease_id, entries, items)
+        # Both before either is awaited: over Redis they are one exchange.
+        pushed = self._frontier.push(entries)
+        kept = self._frontier.keep([*items], {})
+        if isinstance(pushed, Done) and isinstance(kept, Done):
+            return Done(Completed(pushed.value, kept.value))
+        return _both(pushed, kept)
 
     async def claim(self, lease_id: int, key: bytes, request: Request) -> bool:
         """Return whether a request that a worker keeps is new, and remember it then.
@@ -277,10 +322,6 @@ class SupervisorScheduler(FrontierScheduler):
             self._note_dropped(request)
         return is_new
 
-    def _settle_claims(self, lease: Lease) -> None:
-        if self._durable_filter is not None:
-            self._durable_filter.settle(self._claims.of(lease.lease_id))
-
     async def _is_known(self, request: Request, key: bytes) -> bool:
         """Return whether a request that a worker keeps is a duplicate."""
         if self._durable_filter is not None:
@@ -289,62 +330,6 @@ class SupervisorScheduler(FrontierScheduler):
             return self._own_filter.request_seen(request)
         assert isinstance(self._frontier, SqliteFrontier)
         return self._frontier.knows(key)
-
-    def _name_of(self, lease: Lease | None) -> str:
-        held = (request for request, one in self._leases.items() if one is lease)
-        return "a worker" if lease is None else str(next(held, "a lost lease"))
-
-    def _in_step(
-        self,
-        products: Iterable[Product],
-        entries: Iterator[Entry],
-        changes: StateChanges,
-    ) -> Iterator[Entry]:
-        """Return *entries*; the step that reads them keeps what belongs to it, too."""
-        if self._durable_filter is not None:
-            keys = [product.key for product in products if product.key]
-            if keys:
-                self._durable_filter.ask(keys)
-                entries = self._durable_filter.step(entries, keys)
-        if self.state is not None:
-            entries = self._with_state(self.state, entries, changes)
-        return entries
-
-    def _with_state(
-        self, state: KeptState, entries: Iterator[Entry], changes: StateChanges
-    ) -> Iterator[Entry]:
-        state.merge(*changes)
-        yield from entries
-
-    def _entries(
-        self, products: Iterable[Product], accepted: bytearray, lease: Lease | None
-    ) -> Iterator[Entry]:
-        """Send *products* through the engine; yield what it has the scheduler push.
-
-        Args:
-            products: The requests, encoded.
-            accepted: Whether each was yielded is appended to it.
-            lease: What they came of, or None.
-        """
-        for product in products:
-            try:
-                request = self._codec.decode(product.payload)
-            except Exception:
-                logger.exception(
-                    "A request of %s cannot be read back and is dropped",
-                    self._name_of(lease),
-                )
-                self._stats.inc_value("concurcrawl/not_shippable")
-                accepted.append(False)
-                continue
-            self._arriving = arriving = _Arriving(request, product)
-            try:
-                self._crawler.engine.crawl(request)
-            finally:
-                self._arriving = None
-            accepted.append(arriving.entry is not None)
-            if arriving.entry is not None:
-                yield arriving.entry
 
     def start_over(self, lease_ids: Sequence[int]) -> None:
         """Take *lease_ids* for lent anew: the worker that had them is gone."""
@@ -393,11 +378,13 @@ class SupervisorScheduler(FrontierScheduler):
         return self._jobdir.frontier
 
     def _push(self, request: Request, entry: Entry) -> Awaitable[list[bool]]:
-        entries: Iterable[Entry] = [entry]
+        output = self.start.output_of(request)
         asked, self._asked = self._asked, []
-        if asked and self._durable_filter is not None:
-            entries = self._durable_filter.step(entries, asked)
-        return self._frontier.push(entries, None, self.start.output_of(request))
+        if not asked or self._durable_filter is None:
+            return self._frontier.push([entry], None, output)
+        answers = self._durable_filter.prepare(asked)
+        with self._step(None, answers, None):
+            return self._frontier.push([entry], None, output)
 
     def _wait_for(self, request: Request, pushed: asyncio.Future[None]) -> None:
         self.start.wait_for(request, pushed)
@@ -411,26 +398,31 @@ class SupervisorScheduler(FrontierScheduler):
         self._durable_filter = DurableFilter(found, frontier, self._jobdir.path)
         return found
 
-    def _was_seen(self, request: Request) -> bool:
-        durable, arriving = self._durable_filter, self._arriving
+    def _was_seen(self, request: Request, product: Product | None = None) -> bool:
+        durable = self._durable_filter
         if durable is None:
             return super()._was_seen(request)
-        if arriving is not None and arriving.request is request:
-            return durable.seen(request, arriving.product.key)
+        if product is not None:
+            return durable.seen(request, product.key)
         key = self._crawler.request_fingerprinter.fingerprint(request)
         durable.ask([key])
         is_seen = durable.seen(request, key)
         if is_seen:
-            durable.end([key])
+            durable.commit(durable.prepare([key]))
         else:
-            self._asked = [key]
+            self._asked.append(key)
         return is_seen
 
     def _pack(self, request: Request) -> bytes:
         return self._codec.encode(request)
 
     def _unpack(self, lease: Lease) -> Request:
-        request: Request = self._codec.decode(lease.payload)
+        request: Request
+        try:
+            request = read_back("a request", lease.payload, self._codec)
+        except UnreadableError:
+            self._frontier.ack(lease.lease_id)
+            raise
         request.errback = None  # it is the worker's to call
         return request
 
@@ -448,6 +440,10 @@ class SupervisorScheduler(FrontierScheduler):
         """Tells all workers."""
         self._downloader.coordinator.tell_limits(group, slot, written)
         super().change_limits(group, slot, written)
+
+
+async def _both(pushed: Awaitable[list[bool]], kept: Awaitable[list[int]]) -> Completed:
+    return Completed(await pushed, await kept)
 
 
 def scheduler_of(crawler: Crawler) -> SupervisorScheduler:

@@ -2,7 +2,7 @@
 
 A worker that has read a stat is sent the crawl's totals of the stats that it reads:
 with each request that it is given, and twice a second. On top of them it counts what it
-has written itself since. Both ends count the outcomes that the worker has sent, so that
+has written itself since. Both ends count the results that the worker has sent, so that
 it knows which of its own are in a total.
 """
 
@@ -86,7 +86,7 @@ class TotalsSender:
     def _update_all(self) -> None:
         for worker, reader in self._readers.items():
             # It keeps what it has written until it knows that it was heard of.
-            if reader.heard != worker.outcomes or self._changed(reader):
+            if reader.heard != worker.results.count or self._changed(reader):
                 self._send(worker, reader, None)
 
     def _changed(self, reader: _Reader) -> dict[str, Any]:
@@ -100,7 +100,7 @@ class TotalsSender:
     def _send(self, worker: WorkerHandle, reader: _Reader, number: int | None) -> None:
         changed = self._changed(reader)
         reader.sent |= changed
-        reader.heard = worker.outcomes
+        reader.heard = worker.results.count
         plain = {key: stats.plain(value) for key, value in changed.items()}
         values = self._codec.encode(plain)
         worker.send(SetStats(values, reader.heard, number))

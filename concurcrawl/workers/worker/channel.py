@@ -17,6 +17,7 @@ from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
+from scrapy.utils.httpobj import urlparse_cached
 from typing_extensions import override
 
 from concurcrawl import stats
@@ -378,8 +379,12 @@ class SupervisorChannel(asyncio.Protocol):
         self._schedule_flush()
         return self._general
 
-    def add_request(self, request: Request) -> None:
+    def add_request(self, request: Request, group: str = "") -> None:
         """Note a request that the spider or a middleware made.
+
+        Args:
+            request: The request.
+            group: Group of hosts whose limits it shares.
 
         Raises:
             NotShippableError: If it cannot leave this process.
@@ -388,7 +393,16 @@ class SupervisorChannel(asyncio.Protocol):
         key = b""
         if not request.dont_filter:
             key = self._crawler.request_fingerprinter.fingerprint(request)
-        self._add(self.here(), Product(False, self._codec.encode(request), key))
+        product = Product(
+            is_item=False,
+            payload=self._codec.encode(request),
+            key=key,
+            host=_plain_host(request),
+            group=group,
+            priority=request.priority,
+            is_start=bool(request.meta.get("is_start_request")),
+        )
+        self._add(self.here(), product)
 
     def keep_local(self, request: Request) -> bool:
         """Have *request*, which cannot leave this process, done here.
@@ -608,3 +622,12 @@ def _write_among_rows() -> None:
         stream: Any = getattr(sys, name)
         if is_terminal(stream):
             setattr(sys, name, Clearing(stream))
+
+
+def _plain_host(request: Request) -> str:
+    """Return the host of *request*, or nothing if it is no name of one."""
+    try:
+        host = urlparse_cached(request).hostname or ""
+    except ValueError:  # half an IPv6 address
+        return ""
+    return "" if ":" in host else host

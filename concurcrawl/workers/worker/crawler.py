@@ -122,7 +122,7 @@ class WorkerGate(RequestGate):
 
     @override
     async def enter(self, request: Request) -> bool:
-        group, lease_id = self._group(request), self._channel.lease_id_of(request)
+        group, lease_id = self.group_of(request), self._channel.lease_id_of(request)
         if lease_id is not None:
             if self._is_free(request, group, lease_id):
                 self.inside[request] = group
@@ -202,10 +202,11 @@ class WorkerGate(RequestGate):
         delay_s = delay_of(robotparser, robots_agent(request, self._settings))
         if delay_s:
             # At once, not when the supervisor says so: the next may start right now.
-            self._channel.throttled.add(self._group(request))
-            self._channel.send(SlowDown(self._group(request), delay_s))
+            self._channel.throttled.add(self.group_of(request))
+            self._channel.send(SlowDown(self.group_of(request), delay_s))
 
-    def _group(self, request: Request) -> str:
+    def group_of(self, request: Request) -> str:
+        """Return the group of hosts whose limits *request* shares."""
         return self._politeness.group_of(request.url, slot_of(request))
 
 
@@ -241,7 +242,7 @@ class WorkerScheduler(BaseScheduler):
     def enqueue_request(self, request: Request) -> bool:
         """Whether it is a duplicate, others find out."""
         try:
-            self._channel.add_request(request)
+            self._channel.add_request(request, self.gate.group_of(request))
         except NotShippableError as error:
             if self._channel.keep_local(request):
                 return True

@@ -74,7 +74,7 @@ class Life:
     def keep(self, *names: str) -> list[int]:
         """Keep items, as the end of a lease does."""
         entry = self.delivery.entry
-        entries = [entry(pickle.dumps(name), None) for name in names]
+        entries = [entry(name, pickle.dumps(name), None) for name in names]
         return self.frontier.keep(entries, {}).value
 
     def write(self, number: int, line: bytes) -> None:
@@ -268,7 +268,7 @@ async def test_the_last_items_are_safe_when_the_delivery_closes(
 async def test_without_a_jobdir_nothing_is_kept(tmp_path: Path) -> None:
     async with life(tmp_path, has_jobdir=False) as one:
         assert not one.delivery.is_kept
-        assert one.delivery.entry(b"item", None) == b""
+        assert one.delivery.entry("item", b"item", None) == b""
         assert await one.outputs(request("a"), request("a")) == ["a", "a"]
         await one.delivery.close()
         assert one.notes() == {}

@@ -261,8 +261,8 @@ async def test_what_is_ready_is_written_when_the_delivery_closes(
 async def test_an_item_without_json_is_named_and_left_out(tmp_path: Path) -> None:
     async with node(tmp_path) as one:
         entry = one.delivery.entry
-        assert entry(one.delivery.encode({"price": 1}), None)
-        assert entry(one.delivery.encode({"price": print}), None) is None
+        assert entry({"price": 1}, b"", None)
+        assert entry({"price": print}, b"", None) is None
         assert one.crawler.stats.get_value("concurcrawl/not_shippable") == 1
 
 
@@ -334,8 +334,7 @@ async def test_a_crawl_that_is_over_is_left_as_it_is(tmp_path: Path) -> None:
 @in_fake_time
 async def test_items_of_dead_nodes_are_processed_here(tmp_path: Path) -> None:
     async with node(tmp_path) as one:
-        entry, encode = one.delivery.entry, one.delivery.encode
-        kept = entry(encode({"price": 1}), None)
+        kept = one.delivery.entry({"price": 1}, b"", None)
         assert kept is not None
         one.delivery.adopt([(7, b"no json"), (8, kept)])
         replaying = [one.delivery.is_replaying]

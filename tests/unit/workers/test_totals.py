@@ -10,6 +10,7 @@ from scrapy.settings import Settings
 from concurcrawl import stats
 from concurcrawl.compat.stats_collector import MergingStatsCollector
 from concurcrawl.workers.supervisor.totals import TotalsSender
+from concurcrawl.workers.supervisor.worker_handle import AppliedResults
 from concurcrawl.workers.worker.totals import Totals
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Worker:
     def __init__(self, supervisor: Supervisor, *, is_busy: bool = False) -> None:
         self.stats = collector()
         self.stats.written = self.write
-        self.outcomes = 0
+        self.results = AppliedResults()
         self.asked = 0
         self.messages = 0
         self._supervisor = supervisor
@@ -74,7 +75,7 @@ class Worker:
     def arrive(self) -> None:
         for written in self._sent:
             stats.apply(written, self._supervisor.stats)
-            self.outcomes += 1
+            self.results.applied(self.results.receive())
         self._sent.clear()
 
     def is_lent(self) -> None:

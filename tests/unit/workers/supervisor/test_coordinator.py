@@ -111,7 +111,7 @@ class Bench:
         others = [one for one in self.pool.workers if one is not worker]
         for one in others:
             one.is_standby = True
-        end = self.pool.lend(lease, lambda *_: None)
+        end = self.pool.lend(lease)
         end.add_done_callback(asyncio.Future.exception)
         for one in others:
             one.is_standby = False

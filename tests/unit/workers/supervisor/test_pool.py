@@ -65,7 +65,7 @@ class Bench:
 
     def lend(self, lease_id: int, key: Any = None) -> asyncio.Future[Any]:
         lease = Lease(lease_id, "a.example", b"", 0.0)
-        end = self.pool.lend(lease, lambda outcome, products: [*products], key)
+        end = self.pool.lend(lease, key)
         end.add_done_callback(asyncio.Future.exception)  # also if no test looks at it
         return end
 
@@ -144,7 +144,7 @@ async def test_requests_with_one_key_wait_for_the_worker_that_has_it(
     assert [*bench.two.held] == [4]
     assert not bench.pool.has_room(0)
     bench.pool.heard(bench.one, RequestResult(1))
-    await asyncio.sleep(0)
+    await settled()
     assert ([*bench.one.held], bench.parked) == ([2], [3])
 
 
@@ -157,7 +157,7 @@ async def test_what_waits_for_a_worker_waits_in_the_frontier_once_the_crawl_ends
     bench.pool.drain()
     assert isinstance(parked.exception(), LeaseReturnedError)
     bench.pool.heard(bench.one, RequestResult(1))
-    await asyncio.sleep(0)
+    await settled()
     assert not bench.one.held
 
 
@@ -181,11 +181,11 @@ async def test_a_partial_result_holds_the_lease(bench: Bench) -> None:
     end = bench.lend(1)
     item = Product(True, b"item")
     partial = RequestResult(1, products=[item], is_partial=True)
-    assert bench.one.held[1].take_partial(partial) == [item]
+    assert bench.one.held[1].collect_partial(partial) == [item]
     bench.pool.heard(bench.one, partial)
     assert not end.done()
     bench.pool.heard(bench.one, RequestResult(1))
-    assert end.result() == []
+    assert end.result() == (bench.one, RequestResult(1, number=2), [])
 
 
 @pytest.mark.parametrize("is_applied", [False, True])
@@ -197,7 +197,7 @@ def test_a_lease_is_not_done_again_once_something_of_it_was_applied(
         end = bench.lend(1)
         products = [Product(True, b"item")] if is_applied else []
         bench.one.pid = 1
-        bench.one.held[1].take_partial(
+        bench.one.held[1].collect_partial(
             RequestResult(1, products=products, is_partial=True)
         )
         bench.pool.lost(bench.one)
@@ -251,16 +251,24 @@ async def test_capacity_is_free_only_after_the_result_was_taken(bench: Bench) ->
 
 
 @on_bench
-async def test_a_result_that_cannot_be_taken_fails_its_lease_alone(
+async def test_capacity_is_free_after_what_a_result_has_scheduled(
     bench: Bench,
 ) -> None:
-    def take(*_: Any) -> None:
-        raise ValueError("unreadable")
+    order: list[str] = []
+    bench.pool.on_room = lambda: order.append("free")
+    end = bench.lend(1)
 
-    end = bench.pool.lend(Lease(1, "a.example", b"", 0.0), take)
-    await bench.finish(bench.one, 1)
-    assert isinstance(end.exception(), ValueError)
-    assert bench.pool.room() == 2
+    async def apply() -> None:
+        await end
+        order.append("applied")
+        asyncio.get_running_loop().call_soon(order.append, "closed")
+
+    task = asyncio.ensure_future(apply())
+    await settled()
+    bench.pool.heard(bench.one, RequestResult(1))
+    await task
+    await settled()
+    assert order == ["applied", "closed", "free"]
 
 
 @on_bench_of(slots=(2, 2))

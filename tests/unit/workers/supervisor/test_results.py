@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from scrapy import Request, signals
 from scrapy.http import Response
 
-from concurcrawl.errors import LeaseLostError
+from concurcrawl.errors import LeaseLostError, UnreadableError
 from concurcrawl.tracing.record import Record
-from concurcrawl.workers.protocol.messages import Event, Product, RequestResult
+from concurcrawl.workers.protocol.messages import (
+    Event,
+    OwnEvent,
+    Product,
+    RequestResult,
+)
 from concurcrawl.workers.protocol.pickle_codec import Codec
 from concurcrawl.workers.protocol.response_meta import head_of
 from concurcrawl.workers.protocol.spool import Spool
-from concurcrawl.workers.supervisor import results as module
 from concurcrawl.workers.supervisor.audience import Audience
 from concurcrawl.workers.supervisor.results import Results
 from concurcrawl.workers.supervisor.scheduler import SupervisorScheduler
@@ -44,7 +47,7 @@ class Bench:
         self.engine: FakeEngine = self.crawler.engine
         self.engine.scheduler = self.scheduler = SupervisorScheduler(self.crawler)
         self.engine.scraper.start_itemproc_async = self._through_pipelines
-        self.results = Results(self.crawler, Audience(self.crawler))
+        self.results = Results(self.crawler, Audience(self.crawler), self._note_close)
         self.results.open()
         self.effects: list[Any] = []
         self.pages: list[Any] = []
@@ -61,6 +64,9 @@ class Bench:
         request = self.scheduler.lend()
         assert request is not None
         self.request = request
+
+    def _note_close(self, reason: str) -> None:
+        self.effects.append(reason)
 
     async def _note_complete(self, lease: Any, *about: Any) -> list[int]:
         numbers = await self._complete(lease, *about)
@@ -88,9 +94,8 @@ class Bench:
 
     async def take(self, result: RequestResult, products: Any = None) -> None:
         found = result.products if products is None else products
-        taken = self.results.take(result, found, self.request)
         # In a task of its own, as what waits for the end of a lease has one.
-        await asyncio.ensure_future(self.results.apply(taken, self.request))
+        await asyncio.ensure_future(self.results.apply(result, found, self.request))
 
 
 def on_bench(
@@ -143,25 +148,18 @@ async def test_stats_are_counted_before_receivers_of_signals_are_told(
         events=[Event("response_received", head=0)],
         stats={("inc", "seen_count"): 3},
     )
-    bench.results.take(result, [], bench.request)
+    await bench.take(result)
     assert seen == [(3, bench.request.url)]
 
 
 @on_bench
-async def test_the_crawl_is_closed_before_new_requests_can_be_lent(
+async def test_the_crawl_is_closed_in_the_turn_that_commits_the_result(
     bench: Bench,
 ) -> None:
-    result = bench.result(close_reason="enough")
-    result.products = [request_product("new")]
-    closes: list[int] = []
-    engine: Any = bench.engine
-
-    async def close(*, reason: str) -> None:
-        closes.append(len(bench.scheduler))
-
-    engine.close_spider_async = close
+    result = bench.result("item", close_reason="enough")
+    result.products.append(request_product("new"))
     await bench.take(result)
-    assert closes == [0]
+    assert bench.effects == ["complete", "enough", "item", "no record"]
     assert len(bench.scheduler) == 1  # kept for a crawl that resumes
 
 
@@ -194,23 +192,34 @@ async def test_no_more_items_are_in_the_pipelines_than_may_be(bench: Bench) -> N
 
 
 @on_bench
-async def test_an_item_that_cannot_be_read_is_named_and_dropped(bench: Bench) -> None:
-    heard: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger(module.__name__)
-    logger.addHandler(handler)
-    result = bench.result("a", "b", heads=[head_of(Response(URL))], page=0)
+async def test_of_a_result_with_an_unreadable_item_nothing_is_applied(
+    bench: Bench,
+) -> None:
+    page = head_of(Response(URL))
+    result = bench.result("a", "b", heads=[page], page=0, close_reason="enough")
     result.products.insert(1, Product(True, b"no pickle"))
-    try:
+    result.events.append(Event("response_received", head=0))
+    result.stats["inc", "seen_count"] = 3
+    told: list[Any] = []
+    bench.crawler.signals.connect(lambda: told.append(1), signals.response_received)
+    with pytest.raises(UnreadableError, match="an item cannot be read back"):
         await bench.take(result)
-    finally:
-        logger.removeHandler(handler)
-    assert bench.effects == ["complete", "a", "b", "no record"]
-    assert heard == [f"An item of <200 {URL}> cannot be read back and is dropped"]
-    assert counted(bench.crawler.stats, "concurcrawl/not_shippable") == {
-        "concurcrawl/not_shippable": 1
-    }
+    assert (bench.effects, told) == ([], [])
+    assert counted(bench.crawler.stats, "seen_count") == {}
+    assert bench.lease_id() is not None
+
+
+@on_bench
+async def test_signals_follow_the_commit_and_stats(bench: Bench) -> None:
+    def on_response() -> None:
+        bench.effects.append(bench.crawler.stats.get_value("seen_count"))
+
+    bench.crawler.signals.connect(on_response, signals.response_received)
+    events = [Event("response_received", head=0)]
+    page = head_of(Response(URL))
+    stats = {("inc", "seen_count"): 3}
+    await bench.take(bench.result("item", heads=[page], events=events, stats=stats))
+    assert bench.effects == ["complete", 3, "item", "no record"]
 
 
 @on_bench
@@ -253,8 +262,7 @@ async def test_a_partial_result_is_applied_and_the_lease_is_held(bench: Bench) -
 async def test_what_came_of_no_lease_is_applied(bench: Bench) -> None:
     result = bench.result("item")
     result.lease_id = None
-    taken = bench.results.take(result, result.products, None)
-    await bench.results.apply(taken, None)
+    await bench.results.apply(result, result.products, None)
     assert bench.effects == ["partial", "item", "no record"]
 
 
@@ -283,23 +291,23 @@ def test_what_was_sent_ahead_is_applied_whole_and_let_go_of(is_lost: bool) -> No
 
 
 @on_bench
-async def test_receivers_that_are_coroutines_end_before_the_lease(
+async def test_receivers_that_are_coroutines_end_before_items_go_on(
     bench: Bench,
 ) -> None:
     async def hear() -> None:
         await asyncio.sleep(1)
         bench.effects.append("heard")
 
-    taken = bench.results.take(bench.result("item"), [], bench.request)
-    taken.hearing.append(asyncio.ensure_future(hear()))
-    await bench.results.apply(taken, bench.request)
-    assert bench.effects == ["heard", "complete", "no record"]
+    audience: Any = bench.results._audience
+    audience.pass_on = lambda _: [asyncio.ensure_future(hear())]
+    await bench.take(bench.result("item", events=[OwnEvent(0, b"")]))
+    assert bench.effects == ["complete", "heard", "item", "no record"]
 
 
 @on_bench
 async def test_what_scrapy_notes_in_the_meta_is_noted(bench: Bench) -> None:
     event = Event("request_reached_downloader", latency_s=0.25, slot="mine")
-    bench.results.take(bench.result(events=[event]), [], bench.request)
+    await bench.take(bench.result(events=[event]))
     meta = bench.request.meta
     assert (meta["download_latency"], meta["download_slot"]) == (0.25, "mine")
     assert bench.engine.downloader.noted == [bench.request]
@@ -316,5 +324,5 @@ async def test_an_error_of_a_callback_is_told_as_it_was(bench: Bench) -> None:
     failure = Codec().encode(ValueError("no price"))
     event = Event("spider_error", head=0, failure=failure)
     result = bench.result(heads=[head_of(Response(URL))], events=[event])
-    bench.results.take(result, [], bench.request)
+    await bench.take(result)
     assert [repr(one) for one in told] == ["ValueError('no price')"]

@@ -9,10 +9,14 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scrapy import Request, signals
+from scrapy import Request, Spider, signals
+from scrapy.dupefilters import BaseDupeFilter
 from scrapy.utils.defer import maybe_deferred_to_future
 
-from concurcrawl.errors import LeaseLostError
+from concurcrawl.durable import jobdir
+from concurcrawl.durable.kept_state import KeptState
+from concurcrawl.errors import LeaseLostError, UnreadableError
+from concurcrawl.frontier.base import Entry
 from concurcrawl.limits.limiter import Written
 from concurcrawl.workers.protocol.messages import Product
 from concurcrawl.workers.protocol.pickle_codec import Codec
@@ -21,6 +25,7 @@ from tests.support.fakes import counted, in_fake_time, made_crawler
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from pathlib import Path
 
     from concurcrawl.frontier.base import Lease
     from tests.support.fakes import FakeEngine, FakeSupervisor
@@ -31,8 +36,8 @@ URL = "http://a.example/"
 class Bench:
     """A scheduler, and an engine that passes requests to it as Scrapy's does."""
 
-    def __init__(self, **settings: Any) -> None:
-        self.crawler = made_crawler(**settings)
+    def __init__(self, crawler: Any = None) -> None:
+        self.crawler = crawler or made_crawler()
         self.engine: FakeEngine = self.crawler.engine
         self.downloader: FakeSupervisor = self.crawler.engine.downloader
         self.scheduler = SupervisorScheduler(self.crawler)
@@ -154,24 +159,33 @@ async def test_what_is_given_back_waits_again_and_is_counted_once(
 
 
 @on_bench
-async def test_a_request_of_a_worker_that_cannot_be_read_is_named_and_dropped(
+async def test_of_a_result_with_an_unreadable_request_nothing_is_applied(
     bench: Bench,
 ) -> None:
     bench.push("a")
     request, lease = bench.lend()
-    heard: list[logging.LogRecord] = []
-    handler: Any = SimpleNamespace(level=0, handle=heard.append)
-    logger = logging.getLogger(SupervisorScheduler.__module__)
-    logger.addHandler(handler)
-    try:
-        products = [Product(False, b"no pickle", b"k"), bench.product("b")]
+    products = [bench.product("b"), Product(False, b"no pickle", b"k")]
+    with pytest.raises(UnreadableError, match="a request cannot be read back"):
         await bench.scheduler.complete(lease, products)
+    assert not bench.scheduler.has_pending_requests()
+    bench.scheduler.give_back(request)
+    assert bench.left() == "a"
+
+
+@on_bench
+async def test_a_request_that_cannot_be_read_when_it_is_due_is_dropped(
+    bench: Bench,
+) -> None:
+    unreadable = Entry(None, "a.example", 1, is_start=False, payload=b"no pickle")
+    bench.scheduler._frontier.push([unreadable])
+    bench.push("a")
+    logging.disable()
+    try:
+        request, _ = bench.lend()
     finally:
-        logger.removeHandler(handler)
-    assert bench.left() == "b"
-    assert [record.getMessage() for record in heard] == [
-        f"A request of {request} cannot be read back and is dropped"
-    ]
+        logging.disable(logging.NOTSET)
+    assert request.url == f"{URL}a"
+    assert not bench.scheduler.has_pending_requests()
     assert bench.counted("concurcrawl/not_shippable") == {
         "concurcrawl/not_shippable": 1
     }
@@ -255,32 +269,136 @@ async def test_limits_that_were_written_are_told_to_all_workers(bench: Bench) ->
     assert bench.scheduler.politeness.needs_asking("a.example")
 
 
+class Seen:
+    """Notes whether a transaction was open whenever code of the project ran."""
+
+    def __init__(self) -> None:
+        self.was_open: list[tuple[str, bool]] = []
+        self.frontier: Any = None
+
+    def note(self, where: str) -> None:
+        self.was_open.append((where, self.frontier._db.in_transaction))
+
+
+class SeenFilter(BaseDupeFilter):
+    """A filter of the project's own."""
+
+    seen: Seen
+
+    def request_seen(self, request: Request) -> bool:
+        self.seen.note("filter")
+        return request.url.endswith("x")
+
+    def log(self, request: Request, spider: Any) -> None:
+        self.seen.note("log")
+
+
+class SeenValue:
+    """A value of ``spider.state``."""
+
+    seen: Seen
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __getstate__(self) -> Any:
+        self.seen.note("pickled")
+        return {"count": self.count}
+
+    def __setstate__(self, state: Any) -> None:
+        self.seen.note("unpickled")
+        self.count = state["count"]
+
+
+class JobBench(Bench):
+    """A bench with a JOBDIR, in which all code of the project is seen."""
+
+    def __init__(self, folder: Path) -> None:
+        self.seen = SeenFilter.seen = SeenValue.seen = Seen()
+        crawler = made_crawler(JOBDIR=str(folder), DUPEFILTER_CLASS=SeenFilter)
+        crawler.spidercls = type("One", (Spider,), {"name": "one"})
+        jobdir.claim(crawler, str(folder))
+        super().__init__(crawler)
+        self.frontier: Any = self.scheduler._frontier
+        self.seen.frontier = self.frontier
+        connect, self._signals = crawler.signals.connect, crawler.signals
+        connect(self._on_scheduled, signals.request_scheduled)
+        connect(self._on_dropped, signals.request_dropped)
+        engine: Any = self.engine
+        engine.crawl = self._crawl
+        path = str(folder / "state")
+        frontier = self.seen.frontier
+        self.state = KeptState(crawler.spider, frontier, path)
+        self.scheduler.state = self.state
+
+    def _crawl(self, request: Request) -> None:
+        """As Scrapy's engine does."""
+        self._signals.send_catch_log(signals.request_scheduled, request=request)
+        if not self.scheduler.enqueue_request(request):
+            self._signals.send_catch_log(signals.request_dropped, request=request)
+
+    def _on_scheduled(self, request: Request) -> None:
+        self.seen.note("scheduled")
+        if request.url.endswith("b"):
+            self._crawl(Request(f"{URL}other"))
+
+    def _on_dropped(self) -> None:
+        self.seen.note("dropped")
+
+
+def test_no_code_of_the_project_runs_in_an_open_transaction(tmp_path: Path) -> None:
+    @in_fake_time
+    async def test() -> None:
+        bench = JobBench(tmp_path)
+        state: dict[str, Any] = bench.crawler.spider.state
+        state["value"] = SeenValue()
+        bench.state.save()
+        bench.push("a")
+        _, lease = bench.lend()
+        state["value"].count = 1
+        change = pickle.dumps(("other", ("put", SeenValue())))
+        products = [bench.product("b"), bench.product("x")]
+        await bench.scheduler.complete(lease, products, (), ([change], "worker-2"))
+        where = {where for where, _ in bench.seen.was_open}
+        assert where == {
+            *("scheduled", "dropped", "filter", "log", "pickled", "unpickled")
+        }
+        assert not any(was_open for _, was_open in bench.seen.was_open)
+        assert len(bench.scheduler) == 2  # "b" and what its receiver had crawled
+        assert bench.frontier.asked() == set()
+        assert len(bench.frontier.state()) == 2
+        bench.frontier.close()
+
+    test()
+
+
 @on_bench
-async def test_state_is_merged_in_the_step_that_completes_the_lease(
-    bench: Bench,
-) -> None:
+async def test_of_a_lost_lease_no_state_is_kept(bench: Bench) -> None:
+    """What the commit takes with it is not applied either."""
+
     class State:
-        """Notes whether what it is asked belongs to a step under way."""
+        def __init__(self) -> None:
+            self.calls: list[str] = []
 
-        def __init__(self, is_under_way: Callable[[], bool]) -> None:
-            self.merged: list[Any] = []
-            self._is_under_way = is_under_way
+        def prepare(self, changes: Any, worker: str) -> Any:
+            self.calls.append("prepare")
+            return changes, worker
 
-        def merge(self, changes: Any, worker: str) -> None:
-            assert self._is_under_way()
-            self.merged.append((changes, worker))
+        def commit(self, prepared: Any) -> None:
+            self.calls.append("commit")
 
-    frontier: Any = bench.scheduler._frontier
-    state: Any = State(lambda: frontier._db.in_transaction)
+        def committed(self, prepared: Any) -> None:
+            self.calls.append("committed")
+
+    state: Any = State()
     bench.scheduler.state = state
     bench.push("a")
     _, lease = bench.lend()
-    changes = ([pickle.dumps(("seen", ("put", 1)))], "worker-2")
+    changes = ([b"change"], "worker-2")
     await bench.scheduler.complete(lease, [bench.product("b")], (), changes)
-    assert state.merged == [changes]
     with pytest.raises(LeaseLostError):
         await bench.scheduler.complete(lease, [], (), changes)
-    assert state.merged == [changes]
+    assert state.calls.count("committed") == 1
 
 
 @on_bench

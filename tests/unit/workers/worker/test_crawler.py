@@ -39,7 +39,7 @@ class FakeChannel:
     def next_request(self) -> Request | None:
         return self.inbox.pop() if self.inbox else None
 
-    def add_request(self, request: Request) -> None:
+    def add_request(self, request: Request, group: str) -> None:
         if "live" in request.meta:
             raise NotShippableError(str(request), "it is live")
         self.calls.append(("sent", request.url))
