@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from scrapy.crawler import Crawler
 
-    from concurcrawl.workers.protocol.messages import Product
+    from concurcrawl.workers.protocol.messages.results import Product
     from concurcrawl.workers.protocol.pickle_codec import Codec
 
     Requests = Sequence[Product] | SpoolView[Product]

@@ -21,9 +21,9 @@ from concurcrawl import stats
 from concurcrawl.durable.feeds import item_at_hand
 from concurcrawl.errors import UnreadableError
 from concurcrawl.tracing import collector
-from concurcrawl.workers.protocol.messages import Event, OwnEvent
+from concurcrawl.workers.protocol.messages.signals import Event, OwnEvent
 from concurcrawl.workers.protocol.pickle_codec import Codec, codec_of, read_back
-from concurcrawl.workers.protocol.response_meta import Restored, response_of
+from concurcrawl.workers.protocol.response_meta import RestoredRequest, response_of
 from concurcrawl.workers.protocol.spool import Spool, SpoolView
 from concurcrawl.workers.supervisor.scheduler import scheduler_of
 
@@ -34,12 +34,8 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
-    from concurcrawl.workers.protocol.messages import (
-        Product,
-        RequestResult,
-        RequestState,
-        ResponseMeta,
-    )
+    from concurcrawl.workers.protocol.messages.results import Product, RequestResult
+    from concurcrawl.workers.protocol.messages.signals import RequestState, ResponseMeta
     from concurcrawl.workers.supervisor.audience import Audience
     from concurcrawl.workers.supervisor.worker_handle import Products
 
@@ -65,7 +61,7 @@ class _Decoded:
     """
 
     responses: list[Response]
-    leased: Restored | None
+    leased: RestoredRequest | None
     events: list[tuple[Event | OwnEvent, Request | None, Any]] = field(
         default_factory=list
     )
@@ -219,16 +215,16 @@ class Results:
         decode = partial(read_back, codec=self._codec)
         plain = self._codec.decode
         decoded = _Decoded(
-            [response_of(head, request, plain) for head in result.heads],
-            None if request is None else Restored(request, plain),
+            [response_of(head, request, plain) for head in result.responses],
+            None if request is None else RestoredRequest(request, plain),
         )
         for event in result.events:
             other = failure = None
             if isinstance(event, Event):
                 if event.request is not None:
                     other = decode("a request", event.request)
-                    if event.head is not None:
-                        decoded.responses[event.head].request = other
+                    if event.response is not None:
+                        decoded.responses[event.response].request = other
                 if event.failure is not None:
                     failure = decode("an error", event.failure)
             decoded.events.append((event, other, failure))
@@ -270,9 +266,11 @@ class Results:
             self._close(result.close_reason)
         return hearing
 
-    def _restore(self, leased: Restored | None, state: RequestState | None) -> None:
+    def _restore(
+        self, leased: RestoredRequest | None, state: RequestState | None
+    ) -> None:
         if state is not None and leased is not None:
-            self._audience.name_left_out(leased.become(state))
+            self._audience.name_left_out(leased.update(state))
 
     def _keepable(
         self, items: _Items, payloads: Payloads, result: RequestResult
@@ -280,7 +278,9 @@ class Results:
         """Return the items that go on, and how the journal keeps them."""
         journal = scheduler_of(self._crawler).journal
         # Each item is kept by itself, and the page is not.
-        metas = _of_each(result, [meta._replace(whole=None) for meta in result.heads])
+        metas = _of_each(
+            result, [meta._replace(content=None) for meta in result.responses]
+        )
         if isinstance(payloads, SpoolView):
             entries = (
                 journal.entry(None, payload, meta)
@@ -311,7 +311,7 @@ class Results:
         request = None if leased is None else leased.request
         if other is not None:
             request = other
-            self._restore(Restored(other, self._codec.decode), event.state)
+            self._restore(RestoredRequest(other, self._codec.decode), event.state)
         elif request is not None:
             self._note_in_meta(event, request)
             self._restore(leased, event.state)
@@ -320,7 +320,7 @@ class Results:
         else:
             about["request"] = request
         if event.signal in ("response_downloaded", "response_received", "spider_error"):
-            head = event.head
+            head = event.response
             about["response"] = None if head is None else decoded.responses[head]
         self._crawler.signals.send_catch_log(getattr(signals, event.signal), **about)
 

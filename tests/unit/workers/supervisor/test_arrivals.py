@@ -11,7 +11,7 @@ from scrapy.downloadermiddlewares.offsite import OffsiteMiddleware
 
 from concurcrawl.errors import UnreadableError
 from concurcrawl.frontier.base import Entry
-from concurcrawl.workers.protocol.messages import Product
+from concurcrawl.workers.protocol.messages.results import Product
 from concurcrawl.workers.protocol.pickle_codec import Codec
 from concurcrawl.workers.protocol.spool import Spool
 from concurcrawl.workers.supervisor.arrivals import Arrivals

@@ -12,14 +12,10 @@ from scrapy.http import Response
 
 from concurcrawl.errors import LeaseLostError, UnreadableError
 from concurcrawl.tracing.record import Record
-from concurcrawl.workers.protocol.messages import (
-    Event,
-    OwnEvent,
-    Product,
-    RequestResult,
-)
+from concurcrawl.workers.protocol.messages.results import Product, RequestResult
+from concurcrawl.workers.protocol.messages.signals import Event, OwnEvent
 from concurcrawl.workers.protocol.pickle_codec import Codec
-from concurcrawl.workers.protocol.response_meta import head_of
+from concurcrawl.workers.protocol.response_meta import meta_of
 from concurcrawl.workers.protocol.spool import Spool
 from concurcrawl.workers.supervisor.audience import Audience
 from concurcrawl.workers.supervisor.results import Results
@@ -144,8 +140,8 @@ async def test_stats_are_counted_before_receivers_of_signals_are_told(
     bench.crawler.signals.connect(on_response, signals.response_received)
     page = Response(f"{URL}leased", status=404)
     result = bench.result(
-        heads=[head_of(page)],
-        events=[Event("response_received", head=0)],
+        responses=[meta_of(page)],
+        events=[Event("response_received", response=0)],
         stats={("inc", "seen_count"): 3},
     )
     await bench.take(result)
@@ -166,16 +162,16 @@ async def test_the_crawl_is_closed_in_the_turn_that_commits_the_result(
 @on_bench
 async def test_an_item_comes_with_its_page(bench: Bench) -> None:
     page = Response(f"{URL}leased", status=404)
-    await bench.take(bench.result("item", heads=[head_of(page)], page=0))
+    await bench.take(bench.result("item", responses=[meta_of(page)], page=0))
     (response,) = bench.pages
     assert (response.status, response.request) == (404, bench.request)
 
 
 @on_bench
 async def test_items_of_several_pages_come_each_with_its_own(bench: Bench) -> None:
-    heads = [head_of(Response(URL, status=status)) for status in (201, 202)]
+    heads = [meta_of(Response(URL, status=status)) for status in (201, 202)]
     pages = [(1, 1), (1, None), (1, 0)]
-    await bench.take(bench.result("a", "b", "c", heads=heads, pages=pages))
+    await bench.take(bench.result("a", "b", "c", responses=heads, pages=pages))
     found = dict(zip(bench.effects[1:], bench.pages, strict=False))
     statuses = {item: page and page.status for item, page in found.items()}
     assert statuses == {"a": 202, "b": None, "c": 201}
@@ -195,10 +191,10 @@ async def test_no_more_items_are_in_the_pipelines_than_may_be(bench: Bench) -> N
 async def test_of_a_result_with_an_unreadable_item_nothing_is_applied(
     bench: Bench,
 ) -> None:
-    page = head_of(Response(URL))
-    result = bench.result("a", "b", heads=[page], page=0, close_reason="enough")
+    page = meta_of(Response(URL))
+    result = bench.result("a", "b", responses=[page], page=0, close_reason="enough")
     result.products.insert(1, Product(True, b"no pickle"))
-    result.events.append(Event("response_received", head=0))
+    result.events.append(Event("response_received", response=0))
     result.stats["inc", "seen_count"] = 3
     told: list[Any] = []
     bench.crawler.signals.connect(lambda: told.append(1), signals.response_received)
@@ -215,10 +211,10 @@ async def test_signals_follow_the_commit_and_stats(bench: Bench) -> None:
         bench.effects.append(bench.crawler.stats.get_value("seen_count"))
 
     bench.crawler.signals.connect(on_response, signals.response_received)
-    events = [Event("response_received", head=0)]
-    page = head_of(Response(URL))
+    events = [Event("response_received", response=0)]
+    page = meta_of(Response(URL))
     stats = {("inc", "seen_count"): 3}
-    await bench.take(bench.result("item", heads=[page], events=events, stats=stats))
+    await bench.take(bench.result("item", responses=[page], events=events, stats=stats))
     assert bench.effects == ["complete", 3, "item", "no record"]
 
 
@@ -322,7 +318,7 @@ async def test_an_error_of_a_callback_is_told_as_it_was(bench: Bench) -> None:
 
     bench.crawler.signals.connect(on_error, signals.spider_error)
     failure = Codec().encode(ValueError("no price"))
-    event = Event("spider_error", head=0, failure=failure)
-    result = bench.result(heads=[head_of(Response(URL))], events=[event])
+    event = Event("spider_error", response=0, failure=failure)
+    result = bench.result(responses=[meta_of(Response(URL))], events=[event])
     await bench.take(result)
     assert [repr(one) for one in told] == ["ValueError('no price')"]

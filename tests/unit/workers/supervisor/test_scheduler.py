@@ -18,7 +18,7 @@ from concurcrawl.durable.kept_state import KeptState
 from concurcrawl.errors import LeaseLostError, UnreadableError
 from concurcrawl.frontier.base import Entry
 from concurcrawl.limits.limiter import Written
-from concurcrawl.workers.protocol.messages import Product
+from concurcrawl.workers.protocol.messages.results import Product
 from concurcrawl.workers.protocol.pickle_codec import Codec
 from concurcrawl.workers.supervisor.scheduler import SupervisorScheduler, scheduler_of
 from tests.support.fakes import counted, in_fake_time, made_crawler
