@@ -50,18 +50,23 @@ class KeptState:
 
     Invariant: the frontier has each change in the step that completed the request whose
     callback made it, and the changes in the order in which they were merged.
-
-    Attributes:
-        tell: Called with changes, and the name of the worker that must not be told.
     """
 
-    def __init__(self, spider: Any, frontier: SqliteFrontier, path: str) -> None:
-        """Load the state of *spider*.
+    def __init__(
+        self,
+        spider: Any,
+        frontier: SqliteFrontier,
+        path: str,
+        send: Callable[[Sequence[bytes], str], None] = lambda *_: None,
+    ) -> None:
+        """Make one that is not loaded.
 
         Args:
             spider: The spider, which gets the attribute ``state``.
             frontier: Keeps it while the crawl runs.
             path: The file in which Scrapy keeps it between two crawls.
+            send: Called with changes, and the name of the worker that need not be sent
+                them.
         """
         self._spider: Any = spider  # it has no state until now
         self._frontier = frontier
@@ -72,10 +77,8 @@ class KeptState:
         self._bytes = self._whole_bytes = 0
         self._is_due = False
         self._task: asyncio.Task[None] | None = None
-        self.tell: Callable[[Sequence[bytes], str], None] = lambda *_: None
+        self._send = send
         self._tracker = Tracker(self._note_own)
-        self._tracker.replace(self._load())
-        self._spider.state = self._tracker.live
 
     def _load(self) -> dict[Any, Any]:
         kept = self._frontier.state()
@@ -88,8 +91,14 @@ class KeptState:
                 apply(found, key, change)
         return found
 
+    def load(self) -> None:
+        """Give the spider what an earlier run has left."""
+        self._tracker.replace(self._load())
+        self._spider.state = self._tracker.live
+
     def open(self) -> None:
-        """Begin to look for what is changed here."""
+        """Load it, and begin to look for what is changed here."""
+        self.load()
         self._fold()
         self._task = asyncio.ensure_future(self._look_now_and_then())
 
@@ -141,7 +150,7 @@ class KeptState:
         del self._own[: prepared.own]
         self._tracker.apply(prepared.changes)
         for encoded, but in prepared.kept:
-            self.tell([encoded], but)
+            self._send([encoded], but)
         self._bytes += len(prepared.row)
         if self._bytes > max(_MANY_BYTES, self._whole_bytes):
             self._fold()

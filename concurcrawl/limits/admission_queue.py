@@ -45,23 +45,25 @@ class _Place:
 
 
 class AdmissionQueue:
-    """Admits requests to their sites, those of a group in their order.
+    """Admits requests to their sites, those of a group in their order."""
 
-    Attributes:
-        on_unleased: Called with True when the first request without a lease id waits,
-            and with False when none does any more.
-    """
-
-    def __init__(self, limiter: HostLimiter, on_room: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        limiter: HostLimiter,
+        on_room: Callable[[], None],
+        on_unleased: Callable[[bool], None] = lambda _: None,
+    ) -> None:
         """Make one.
 
         Args:
             limiter: Knows the limits.
             on_room: Called when a request has left, so that another may be leased.
+            on_unleased: Called with True when the first request without a lease id
+                waits, and with False when none does any more.
         """
         self._limiter = limiter
         self._on_room = on_room
-        self.on_unleased: Callable[[bool], None] = lambda _: None
+        self._on_unleased = on_unleased
         self._unleased = 0  # requests without a lease id that wait
         self._queues: dict[str, deque[_Place]] = {}
         self._timers: dict[str, tuple[float, CallLaterResult]] = {}
@@ -156,7 +158,7 @@ class AdmissionQueue:
         self._limiter.expect(group, change)
         before, self._unleased = self._unleased, self._unleased + change
         if bool(before) != bool(self._unleased):
-            self.on_unleased(bool(self._unleased))
+            self._on_unleased(bool(self._unleased))
 
     def _pump_in(self, wait_s: float, group: str) -> None:
         due_s = time.monotonic() + wait_s

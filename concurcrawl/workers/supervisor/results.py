@@ -9,23 +9,20 @@ trace, so that the request can be done again.
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, islice, repeat, starmap
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from scrapy import signals
 
 from concurcrawl import stats
-from concurcrawl.durable.feeds import item_at_hand
-from concurcrawl.errors import UnreadableError
 from concurcrawl.tracing import collector
 from concurcrawl.workers.protocol.messages.signals import Event, OwnEvent
-from concurcrawl.workers.protocol.pickle_codec import Codec, codec_of, read_back
+from concurcrawl.workers.protocol.pickle_codec import read_back
 from concurcrawl.workers.protocol.response_meta import RestoredRequest, response_of
 from concurcrawl.workers.protocol.spool import Spool, SpoolView
-from concurcrawl.workers.supervisor.scheduler import scheduler_of
+from concurcrawl.workers.supervisor.pipelines import Items
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -34,20 +31,44 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
+    from concurcrawl.local.records import RecordFile
     from concurcrawl.workers.protocol.messages.results import Product, RequestResult
-    from concurcrawl.workers.protocol.messages.signals import RequestState, ResponseMeta
+    from concurcrawl.workers.protocol.messages.signals import RequestState
+    from concurcrawl.workers.protocol.pickle_codec import Codec
     from concurcrawl.workers.supervisor.audience import Audience
+    from concurcrawl.workers.supervisor.delivery import Delivery
+    from concurcrawl.workers.supervisor.pipelines import Pipelines
+    from concurcrawl.workers.supervisor.queue import WorkerQueue
     from concurcrawl.workers.supervisor.worker_handle import Products
 
     Requests = Sequence[Product] | SpoolView[Product]
     #: Items, encoded.
     Payloads = Sequence[bytes] | SpoolView[bytes]
-    #: The response that each item came of.
-    Pages = Iterable[Response | None]
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class ResultParts:
+    """What results are applied to.
+
+    Attributes:
+        queue: Ends leases and pushes requests.
+        delivery: Keeps items until they are in the feeds.
+        pipelines: Process items.
+        audience: Sends signals of the project's own.
+        records: Gets a record for each request.
+        close: Ends the crawl, for a reason.
+        note_slot: Has a request's slot be there in the downloader.
+    """
+
+    queue: WorkerQueue
+    delivery: Delivery
+    pipelines: Pipelines
+    audience: Audience
+    records: RecordFile
+    close: Callable[[str], None]
+    note_slot: Callable[[Request], None]
 
 
 @dataclass(slots=True)
@@ -67,63 +88,22 @@ class _Decoded:
     )
 
 
-@dataclass(slots=True)
-class _Items:
-    """The items of a result.
-
-    Attributes:
-        items: The items, decoded.
-        count: How many they are.
-        pages: The response that each came of.
-        kept: How the delivery keeps each, if it does.
-    """
-
-    items: Iterable[Any]
-    count: int
-    pages: Pages
-    kept: Iterable[bytes] = ()
-
-
-#: So many items of one page have tasks at a time.
-_TASKS = 500
-
-
 class Results:
-    """Makes what workers did true here.
+    """Applies what workers did."""
 
-    Attributes:
-        items_at_work: Items that are in the pipelines.
-    """
-
-    def __init__(
-        self, crawler: Crawler, audience: Audience, close: Callable[[str], None]
-    ) -> None:
-        """Make one; the spider is not open yet.
+    def __init__(self, crawler: Crawler, codec: Codec, parts: ResultParts) -> None:
+        """Make one.
 
         Args:
             crawler: The crawl.
-            audience: Sends signals of the project's own.
-            close: Ends the crawl, for a reason.
+            codec: Decodes requests, items and failures.
+            parts: What results are applied to.
         """
         self._crawler = crawler
-        self._audience = audience
-        self._close = close
-        self._codec = Codec()
-        self._max_items = crawler.settings.getint("CONCURRENT_ITEMS")
+        self._codec = codec
+        self._parts = parts
+        self._queue, self._delivery = parts.queue, parts.delivery
         self._clocks_pipelines = collector.clocks_pipelines(crawler.settings)
-        self.items_at_work = 0
-
-    def open(self) -> None:
-        """Begin; the spider opens."""
-        self._codec = codec_of(self._crawler)
-        journal = scheduler_of(self._crawler).journal
-        journal.process = self._process_kept
-        journal.encode = self._codec.encode
-
-    @property
-    def is_full(self) -> bool:
-        """Whether as many items as may are in the pipelines."""
-        return self.items_at_work >= self._max_items
 
     async def apply(
         self,
@@ -161,17 +141,17 @@ class Results:
         request: Request | None,
         on_counted: Callable[[], None],
     ) -> None:
-        scheduler = scheduler_of(self._crawler)
-        if isinstance(products, Spool) and scheduler.journal.is_whole:
+        if isinstance(products, Spool) and self._delivery.is_whole:
             products = list(products)  # the one exchange with Redis has it all
         decoded = self._decode(result, request)
         requests, payloads = _apart(products)
         items = await self._prepare_items(result, payloads, decoded)
         lease = None
         if request is not None and not result.is_partial:
-            lease = scheduler.lease_of(request)
+            lease = self._queue.lease_of(request)
         changes = (result.state, result.worker)
-        numbers = await scheduler.complete(lease, requests, items.kept, changes)
+        numbers = await self._queue.commit(lease, requests, items.kept, changes)
+        self._delivery.kept(numbers)
         hearing = self._tell(result, decoded)
         on_counted()
         spent = collector.clock_pipelines() if self._clocks_pipelines else None
@@ -179,30 +159,30 @@ class Results:
             if hearing:
                 await asyncio.wait(hearing)
             if items.count:
-                await self._process(items, numbers)
-            scheduler.journal.processed(numbers)
+                await self._parts.pipelines.process(items, numbers)
+            self._delivery.processed(numbers)
         finally:
             record = result.record
             if record is not None and spent is not None:
                 record = collector.with_pipelines(record, spent)
-            scheduler.write(record)
+            self._parts.records.write(record)
 
     async def _prepare_items(
         self, result: RequestResult, payloads: Payloads, decoded: _Decoded
-    ) -> _Items:
-        """Return the items, and how the journal keeps them."""
-        journal = scheduler_of(self._crawler).journal
-        items = _Items(
+    ) -> Items:
+        """Return the items, and how the delivery keeps them."""
+        delivery = self._delivery
+        items = Items(
             self._decode_items(payloads),
             len(payloads),
             _of_each(result, decoded.responses),
         )
-        if journal.streams:
+        if delivery.streams:
             # In a stream an item cannot be changed any more.
             self._restore(decoded.leased, result.page_state)
-            process = partial(self._process, items, [])
-            return _Items([], 0, [], await journal.through_pipelines(process))
-        if journal.is_kept and items.count:
+            process = partial(self._parts.pipelines.process, items)
+            return Items([], 0, [], await delivery.through_pipelines(process))
+        if delivery.is_kept and items.count:
             return self._keepable(items, payloads, result)
         return items
 
@@ -258,32 +238,32 @@ class Results:
         hearing: list[asyncio.Task[None]] = []
         for event, other, failure in decoded.events:
             if isinstance(event, OwnEvent):
-                hearing += self._audience.pass_on(event)
+                hearing += self._parts.audience.pass_on(event)
             else:
                 self._replay(event, other, failure, decoded)
         self._restore(decoded.leased, result.page_state)
         if result.close_reason is not None:
-            self._close(result.close_reason)
+            self._parts.close(result.close_reason)
         return hearing
 
     def _restore(
         self, leased: RestoredRequest | None, state: RequestState | None
     ) -> None:
         if state is not None and leased is not None:
-            self._audience.name_left_out(leased.update(state))
+            self._parts.audience.name_left_out(leased.update(state))
 
     def _keepable(
-        self, items: _Items, payloads: Payloads, result: RequestResult
-    ) -> _Items:
-        """Return the items that go on, and how the journal keeps them."""
-        journal = scheduler_of(self._crawler).journal
+        self, items: Items, payloads: Payloads, result: RequestResult
+    ) -> Items:
+        """Return the items that go on, and how the delivery keeps them."""
+        delivery = self._delivery
         # Each item is kept by itself, and the page is not.
         metas = _of_each(
             result, [meta._replace(content=None) for meta in result.responses]
         )
         if isinstance(payloads, SpoolView):
             entries = (
-                journal.entry(None, payload, meta)
+                delivery.entry(None, payload, meta)
                 for payload, meta in zip(payloads, metas, strict=False)
             )
             items.kept = cast("Iterable[bytes]", entries)
@@ -294,9 +274,9 @@ class Results:
             for item, payload, page, meta in zip(
                 items.items, payloads, items.pages, metas, strict=False
             )
-            if (entry := journal.entry(item, payload, meta)) is not None
+            if (entry := delivery.entry(item, payload, meta)) is not None
         ]
-        return _Items(
+        return Items(
             [item for item, _, _ in good],
             len(good),
             [page for _, page, _ in good],
@@ -330,49 +310,7 @@ class Results:
             request.meta["download_latency"] = event.latency_s
         if event.slot is not None:
             request.meta["download_slot"] = event.slot
-            self._crawler.engine.downloader.note_slot(request)  # type: ignore[attr-defined]
-
-    async def _process(self, items: _Items, numbers: Sequence[int]) -> None:
-        """Send *items* through the pipelines, several at a time, as Scrapy does.
-
-        Args:
-            items: The items.
-            numbers: Their numbers in the delivery; none if it keeps nothing.
-        """
-        room = asyncio.Semaphore(self._max_items)
-
-        async def process(
-            item: Any, number: int | None, response: Response | None
-        ) -> None:
-            async with room:
-                item_at_hand.set(number)
-                await self._crawler.engine.scraper.start_itemproc_async(
-                    item, response=response
-                )
-
-        each = chain(numbers, repeat(None))
-        numbered = zip(items.items, each, items.pages, strict=False)
-        self.items_at_work += items.count
-        try:
-            # Each in a task of its own, for the sake of its context.
-            while some := [*islice(numbered, _TASKS)]:
-                await asyncio.gather(*starmap(process, some))
-        finally:
-            self.items_at_work -= items.count
-
-    async def _process_kept(
-        self, payload: bytes, head: ResponseMeta | None, number: int
-    ) -> None:
-        """Send an item through the pipelines that comes of no request of this crawl."""
-        response = None if head is None else response_of(head, None, self._codec.decode)
-        try:
-            item = read_back("an item", payload, self._codec)
-        except UnreadableError as error:
-            origin = response or "start()"
-            logger.error("%s: %s", origin, error)  # noqa: TRY400 - its sentence says it all
-            self._crawler.stats.inc_value("concurcrawl/not_shippable")
-            return
-        await self._process(_Items([item], 1, [response]), [number])
+            self._parts.note_slot(request)
 
 
 def _of_each(result: RequestResult, found: Sequence[T]) -> Iterable[T | None]:

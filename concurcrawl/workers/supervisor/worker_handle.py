@@ -56,16 +56,16 @@ UNLIMITED = 1000
 class Listener(Protocol):
     """What a worker's handle reports to; a pool is one."""
 
-    def opened(self, worker: WorkerHandle) -> None:
+    def on_opened(self, worker: WorkerHandle) -> None:
         """Take in that *worker* is ready for requests."""
 
-    def heard(self, worker: WorkerHandle, message: News) -> None:
+    def on_message(self, worker: WorkerHandle, message: News) -> None:
         """Take in what *worker* said."""
 
-    def cannot_start(self, worker: WorkerHandle, reason: str) -> None:
+    def on_cannot_start(self, worker: WorkerHandle, reason: str) -> None:
         """Take in that *worker* ends because it cannot do its work."""
 
-    def lost(self, worker: WorkerHandle) -> None:
+    def on_lost(self, worker: WorkerHandle) -> None:
         """Take in that *worker* is gone."""
 
 
@@ -256,7 +256,7 @@ class WorkerHandle(asyncio.Protocol):
             match message:
                 case Ready():
                     self.pid = message.pid
-                    self._pool.opened(self)
+                    self._pool.on_opened(self)
                 case Pong():
                     self.silent_for = 0
                     self.progress += message.is_moving
@@ -267,11 +267,11 @@ class WorkerHandle(asyncio.Protocol):
                     self.progress += 1
                     self.held[message.lease_id].keep(message.products)
                 case Failed():
-                    self._pool.cannot_start(self, message.reason)
+                    self._pool.on_cannot_start(self, message.reason)
                     self._transport.close()  # type: ignore[union-attr] # it sent this
                 case _:
-                    self._pool.heard(self, message)
+                    self._pool.on_message(self, message)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._pool.lost(self)
+        self._pool.on_lost(self)

@@ -19,6 +19,7 @@ from scrapy.utils.httpobj import urlparse_cached
 from scrapy.utils.python import global_object_name
 from typing_extensions import override
 
+from concurcrawl import registry
 from concurcrawl.compat.crawler import MakingCrawler, leave_settings
 from concurcrawl.config import CLOSED_IN_WORKERS
 from concurcrawl.errors import NotSharedError, NotShippableError
@@ -218,6 +219,11 @@ class WorkerScheduler(BaseScheduler):
         self._channel = crawler.channel
         self.gate = WorkerGate(crawler.channel, crawler.settings)
         crawler.signals.connect(self.gate.slow_down, signals.robots_parsed)
+        registry.register(crawler, self)
+
+    def holds_back(self) -> bool:
+        """Return that nothing is held back here; the supervisor does that."""
+        return False
 
     @override
     def open(self, spider: Spider) -> None:

@@ -21,6 +21,7 @@ from concurcrawl.durable.start import StartOutputs
 from concurcrawl.frontier.base import Entry
 from concurcrawl.frontier.sqlite import SqliteFrontier
 from concurcrawl.workers.protocol.messages.signals import ResponseMeta
+from concurcrawl.workers.protocol.pickle_codec import Codec
 from tests.support.fakes import in_fake_time, made_crawler, settled
 
 if TYPE_CHECKING:
@@ -43,11 +44,26 @@ def test_an_item_that_an_earlier_release_kept_is_read() -> None:
     assert read_entry(old) == (b"item", META)
 
 
+class FakePipelines:
+    """Keeps the items that it is given.
+
+    Attributes:
+        processed: They, decoded.
+    """
+
+    codec = Codec()
+
+    def __init__(self) -> None:
+        self.processed: list[Any] = []
+
+    async def process_kept(self, payload: bytes, meta: Any, number: int) -> None:
+        self.processed.append(self.codec.decode(payload))
+
+
 class Life:
     """One run of a crawl in a folder, and what it has done.
 
     Attributes:
-        processed: Items that went through the pipelines.
         failures: What the crawl was told to fail for.
         folder: Where the frontier and the feed are.
     """
@@ -58,18 +74,23 @@ class Life:
         self.frontier = SqliteFrontier(path=str(folder / "frontier"))
         self.crawler = made_crawler()
         self.start = StartOutputs(self.crawler, self.frontier)
+        self.failures: list[Exception] = []
+        self.pipelines = FakePipelines()
         jobdir: Any = SimpleNamespace(is_resumed=self.is_resumed)
         self.delivery = JobDirDelivery(
-            self.crawler, self.frontier, jobdir if has_jobdir else None, self.start
+            self.crawler,
+            self.frontier,
+            jobdir if has_jobdir else None,
+            self.start,
+            self.pipelines,
+            self.failures.append,
         )
-        self.processed: list[Any] = []
-        self.failures: list[Exception] = []
-        self.delivery.process = self._process
-        self.delivery.on_failure = self.failures.append
         self.feed: Any = None
 
-    async def _process(self, payload: bytes, head: Any, number: int) -> None:
-        self.processed.append(pickle.loads(payload))
+    @property
+    def processed(self) -> list[Any]:
+        """Items that went through the pipelines."""
+        return self.pipelines.processed
 
     def keep(self, *names: str) -> list[int]:
         """Keep items, as the end of a lease does."""
@@ -225,7 +246,8 @@ async def test_a_replay_that_fails_does_not_keep_the_crawl_open(
         async def fail(*_: Any) -> None:
             raise OSError("no more files")
 
-        two.delivery.process = fail
+        pipelines: Any = two.pipelines
+        pipelines.process_kept = fail
         with pytest.raises(OSError, match="no more files"):
             await two.delivery._replay()
         assert not two.delivery.is_replaying

@@ -28,8 +28,7 @@ class Supervisor:
     def __init__(self) -> None:
         self.stats = collector()
         crawler: Any = SimpleNamespace(stats=self.stats)
-        pool: Any = SimpleNamespace(on_lend=None)
-        self.sender = TotalsSender(crawler, pool)
+        self.sender = TotalsSender(crawler)
         # No event loop is there.
         self.sender._loop = SimpleNamespace(running=False)  # type: ignore[assignment]
 
@@ -80,7 +79,7 @@ class Worker:
 
     def is_lent(self) -> None:
         worker: Any = self
-        self._supervisor.sender._update(worker)
+        self._supervisor.sender.update(worker)
 
 
 def test_a_worker_that_reads_nothing_is_sent_nothing() -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from scrapy import Request, signals
 from scrapy.http import Response
 
+from concurcrawl import registry
 from concurcrawl.errors import LeaseLostError, UnreadableError
 from concurcrawl.tracing.record import Record
 from concurcrawl.workers.protocol.messages.results import Product, RequestResult
@@ -17,8 +19,8 @@ from concurcrawl.workers.protocol.messages.signals import Event, OwnEvent
 from concurcrawl.workers.protocol.pickle_codec import Codec
 from concurcrawl.workers.protocol.response_meta import meta_of
 from concurcrawl.workers.protocol.spool import Spool
-from concurcrawl.workers.supervisor.audience import Audience
-from concurcrawl.workers.supervisor.results import Results
+from concurcrawl.workers.supervisor.app import SupervisorApp
+from concurcrawl.workers.supervisor.results import ResultParts, Results
 from concurcrawl.workers.supervisor.scheduler import SupervisorScheduler
 from tests.support.fakes import counted, in_fake_time, made_crawler, settled
 
@@ -41,31 +43,49 @@ class Bench:
     def __init__(self) -> None:
         self.crawler = made_crawler(CONCURRENT_ITEMS=2)
         self.engine: FakeEngine = self.crawler.engine
-        self.engine.scheduler = self.scheduler = SupervisorScheduler(self.crawler)
+        self.engine.scheduler = SupervisorScheduler.from_crawler(self.crawler)
+        self.app = registry.app_of(self.crawler, SupervisorApp)
+        self.queue, self.pipelines = self.app.queue, self.app.pipelines
         self.engine.scraper.start_itemproc_async = self._through_pipelines
-        self.results = Results(self.crawler, Audience(self.crawler), self._note_close)
-        self.results.open()
+        self.hearing: list[asyncio.Task[None]] = []
         self.effects: list[Any] = []
         self.pages: list[Any] = []
         self.most_items = 0
         self.fails_on: Any = None
         self._items_now = 0
-        scheduler: Any = self.scheduler
-        scheduler.write = lambda record: self.effects.append(
-            "no record" if record is None else "record"
+        audience: Any = SimpleNamespace(
+            pass_on=lambda _: self.hearing, name_left_out=lambda _: None
         )
-        self._complete = self.scheduler.complete
-        scheduler.complete = self._note_complete
-        assert self.scheduler.enqueue_request(Request(f"{URL}leased"))
-        request = self.scheduler.lend()
+        records: Any = SimpleNamespace(
+            write=lambda record: self.effects.append(
+                "no record" if record is None else "record"
+            )
+        )
+        self.results = Results(
+            self.crawler,
+            self.app.codec,
+            ResultParts(
+                self.queue,
+                self.app.storage.delivery,
+                self.pipelines,
+                audience,
+                records,
+                self._note_close,
+                self.engine.downloader.note_slot,
+            ),
+        )
+        queue: Any = self.queue
+        self._commit, queue.commit = self.queue.commit, self._note_commit
+        assert self.queue.push(Request(f"{URL}leased"))
+        request = self.queue.acquire()
         assert request is not None
         self.request = request
 
     def _note_close(self, reason: str) -> None:
         self.effects.append(reason)
 
-    async def _note_complete(self, lease: Any, *about: Any) -> list[int]:
-        numbers = await self._complete(lease, *about)
+    async def _note_commit(self, lease: Any, *about: Any) -> list[int]:
+        numbers: list[int] = await self._commit(lease, *about)
         self.effects.append("partial" if lease is None else "complete")
         return numbers
 
@@ -80,7 +100,8 @@ class Bench:
         self.pages.append(response)
 
     def lease_id(self) -> int | None:
-        return self.scheduler.lease_id_of(self.request)
+        lease = self.queue.lease_of(self.request)
+        return None if lease is None else lease.lease_id
 
     def result(self, *items: Any, **about: Any) -> RequestResult:
         products = [Product(True, Codec().encode(item)) for item in items]
@@ -101,7 +122,7 @@ def on_bench(
     async def run() -> None:
         bench = Bench()
         await test(bench)
-        bench.scheduler._close_frontier()
+        bench.app.storage.frontier.close()
 
     def test_it() -> None:
         run()
@@ -156,7 +177,7 @@ async def test_the_crawl_is_closed_in_the_turn_that_commits_the_result(
     result.products.append(request_product("new"))
     await bench.take(result)
     assert bench.effects == ["complete", "enough", "item", "no record"]
-    assert len(bench.scheduler) == 1  # kept for a crawl that resumes
+    assert len(bench.queue) == 1  # kept for a crawl that resumes
 
 
 @on_bench
@@ -181,10 +202,10 @@ async def test_items_of_several_pages_come_each_with_its_own(bench: Bench) -> No
 async def test_no_more_items_are_in_the_pipelines_than_may_be(bench: Bench) -> None:
     taking = asyncio.ensure_future(bench.take(bench.result(*"abcde")))
     await settled()
-    assert bench.results.is_full
+    assert bench.pipelines.is_full
     await taking
     assert bench.most_items == 2
-    assert bench.results.items_at_work == 0
+    assert bench.pipelines.items_at_work == 0
 
 
 @on_bench
@@ -224,23 +245,23 @@ async def test_a_record_is_written_although_a_pipeline_fails(bench: Bench) -> No
     with pytest.raises(OSError, match="no more files"):
         await bench.take(bench.result("a", "b", record=log_record()))
     assert bench.effects == ["complete", "a", "record"]
-    assert bench.results.items_at_work == 0
+    assert bench.pipelines.items_at_work == 0
 
 
 @on_bench
 async def test_of_a_lost_lease_neither_items_nor_requests_are_taken(
     bench: Bench,
 ) -> None:
-    lease = bench.scheduler.lease_of(bench.request)
+    lease = bench.queue.lease_of(bench.request)
     assert lease is not None
-    await bench.scheduler.complete(lease, [])
+    await bench.queue.commit(lease, [])
     bench.effects.clear()
     result = bench.result("item")
     result.products.append(request_product("new"))
     with pytest.raises(LeaseLostError):
         await bench.take(result)
     assert bench.effects == []
-    assert len(bench.scheduler) == 0
+    assert len(bench.queue) == 0
 
 
 @on_bench
@@ -249,7 +270,7 @@ async def test_a_partial_result_is_applied_and_the_lease_is_held(bench: Bench) -
     result.products.append(request_product("new"))
     await bench.take(result)
     assert bench.effects == ["partial", "item", "no record"]
-    assert len(bench.scheduler) == 1
+    assert len(bench.queue) == 1
     await bench.take(bench.result("last"))
     assert bench.effects[3:] == ["complete", "last", "no record"]
 
@@ -271,14 +292,14 @@ def test_what_was_sent_ahead_is_applied_whole_and_let_go_of(is_lost: bool) -> No
         close, spool.close = spool.close, lambda: closed.append(True)  # type: ignore[method-assign]
         spool.add([Product(True, Codec().encode("item")), request_product("a")])
         spool.add([request_product("b")])
-        lease = bench.scheduler.lease_of(bench.request)
+        lease = bench.queue.lease_of(bench.request)
         if is_lost and lease is not None:
-            await bench.scheduler.complete(lease, [])
+            await bench.queue.commit(lease, [])
             with pytest.raises(LeaseLostError):
                 await bench.take(bench.result(), spool)
         else:
             await bench.take(bench.result(), spool)
-            assert len(bench.scheduler) == 2
+            assert len(bench.queue) == 2
             assert bench.effects == ["complete", "item", "no record"]
         assert closed == [True]
         close()
@@ -294,8 +315,7 @@ async def test_receivers_that_are_coroutines_end_before_items_go_on(
         await asyncio.sleep(1)
         bench.effects.append("heard")
 
-    audience: Any = bench.results._audience
-    audience.pass_on = lambda _: [asyncio.ensure_future(hear())]
+    bench.hearing.append(asyncio.ensure_future(hear()))
     await bench.take(bench.result("item", events=[OwnEvent(0, b"")]))
     assert bench.effects == ["complete", "heard", "item", "no record"]
 

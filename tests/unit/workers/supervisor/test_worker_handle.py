@@ -41,16 +41,16 @@ class FakePool:
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
 
-    def opened(self, worker: WorkerHandle) -> None:
+    def on_opened(self, worker: WorkerHandle) -> None:
         self.calls.append(("opened", worker.pid))
 
-    def heard(self, worker: WorkerHandle, message: Any) -> None:
+    def on_message(self, worker: WorkerHandle, message: Any) -> None:
         self.calls.append(("heard", message))
 
-    def cannot_start(self, worker: WorkerHandle, reason: str) -> None:
+    def on_cannot_start(self, worker: WorkerHandle, reason: str) -> None:
         self.calls.append(("cannot start", reason))
 
-    def lost(self, worker: WorkerHandle) -> None:
+    def on_lost(self, worker: WorkerHandle) -> None:
         self.calls.append(("lost", worker.name))
 
 
