@@ -135,11 +135,11 @@ class WorkerApp:
 
     @property
     def gate(self) -> WorkerLimiter:
-        """What each request passes in the download handler."""
+        """The limiter, which each request passes in the download handler."""
         return self.limiter
 
     def holds_back(self) -> bool:
-        """Return False: it is the supervisor that holds requests back."""
+        """Return False: requests are held back in the supervisor."""
         return False
 
     def handlers(self) -> dict[type, Callable[[Any], None]]:
