@@ -59,7 +59,7 @@ class RequestGate(Protocol):
             at_s: When, by the monotonic clock, the latest.
         """
 
-    def leave(self, request: Request, visit: FetchResult) -> None:
+    def leave(self, request: Request, result: FetchResult) -> None:
         """Say that *request*, which has entered, is done at its site."""
 
 
@@ -144,7 +144,7 @@ class RateLimitedHandler(BaseDownloadHandler):
         gate: RequestGate = registry.find(self.crawler).gate
         is_paced = await gate.enter(request)
         collector.start(request)
-        visit = FetchResult()
+        result = FetchResult()
         said: list[float] = []
 
         def say(at_s: float) -> None:
@@ -158,7 +158,7 @@ class RateLimitedHandler(BaseDownloadHandler):
         try:
             response = await self._download(request)
             collector.arrived(request)
-            visit = FetchResult(
+            result = FetchResult(
                 status=response.status,
                 latency_s=_latency_s(request),
                 retry_after_s=retry_after.parse(
@@ -170,7 +170,7 @@ class RateLimitedHandler(BaseDownloadHandler):
             send_times.forget(request)
             if is_paced and not said:
                 say(time.monotonic())
-            gate.leave(request, visit)
+            gate.leave(request, result)
 
     async def _download(self, request: Request) -> Response:
         if self._takes_spider:  # a handler of the old kind
