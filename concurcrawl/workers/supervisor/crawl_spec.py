@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 from scrapy.settings import BaseSettings
 
 from concurcrawl.compat import spider_arguments
-from concurcrawl.workers.protocol.messages import (
-    CrawlSpec,
-)
+from concurcrawl.workers.protocol.messages.lifecycle import CrawlSpec
 from concurcrawl.workers.protocol.pickle_codec import HAS_JOBDIR, IS_DURABLE
 from concurcrawl.workers.supervisor.attributes import scalars
 
@@ -29,12 +27,12 @@ _WORKER_SETTINGS: dict[str, Any] = {
     "EXTENSIONS_BASE": {},
     "FEEDS": {},
     "ITEM_PIPELINES": {},
-    "ITEM_PROCESSOR": "concurcrawl.workers.worker.crawler.WorkerItems",
+    "ITEM_PROCESSOR": "concurcrawl.workers.worker.scheduler.WorkerItems",
     "JOBDIR": None,
     "LOG_FILE": None,
     "LOG_INSTALL_ROOT_HANDLER": False,  # our lines go through the supervisor's
     "CONCURCRAWL_MODE": "",
-    "SCHEDULER": "concurcrawl.workers.worker.crawler.WorkerScheduler",
+    "SCHEDULER": "concurcrawl.workers.worker.scheduler.WorkerScheduler",
     "STATS_DUMP": False,
 }
 
