@@ -275,3 +275,36 @@ async def test_when_a_request_was_sent_is_told_as_how_long_ago_that_is(
     one.queue.sent(A, 1, clock()() - 2.5)
     one.queue.sent(A, 1, clock()() + 1)  # another process's clock may be ahead
     assert one.limiter.calls == [("sent", A, 1, 2.5), ("sent", A, 1, 0.0)]
+
+
+@in_fake_time
+async def test_only_groups_whose_requests_wait_are_kept(gate: Any) -> None:
+    one = gate()
+    for number in range(20):
+        group = f"{number}.example"
+        await one.enter(number, -number - 1, group=group)
+        one.queue.leave(group, number, OK)
+        await settled()
+        one.queue.leave(group, -number - 1, OK)
+    assert len(one.admitted) == 40
+    assert (one.queue._queues, one.queue._timers) == ({}, {})
+
+
+@in_fake_time
+async def test_who_waits_for_time_is_not_asked_for_when_others_leave(gate: Any) -> None:
+    one = gate()
+    for number in range(20):
+        group = f"{number}.example"
+        one.limiter.not_before[group] = clock()() + 5
+        await one.enter(number, group=group)
+    await one.enter(100, 101)
+    asked: list[str] = []
+    admit = one.limiter.admit
+    one.limiter.admit = lambda group, lease_id: (
+        asked.append(group) or admit(group, lease_id)
+    )
+    one.queue.leave(A, 100, OK)
+    await settled()
+    assert (one.admitted, set(asked)) == ([100, 101], {A})
+    await one.tasks[19]
+    assert len(one.admitted) == 22
