@@ -29,6 +29,7 @@ class FakeLimiter:
         not_before: When a group admits again, by the clock.
         errors: What is raised for a lease id.
         calls: What it was told, in order.
+        asked: Groups that were to be admitted, in order.
     """
 
     def __init__(self) -> None:
@@ -36,8 +37,10 @@ class FakeLimiter:
         self.not_before: dict[str, float] = {}
         self.errors: dict[int | None, Exception] = {}
         self.calls: list[tuple[Any, ...]] = []
+        self.asked: list[str] = []
 
     def admit(self, group: str, lease_id: int | None) -> float:
+        self.asked.append(group)
         if lease_id in self.errors:
             raise self.errors[lease_id]
         wait_s = self.not_before.get(group, 0.0) - clock()()
@@ -298,13 +301,9 @@ async def test_who_waits_for_time_is_not_asked_for_when_others_leave(gate: Any) 
         one.limiter.not_before[group] = clock()() + 5
         await one.enter(number, group=group)
     await one.enter(100, 101)
-    asked: list[str] = []
-    admit = one.limiter.admit
-    one.limiter.admit = lambda group, lease_id: (
-        asked.append(group) or admit(group, lease_id)
-    )
+    one.limiter.asked.clear()
     one.queue.leave(A, 100, OK)
     await settled()
-    assert (one.admitted, set(asked)) == ([100, 101], {A})
+    assert (one.admitted, set(one.limiter.asked)) == ([100, 101], {A})
     await one.tasks[19]
     assert len(one.admitted) == 22
