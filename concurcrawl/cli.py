@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: Module with ``configure(parser)`` and ``run(args) -> int``, and what it does.
+#: Name: its module, with ``configure(parser)`` and ``run(args) -> int``; its summary.
 COMMANDS = {
     "compare": (
         "concurcrawl.tools.compare.command",
@@ -49,7 +49,7 @@ COMMANDS = {
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence, without the list of all options."""
+    """Reports an error in one line, without printing the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}\n")
@@ -75,8 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = commands.add_parser(
             name, help=about, description=about[0].upper() + about[1:] + "."
         )
-        # Only the command that is asked for is imported: the list of commands comes
-        # at once, and one command does not depend on the libraries of another.
+        # Import only the chosen command: "--help" stays fast, and no command needs
+        # the libraries of another one.
         if words[:1] == [name]:
             chosen = import_module(module)
             chosen.configure(command)

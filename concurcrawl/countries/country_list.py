@@ -1,4 +1,4 @@
-"""Which countries a list page of Wikipedia names.
+"""Read the countries from a list page of Wikipedia.
 
 The markup of these pages drifts: flags moved from ``span`` to ``figure``, names from
 ``td`` to ``th``, links from countries to their demographics. So nothing here goes by an

@@ -1,4 +1,4 @@
-"""The command ``advise``: one short serial run, or a record of one, and what to use."""
+"""The command ``advise``: recommend a mode from one short serial run or its records."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make one short serial run, or read one, and say what to use.
+    """Make or read one serial run and print the recommendation.
 
     Args:
-        args: What the parser gave.
+        args: The parsed arguments.
 
     Returns:
         The exit code: 0; 1 if the run failed; 2 if an option is wrong; 130 if it was
@@ -111,7 +111,7 @@ def _outcomes(
 def _limits(
     wanted: CompareOptions, outcome: ComparisonResult, folder: Path
 ) -> SiteLimits:
-    """Return what the site allows that most of the records are of."""
+    """Return the limits of the site that most of the records are about."""
     records = [
         r
         for some in KeptRecords(folder, (run.folder for run in outcome.runs)).values()

@@ -1,4 +1,4 @@
-"""How sure a figure is: bootstrap intervals of medians and of paired ratios. Pure.
+"""Bootstrap confidence intervals of medians and of paired ratios. Pure.
 
 References:
     B. Efron, R. Tibshirani, *An Introduction to the Bootstrap*, 1993, chapter 13 (the
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 #: Resamples: the ends of an interval then vary by about a percent of its width.
 RESAMPLES = 2000
 LEVEL = 0.95
-#: Fewer values say nothing about how much they vary.
+#: With fewer values there is no interval.
 FEWEST = 3
-_SEED = 233  # the same figures give the same interval, today and in a later version
+_SEED = 233  # fixed, so that the same figures always give the same interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """A figure and where it lies, with 95 % confidence.
+    """A figure with its 95 % confidence interval.
 
     Attributes:
         value: The median.
@@ -39,7 +39,7 @@ class Interval:
 
     @property
     def is_known(self) -> bool:
-        """Whether there are ends at all."""
+        """Whether there is an interval."""
         return self.low is not None
 
     def holds(self, value: float) -> bool:
@@ -68,11 +68,11 @@ def middle(values: Sequence[float]) -> Interval:
 def ratio(above: Sequence[float], below: Sequence[float]) -> Interval:
     """Return the median of the ratios of values that belong together.
 
-    What both of a round had in common, say a slow minute of the machine, cancels out.
+    Noise that both values of a round share, such as a slow minute, cancels out.
 
     Args:
-        above: One positive value a round.
-        below: One positive value a round, in the same order.
+        above: One positive value per round.
+        below: One positive value per round, in the same order.
     """
     return middle([one / other for one, other in zip(above, below, strict=True)])
 

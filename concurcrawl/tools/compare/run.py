@@ -48,7 +48,7 @@ class Comparison:
     Args:
         options: What to compare.
         target: The spider.
-        progress: Who is told how far it is.
+        progress: Receives the events.
     """
 
     def __init__(

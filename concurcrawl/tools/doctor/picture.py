@@ -1,4 +1,4 @@
-"""What ``concurcrawl doctor`` shows in a terminal. Pure."""
+"""The output of ``concurcrawl doctor`` in a terminal. Pure."""
 
 from __future__ import annotations
 

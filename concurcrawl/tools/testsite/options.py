@@ -34,7 +34,7 @@ class SiteOptions:
         tls: Whether to speak https.
         pages: How many countries the site has.
         seed: Which of the possible sites.
-        robots: What ``/robots.txt`` says.
+        robots: Text of ``/robots.txt``.
         faults: Share of the requests by kind of fault.
         fault_times: How often a page misbehaves at most.
         retry_after: What a 429 and a 503 ask for.

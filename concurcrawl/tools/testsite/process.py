@@ -36,12 +36,12 @@ class SiteProcess:
     Args:
         latency_s: Wait before the first byte of an answer.
         bandwidth: Most bytes per second of one answer; None for no cap.
-        tls: Whether to speak https, with a certificate that nobody knows.
+        tls: Whether to use https, with a self-signed certificate.
         pages: How many countries the site has.
         seed: Which of the possible sites.
         hosts: Addresses to listen on, all on one port.
         port: Which; 0 for any that is free.
-        robots: What ``/robots.txt`` says; None for that all may be crawled.
+        robots: Text of ``/robots.txt``; None to allow everything.
         fault: Shares of the requests to answer badly, as ``--fault`` takes them, such
             as ``"429:0.1,cut:0.05"``.
         fault_times: How often a page misbehaves at most; crawl with ``RETRY_TIMES`` of
@@ -148,7 +148,7 @@ class SiteProcess:
                     pipe.close()
 
     def counts(self) -> Counts:
-        """Ask it what it saw.
+        """Return its counts.
 
         Raises:
             SiteError: If it does not answer.
@@ -156,7 +156,7 @@ class SiteProcess:
         return from_json(self._ask(COUNTS_PATH, "GET"))
 
     def log(self) -> list[LogEntry]:
-        """Ask it for the requests it saw, oldest first; it was started with *log*.
+        """Return the requests that it received, oldest first; it needs *log*.
 
         Raises:
             SiteError: If it does not answer, or keeps no log.
@@ -164,7 +164,7 @@ class SiteProcess:
         return from_json_lines(self._ask(LOG_PATH, "GET").decode())
 
     def reset(self) -> None:
-        """Have it count from zero, log and faults as well.
+        """Reset its counts, log and faults.
 
         Raises:
             SiteError: If it does not answer.
@@ -221,7 +221,7 @@ class SiteProcess:
 def _environment() -> dict[str, str]:
     """Return the child's environment: it imports from where this process does.
 
-    A project may be on ``sys.path`` only because somebody put its egg there.
+    A project may be on ``sys.path`` only because Scrapyd added its egg.
     """
     paths = [path or os.getcwd() for path in sys.path]  # noqa: PTH109 - text is wanted
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}

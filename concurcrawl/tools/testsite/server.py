@@ -34,7 +34,7 @@ __all__ = ["configure", "main", "run"]
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until told to stop; print the base URL first.
+    """Print the base URL, then serve until stopped.
 
     Returns:
         The exit code: 2 if an option cannot be worked with.

@@ -54,7 +54,7 @@ class _Row:
     now: RunAdvanced = field(default_factory=lambda: RunAdvanced(0, 0))
 
     def left_s(self, total: int | None) -> float | None:
-        """Return how long the run will go on; None if nobody knows."""
+        """Return the seconds until the end of the run; None if they are unknown."""
         if total is None or not self.now.pages_per_s:
             return None
         return max(0, total - self.now.done) / self.now.pages_per_s

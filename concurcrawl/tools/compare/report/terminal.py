@@ -164,7 +164,8 @@ def _caption(outcome: ComparisonResult) -> str:
     median = f"median of {rounds} runs, " if rounds > 1 else ""
     return (
         f"wall: {median}from the start of the process to its end. efficiency: speed-up "
-        "divided by the requests that may be in flight (parallel: one a process). CPU, "
+        "divided by the requests that may be in flight (parallel: one per process). "
+        "CPU, "
         f"memory: the whole process tree; {memory}. start-up: until the first page is "
         f"asked for. in flight: as the {seers} saw it."
     )
