@@ -49,7 +49,9 @@ from concurcrawl.watchdog.stall import StallWatch, Waiting
 from concurcrawl.watchdog.timers import is_a_task_sleeping
 from concurcrawl.workers.launch.ways import launcher
 from concurcrawl.workers.protocol import log_forwarding
-from concurcrawl.workers.protocol.messages import Opened, ReadStats, RequestResult
+from concurcrawl.workers.protocol.messages.lifecycle import FileOpened
+from concurcrawl.workers.protocol.messages.results import RequestResult
+from concurcrawl.workers.protocol.messages.state import ReadStats
 from concurcrawl.workers.protocol.pickle_codec import Codec, codec_of
 from concurcrawl.workers.supervisor.attributes import AttributeWatch
 from concurcrawl.workers.supervisor.audience import Audience
@@ -396,7 +398,7 @@ class DispatchingDownloader(PassThroughDownloader):
                 self._hear_outcome(worker, message)
             case ReadStats():
                 self.coordinator.totals.subscribe(worker, message)
-            case Opened():
+            case FileOpened():
                 self.pool.take_file(worker, message.path)
             case _:
                 self.coordinator.hear(worker, message)

@@ -19,13 +19,9 @@ from concurcrawl.errors import (
 )
 from concurcrawl.workers.protocol import framing
 from concurcrawl.workers.protocol.framing import frame
-from concurcrawl.workers.protocol.messages import (
-    Dispatch,
-    Drain,
-    Ping,
-    RequestResult,
-    WorkerInit,
-)
+from concurcrawl.workers.protocol.messages.leases import Dispatch
+from concurcrawl.workers.protocol.messages.lifecycle import Drain, Ping, WorkerInit
+from concurcrawl.workers.protocol.messages.results import RequestResult
 from concurcrawl.workers.supervisor.recycling import Recycler
 from concurcrawl.workers.supervisor.sticky import StickyWorkers
 from concurcrawl.workers.supervisor.worker_handle import (
@@ -39,9 +35,7 @@ if TYPE_CHECKING:
 
     from concurcrawl.frontier.base import Lease
     from concurcrawl.workers.launch.base import Launcher
-    from concurcrawl.workers.protocol.messages import (
-        ToWorker,
-    )
+    from concurcrawl.workers.protocol.messages.directions import ToWorker
     from concurcrawl.workers.supervisor.sticky import StickyKey
     from concurcrawl.workers.supervisor.worker_handle import News, Products
 

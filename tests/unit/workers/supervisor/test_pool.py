@@ -16,18 +16,17 @@ from concurcrawl.errors import (
     WorkersFailedError,
 )
 from concurcrawl.frontier.base import Lease
-from concurcrawl.workers.protocol.messages import (
-    Dispatch,
+from concurcrawl.workers.protocol.messages.leases import Dispatch
+from concurcrawl.workers.protocol.messages.lifecycle import (
     Drain,
     Pause,
     Ping,
     Pong,
-    Product,
     Ready,
-    RequestResult,
     Stop,
     WorkerInit,
 )
+from concurcrawl.workers.protocol.messages.results import Product, RequestResult
 from concurcrawl.workers.supervisor.pool import Tolerance, WorkerPool
 from tests.support.fakes import FakeLauncher, in_fake_time, settled
 
