@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
 from heapq import heappop, heappush, nsmallest
-from statistics import fmean
+from statistics import fmean, quantiles
 from typing import TYPE_CHECKING
-
-from concurcrawl.tools.compare.sketch import Quantiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -30,7 +29,7 @@ class Phases:
     """Means over all requests of all runs of a mode, in seconds per request.
 
     Percentiles are of the values of all runs and workers together, never means of
-    percentiles; see :mod:`concurcrawl.tools.compare.sketch`.
+    percentiles.
 
     Attributes:
         requests: How many were counted.
@@ -89,14 +88,14 @@ def phases_of(runs: Iterable[Sequence[Record]]) -> Phases | None:
     Runs are read one after the other, because together they may not fit into memory.
     """
     sums = _Sums()
-    latencies = Quantiles()
+    latencies = array("d")
     in_flight_means, straggling = [], []
     for records in runs:
         if not records:
             continue
         for record in records:
             sums.add(record)
-        latencies.add(end_of_transfer(record) - record.asked_s for record in records)
+        latencies.extend(end_of_transfer(one) - one.asked_s for one in records)
         in_flight_means.append(_mean_in_flight(records))
         straggling.append(straggling_s(records))
     if not sums.requests:
@@ -104,6 +103,9 @@ def phases_of(runs: Iterable[Sequence[Record]]) -> Phases | None:
     n = sums.requests
     connect_s = sums.connect_s / n if sums.tells_connect else None
     is_timed = sums.tells_pipelines
+    # Python 3.12 wants two values.
+    sample = latencies if n > 1 else latencies * 2
+    percentiles = quantiles(sample, n=100, method="inclusive")
     return Phases(
         requests=n,
         queue_s=sums.queue_s / n,
@@ -114,10 +116,10 @@ def phases_of(runs: Iterable[Sequence[Record]]) -> Phases | None:
         callback_cpu_s=sums.callback_cpu_s / n,
         pipeline_s=sums.pipeline_s / n if is_timed else None,
         pipeline_cpu_s=sums.pipeline_cpu_s / n if is_timed else None,
-        latency_p50_s=latencies.at(0.5),
-        latency_p95_s=latencies.at(0.95),
-        latency_p99_s=latencies.at(0.99),
-        latency_max_s=latencies.largest,
+        latency_p50_s=percentiles[49],
+        latency_p95_s=percentiles[94],
+        latency_p99_s=percentiles[98],
+        latency_max_s=max(latencies),
         mean_in_flight=fmean(in_flight_means),
         straggling_s=fmean(straggling),
     )

@@ -16,7 +16,18 @@ from concurcrawl.workers.launch import ways
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
 
-_LIBRARIES = ("scrapy", "twisted", "concurcrawl", "pycurl", "redis", "isal", "uvloop")
+_LIBRARIES = (
+    *(
+        "scrapy",
+        "twisted",
+        "concurcrawl",
+        "pycurl",
+        "redis",
+        "msgpack",
+        "isal",
+        "uvloop",
+    ),
+)
 
 
 def versions() -> dict[str, str | None]:

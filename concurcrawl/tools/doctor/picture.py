@@ -79,6 +79,7 @@ def _machine(report: ProjectReport) -> RenderableType:
         "pycurl": "pycurl ",
         "libcurl": "libcurl ",
         "redis": "redis ",
+        "msgpack": "msgpack ",
         "isal": "isal ",
         "uvloop": "uvloop ",
     }
