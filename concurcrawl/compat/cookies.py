@@ -1,4 +1,4 @@
-"""Jars of cookies of the standard library, which Scrapy's consist of."""
+"""The standard library's cookie jars, which Scrapy's are made of."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ _watchers: WeakKeyDictionary[Crawler, Watcher] = WeakKeyDictionary()
 
 
 def watch(crawler: Crawler, watcher: Watcher) -> None:
-    """Tell *watcher* what the feed exporters of *crawler* do."""
+    """Notify *watcher* of what the feed exporters of *crawler* do."""
     _watchers[crawler] = watcher
 
 

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @touches("scrapy.logformatter", "LogFormatter.scraped")
 def leave_out_scraped(crawler: Crawler) -> None:
-    """Have *crawler* log no line for an item that was scraped.
+    """Switch off *crawler*'s log line for each scraped item.
 
     Touches: replaces ``LogFormatter.scraped()`` of one crawler's (Scrapy 2.19.0), which
     may be the project's class. If it moves, each item is logged twice, by a worker and

@@ -1,4 +1,4 @@
-"""Names the private parts that this package touches, and finds out if one has moved.
+"""List the private parts that this package touches, and check that they exist.
 
 Each function or class that touches some declares them with :func:`touches`. Nothing is
 wrapped: a call costs what it would cost without.
@@ -110,7 +110,7 @@ def touches(module: str = "", *paths: str) -> Callable[[_Thing], _Thing]:
 
 
 def require(*uses: str) -> None:
-    """See that all parts are there which a crawl is about to touch.
+    """Check that all parts exist which a crawl is about to touch.
 
     Args:
         uses: Keys of :data:`USED`.

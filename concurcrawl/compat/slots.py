@@ -1,4 +1,4 @@
-"""A slot of Scrapy's downloader that is asked for what it says."""
+"""A slot of Scrapy's downloader whose attributes are read and written elsewhere."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class AskedSlot(Slot):
         concurrency: int | None = None,
         jitter: float | None = None,
     ) -> None:
-        """Take what was written to one of them."""
+        """Handle an assignment to one of the attributes below."""
 
     @property
     def delay(self) -> float:

@@ -1,4 +1,4 @@
-"""The arguments that a user gave to a spider, for a spider that is made again."""
+"""The arguments of a spider, recorded so that workers can create it again."""
 
 from __future__ import annotations
 

@@ -113,6 +113,8 @@ class Reader:
 
     def _save(self, file: File) -> None:
         path = self.folder / file.path
+        if file.is_added and not path.exists():  # "settings.py of any project"
+            (path,) = self.folder.glob(f"*/{file.path}")
         before = path.read_text(encoding="utf-8") if file.is_added else ""
         path.write_text(before + file.text, encoding="utf-8")
 

@@ -209,7 +209,7 @@ def _testsite(experiment: Experiment) -> SiteProcess:
 
 @contextmanager
 def _pages_dir(folder: Path) -> Iterator[Path]:
-    """Have a folder for pages; one of its own, because it is removed with them."""
+    """Make a temporary folder for pages, which is removed with them."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
         prefix="pages-", dir=folder.absolute(), ignore_cleanup_errors=True

@@ -209,7 +209,7 @@ def _check(
 
 
 def stays_here(url: str) -> str:
-    """Say what a spider that asks for *url* must be, as words after "must be"."""
+    """Return the words after "must be" for a spider that requests *url*."""
     return (
         "one that stays on this machine, or allowed with --yes-live: each run crawls "
         f"the site again (it asks for {url})"
