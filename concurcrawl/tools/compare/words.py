@@ -216,7 +216,7 @@ def phases_note(outcome: ComparisonResult) -> str:
     """Return the note that explains the columns of the phases."""
     found = outcome.phases.values()
     text = (
-        "Queue: known, but not asked for yet. First byte: from asking, or from having "
+        "Queue: yielded, but not sent yet. First byte: from sending, or from having "
         "a connection, to the headers. Callback: from the body to the end of the "
         "callback, waiting for the CPU included."
     )

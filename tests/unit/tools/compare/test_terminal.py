@@ -43,7 +43,7 @@ times as fast.
 ! parallel gave other items than the reference, so it may not have done the same work: either the site changed meanwhile or the spider
 depends on the order of pages. Compare its items.jsonl with the reference's.
 wall: from the start of the process to its end. efficiency: speed-up divided by the requests that may be in flight (parallel: one per
-process). CPU, memory: the whole process tree; what processes share counts once. start-up: until the first page is asked for. in flight: as
+process). CPU, memory: the whole process tree; what processes share counts once. start-up: until the first page is requested. in flight: as
 the test site saw it.
 
 """  # noqa: E501, RUF001 - as it is printed
