@@ -18,11 +18,11 @@ COMMANDS = {
     ),
     "advise": (
         "concurcrawl.tools.compare.advising",
-        "say which mode to use for a spider, from one short serial run",
+        "recommend a mode for a spider, from one short serial run",
     ),
     "doctor": (
         "concurcrawl.tools.doctor.command",
-        "say how a project and its plugins fare under the modes, without a crawl",
+        "check a project and its plugins under each mode, without a crawl",
     ),
     "report": (
         "concurcrawl.tools.compare.again",
@@ -34,16 +34,16 @@ COMMANDS = {
     ),
     "status": (
         "concurcrawl.tools.redis.status",
-        "show the crawls that machines share over a Redis",
+        "show the crawls that several machines share over a Redis",
     ),
     "items": (
         "concurcrawl.tools.redis.items",
-        "take the items of a shared crawl out of Redis, as JSON lines",
+        "take the items of a distributed crawl out of Redis, as JSON lines",
     ),
-    "purge": ("concurcrawl.tools.redis.purge", "delete a shared crawl from Redis"),
+    "purge": ("concurcrawl.tools.redis.purge", "delete a distributed crawl from Redis"),
     "testsite": (
         "concurcrawl.tools.testsite.server",
-        "serve the offline copy of the countries",
+        "serve the country pages of the demo spider, offline",
     ),
 }
 

@@ -107,7 +107,7 @@ def plan(
     request arrives in one message, which can be applied whole or not at all.
 
     Args:
-        mode: The mode asked for.
+        mode: The mode.
         config: The ``CONCURCRAWL_*`` settings.
         concurrent_requests: The crawl's ``CONCURRENT_REQUESTS``; 0 means no limit.
         is_bound: Whether the project sets it, so that no mode may exceed it.

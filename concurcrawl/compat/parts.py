@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _Thing = TypeVar("_Thing", bound="Callable[..., Any]")
 
-#: Modules of this package that a crawl uses, by what it is asked for.
+#: Modules of this package that a crawl uses, by the feature that needs them.
 USED = {
     "MODE": (
         *("callback_cache", "closing", "compression", "downloader", "engine"),

@@ -9,7 +9,14 @@ from scrapy import signals
 from scrapy.utils.python import global_object_name
 
 from concurcrawl.config import CLOSED_IN_WORKERS
-from concurcrawl.integrations.finding import HAS_WORKERS, Finding, package_of
+from concurcrawl.integrations.finding import (
+    HAS_WORKERS,
+    IN_WORKERS,
+    NOT_RECEIVED,
+    STAYING,
+    Finding,
+    package_of,
+)
 from concurcrawl.integrations.own_state import gathered
 from concurcrawl.integrations.receivers import (
     SCRAPYS,
@@ -17,7 +24,6 @@ from concurcrawl.integrations.receivers import (
     own_signals,
     receivers_of,
 )
-from concurcrawl.integrations.staying import IN_WORKERS, NOT_RECEIVED, STAYING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from scrapy import signals
 from scrapy.utils.misc import load_object
 from scrapy.utils.python import global_object_name
 
@@ -21,6 +22,20 @@ SLOTS = "CONCURCRAWL_SLOTS"
 
 #: Prefixes of components that are never reported.
 _KNOWN = ("scrapy.", "concurcrawl.")
+
+#: Signals that stay in the worker: receivers of the first two answer while a page
+#: arrives, and the parser that the third one passes may not be picklable.
+STAYING = {
+    signals.headers_received: "headers_received",
+    signals.bytes_received: "bytes_received",
+    signals.robots_parsed: "robots_parsed",
+}
+
+#: Why an extension receives none of these, and what to do.
+NOT_RECEIVED = (
+    "it receives nothing about downloads of workers: extensions run in the supervisor"
+)
+IN_WORKERS = "connect it in a downloader middleware, which workers have"
 
 
 @dataclass(frozen=True, slots=True)

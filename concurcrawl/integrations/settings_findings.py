@@ -12,7 +12,10 @@ from scrapy.utils.misc import load_object
 from concurcrawl.integrations import known
 from concurcrawl.integrations.finding import (
     HAS_WORKERS,
+    IN_WORKERS,
+    NOT_RECEIVED,
     SLOTS,
+    STAYING,
     Finding,
     loaded,
     name_of,
@@ -20,7 +23,6 @@ from concurcrawl.integrations.finding import (
     package_of,
 )
 from concurcrawl.integrations.own_files import use_of
-from concurcrawl.integrations.staying import IN_WORKERS, NOT_RECEIVED, STAYING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

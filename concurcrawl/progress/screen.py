@@ -99,7 +99,7 @@ class Screen:
         for undo in reversed(self._undo):
             undo()
         for stand_in in self._stand_ins:
-            stand_in.release()  # somebody may have kept it
+            stand_in.release()  # code may hold a reference to it
         self._undo.clear()
         self._stand_ins.clear()
         with contextlib.suppress(OSError, ValueError):  # the terminal is gone

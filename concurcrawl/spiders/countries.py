@@ -162,7 +162,7 @@ class CountriesSpider(Spider):
         raise self._without_list(_request(failure).url, _reason(failure))
 
     def _without_list(self, url: str, reason: str) -> CloseSpider:
-        self.logger.error("The list page %s did not come: %s", url, reason)
+        self.logger.error("The list page %s was not downloaded: %s", url, reason)
         return CloseSpider("list_page_failed")
 
     def parse_country(

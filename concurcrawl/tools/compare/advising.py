@@ -81,7 +81,7 @@ def _why_unknown(outcomes: Sequence[ComparisonResult]) -> str:
         return worst.reason
     if 2 * worst.failures > worst.requests:
         return f"{worst.failures} of its {worst.requests} requests failed"
-    return "it asked for too few pages, or too quickly to be measured"
+    return "it made too few requests, or was too quick to be measured"
 
 
 def _options(args: argparse.Namespace) -> CompareOptions:

@@ -24,7 +24,7 @@ def why_failed(
     elif exit_code:
         what = f"exit code {exit_code}"
     elif not answered:
-        what = "gave nothing"
+        what = "produced no pages and no items"
     else:
         return None
     reason = reason_in_log(log)

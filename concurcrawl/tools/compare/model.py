@@ -160,7 +160,7 @@ def _cost_of_run(run: Run, records: Sequence[Record]) -> Cost | None:
     by_itself = alone(records)
     asked_s = sorted(record.asked_s for record in records)
     alone_s = sum(
-        # Its answer may count as done only when the next has been asked for.
+        # Its response may count as done only after the next request was sent.
         min(record.done_s, asked_s[bisect_right(asked_s, record.asked_s)])
         - record.asked_s
         for record in by_itself

@@ -110,7 +110,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     messages differ.
     """
     add = parser.add_argument
-    add("--modes", metavar="LIST", help=f"of {','.join(Mode)} (default: all)")
+    add("--modes", metavar="LIST", help=f"some of {','.join(Mode)} (default: all)")
     add("--rounds", metavar="N", default="1", help="runs of each mode (default: 1)")
     add("--sweep", metavar="LIST", help="threads, slots or workers to try: 1,2,4,8,16")
     add(
@@ -126,7 +126,7 @@ def configure_crawl(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--work", metavar="WORK", help="save, parse (BeautifulSoup) or both")
     add("--pages", metavar="N", help="pages of each crawl")
-    add("--latency", metavar="S", help="seconds the test site lets each page wait")
+    add("--latency", metavar="S", help="seconds that the test site delays each page")
     add(
         "--out",
         metavar="DIR",
@@ -140,7 +140,7 @@ def configure_crawl(parser: argparse.ArgumentParser) -> None:
     add(
         "--yes-live",
         action="store_true",
-        help="the site is not on this machine, and may be crawled once a run",
+        help="allow a site on another machine; each run crawls it once",
     )
 
 

@@ -217,7 +217,7 @@ def stays_here(url: str) -> str:
 
 
 def _python_path() -> str:
-    """Return a module path on which the crawl finds the project at hand.
+    """Return a module path on which the crawl finds the current project.
 
     Scrapy adds the project's folder by itself only while it chooses the settings
     module, and ``scrapy compare`` has chosen it already.

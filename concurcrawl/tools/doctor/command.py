@@ -46,7 +46,11 @@ _TELLING = ("max_concurrent_requests", "start_requests")
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``concurcrawl doctor`` to *parser*."""
     add = parser.add_argument
-    add("--spider", metavar="NAME", help="of the project; default: its settings, all")
+    add(
+        "--spider",
+        metavar="NAME",
+        help="a spider of the project (default: the settings and all spiders)",
+    )
     add("--mode", metavar="MODE", help="modes, separated by commas; default: all five")
     add_pairs(parser, "-s", dest="set", about="a setting, as of scrapy crawl")
     add("--json", action="store_true", help="print one JSON document")

@@ -27,7 +27,7 @@ from concurcrawl.tools.doctor.project import is_ours, said
 from concurcrawl.tools.doctor.report import (
     NOT_IN_EFFECT,
     REFUSED,
-    Fare,
+    ComponentStatus,
     ModeReport,
     PluginReport,
     SpiderReport,
@@ -225,21 +225,21 @@ def _plugins(
                 row = inventory.component(finding.setting, finding.name)
                 rows[finding.setting, finding.name] = row
     for row in rows.values():
-        fares = {mode.value: _fare(row, look) for mode, look in looks.items()}
-        yield PluginReport(row.setting, row.name, row.package, row.version, fares)
+        statuses = {mode.value: _status(row, look) for mode, look in looks.items()}
+        yield PluginReport(row.setting, row.name, row.package, row.version, statuses)
 
 
-def _fare(row: Component, look: _Look) -> Fare:
+def _status(row: Component, look: _Look) -> ComponentStatus:
     found = [one for one in look.findings if one.name == row.name]
     says = tuple(str(one) for one in found)
     if any(one.is_refused for one in found) or _is_about(look.error, row):
-        return Fare(REFUSED, says)
+        return ComponentStatus(REFUSED, says)
     if found:
-        return Fare(NOT_IN_EFFECT, says)
+        return ComponentStatus(NOT_IN_EFFECT, says)
     if look.error is not None:
-        return Fare(REFUSED)
+        return ComponentStatus(REFUSED)
     has_workers = look.settings.getbool(HAS_WORKERS)
-    return Fare(inventory.place(row.setting, has_workers=has_workers).value)
+    return ComponentStatus(inventory.place(row.setting, has_workers=has_workers).value)
 
 
 def _is_about(error: Any, row: Component) -> bool:

@@ -121,7 +121,7 @@ def _about_project(report: ProjectReport) -> list[RenderableType]:
         return []
     text = (
         "The add-on is not enabled: MODE has no effect. Add this line to "
-        f"{report.project}; below is how the project fares with it.\n\n    {LINE}"
+        f"{report.project}; below is what it would change.\n\n    {LINE}"
     )
     return [Text(), _paragraph(text, _MIXED)]
 
@@ -243,15 +243,15 @@ def _short(text: str) -> str:
 def _plugins(plugins: Sequence[PluginReport]) -> Table:
     table = plain_table()
     table.add_column("component", overflow="fold")
-    table.add_column("how it fares", overflow="fold")
+    table.add_column("status", overflow="fold")
     for one in sorted(plugins, key=lambda one: (one.setting, one.name)):
         package = f"{one.package} {one.version}" if one.package else "this project"
         about = (f"\n  {one.setting}, of {package}", _DIM)
-        table.add_row(Text.assemble(one.name, about), _fares(one))
+        table.add_row(Text.assemble(one.name, about), _status(one))
     return table
 
 
-def _fares(plugin: PluginReport) -> Text:
+def _status(plugin: PluginReport) -> Text:
     found = _by_text((fare.status, mode) for mode, fare in plugin.modes.items())
     text = Text()
     for status, modes in found:

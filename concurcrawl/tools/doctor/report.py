@@ -38,7 +38,7 @@ class SettingChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Fare:
+class ComponentStatus:
     """The status of a component in one mode.
 
     Attributes:
@@ -67,7 +67,7 @@ class PluginReport:
     name: str
     package: str
     version: str
-    modes: Mapping[str, Fare]
+    modes: Mapping[str, ComponentStatus]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,7 +141,7 @@ class ProjectReport:
         wrong: Sentences about problems of the whole project.
         versions: Of Python and libraries; None for what is not installed.
         machine: Platform, CPUs, and how workers are started.
-        spiders: The project's settings, or the spider that was asked for, first.
+        spiders: The project's settings, or the spider of ``--spider``, first.
         not_looked_at: What only a crawl can show, as sentences.
     """
 

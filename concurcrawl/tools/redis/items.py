@@ -17,9 +17,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``concurcrawl items`` to *parser*."""
     place.configure(parser)
-    parser.add_argument(
-        "--keep", action="store_true", help="leave them there, to be taken again"
-    )
+    parser.add_argument("--keep", action="store_true", help="leave the items in Redis")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -31,7 +31,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--prefix",
         metavar="WORD",
         default=_PREFIX,
-        help=f"what all keys begin with (default: {_PREFIX})",
+        help=f"prefix of all keys (default: {_PREFIX})",
     )
 
 

@@ -33,9 +33,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``concurcrawl status`` to *parser*."""
     place.configure(parser)
     add = parser.add_argument
-    add("--watch", action="store_true", help="go on until the job has ended, or Ctrl-C")
-    add("--interval", metavar="S", default="1", help="seconds between two looks")
-    add("--json", action="store_true", help="print JSON, a line a look")
+    add(
+        "--watch", action="store_true", help="repeat until the job has ended, or Ctrl-C"
+    )
+    add("--interval", metavar="S", default="1", help="seconds between two updates")
+    add("--json", action="store_true", help="print JSON, one line per update")
 
 
 def run(args: argparse.Namespace) -> int:

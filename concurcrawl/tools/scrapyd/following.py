@@ -161,7 +161,7 @@ class NodeRun:
                     self._log_url, out / f"{self._node.file_name}.log"
                 )
             except (NodeError, OSError) as error:
-                failure += f" (and its log did not come: {error})"
+                failure += f" (and its log could not be downloaded: {error})"
         self._become("failed" if failure else "finished", failure)
 
     def _become(self, state: str, reason: str = "") -> None:

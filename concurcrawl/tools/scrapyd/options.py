@@ -97,7 +97,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--spider", metavar="NAME", help="the spider to run")
     add("--mode", metavar="MODE", help=", ".join(Mode))
     add("--frontier", metavar="URL", help="redis://…, where the nodes share one crawl")
-    add("--independent", action="store_true", help="every node crawls all by itself")
+    add(
+        "--independent",
+        action="store_true",
+        help="each node crawls everything on its own",
+    )
     add_pairs(parser, "-s", dest="set", about="a setting of the job")
     add_pairs(parser, "-a", dest="spargs", about="an argument for the spider")
     add("--project", metavar="NAME", help="its name on the nodes")
@@ -107,9 +111,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="USER:PASSWORD",
         help=f"for nodes whose URL has none (better: in {AUTH_VARIABLE})",
     )
-    add("--out", metavar="DIR", help="bring feeds, and logs of what failed, there")
-    add("--json", action="store_true", help="print a JSON line for each change")
-    add("--follow", metavar="ID", help="start nothing: follow this job")
+    add("--out", metavar="DIR", help="folder for feeds, and logs of failed jobs")
+    add("--json", action="store_true", help="print one line of JSON per change")
+    add("--follow", metavar="ID", help="only follow this job, which runs already")
     add(
         "--cancel-on-interrupt",
         action="store_true",
@@ -119,7 +123,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--patience",
         metavar="S",
         default="60",
-        help="how long a node may be out of reach meanwhile (default: 60)",
+        help="seconds that a node may be unreachable (default: 60)",
     )
 
 

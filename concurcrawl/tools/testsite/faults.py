@@ -1,6 +1,6 @@
 """Decide which requests the test site fails, and the pauses that it asks for.
 
-Decided by seed, path and how often that path was asked for, so that the same crawl
+Decided by seed, path and how often that path was requested, so that the same crawl
 meets the same faults in whatever order its requests come.
 """
 

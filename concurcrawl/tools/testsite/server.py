@@ -37,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     """Print the base URL, then serve until stopped.
 
     Returns:
-        The exit code: 2 if an option cannot be worked with.
+        The exit code: 2 if an option is invalid.
     """
     try:
         options = from_arguments(args)
