@@ -18,8 +18,8 @@ def leave_out_scraped(crawler: Crawler) -> None:
     may be the project's class. If it moves, each item is logged twice, by a worker and
     by the supervisor. Wished for: a level for each of Scrapy's lines.
     """
-    crawler.logformatter.scraped = _say_nothing  # type: ignore[method-assign,assignment]
+    crawler.logformatter.scraped = _log_nothing  # type: ignore[method-assign,assignment]
 
 
-def _say_nothing(*_: Any) -> None:
+def _log_nothing(*_: Any) -> None:
     return None

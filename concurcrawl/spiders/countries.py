@@ -102,7 +102,7 @@ class CountriesSpider(Spider):
 
     async def start(self) -> AsyncIterator[Any]:
         """Ask for the list page; start the test site first if that is the site."""
-        if self._has_old_name:  # said here: workers do not run this
+        if self._has_old_name:  # logged here, since workers do not run this
             self.logger.warning("-a site=mirror is deprecated; use -a site=testsite")
         if self.site == "testsite" and not self._list_url:
             self.start_site()

@@ -58,7 +58,7 @@ class Region:
                 if lines
                 else ""
             )
-            self._say("")
+            self._emit("")
 
     def write(self, text: str, source: str = "") -> None:
         """Write *text* above the lines.
@@ -76,7 +76,7 @@ class Region:
             if rest:
                 self._unended[source] = rest
             if newline:
-                self._say(whole + newline)
+                self._emit(whole + newline)
 
     def close(self, lines: Sequence[str] = ()) -> None:
         """Draw *lines* for the last time and put the cursor below them."""
@@ -84,7 +84,7 @@ class Region:
             self._drawn = ""
             rest = [*self._unended.values(), *lines]
             self._unended.clear()
-            self._say("".join(f"{line}\n" for line in rest))
+            self._emit("".join(f"{line}\n" for line in rest))
 
     def size(self) -> os.terminal_size:
         """Return the terminal's size, 80 by 24 if it is unknown."""
@@ -94,7 +94,7 @@ class Region:
             size = os.terminal_size((0, 0))
         return os.terminal_size((size.columns or 80, size.lines or 24))
 
-    def _say(self, text: str) -> None:
+    def _emit(self, text: str) -> None:
         # One write, so that output of other processes cannot get into it.
         self._stream.write(_CLEAR_BELOW + text + self._drawn)
         self._stream.flush()

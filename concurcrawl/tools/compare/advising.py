@@ -68,7 +68,7 @@ def _advise(args: argparse.Namespace) -> int:
         limits = _limits(wanted, outcome, Path(args.record or wanted.out))
         cores = usable_cpus() if args.record is None else outcome.setup.cores
         found = advise(outcome.cost, cores=cores, limits=limits)
-        console.print(_said(outcome.experiment.title, found))
+        console.print(_in_words(outcome.experiment.title, found))
     return 0
 
 
@@ -127,7 +127,7 @@ def _limits(
     )
 
 
-def _said(title: str, found: Advice) -> str:
+def _in_words(title: str, found: Advice) -> str:
     settings = " ".join(f"-s {pair}" for pair in found.settings)
     gain = (
         "and nothing else would be faster"

@@ -37,8 +37,8 @@ def run(args: argparse.Namespace) -> int:
         The exit code: 0; 1 if a mode failed; 2 if an option is wrong; 130 if it was
         interrupted.
     """
-    said = f"Interrupted; what had ended is in {Path(args.out) / DOCUMENT}."
-    return ended("compare", lambda: _compare(args), said)
+    interrupted = f"Interrupted; what had ended is in {Path(args.out) / DOCUMENT}."
+    return ended("compare", lambda: _compare(args), interrupted)
 
 
 def _compare(args: argparse.Namespace) -> int:

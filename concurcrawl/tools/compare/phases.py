@@ -101,8 +101,8 @@ def phases_of(runs: Iterable[Sequence[Record]]) -> Phases | None:
     if not sums.requests:
         return None
     n = sums.requests
-    connect_s = sums.connect_s / n if sums.tells_connect else None
-    is_timed = sums.tells_pipelines
+    connect_s = sums.connect_s / n if sums.has_connect else None
+    is_timed = sums.has_pipelines
     # Python 3.12 wants two values.
     sample = latencies if n > 1 else latencies * 2
     percentiles = quantiles(sample, n=100, method="inclusive")
@@ -138,8 +138,8 @@ class _Sums:
     callback_cpu_s: float = 0.0
     pipeline_s: float = 0.0
     pipeline_cpu_s: float = 0.0
-    tells_connect: bool = True
-    tells_pipelines: bool = True
+    has_connect: bool = True
+    has_pipelines: bool = True
 
     def add(self, record: Record) -> None:
         """Count one request."""
@@ -152,14 +152,14 @@ class _Sums:
         if record.connect_s is not None:
             self.connect_s += record.connect_s
         elif record.status is not None:
-            self.tells_connect = False
+            self.has_connect = False
         pipeline_s = record.pipeline_s or 0.0
         # Elsewhere the pipelines run in another process, afterwards.
         within_s = pipeline_s if record.worker == "main" else 0.0
         self.work_s += max(0.0, record.done_s - end_s - within_s)
         self.pipeline_s += pipeline_s
         self.pipeline_cpu_s += record.pipeline_cpu_s or 0.0
-        self.tells_pipelines &= record.pipeline_s is not None
+        self.has_pipelines &= record.pipeline_s is not None
 
 
 def end_of_transfer(record: Record) -> float:

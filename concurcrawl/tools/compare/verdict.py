@@ -155,10 +155,10 @@ def _lesson(
 def _times(row: ModeFigures) -> str:
     """Return the speed-up in words, also without start-up if that differs much."""
     gain = row.speedup or 0.0
-    said = f"{gain:.1f} times as fast"
+    text = f"{gain:.1f} times as fast"
     if row.steady_speedup is not None and row.steady_speedup > gain * LEVEL_RATIO:
-        said += f" ({row.steady_speedup:.1f} times without start-up)"
-    return said
+        text += f" ({row.steady_speedup:.1f} times without start-up)"
+    return text
 
 
 def _spent(serial: Sequence[Run], cost: Cost | None) -> tuple[str, ...]:

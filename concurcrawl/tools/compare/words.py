@@ -147,8 +147,8 @@ def model_table(outcome: ComparisonResult) -> Table:
 
 
 def _signed(share: float) -> str:
-    said = f"{share:+.0%}"
-    return "0%" if said in ("+0%", "-0%") else said
+    text = f"{share:+.0%}"
+    return "0%" if text in ("+0%", "-0%") else text
 
 
 def page_cost(outcome: ComparisonResult) -> str | None:
@@ -162,10 +162,10 @@ def page_cost(outcome: ComparisonResult) -> str | None:
 
 
 def _cost(value_s: float, low_s: float | None, high_s: float | None) -> str:
-    said = f"{value_s * 1000:.1f} ms"
+    text = f"{value_s * 1000:.1f} ms"
     if low_s is None or high_s is None:
-        return said
-    return f"{said} ({low_s * 1000:.1f} to {high_s * 1000:.1f})"
+        return text
+    return f"{text} ({low_s * 1000:.1f} to {high_s * 1000:.1f})"
 
 
 #: The phases of a request, in their order: head and how long it takes.

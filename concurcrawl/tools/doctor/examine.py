@@ -23,7 +23,7 @@ from concurcrawl.limits.policy import Politeness
 from concurcrawl.mode_settings import decide, limits_kept
 from concurcrawl.modes import THREADED_HANDLER, Mode, Plan, bound, hindrance
 from concurcrawl.tools.doctor.changes import changes, setting_value
-from concurcrawl.tools.doctor.project import is_ours, said
+from concurcrawl.tools.doctor.project import is_ours, message_of
 from concurcrawl.tools.doctor.report import (
     NOT_IN_EFFECT,
     REFUSED,
@@ -165,7 +165,9 @@ def _mode_report(
 def _why(error: Exception | None) -> str:
     if isinstance(error, ConcurcrawlError):
         return f"{error}."
-    return "" if error is None else f"It would end at the start with {said(error)}."
+    return (
+        "" if error is None else f"It would end at the start with {message_of(error)}."
+    )
 
 
 def _downloads_by(settings: Settings) -> str:

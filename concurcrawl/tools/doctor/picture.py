@@ -164,7 +164,7 @@ def _kept(report: SpiderReport) -> RenderableType | None:
     held = _by_text(
         (text, one.mode) for one in report.modes for text in one.held_back_by
     )
-    said = _by_text((text, one.mode) for one in report.modes for text in one.says)
+    by_text = _by_text((text, one.mode) for one in report.modes for text in one.says)
     parts: list[RenderableType] = []
     if held:
         table = plain_table()
@@ -177,7 +177,9 @@ def _kept(report: SpiderReport) -> RenderableType | None:
             "where they are set."
         )
         parts += [table, _paragraph(text)]
-    parts += [_paragraph(f"{_all_or(modes, report)}: {text}") for text, modes in said]
+    parts += [
+        _paragraph(f"{_all_or(modes, report)}: {text}") for text, modes in by_text
+    ]
     return Group(*parts) if parts else None
 
 

@@ -88,7 +88,7 @@ def load_settings(pairs: Sequence[str]) -> tuple[str, Settings]:
 
 
 def _unimported(error: BaseException) -> str:
-    return f"one whose settings can be imported ({said(error)})"
+    return f"one whose settings can be imported ({message_of(error)})"
 
 
 def load_project(name: str, settings: Settings) -> Project:
@@ -111,7 +111,7 @@ def load_project(name: str, settings: Settings) -> Project:
         try:
             classes = list(iter_spider_classes(import_module(module)))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - code of the project
-            broken[module] = said(error)
+            broken[module] = message_of(error)
         else:
             spiders |= {cls.name: cls for cls in classes}
     return Project(name, settings, dict(sorted(spiders.items())), broken)
@@ -151,7 +151,7 @@ def _ask_add_ons(settings: Settings) -> None:
             settings.set(name, only_theirs[name], only_theirs.getpriority(name) or 0)
 
 
-def said(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     """Return the message of *error*, in one line."""
     first = (str(error).splitlines() or [""])[0]
     return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -116,15 +116,15 @@ class SpiderReport:
 
     def problems(self) -> dict[str, list[str]]:
         """Return components that would have no effect, and in which modes."""
-        said = [(one.refused, one.mode) for one in self.modes if one.refused]
-        said += [
+        sentences = [(one.refused, one.mode) for one in self.modes if one.refused]
+        sentences += [
             (sentence, mode)
             for plugin in self.plugins
             for mode, fare in plugin.modes.items()
             for sentence in fare.says
         ]
         found: dict[str, list[str]] = {}
-        for sentence, mode in dict.fromkeys(said):
+        for sentence, mode in dict.fromkeys(sentences):
             found.setdefault(sentence, []).append(mode)
         return found
 

@@ -27,7 +27,7 @@ _UPLOAD_S = 180.0
 _ANSWER_S = 30.0
 #: Bytes of a log to request at once.
 _PIECE_BYTES = 1 << 20
-_SAYS = "Scrapyd says: "
+_SCRAPYD_SAYS = "Scrapyd says: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,10 +66,10 @@ class ScrapydClient:
         try:
             await self._json("POST", "addversion.json", data=form, total_s=_UPLOAD_S)
         except NodeError as error:
-            if not error.reason.startswith(_SAYS):
+            if not error.reason.startswith(_SCRAPYD_SAYS):
                 raise
-            said = error.reason.removeprefix(_SAYS)
-            raise NodeError(error.node, f"the egg was rejected: {said}") from None
+            reason = error.reason.removeprefix(_SCRAPYD_SAYS)
+            raise NodeError(error.node, f"the egg was rejected: {reason}") from None
 
     async def schedule(self, job: ScrapydJob, version: str) -> None:
         """Schedule *job*."""
@@ -150,7 +150,7 @@ class ScrapydClient:
             raise NodeError(self._node.name, "something answers there, but no Scrapyd")
         if reply["status"] != "ok":
             lines = str(reply.get("message", "")).strip().splitlines() or ["no reason"]
-            raise NodeError(self._node.name, f"{_SAYS}{lines[-1]}")
+            raise NodeError(self._node.name, f"{_SCRAPYD_SAYS}{lines[-1]}")
         return reply
 
     @asynccontextmanager

@@ -102,7 +102,7 @@ class _Followers:
             if not task.cancelled():
                 task.result()
         if any(task.cancelled() for task in self._tasks):
-            self._say_how_to_go_on()
+            self._print_how_to_continue()
             return INTERRUPTED
         failed = sum(one.progress.state == "failed" for one in self._runs)
         return FAILED if failed else 0
@@ -126,7 +126,7 @@ class _Followers:
             if reason:
                 self._errors.print(f"{one.progress.node}: not cancelled: {reason}")
 
-    def _say_how_to_go_on(self) -> None:
+    def _print_how_to_continue(self) -> None:
         job = self._deployment.job
         nodes = self._deployment.nodes
         urls = ",".join(node.url for node in nodes)

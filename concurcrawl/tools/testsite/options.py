@@ -24,7 +24,7 @@ _ROBOTS = r"User-agent: *\nDisallow:"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteOptions:
-    """What the command line said, checked.
+    """The options, checked.
 
     Attributes:
         hosts: Addresses to listen on, all on the same port.

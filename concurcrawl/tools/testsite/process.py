@@ -118,19 +118,19 @@ class SiteProcess:
         """
         module = "concurcrawl.tools.testsite.server"
         command = [sys.executable, "-m", module, "--until-stdin-closes", *self._options]
-        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=said,
+                stderr=stderr,
                 text=True,
                 encoding="utf-8",
                 env=_environment(),
                 start_new_session=True,
             )
             try:
-                self._url = self._first_line(self._process, said)
+                self._url = self._first_line(self._process, stderr)
             except BaseException:
                 self.stop()
                 raise
@@ -187,7 +187,7 @@ class SiteProcess:
     ) -> None:
         self.stop()
 
-    def _first_line(self, process: subprocess.Popen[str], said: IO[str]) -> str:
+    def _first_line(self, process: subprocess.Popen[str], stderr: IO[str]) -> str:
         """Return the URL that *process* prints first.
 
         Raises:
@@ -209,8 +209,8 @@ class SiteProcess:
             return lines[0].strip()
         with suppress(subprocess.TimeoutExpired):  # it closed its output: it is ending
             process.wait(_STOP_S)
-        said.seek(0)
-        reason = said.read().strip().rpartition("\n")[2] or "it gave no reason"
+        stderr.seek(0)
+        reason = stderr.read().strip().rpartition("\n")[2] or "it gave no reason"
         raise SiteError(f"the test site ended with code {process.poll()}: {reason}")
 
     def _ask(self, path: str, method: str) -> bytes:
