@@ -111,7 +111,7 @@ def test_each_module_and_import_path_that_is_named_exists(page: Path) -> None:
     modules = set(re.findall(r"python -m ([\w.]+)", text)) - {"build", "pip"}
     assert [name for name in modules if importlib.util.find_spec(name) is None] == []
     if page.name != "changelog.md":
-        paths = re.findall(r"concurcrawl(?:/[\w.]+)+/?", "".join(code_of(text)))
+        paths = re.findall(r"(?<!/)concurcrawl(?:/[\w.]+)+/?", "".join(code_of(text)))
         stats = set(re.findall(r'"(concurcrawl/[\w/]+)"', sources()))
         missing = [path for path in paths if not (ROOT / path).exists()]
         assert set(missing) - stats == set()
