@@ -26,7 +26,7 @@ REASONS = {
     "DOWNLOADER": "it keeps the limits of each site, over all processes",
     "DOWNLOADER_MIDDLEWARES": "they do what profiles of sites ask, or the same as "
     "Scrapy's in less time",
-    "EXTENSIONS": "what is not in effect is named, and limits, feeds and state count "
+    "EXTENSIONS": "parts without effect are named, and limits, feeds and state count "
     "for all processes",
     "FEED_EXPORTERS": "feeds can be continued after a stop",
     "FEED_STORAGES": "feeds can be continued after a stop",

@@ -22,7 +22,7 @@ def refusal(error: ConcurcrawlError, settings: BaseSettings) -> SystemExit:
     Scrapyd runs goes nowhere.
     """
     if settings.get("LOG_FILE"):
-        if not logging.root.handlers:  # what is wrong was seen before Scrapy had a log
+        if not logging.root.handlers:  # the error came before Scrapy set up its log
             configure_logging(dict(settings))
         logger.critical("%s", error)
     return SystemExit(str(error))

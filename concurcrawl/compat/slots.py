@@ -11,7 +11,7 @@ from concurcrawl.compat.parts import touches
 
 @touches("scrapy.core.downloader", "Slot.delay", "Slot.concurrency", "Slot.jitter")
 class AskedSlot(Slot):
-    """A slot whose subclass says its limits, and hears what is written to them.
+    """A slot whose subclass provides its limits and handles assignments to them.
 
     Touches: ``scrapy.core.downloader.Slot``, whose ``delay``, ``concurrency`` and
     ``jitter`` (and by it ``randomize_delay``) become properties (Scrapy 2.19.0). If

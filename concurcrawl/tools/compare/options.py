@@ -189,7 +189,7 @@ def _make_tutorial(args: argparse.Namespace) -> None:
     for name in ("modes", "sweep", "work", "pages", "latency", "site", "spider"):
         value = getattr(args, name)
         if value is not None:
-            expected = "left out with --tutorial, which says what is crawled"
+            expected = "left out with --tutorial, which sets the crawl itself"
             raise ConfigError(f"--{name}", value, expected)
     args.modes = ",".join(tutorial.MEASURED)
     args.work = "save"

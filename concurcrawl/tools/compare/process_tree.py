@@ -34,7 +34,7 @@ _SAMPLING_SHARE = 0.015
 _SAMPLING_MIN_INTERVAL_S = 0.05
 #: A worker notices that its supervisor has ended and ends too within this time.
 _STRAGGLERS_GRACE_S = 2.0
-#: A crawl that is interrupted finishes what is in flight within this time.
+#: Seconds in which an interrupted crawl finishes its requests in flight.
 _STOP_GRACE_S = 3.0
 
 

@@ -40,7 +40,7 @@ _WARM_UP_ORDER = (
 
 
 class Comparison:
-    """The experiments of one command, and what is known of them so far.
+    """The experiments of one command and their results so far.
 
     Invariant: ``compare.json`` holds every run that has ended, also if this process
     is killed.
@@ -189,7 +189,7 @@ class Comparison:
 def _at_level(
     experiment: Experiment, mode: Mode, number: int, level: int | None
 ) -> dict[str, Any]:
-    """Return what is different in a crawl of a sweep."""
+    """Return the settings of a crawl of a sweep."""
     if level is None:
         return {}
     return {

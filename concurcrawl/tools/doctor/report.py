@@ -139,7 +139,7 @@ class ProjectReport:
         mode: What ``MODE`` is in the project's settings; empty if it is not set.
         broken: Why modules of spiders cannot be imported, by module.
         wrong: Sentences about problems of the whole project.
-        versions: Of Python and libraries; None for what is not installed.
+        versions: Of Python and libraries; None for one that is not installed.
         machine: Platform, CPUs, and how workers are started.
         spiders: The project's settings, or the spider of ``--spider``, first.
         not_looked_at: What only a crawl can show, as sentences.

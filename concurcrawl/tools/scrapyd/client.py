@@ -88,7 +88,7 @@ class ScrapydClient:
         await self._json("POST", "schedule.json", data=form, total_s=_UPLOAD_S)
 
     async def cancel(self, project: str, job: str) -> None:
-        """Cancel *job*; it ends after what is in flight."""
+        """Cancel *job*; it ends after the requests in flight."""
         form = aiohttp.FormData({"project": project, "job": job})
         await self._json("POST", "cancel.json", data=form)
 

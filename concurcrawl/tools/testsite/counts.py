@@ -96,7 +96,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class SeenRequest:
-    """A request that is under way: what is to be told of its end.
+    """A request in progress.
 
     Attributes:
         host: Whose it is.

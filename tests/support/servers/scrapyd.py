@@ -43,7 +43,7 @@ class Scrapyd:
     Attributes:
         url: Where it listens, with a slash at the end.
         folder: Where it runs and has its folders.
-        process: It.
+        process: The server's process.
     """
 
     url: str
@@ -157,7 +157,7 @@ def until(happened: Callable[[], object], deadline_s: float = PATIENCE_S) -> Non
 
 
 def deploy(project: Path, name: str, url: str) -> str:
-    """Have ``scrapyd-deploy`` build *project*'s egg and send it to the server at *url*.
+    """Build *project*'s egg with ``scrapyd-deploy`` and send it to the server at *url*.
 
     Returns:
         What the server said.
