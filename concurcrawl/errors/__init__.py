@@ -23,6 +23,7 @@ from concurcrawl.errors.crawling import (
     ResultsError,
     StalledError,
     UnfinishedError,
+    UnreadableError,
     WorkerLostError,
     WorkersFailedError,
 )
@@ -77,6 +78,7 @@ __all__ = [
     "StalledError",
     "UnfinishedError",
     "UnguardedError",
+    "UnreadableError",
     "WorkerLostError",
     "WorkersFailedError",
 ]

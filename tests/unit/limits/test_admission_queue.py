@@ -73,9 +73,8 @@ class Gate:
         monkeypatch.setattr(admission_queue, "time", now)
         self.limiter = FakeLimiter()
         self.room_calls = 0
-        self.queue = AdmissionQueue(self.limiter, self._on_room)
         self.edges: list[bool] = []
-        self.queue.on_unleased = self.edges.append
+        self.queue = AdmissionQueue(self.limiter, self._on_room, self.edges.append)
         self.admitted: list[Any] = []
         self.failed: dict[Any, str] = {}
         self.tasks: dict[Any, asyncio.Task[None]] = {}
