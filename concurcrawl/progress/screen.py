@@ -137,7 +137,7 @@ def board(
     Args:
         title: Name and mode of the crawl.
         sight: Its progress.
-        pace: Its rates.
+        rates: Its rates.
         lines: How many lines fit; the last one sums up the workers that do not fit.
         is_over: Whether the crawl has ended: then rates are over all of it.
     """
