@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from concurcrawl.frontier.base import Completed, Lease
     from concurcrawl.workers.protocol.cookies import CookieChange
     from concurcrawl.workers.supervisor.app import SupervisorApp
-    from concurcrawl.workers.supervisor.commits import Commit
+    from concurcrawl.workers.supervisor.commits import RequestCommit
 
 logger = logging.getLogger(__name__)
 
@@ -202,7 +202,7 @@ class NodeStorage(Storage):
     # The contract --------------------------------------------------------------------
 
     @override
-    def commit(self, commit: Commit) -> Awaitable[Completed]:
+    def commit(self, commit: RequestCommit) -> Awaitable[Completed]:
         return commit_to(self.frontier, commit)
 
     @override
