@@ -17,6 +17,7 @@ from scrapy.utils.reactor import is_reactor_installed
 from concurcrawl.compat import components, parts, scraper, spider_arguments
 from concurcrawl.compat.stack import scrapy_command
 from concurcrawl.config import Config
+from concurcrawl.control import enable as control
 from concurcrawl.errors import ConcurcrawlError, ConfigError
 from concurcrawl.integrations import plugins, scrapyd
 from concurcrawl.integrations.finding import HAS_WORKERS
@@ -116,6 +117,8 @@ class Addon:
                 watch.enable(settings, _RANK)
             planned = decide(settings, self._crawler)
             if planned is None:
+                if chosen_mode(settings) is None:
+                    control.warn_without_mode(settings)
                 return
             plugins.refuse(settings)
             _claim(settings, self._crawler)
@@ -340,6 +343,7 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
     throttle = {"scrapy.extensions.throttle.AutoThrottle": None}
     components.add(settings, "EXTENSIONS", throttle, _RANK)
     scrapyd.enable(settings, _RANK)
+    control.enable(settings, _RANK)
     _count_memory(settings, planned)
     if Config.from_settings(settings).records:
         collector.enable(settings, _RANK)

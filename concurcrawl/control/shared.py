@@ -42,7 +42,6 @@ class SharedControl:
         target = job_ref.claimed_by(crawler)
         if target is None:
             raise NotConfigured
-        self._crawler = crawler
         self._node = NodeControl(target)
         self._control = CrawlControl(crawler)
         self._done: dict[str, str] = {}  # of what is wanted, what was done here
@@ -95,10 +94,9 @@ class SharedControl:
             await asyncio.sleep(_INTERVAL_S)
 
     async def _look(self) -> None:
-        scheduler: Any = self._crawler.engine.scheduler
-        if scheduler is None or self._control.is_stopping:
+        if self._control.is_stopping:
             return
-        orders: Orders = await self._node.orders(leads=scheduler.frontier.is_leader)
+        orders: Orders = await self._node.orders(leads=self._control.leads)
         for name, value in orders.wanted.items():
             if self._done.get(name) != value:
                 self._done[name] = value
