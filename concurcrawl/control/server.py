@@ -44,9 +44,12 @@ class ControlServer:
 
     def app(self) -> web.Application:
         """Return the application."""
-        app = web.Application(
-            client_max_size=MAX_BODY, middlewares=[web.middleware(self._guard)]
-        )
+
+        @web.middleware
+        async def guard(request: web.Request, handler: Handler) -> web.StreamResponse:
+            return await self._guard(request, handler)
+
+        app = web.Application(client_max_size=MAX_BODY, middlewares=[guard])
         add = app.router.add_route
         add("GET", "/v1/status", self._status)
         add("GET", "/v1/openapi.json", self._openapi)
