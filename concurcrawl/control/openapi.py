@@ -78,7 +78,7 @@ def _object(required: tuple[str, ...] = (), **properties: Any) -> dict[str, Any]
 
 def _schemas() -> dict[str, Any]:
     text, count = {"type": "string"}, {"type": "integer", "minimum": 0}
-    request = _object(("url",), **{name: {} for name in FIELDS}, url=text)
+    request = _object(("url",), **{name: {} for name in FIELDS} | {"url": text})
     seconds = {"type": "number", "minimum": 0}
     refused = _object(url=text, reason=text)
     states = {"type": "string", "enum": ["running", "paused", "stopping"]}

@@ -12,7 +12,8 @@ from aiohttp import web
 
 from concurcrawl.control import openapi
 from concurcrawl.control.operations import STOPPED
-from concurcrawl.errors import ConcurcrawlError
+from concurcrawl.control.start_requests import check_fields
+from concurcrawl.errors import ConcurcrawlError, ControlError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -92,6 +93,11 @@ class ControlServer:
         urls = (await _body(request, "urls")).get("urls")
         if not isinstance(urls, list):
             raise _MalformedError(400, "urls must be a list")
+        for one in urls:
+            try:
+                check_fields(one)
+            except ControlError as error:
+                raise _MalformedError(400, str(error)) from error
         return web.json_response((await self._control.add(urls)).as_json())
 
     async def _stop(self, request: web.Request) -> web.Response:

@@ -6,6 +6,7 @@ or a Redis with ``--job``.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -197,11 +198,10 @@ class _Door(Target):
         body = json.dumps(fields) if fields else None
         headers = self._headers | ({"Content-Type": "application/json"} if body else {})
         try:
-            connection = self._connection()
-            connection.request(method, path, body, headers)
-            response = connection.getresponse()
-            code, raw = response.status, response.read()
-            connection.close()
+            with contextlib.closing(self._connection()) as connection:
+                connection.request(method, path, body, headers)
+                response = connection.getresponse()
+                code, raw = response.status, response.read()
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise ControlError(
                 f"no crawl answers at {self._where} ({_reason(error)})"
