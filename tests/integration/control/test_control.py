@@ -78,8 +78,9 @@ def test_what_was_added_survives_a_kill_and_each_page_is_an_item_once(
     site: str, tmp_path: Path
 ) -> None:
     job = tmp_path / "job"
+    more = ("-o", str(tmp_path / "too.csv"))  # so that both are appended to
     urls = [f"{site}/hang?s=0.1&n={number}" for number in range(30)]
-    with crawling("fed", site, tmp_path, *durable(job, "hybrid", "-o", "a.jsonl")) as a:
+    with crawling("fed", site, tmp_path, *durable(job, "hybrid", *more)) as a:
         wait_for_door(job, a)
         (tmp_path / "urls").write_text("\n".join([*urls, urls[0]]))
         told = steer("add", job, "--file", tmp_path / "urls")
@@ -90,7 +91,7 @@ def test_what_was_added_survives_a_kill_and_each_page_is_an_item_once(
     code, said = steer("add", job, urls[0])
     assert code == 1
     assert "no crawl answers" in said
-    with crawling("fed", site, tmp_path, *durable(job, "async", "-o", "a.jsonl")) as b:
+    with crawling("fed", site, tmp_path, *durable(job, "async", *more)) as b:
         wait_until(lambda: "control door is at" in b.log, b)
         told = steer("add", job, *urls, f"{site}/status/200?n=more")
         assert told == (0, "1 taken, 30 duplicates, 0 refused")
