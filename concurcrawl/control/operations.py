@@ -119,6 +119,8 @@ class CrawlControl:
                 resumed, unless it is ``finished``.
         """
         logger.info("The crawl was told to stop (%s)", reason)
+        if shared := self._shared():
+            shared.forget_pause()
         self._running.stop(reason)
 
     def change_limits(

@@ -117,7 +117,10 @@ class RunningCrawl:
         )
         for _, result in results:
             if isinstance(result, Failure) and isinstance(result.value, IgnoreRequest):
-                raise ControlError(f"an extension ignores {request}")
+                raise ControlError(
+                    f"{request.url} is outside of allowed_domains, or an extension "
+                    "ignores it"
+                )
         try:
             is_new = await self._scheduler.add(request)
         except (NotShippableError, NotJsonError) as error:

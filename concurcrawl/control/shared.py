@@ -69,9 +69,16 @@ class SharedControl:
         limits |= {key: value for key, value in given.items() if value is not None}
         self.publish({name: json.dumps(limits)})
 
-    async def _publish(self, wanted: Mapping[str, str]) -> None:
+    def forget_pause(self) -> None:
+        """Let nodes that resume the job find no pause."""
+        asyncio.ensure_future(self._publish({}, forgotten="paused"))  # noqa: RUF006 - as above
+
+    async def _publish(self, wanted: Mapping[str, str], forgotten: str = "") -> None:
         try:
-            await self._node.publish(wanted)
+            if wanted:
+                await self._node.publish(wanted)
+            if forgotten:
+                await self._node.forget(forgotten)
         except Exception as error:  # noqa: BLE001 - redis-py's, and the network's
             logger.error("Other nodes were not told to do %s: %s", dict(wanted), error)  # noqa: TRY400 - its sentence says it all
 

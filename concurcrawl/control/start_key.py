@@ -35,6 +35,9 @@ logger = logging.getLogger(__name__)
 #: Entries that are read together.
 _BATCH = 200
 
+#: As in scrapy-redis, start URLs may be outside of the spider's ``allowed_domains``.
+_ALLOWED = {"allow_offsite": True}
+
 #: Seconds between two looks at a key that is empty.
 _INTERVAL_S = 0.5
 
@@ -86,7 +89,8 @@ class StartKeyReader:
     async def _run(self, key: StartKey) -> None:
         while not self._control.is_stopping:
             try:
-                count = await self._read(key) if self._control.leads else 0
+                leads = self._control.leads
+                count = await self._read(key) if leads else 0
                 self._away_since_s = None
             except ControlError:  # the crawl ends
                 return
@@ -97,7 +101,8 @@ class StartKeyReader:
                 self._note_away(error)
                 count = 0
             else:
-                self._is_drained = not count
+                # A node that leads from now on must look before the crawl is over.
+                self._is_drained = leads and not count
             if not count:
                 self._control.wake()  # it may be over
                 await asyncio.sleep(_INTERVAL_S)
@@ -163,14 +168,14 @@ def described(data: bytes | dict[str, Any]) -> dict[str, Any]:
     """
     fields = _fields(data)
     if isinstance(fields, str):
-        return {"url": fields}
+        return {"url": fields, "meta": _ALLOWED}
     if not isinstance(fields.get("url"), str):
         raise ControlError(f"{str(data)[:100]} has no url")
     meta = fields.pop("meta", {})
     meta = _json(meta) if isinstance(meta, str) else meta
     if not isinstance(meta, dict):
         raise ControlError(f"{str(data)[:100]}: meta must be an object")
-    found = {"url": fields.pop("url"), "meta": meta}
+    found = {"url": fields.pop("url"), "meta": _ALLOWED | meta}
     if "method" in fields:
         found["method"] = str(fields.pop("method")).upper()
     if fields:

@@ -24,38 +24,21 @@ from tests.integration.control.commands import (
     wait_until,
 )
 from tests.support.crawls import DEADLINE_S, Crawl, crawling
-from tests.support.servers.process import serving
-from tests.support.servers.redis import RedisServer, redis_server
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-TOKEN = "a token of the test's own"
+    from tests.support.servers.redis import RedisServer
 
 
-@pytest.fixture(scope="module")
-def _site() -> Iterator[str]:
-    with serving("tests.support.site.server") as url:
-        yield url
-
-
-@pytest.fixture
-def site(_site: str) -> str:
-    forget(_site)
-    return _site
-
-
-@pytest.fixture(scope="module")
-def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    with redis_server(tmp_path_factory.mktemp("redis")) as server:
-        yield server
+@pytest.fixture(autouse=True)
+def _fresh(site: str) -> None:
+    forget(site)
 
 
 @pytest.fixture
-def server(_server: RedisServer) -> RedisServer:
-    _server.client.flushall()
-    return _server
+def server(redis_frontiers: RedisServer) -> RedisServer:
+    return redis_frontiers
 
 
 def durable(folder: Path, mode: str, *others: str) -> list[str]:
