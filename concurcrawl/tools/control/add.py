@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from concurcrawl.errors import ConfigError
 from concurcrawl.terminal.console import line_console
-from concurcrawl.terminal.ending import FAILED
+from concurcrawl.terminal.ending import FAILED, ended
 from concurcrawl.tools.control import target
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def run(args: argparse.Namespace) -> int:
         The exit code: 0 if all were taken or known; 1 if some were refused, or the
         crawl cannot be reached; 2 if an option or a file is wrong.
     """
-    return target.done("add", args, lambda crawl: _add(crawl, _urls(args)))
+    return ended("add", lambda: _add(_urls(args), target.target_of(args)))
 
 
 def _urls(args: argparse.Namespace) -> list[str]:
@@ -55,7 +55,7 @@ def _urls(args: argparse.Namespace) -> list[str]:
     return found
 
 
-def _add(crawl: Target, urls: Sequence[str]) -> int:
+def _add(urls: Sequence[str], crawl: Target) -> int:
     out, errors = line_console(), line_console(stderr=True)
     taken = duplicates = refused = 0
     try:

@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 from concurcrawl.config import number
 from concurcrawl.errors import ConfigError
 from concurcrawl.terminal.console import line_console
+from concurcrawl.terminal.ending import ended
 from concurcrawl.tools.control import target
 
 if TYPE_CHECKING:
     import argparse
-
-    from concurcrawl.tools.control.target import Target
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -31,10 +30,21 @@ def run(args: argparse.Namespace) -> int:
         The exit code: 0; 1 if the crawl cannot be reached or refuses; 2 if an option
         is wrong.
     """
-    return target.done("limits", args, lambda crawl: _change(crawl, args))
+    return ended("limits", lambda: _run(args))
 
 
-def _change(crawl: Target, args: argparse.Namespace) -> None:
+def _run(args: argparse.Namespace) -> int:
+    limits = _limits(args)
+    changed = target.target_of(args).change_limits(args.group, **limits)
+    in_flight = changed["in_flight"] or "any number of"
+    line_console().print(
+        f"{changed['group']}: {in_flight} requests in flight, a delay of "
+        f"{changed['delay_s']:g} s"
+    )
+    return 0
+
+
+def _limits(args: argparse.Namespace) -> dict[str, float | None]:
     limits: dict[str, float | None] = {}
     if args.in_flight is not None:
         expected = "a whole number >= 1 (requests)"
@@ -44,9 +54,4 @@ def _change(crawl: Target, args: argparse.Namespace) -> None:
         limits["delay_s"] = number("--delay", args.delay, expected, float)
     if not limits:
         raise ConfigError("--in-flight", None, "given, or --delay")
-    changed = crawl.change_limits(args.group, **limits)
-    in_flight = changed["in_flight"] or "any number of"
-    line_console().print(
-        f"{changed['group']}: {in_flight} requests in flight, a delay of "
-        f"{changed['delay_s']:g} s"
-    )
+    return limits

@@ -75,11 +75,14 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def done(
-    command: str, args: argparse.Namespace, work: Callable[[Target], int | None]
-) -> int:
+def done(command: str, args: argparse.Namespace, work: Callable[[Target], None]) -> int:
     """Do *work* with the crawl that *args* name; return the exit code."""
-    return ended(command, lambda: work(target_of(args)) or 0)
+
+    def run() -> int:
+        work(target_of(args))
+        return 0
+
+    return ended(command, run)
 
 
 def target_of(args: argparse.Namespace) -> Target:
