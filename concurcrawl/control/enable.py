@@ -48,6 +48,8 @@ def enable(settings: BaseSettings, rank: str) -> None:
 
 def warn_without_mode(settings: BaseSettings) -> None:
     """Name the settings that need a mode, if there is none."""
+    if settings.get("MODE") or settings.get(f"{PREFIX}MODE"):
+        return  # a command of Scrapy's that has no use for it
     names = [f"{PREFIX}{name}" for name in ("CONTROL", "STAY", "START_KEY")]
     found = [name for name in names if settings.get(name) not in (None, "", "0", 0)]
     if found:
