@@ -28,6 +28,7 @@ def enable(settings: BaseSettings, rank: str) -> None:
     """
     config = Config.from_settings(settings)
     asked = {
+        "control.announcing.Announcer": config.frontier_url,
         "control.shared.SharedControl": config.frontier_url,
         "control.staying.StayOpen": config.stay,
         "control.start_key.StartKeyReader": config.start_key,

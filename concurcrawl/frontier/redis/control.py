@@ -176,6 +176,10 @@ class NodeControl:
         pipe.lrem(self._keys.one("commands"), 1, command)
         await pipe.execute()
 
+    async def discard(self, command: bytes) -> None:
+        """Take off what nobody waits for."""
+        await self._client.lrem(self._keys.one("commands"), 1, command)
+
     async def close(self) -> None:
         """Close the connection."""
         await self._client.aclose()
