@@ -32,7 +32,7 @@ def enable(settings: BaseSettings, rank: str) -> None:
         "control.shared.SharedControl": config.frontier_url,
         "control.staying.StayOpen": config.stay,
         "control.start_key.StartKeyReader": config.start_key,
-        "control.door.ControlDoor": config.control not in {"", "0"},
+        "control.door.ControlDoor": config.control not in {"", "0", "False"},
     }
     chosen = [name for name, value in asked.items() if value]
     if not chosen:

@@ -271,3 +271,15 @@ def test_a_crawl_stays_for_a_while_and_finishes(site: str, tmp_path: Path) -> No
     assert result.stats["finish_reason"] == "finished"
     assert result.stats["elapsed_time_seconds"] >= 0.5
     assert "The control door is at unix:" in result.log
+
+
+def test_a_door_that_cannot_be_opened_ends_the_crawl_with_a_sentence(
+    site: str, tmp_path: Path
+) -> None:
+    taken = urlsplit(site).netloc
+    options = ["-s", "MODE=async", "-s", f"CONCURCRAWL_CONTROL={taken}"]
+    with crawling("fed", site, tmp_path, *options, "-s", "CONCURCRAWL_STAY=1") as one:
+        result = one.finish()
+    assert (result.exit_code, result.stats["finish_reason"]) == (1, "control_failed")
+    assert f"CONCURCRAWL_CONTROL={taken}: the control door cannot be" in result.log
+    assert "Traceback" not in result.log
