@@ -1,4 +1,4 @@
-"""Tells the other nodes of a job what is wanted of all of them."""
+"""Publishes the desired state of a job (a pause, limits) to its other nodes."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: What the name of wanted limits begins with; the group follows.
+#: Prefix of the names of desired limits; the group follows.
 LIMITS = "limits:"
 
 
 class Announcer:
-    """Scrapy extension of a node, which knows what was done here already.
+    """Scrapy extension of a node; knows which desired state is in effect here.
 
     Attributes:
-        node: The way to Redis. Not that of the frontier: an exchange has no place for
-            what people want now and then, and one that is late must not hold a page up.
-        done: Of what is wanted of all nodes, what this one has done.
-        changes: How often something was wanted from here.
+        node: A connection of its own: operators act rarely, and exchanges of the
+            frontier, one at a time, must not wait for them.
+        done: The part of the desired state that is in effect at this node.
+        changes: How often this node has published something.
     """
 
     def __init__(self, crawler: Crawler) -> None:
@@ -50,13 +50,13 @@ class Announcer:
         return cls(crawler)
 
     def pause(self, *, is_on: bool) -> None:
-        """Have the other nodes pause, or go on."""
+        """Pause the other nodes, or resume them."""
         self._publish({"paused": str(int(is_on))})
 
     def change_limits(
         self, group: str, in_flight: int | None, delay_s: float | None
     ) -> None:
-        """Have the other nodes keep limits of *group*, besides those of before."""
+        """Change limits of *group* at the other nodes; earlier ones stay."""
         name = f"{LIMITS}{group}"
         limits = json.loads(self.done.get(name, "{}"))
         given = {"in_flight": in_flight, "delay_s": delay_s}
@@ -64,12 +64,12 @@ class Announcer:
         self._publish({name: json.dumps(limits)})
 
     def forget_pause(self) -> None:
-        """Let nodes that resume the job find no pause."""
+        """Clear the pause, so that nodes which resume the job later are not paused."""
         self._tell({}, forgotten="paused")
 
     @property
     def is_telling(self) -> bool:
-        """Whether what Redis says may be older than what was done here."""
+        """Whether a change is on its way to Redis, which then has an older state."""
         return bool(self._telling)
 
     def _publish(self, wanted: Mapping[str, str]) -> None:
@@ -89,7 +89,7 @@ class Announcer:
             if forgotten:
                 await self.node.forget(forgotten)
         except Exception as error:  # noqa: BLE001 - redis-py's, and the network's
-            logger.error("Other nodes were not told to do %s: %s", dict(wanted), error)  # noqa: TRY400 - its sentence says it all
+            logger.error("Other nodes were not told of %s: %s", dict(wanted), error)  # noqa: TRY400 - its sentence says it all
 
     async def _stop(self) -> None:
         if self._telling:

@@ -1,4 +1,4 @@
-"""What may be done with a crawl while it runs, whoever asks for it."""
+"""The operations on a running crawl, for the control door, Redis and dashboards."""
 
 from __future__ import annotations
 
@@ -79,11 +79,11 @@ class CrawlControl:
 
     @property
     def leads(self) -> bool:
-        """Whether this process takes what only one of all nodes must do."""
+        """Whether this process runs what only one of the nodes may run."""
         return self._running.leads
 
     def wake(self) -> None:
-        """Have the engine look at once whether there is anything to do."""
+        """Make the engine ask its scheduler for requests now."""
         self._running.wake()
 
     def pause(self) -> None:
@@ -111,7 +111,7 @@ class CrawlControl:
             self._running.resume()
 
     def stop(self, reason: str = STOPPED) -> None:
-        """End the crawl after what is in flight, at all nodes.
+        """End the crawl at all nodes, once the requests in flight are done.
 
         Args:
             reason: Its ``finish_reason``. With a ``JOBDIR`` or Redis the crawl can be

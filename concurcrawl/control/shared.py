@@ -1,4 +1,4 @@
-"""Does at each node what is wanted of a job in Redis."""
+"""Applies the desired state of a job in Redis at each node, and runs its commands."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: Seconds between two looks at what is wanted.
+#: Seconds between two reads of the desired state.
 _INTERVAL_S = 0.4
 
 
 class SharedControl:
-    """Scrapy extension of a node: looks at what is wanted, and does it."""
+    """Scrapy extension of a node: polls Redis for desired state and commands."""
 
     def __init__(self, crawler: Crawler) -> None:
         if job_ref.claimed_by(crawler) is None:
@@ -60,7 +60,7 @@ class SharedControl:
             try:
                 await self._look(announcer)
             except Exception as error:  # noqa: BLE001 - the frontier says that it is away
-                logger.debug("What is wanted of this job is not known: %s", error)
+                logger.debug("The desired state of this job cannot be read: %s", error)
             await asyncio.sleep(_INTERVAL_S)
 
     async def _look(self, announcer: Announcer) -> None:
@@ -75,7 +75,7 @@ class SharedControl:
             await self._obey(announcer.node, command)
 
     def _do(self, name: str, value: str) -> None:
-        """Do what is wanted of every node; the others do it by themselves."""
+        """Apply one part of the desired state at this node alone."""
         if name == "paused":
             self._control.pause_here() if value == "1" else self._control.resume_here()
         elif name.startswith(LIMITS):

@@ -92,12 +92,12 @@ class StartKeyReader:
                 leads = self._control.leads
                 count = await self._read(key) if leads else 0
                 self._away_since_s = None
-            except ControlError:  # the crawl ends
-                return
             except FrontierError as error:
                 self._give_up(str(error))
                 return
             except Exception as error:  # noqa: BLE001 - redis-py's, and the network's
+                if self._control.is_stopping:
+                    return
                 self._note_away(error)
                 count = 0
             else:
@@ -108,7 +108,7 @@ class StartKeyReader:
                 await asyncio.sleep(_INTERVAL_S)
 
     async def _read(self, key: StartKey) -> int:
-        """Take what stands under the key now; return how many entries that were."""
+        """Add the requests of one batch of entries; return the size of the batch."""
         found = await key.peek(_BATCH)
         if not found:
             return 0
