@@ -87,7 +87,7 @@ class StartKeyReader:
             await self._key.close()
 
     async def _run(self, key: StartKey) -> None:
-        while not self._control.is_stopping:
+        while not self._is_over():
             try:
                 leads = self._control.leads
                 count = await self._read(key) if leads else 0
@@ -96,7 +96,7 @@ class StartKeyReader:
                 self._give_up(str(error))
                 return
             except Exception as error:  # noqa: BLE001 - redis-py's, and the network's
-                if self._control.is_stopping:
+                if self._is_over():
                     return
                 self._note_away(error)
                 count = 0
@@ -106,6 +106,9 @@ class StartKeyReader:
             if not count:
                 self._control.wake()  # it may be over
                 await asyncio.sleep(_INTERVAL_S)
+
+    def _is_over(self) -> bool:
+        return self._control.is_stopping
 
     async def _read(self, key: StartKey) -> int:
         """Add the requests of one batch of entries; return the size of the batch."""
