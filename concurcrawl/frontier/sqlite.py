@@ -145,7 +145,7 @@ class SqliteFrontier(Frontier):
         notes: Mapping[str, str] | None = None,
         output: Output | None = None,
     ) -> Done[list[bool]]:
-        with self._whole():
+        with self.transaction():
             self._take_notes(notes or {})
             is_new = self._take_output(output)
             added = [is_new and self._insert(entry) for entry in entries]
@@ -184,7 +184,7 @@ class SqliteFrontier(Frontier):
     ) -> Done[Completed]:
         if lease_id not in self._leased:
             raise LeaseLostError(lease_id)
-        with self._whole():
+        with self.transaction():
             self._db.execute("DELETE FROM request WHERE ticket = ?", (lease_id,))
             added = [self._insert(entry) for entry in entries]
             numbers = self._keep(items)
@@ -212,7 +212,7 @@ class SqliteFrontier(Frontier):
         """
         self._db.execute("PRAGMA synchronous = FULL")  # all of the log, up to here
         try:
-            with self._whole():
+            with self.transaction():
                 self._db.executemany(
                     "DELETE FROM item WHERE number = ?", ((number,) for number in items)
                 )
@@ -230,7 +230,7 @@ class SqliteFrontier(Frontier):
         notes: Mapping[str, str],
         output: Output | None = None,
     ) -> Done[list[int]]:
-        with self._whole():
+        with self.transaction():
             self._take_notes(notes)
             numbers = self._keep(items) if self._take_output(output) else []
         return Done(numbers)
@@ -314,7 +314,7 @@ class SqliteFrontier(Frontier):
 
     def dead_letter(self, lease_id: int) -> None:
         """Keep a copy of a leased request that is given up; end its lease after it."""
-        with self._whole():
+        with self.transaction():
             self._db.execute(
                 "INSERT OR REPLACE INTO dead_letter "
                 "SELECT ticket, grp, priority, payload FROM request WHERE ticket = ?",
@@ -323,7 +323,7 @@ class SqliteFrontier(Frontier):
 
     def put_dead_letters_back(self) -> int:
         """Make the requests that were given up wait again; return how many."""
-        with self._whole():
+        with self.transaction():
             kept = self._db.execute(
                 "SELECT grp, priority, payload FROM dead_letter ORDER BY ticket"
             ).fetchall()
@@ -342,7 +342,7 @@ class SqliteFrontier(Frontier):
         Args:
             notes: The only ones that stay.
         """
-        with self._whole():
+        with self.transaction():
             for table in ("taken", "asked", "note"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
             self.exports.clear()
@@ -355,19 +355,19 @@ class SqliteFrontier(Frontier):
 
     def remember(self, key: bytes) -> None:
         """Note a key of a request that something else than keys is to filter."""
-        with self._whole():
+        with self.transaction():
             self._db.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,))
 
     def ask(self, keys: Iterable[bytes]) -> None:
         """Note the requests that the project's own filter is about to be asked for."""
-        with self._whole():
+        with self.transaction():
             self._db.executemany(
                 "INSERT OR IGNORE INTO asked VALUES (?)", ((key,) for key in keys)
             )
 
     def answered(self, keys: Iterable[bytes]) -> None:
         """Forget what :meth:`ask` has noted: the step that follows has what came."""
-        with self._whole():
+        with self.transaction():
             self._db.executemany(
                 "DELETE FROM asked WHERE key = ?", ((key,) for key in keys)
             )
@@ -383,33 +383,38 @@ class SqliteFrontier(Frontier):
 
     def add_state(self, change: bytes) -> None:
         """Keep a change of the spider's state."""
-        with self._whole():
+        with self.transaction():
             self._db.execute("INSERT INTO state (change) VALUES (?)", (change,))
 
     def replace_state(self, whole: bytes) -> None:
         """Keep the spider's state in the place of all changes up to now."""
-        with self._whole():
+        with self.transaction():
             self._db.execute("DELETE FROM state")
             self._db.execute("INSERT INTO state (change) VALUES (?)", (whole,))
 
     @contextmanager
-    def _whole(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
         """Make what is written within it happen whole or not at all.
 
-        A file that could not be written once is not written again: a smaller write
-        may find room, and would tell of a step whose first half is lost.
+        A transaction within another one is part of it. No code of a project may run in
+        one: it may take long, raise, or write to this frontier by itself.
+
+        Raises:
+            sqlite3.OperationalError: If the file cannot be written. Then it is not
+                written again: a smaller write may find room, and would tell of a
+                commit whose first half is lost.
         """
         if self._broken is not None:
             raise self._broken
         try:
-            if self._db.in_transaction:  # one that reads its entries, see push()
+            if self._db.in_transaction:
                 yield
                 return
             self._pushed.clear()
             self._db.execute("BEGIN")
             with self._db:  # commits, or rolls back
                 yield
-                if self._broken is not None:  # and somebody has caught that
+                if self._broken is not None:  # and the caller has caught that
                     raise self._broken
         except sqlite3.OperationalError as error:  # a full disk, say
             self._broken = error

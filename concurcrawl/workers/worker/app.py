@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrapy import signals
 
+from concurcrawl import registry
 from concurcrawl.compat.log_lines import leave_out_scraped
 from concurcrawl.config import Config
 from concurcrawl.workers import children
@@ -98,6 +99,7 @@ class WorkerApp:
         self.name = name
         self.is_started = False
         self._crawler = crawler
+        registry.register(crawler, self)
         self._collector = collector
         self._files = files
         self.codec = codec = codec_of(crawler)
@@ -130,6 +132,15 @@ class WorkerApp:
         self.claims = LocalClaims(
             connection, outbox, local, codec, fingerprinter, self.control.wake
         )
+
+    @property
+    def gate(self) -> WorkerLimiter:
+        """What each request passes in the download handler."""
+        return self.limiter
+
+    def holds_back(self) -> bool:
+        """Return False: it is the supervisor that holds requests back."""
+        return False
 
     def handlers(self) -> dict[type, Callable[[Any], None]]:
         """Return what handles each message of the supervisor."""

@@ -62,7 +62,7 @@ class WorkerScheduler(BaseScheduler):
     def enqueue_request(self, request: Request) -> bool:
         """Send *request* to the supervisor, which finds out if it is a duplicate."""
         try:
-            self._products.add_request(request)
+            self._products.add_request(request, self.gate.group_of(request))
         except NotShippableError as error:
             if self._claims.keep(request):
                 return True
