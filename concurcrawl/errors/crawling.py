@@ -70,7 +70,7 @@ class LeaseLostError(ConcurcrawlError, KeyError):
 
 
 class DeadLetteredError(ConcurcrawlError):
-    """A request was set aside because workers died each time they held it.
+    """A request was dead-lettered because workers died each time they held it.
 
     Attributes:
         attempts: How many died.

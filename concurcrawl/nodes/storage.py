@@ -186,7 +186,7 @@ class NodeStorage(Storage):
     def _name_items_in_doubt(self) -> None:
         count = self.frontier.in_doubt
         if count:
-            self._crawler.stats.set_value("concurcrawl/items_unsettled", count)
+            self._crawler.stats.set_value("concurcrawl/items_in_doubt", count)
             logger.error(
                 "%d items were being written when their node died, and only that node "
                 "can tell whether they are in its feeds: start it again there, with "

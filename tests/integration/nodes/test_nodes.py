@@ -323,7 +323,7 @@ def test_what_a_dead_node_was_writing_is_settled_here_and_told_of_elsewhere(
     shared = options(server, "async")
     found = crawl("idle", site, tmp_path, *shared[: shared.index("-a")])
     assert found.stats["finish_reason"] == "finished"
-    assert found.stats["concurcrawl/items_unsettled"] == 2
+    assert found.stats["concurcrawl/items_in_doubt"] == 2
     assert "ERROR: 2 items were being written when their node died" in found.log
     assert found.items.total() == 1 + 10
     assert found.items[line.decode().strip()] == 1
