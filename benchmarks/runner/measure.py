@@ -140,8 +140,7 @@ def _measured(job: Job, out: Path) -> tuple[Measurement | None, bool]:
         job.server.list_url,
         job.site.folder / "wiki",
         out,
-        job.workload.work,
-        job.workload.waiting,
+        job.workload,
     )
     log = str(job.scratch / "log.txt")
     # -P: beside process_tree.py lie modules that are not meant to be top-level.

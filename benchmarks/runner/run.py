@@ -158,7 +158,9 @@ class Bench:
             workload.latency_s or wanted == "testsite" or nginx_path() is None
         ):
             return SiteServer(workload.pages, latency_s=workload.latency_s)
-        return NginxServer(site, folder / "nginx", tls=workload.is_https)
+        return NginxServer(
+            site, folder / "nginx", tls=workload.is_https, hosts=workload.hosts
+        )
 
 
 def in_turns(workloads: Iterable[Workload]) -> list[list[Workload]]:

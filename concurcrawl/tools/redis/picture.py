@@ -1,4 +1,4 @@
-"""What people are shown of shared crawls: rates, tables, plain values. Pure."""
+"""Rates, tables and JSON values of distributed crawls. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from concurcrawl.frontier.redis.admin import NodeStatus, Snapshot
 
-#: Groups and failures that are shown; the rest is a number.
+#: Groups and failures that are listed; the others are only counted.
 _MOST = 8
 
 
@@ -51,7 +51,7 @@ def node_rates(now: Snapshot, before: Snapshot | None) -> dict[str, float]:
 
 
 def values(now: Snapshot, before: Snapshot | None) -> dict[str, Any]:
-    """Return all of it as values that JSON has."""
+    """Return the snapshot as values for JSON."""
     rates = node_rates(now, before)
     found = asdict(now) | {"rate_per_s": round(rate(now, before), 2)}
     for node in found["nodes"]:
@@ -80,7 +80,7 @@ def jobs_table(snapshots: Sequence[Snapshot]) -> RenderableType:
 
 
 def job_picture(now: Snapshot, before: Snapshot | None) -> RenderableType:
-    """Return all that there is to see of one job."""
+    """Return nodes, groups, items and failures of one job."""
     items = now.stats.get("item_scraped_count", 0)
     elapsed_s = (now.ended_s or now.at_s) - now.began_s
     head = Text.assemble(
