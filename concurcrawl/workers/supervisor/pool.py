@@ -21,6 +21,7 @@ from concurcrawl.workers.protocol import framing
 from concurcrawl.workers.protocol.messages.leases import Dispatch
 from concurcrawl.workers.protocol.messages.lifecycle import Drain
 from concurcrawl.workers.protocol.messages.results import RequestResult
+from concurcrawl.workers.supervisor.parking import ParkedLeases
 from concurcrawl.workers.supervisor.recycling import Recycler
 from concurcrawl.workers.supervisor.silence import SilenceWatch
 from concurcrawl.workers.supervisor.sticky import StickyWorkers
@@ -48,20 +49,12 @@ logger = logging.getLogger(__name__)
 _CLOSE_DEADLINE_S = 30.0
 
 
-#: Leases that wait for one worker, while others are free, when that is worth a warning.
-_MANY_PARKED = 50
-
-#: Leases that wait for certain workers, before no other worker is leased any more.
-_MOST_PARKED = 1000
-
-
 @dataclass(slots=True)
 class _PoolState:
     is_stopping: bool = False
     gave_up: bool = False
     restarts: int = 0
     suspects: list[HeldLease] = field(default_factory=list)
-    parked: int = 0  # leases that wait for a certain worker
 
 
 class WorkerPool:
@@ -94,6 +87,7 @@ class WorkerPool:
         self._state = _PoolState()
         self._recycler = Recycler(self, tolerance.requests)
         self._sticky: StickyWorkers[WorkerHandle] = StickyWorkers()
+        self._parked = ParkedLeases(self._sticky, events)
         self._silence = SilenceWatch(self, tolerance.silence_s)
         self.workers = [WorkerHandle(*one, self) for one in started]
 
@@ -116,7 +110,7 @@ class WorkerPool:
                 sent some beyond its slots, so that it need not wait for the next.
         """
         state = self._state
-        if state.suspects or state.gave_up or state.parked >= _MOST_PARKED:
+        if state.suspects or state.gave_up or self._parked.is_full:
             return False
         return any(self._capacity_of(worker, waiting) > 0 for worker in self.workers)
 
@@ -196,7 +190,7 @@ class WorkerPool:
             return
         self.workers.remove(worker)
         worker.is_gone = True
-        parked = self._unpark(worker)
+        parked = self._parked.clear(worker)
         for held in worker.held.values():
             held.drop_spool()
         self._events.on_lost(worker)
@@ -260,7 +254,7 @@ class WorkerPool:
     def on_retired(self, worker: WorkerHandle) -> None:
         """Release what waits for *worker*, which gets no more leases."""
         self._sticky.release(worker, worker.name)
-        self._fail(self._unpark(worker), LeaseReturnedError(worker.name))
+        self._fail(self._parked.clear(worker), LeaseReturnedError(worker.name))
 
     def on_opened(self, worker: WorkerHandle) -> None:
         """Note that *worker* is ready for requests."""
@@ -288,7 +282,7 @@ class WorkerPool:
     def use_capacity(self) -> None:
         """Send what waits to workers with free capacity, and report the rest."""
         self._try_suspect()
-        if self._state.parked:
+        if self._parked.count:
             self._send_parked()
         self._events.on_capacity()
 
@@ -296,7 +290,7 @@ class WorkerPool:
         """Begin no more requests that are here already: the crawl ends."""
         self.send_all(Drain())
         for worker in self.workers:
-            self._fail(self._unpark(worker), LeaseReturnedError(worker.name))
+            self._fail(self._parked.clear(worker), LeaseReturnedError(worker.name))
 
     def stop(self, reason: str = "finished") -> None:
         """Ask all workers to end when they have done what they hold."""
@@ -309,7 +303,7 @@ class WorkerPool:
         """Kill the workers that hold leases, which fail, and replace none of them."""
         self._state.is_stopping = True
         for worker in self.workers:
-            self._fail(self._unpark(worker), WorkerLostError(worker.name))
+            self._fail(self._parked.clear(worker), WorkerLostError(worker.name))
             if worker.held:
                 worker.kill()
             else:
@@ -355,7 +349,7 @@ class WorkerPool:
         logger.error("%s", error)
         self._fail(self._state.suspects, error)
         for worker in self.workers:
-            self._fail([*worker.held.values(), *self._unpark(worker)], error)
+            self._fail([*worker.held.values(), *self._parked.clear(worker)], error)
         self._state.suspects.clear()
         self._events.on_gave_up()
 
@@ -379,36 +373,17 @@ class WorkerPool:
         worker = self._sticky.find(held.key) or freest
         if held.key is None or self._capacity_of(worker, 0) > 0:
             self._send(held, worker)
-            return
-        if len(worker.parked) >= _MANY_PARKED and self._capacity_of(freest, 0) > 0:
-            self._sticky.warn_of_wait(held.key, worker.name)
-        self._park(held, worker)
-
-    def _park(self, held: HeldLease, worker: WorkerHandle) -> None:
-        self._sticky.bind(held.key, worker)
-        worker.parked.append(held)
-        self._state.parked += 1
-        self._events.on_parked(held.lease)
-
-    def _unpark(self, worker: WorkerHandle) -> list[HeldLease]:
-        parked = [*worker.parked]
-        worker.parked.clear()
-        self._state.parked -= len(parked)
-        return parked
+        else:
+            is_other_free = self._capacity_of(freest, 0) > 0
+            self._parked.add(held, worker, is_other_free=is_other_free)
 
     def _send_parked(self) -> None:
         """Send what waits for a worker that has free capacity now."""
         if self._state.suspects or self._state.is_stopping:
             return
         for worker in self.workers:
-            while worker.parked:
-                held = worker.parked.popleft()
-                if self._capacity_of(worker, 0) <= -len(worker.parked):
-                    worker.parked.appendleft(held)
-                    break
-                self._state.parked -= 1
-                self._events.on_unparked(held.lease)
-                self._send(held, worker)
+            while worker.parked and self._capacity_of(worker, 0) > -len(worker.parked):
+                self._send(self._parked.pop(worker), worker)
 
     def _send(self, held: HeldLease, worker: WorkerHandle) -> None:
         self._sticky.bind(held.key, worker)
