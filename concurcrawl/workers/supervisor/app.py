@@ -40,10 +40,12 @@ from concurcrawl.workers.supervisor.coordinator import Coordinator, CoordinatorP
 from concurcrawl.workers.supervisor.dispatcher import Dispatcher, DispatcherParts
 from concurcrawl.workers.supervisor.ending import Ending
 from concurcrawl.workers.supervisor.pipelines import Pipelines
-from concurcrawl.workers.supervisor.pool import PoolEvents, Tolerance, WorkerPool
+from concurcrawl.workers.supervisor.pool import WorkerPool
+from concurcrawl.workers.supervisor.pool_events import PoolEvents
 from concurcrawl.workers.supervisor.queue import WorkerQueue
 from concurcrawl.workers.supervisor.results import ResultParts, Results
 from concurcrawl.workers.supervisor.storage import JobStorage
+from concurcrawl.workers.supervisor.tolerance import Tolerance
 from concurcrawl.workers.supervisor.totals import TotalsSender
 from concurcrawl.workers.supervisor.watching import WatchedParts, Watching
 
