@@ -179,7 +179,7 @@ def command(
     Args:
         contender: Who.
         list_url: The list page.
-        site: The folder of the pages' files, for whoever asks no server.
+        site: The folder of the pages' files, for contenders that ask no server.
         out: Where its results go.
         workload: What is done.
     """

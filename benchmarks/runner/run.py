@@ -116,7 +116,7 @@ class Bench:
             yield done
 
     def _warm_up(self, workload: Workload, scratch: Path) -> None:
-        """Have whoever was not run yet load its files once, with a few pages."""
+        """Run new contenders once with a few pages, so that their files are loaded."""
         cold = [
             contenders.BY_NAME[name]
             for name in workload.contenders

@@ -26,7 +26,7 @@ class Workload:
         name: As options and tables name it.
         about: What it is, in a few words.
         contenders: Who takes part.
-        rounds: How often each is run, if nobody says otherwise.
+        rounds: How often each is run, by default.
         pages: So many.
         kind: Country pages (600 kB each, inflated) or small ones (5 kB).
         work: What is done with each page.

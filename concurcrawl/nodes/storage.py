@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from concurcrawl.frontier.base import Completed, Lease
     from concurcrawl.workers.protocol.cookies import CookieChange
     from concurcrawl.workers.supervisor.app import SupervisorApp
-    from concurcrawl.workers.supervisor.commits import Commit
+    from concurcrawl.workers.supervisor.commits import RequestCommit
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ class NodeStorage(Storage):
     @override
     async def join(self) -> bool:
         frontier = self.frontier
-        frontier.on_news = self._on_news
+        frontier.on_change = self._on_change
         frontier.on_ended = self._on_ended
         frontier.on_lost = self._on_lost
         frontier.on_failure = self._on_failure
@@ -186,7 +186,7 @@ class NodeStorage(Storage):
     def _name_items_in_doubt(self) -> None:
         count = self.frontier.in_doubt
         if count:
-            self._crawler.stats.set_value("concurcrawl/items_unsettled", count)
+            self._crawler.stats.set_value("concurcrawl/items_in_doubt", count)
             logger.error(
                 "%d items were being written when their node died, and only that node "
                 "can tell whether they are in its feeds: start it again there, with "
@@ -202,7 +202,7 @@ class NodeStorage(Storage):
     # The contract --------------------------------------------------------------------
 
     @override
-    def commit(self, commit: Commit) -> Awaitable[Completed]:
+    def commit(self, commit: RequestCommit) -> Awaitable[Completed]:
         return commit_to(self.frontier, commit)
 
     @override
@@ -246,7 +246,7 @@ class NodeStorage(Storage):
 
     # What other nodes do -------------------------------------------------------------
 
-    def _on_news(self) -> None:
+    def _on_change(self) -> None:
         frontier = self.frontier
         if frontier.is_leader:
             self._leads.set()

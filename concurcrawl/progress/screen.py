@@ -14,14 +14,14 @@ import sys
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from concurcrawl.progress.pace import DASH, Row, Tally, duration, rate
+from concurcrawl.progress.rates import DASH, Row, Tally, duration, rate
 from concurcrawl.terminal.region import Above, Region, is_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TextIO
 
-    from concurcrawl.progress.pace import Pace, Sight
+    from concurcrawl.progress.rates import Rates, Sight
 
 _HEADINGS = ("pages", "pages/s", "in flight", "errors", "retries", "waiting", "left")
 #: Lines around the rows: an empty one, title, headings, total and another empty one.
@@ -130,14 +130,14 @@ def _handlers() -> Iterator[logging.StreamHandler[Any]]:
 
 
 def board(
-    title: str, sight: Sight, pace: Pace, *, lines: int, is_over: bool
+    title: str, sight: Sight, rates: Rates, *, lines: int, is_over: bool
 ) -> list[str]:
     """Return the rows of one crawl, as lines with colours.
 
     Args:
         title: Name and mode of the crawl.
         sight: Its progress.
-        pace: Its rates.
+        rates: Its rates.
         lines: How many lines fit; the last one sums up the workers that do not fit.
         is_over: Whether the crawl has ended: then rates are over all of it.
     """
@@ -145,11 +145,11 @@ def board(
     def per_s(row: Row) -> str:
         if is_over and sight.elapsed_s > 0:
             return rate(row.tally.pages / sight.elapsed_s)
-        return rate(pace.pages_per_s(row))
+        return rate(rates.pages_per_s(row))
 
     workers = _fitted(sight.workers, max(1, lines - _AROUND))
     waiting = DASH if sight.waiting is None else str(sight.waiting)
-    ends = [] if is_over else [waiting, duration(pace.left_s())]
+    ends = [] if is_over else [waiting, duration(rates.left_s())]
     table = [
         ["", *(_HEADINGS[:-2] if is_over else _HEADINGS)],
         *(_cells(row, per_s(row)) for row in workers),

@@ -16,9 +16,9 @@ from concurcrawl.compat import components
 from concurcrawl.compat.engine import is_starting
 from concurcrawl.local.downloader import PassThroughDownloader
 from concurcrawl.progress import screen
-from concurcrawl.progress.pace import (
+from concurcrawl.progress.rates import (
     Crew,
-    Pace,
+    Rates,
     Row,
     Sight,
     Tally,
@@ -60,7 +60,7 @@ class Watch:
         settings = crawler.settings
         self._mode = str(settings.get("CONCURCRAWL_MODE", settings.get("MODE")) or "")
         self._tally = Tally()
-        self._pace = Pace()
+        self._rates = Rates()
         self._started_s = 0.0
         self._last: Sight | None = None
         self._loop: AsyncioLoopingCall | LoopingCall | None = None
@@ -100,7 +100,7 @@ class Watch:
         sight = self._look()
         if self._screen is None:
             with contextlib.suppress(OSError, ValueError):  # the pipe is closed
-                self._write(plain_line(self._name, sight, self._pace, is_over=True))
+                self._write(plain_line(self._name, sight, self._rates, is_over=True))
             return
         self._screen.hide(self, self._board(sys.maxsize))
 
@@ -108,7 +108,7 @@ class Watch:
         sight = self._look()
         try:
             if self._screen is None:
-                self._write(plain_line(self._name, sight, self._pace))
+                self._write(plain_line(self._name, sight, self._rates))
             else:
                 self._screen.refresh()
         except (OSError, ValueError):  # the terminal is gone; the crawl goes on
@@ -121,7 +121,7 @@ class Watch:
         return screen.board(
             f"{self._name}{mode}",
             self._last,
-            self._pace,
+            self._rates,
             lines=lines,
             is_over=self._loop is not None and not self._loop.running,
         )
@@ -155,7 +155,7 @@ class Watch:
             waiting=self._waiting(),
             is_starting=is_starting(engine),
         )
-        self._pace.see(self._last)
+        self._rates.see(self._last)
         return self._last
 
     def _at_sites(self) -> int:

@@ -72,7 +72,7 @@ def jobs_table(snapshots: Sequence[Snapshot]) -> RenderableType:
             one.spider,
             _state(one),
             str(sum(node.is_live for node in one.nodes)),
-            *(str(count) for count in (one.waiting, one.lent, one.done)),
+            *(str(count) for count in (one.waiting, one.leased, one.done)),
             f"{rate(one, None):.1f}",
             str(len(one.failures)),
         )
@@ -88,7 +88,7 @@ def job_picture(now: Snapshot, before: Snapshot | None) -> RenderableType:
         f"  {_state(now)}, {elapsed_s:.0f} s  ",
         (f"{now.done} done", "bold"),
         f" ({rate(now, before):.1f} per second), {now.waiting} waiting, "
-        f"{now.lent} leased, {items} items",
+        f"{now.leased} leased, {items} items",
     )
     parts: list[RenderableType] = [head, Text(""), _nodes(now, before)]
     if now.groups:
@@ -96,7 +96,7 @@ def job_picture(now: Snapshot, before: Snapshot | None) -> RenderableType:
     counts = {
         "in the stream": now.streamed,
         "in no feed yet": now.undelivered,
-        "being written when their node died": now.unsettled,
+        "being written when their node died": now.in_doubt,
     }
     counted = [f"{count} {where}" for where, count in counts.items() if count]
     if counted:
@@ -121,7 +121,7 @@ def _nodes(now: Snapshot, before: Snapshot | None) -> Table:
             str(node.about.get("pid", "")),
             str(node.done),
             f"{rates[node.name]:.1f}",
-            str(node.lent),
+            str(node.leased),
             age,
         )
     return table

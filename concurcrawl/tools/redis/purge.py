@@ -39,9 +39,9 @@ def summary(job: Snapshot) -> str:
     """Return one line about what deleting *job* would lose."""
     lost = {
         "requests that wait": job.waiting,
-        "requests that nodes have": job.lent,
+        "requests that nodes have": job.leased,
         "items in the stream": job.streamed,
-        "items in no feed yet": job.undelivered + job.unsettled,
+        "items in no feed yet": job.undelivered + job.in_doubt,
     }
     parts = ", ".join(f"{count} {what}" for what, count in lost.items() if count)
     live = sum(node.is_live for node in job.nodes)

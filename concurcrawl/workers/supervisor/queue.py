@@ -19,7 +19,7 @@ from concurcrawl.errors import (
 from concurcrawl.frontier.base import Done, at_once
 from concurcrawl.workers.supervisor.arrivals import Arrivals
 from concurcrawl.workers.supervisor.claims import Claims
-from concurcrawl.workers.supervisor.commits import Commit
+from concurcrawl.workers.supervisor.commits import RequestCommit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -109,7 +109,7 @@ class WorkerQueue:
             return False
         output = self._storage.start.output_of(request)
         answers = self._storage.own_filter.prepare()
-        commit = Commit([entry], output=output, answers=answers)
+        commit = RequestCommit([entry], output=output, answers=answers)
         done = self._storage.commit(commit)
         if not isinstance(done, Done):
             # The engine wants to know now; whether it was new is known later.
@@ -211,7 +211,7 @@ class WorkerQueue:
             return []
         claims = [] if lease is None else [*self._claims.entries(lease)]
         done = await self._storage.commit(
-            Commit(
+            RequestCommit(
                 chain(arrived.all_entries(), claims),
                 lease,
                 items,

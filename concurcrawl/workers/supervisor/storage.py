@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from concurcrawl.limits.policy import Politeness
     from concurcrawl.workers.protocol.cookies import CookieChange
     from concurcrawl.workers.protocol.pickle_codec import Codec
-    from concurcrawl.workers.supervisor.commits import Commit
+    from concurcrawl.workers.supervisor.commits import RequestCommit
     from concurcrawl.workers.supervisor.delivery import Delivery
     from concurcrawl.workers.supervisor.encoding import RequestEncoding
     from concurcrawl.workers.supervisor.filters import RequestFilter
@@ -82,7 +82,7 @@ class Storage(Protocol):
     ) -> None:
         """Close the frontier, once *end_workers* has returned."""
 
-    def commit(self, commit: Commit) -> Awaitable[Completed]:
+    def commit(self, commit: RequestCommit) -> Awaitable[Completed]:
         """Commit all of it or nothing."""
 
     def has_pending(self) -> bool:
@@ -211,7 +211,7 @@ class JobStorage(Storage):
         self.frontier.close()
 
     @override
-    def commit(self, commit: Commit) -> Awaitable[Completed]:
+    def commit(self, commit: RequestCommit) -> Awaitable[Completed]:
         return self._committer.commit(commit)
 
     @override

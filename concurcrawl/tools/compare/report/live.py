@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 from typing_extensions import override
 
-from concurcrawl.progress.pace import duration
+from concurcrawl.progress.rates import duration
 from concurcrawl.tools.compare import words
 from concurcrawl.tools.compare.progress import (
     CompareProgress,

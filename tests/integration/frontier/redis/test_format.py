@@ -106,7 +106,7 @@ def test_a_job_of_an_earlier_release_is_refused_and_left_as_it_is(
     assert _dump(redis_frontiers) == before
     seen = admin.snapshot(target)
     assert seen is not None
-    assert (seen.spider, seen.lent) == ("spider", 1)
+    assert (seen.spider, seen.leased) == ("spider", 1)
     assert [node.name for node in seen.nodes] == ["old"]
     assert admin.purge(target) == len(before)
     _node(redis_frontiers, how).close()

@@ -113,9 +113,9 @@ class ToldByRedis(Told):
             except ConcurcrawlError as error:
                 found.append(error)
 
-        self.frontier.on_news = ask_again
+        self.frontier.on_change = ask_again
         self.catch_up()
-        self.frontier.on_news = lambda: None
+        self.frontier.on_change = lambda: None
         self.frontier.ask_no_longer(group, lease_id)
         if isinstance(found[-1], ConcurcrawlError):
             raise found[-1]
@@ -373,7 +373,7 @@ def test_what_is_idle_is_kept_nowhere_in_redis(redis_frontiers: RedisServer) -> 
             frontier.catch_up()
             known.append(redis_frontiers.client.hlen(keys.one("limiters")))
         assert max(known) == 2  # those of the last minute
-        names = [keys.one(name) for name in ("heads", "ready", "paused")]
+        names = [keys.one(name) for name in ("waiting_groups", "ready", "paused")]
         names.append(keys.of("waiting", "0.example"))
         assert redis_frontiers.client.exists(*names) == 0
         assert frontier.frontier._known_groups == set()

@@ -124,7 +124,7 @@ class Crew(Protocol):
 
 
 @dataclass(slots=True)
-class Pace:
+class Rates:
     """Rates and the time left, from the last moments of a crawl."""
 
     _sights: deque[Sight] = field(default_factory=deque)
@@ -195,11 +195,11 @@ def rate(pages_per_s: float | None) -> str:
     return DASH if pages_per_s is None else f"{pages_per_s:.1f}"
 
 
-def plain_line(name: str, sight: Sight, pace: Pace, *, is_over: bool = False) -> str:
+def plain_line(name: str, sight: Sight, rates: Rates, *, is_over: bool = False) -> str:
     """Return one line that says how far the spider *name* is, for logs and pipes."""
     total = sight.total
     tally = total.tally
-    per_s = pace.pages_per_s(total)
+    per_s = rates.pages_per_s(total)
     if is_over:
         per_s = tally.pages / sight.elapsed_s if sight.elapsed_s > 0 else None
     parts = [f"{tally.pages} pages", f"{rate(per_s)} pages/s"]
@@ -208,7 +208,7 @@ def plain_line(name: str, sight: Sight, pace: Pace, *, is_over: bool = False) ->
     parts += [f"{tally.errors} errors", f"{tally.retries} retries"]
     if not is_over:
         waiting = DASH if sight.waiting is None else sight.waiting
-        parts += [f"{waiting} waiting", f"{duration(pace.left_s())} left"]
+        parts += [f"{waiting} waiting", f"{duration(rates.left_s())} left"]
     each = ", ".join(f"{row.name} {row.tally.pages}" for row in sight.workers)
     state = " done" if is_over else ""
     return (
