@@ -41,6 +41,18 @@ COMMANDS = {
         "take the items of a distributed crawl out of Redis, as JSON lines",
     ),
     "purge": ("concurcrawl.tools.redis.purge", "delete a distributed crawl from Redis"),
+    "add": ("concurcrawl.tools.control.add", "put URLs into a crawl that runs"),
+    "stop": ("concurcrawl.tools.control.stop", "end a crawl that runs"),
+    "pause": ("concurcrawl.tools.control.pause", "pause a crawl that runs"),
+    "resume": ("concurcrawl.tools.control.resume", "let a paused crawl go on"),
+    "limits": (
+        "concurcrawl.tools.control.limits",
+        "change the limits of a site while a crawl runs",
+    ),
+    "retry": (
+        "concurcrawl.tools.control.retry",
+        "put dead-lettered requests of a crawl back",
+    ),
     "testsite": (
         "concurcrawl.tools.testsite.server",
         "serve the country pages of the demo spider, offline",

@@ -11,6 +11,7 @@ from scrapy.utils.misc import load_object
 
 from concurcrawl.compat import components
 from concurcrawl.config import Config
+from concurcrawl.control import enable as control
 from concurcrawl.errors import ConfigError
 from concurcrawl.integrations import plugins, scrapyd
 from concurcrawl.integrations.finding import HAS_WORKERS
@@ -231,6 +232,7 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
     throttle = {"scrapy.extensions.throttle.AutoThrottle": None}
     components.add(settings, "EXTENSIONS", throttle, RANK)
     scrapyd.enable(settings, RANK)
+    control.enable(settings, RANK)
     _count_memory(settings, planned)
     if Config.from_settings(settings).records:
         collector.enable(settings, RANK)

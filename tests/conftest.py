@@ -35,7 +35,15 @@ _ONCE = (
     *(
         f"integration/{name}"
         for name in (
-            *("benchmarks", "frontier", "http", "limits", "nodes", "progress"),
+            *(
+                "benchmarks",
+                "control",
+                "frontier",
+                "http",
+                "limits",
+                "nodes",
+                "progress",
+            ),
             *(
                 "spiders",
                 "tools",

@@ -15,6 +15,7 @@ from concurcrawl.errors.commands import (
 )
 from concurcrawl.errors.crawling import (
     BlockedError,
+    ControlError,
     DeadLetteredError,
     LeaseLostError,
     LeaseReturnedError,
@@ -52,6 +53,7 @@ __all__ = [
     "BlockedError",
     "ConcurcrawlError",
     "ConfigError",
+    "ControlError",
     "DeadLetteredError",
     "EggError",
     "FeedError",

@@ -192,3 +192,18 @@ class PausedTooLongError(ConcurcrawlError):
             f"more than CONCURCRAWL_MAX_PAUSE_S={self.max_pause_s:g}; crawl it later, "
             "or raise that setting"
         )
+
+
+class ControlError(ConcurcrawlError):
+    """A running crawl cannot be reached, or refuses what it is told.
+
+    Attributes:
+        what: Why, in words.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return self.what

@@ -57,6 +57,12 @@ CREATE TABLE IF NOT EXISTS output (
     times INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS asked (key BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS dead_letter (
+    lease_id INTEGER PRIMARY KEY,
+    grp TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    payload BLOB NOT NULL
+);
 CREATE TABLE IF NOT EXISTS state (
     number INTEGER PRIMARY KEY,
     change BLOB NOT NULL
@@ -124,10 +130,15 @@ class SqliteFrontier(Frontier):
         #: What feeds that cannot be continued need; changed by :meth:`deliver` only.
         self.exports = Store(self._db)
         self._broken: sqlite3.OperationalError | None = None
-        self._lease_ids = count(1 + self._last("lease_id", "request"))
+        last = max(self._last("lease_id", one) for one in ("request", "dead_letter"))
+        self._lease_ids = count(1 + last)
         self._limiter = CrawlLimiter(limits_of, total, asks, random.uniform)
         self._groups = WaitingGroups(self._limiter)
         self._db.execute("UPDATE request SET is_leased = 0 WHERE is_leased")
+        # The process was killed before their leases had ended: they wait again.
+        self._db.execute(
+            "DELETE FROM dead_letter WHERE lease_id IN (SELECT lease_id FROM request)"
+        )
         (waiting,) = self._db.execute("SELECT count(*) FROM request").fetchone()
         self._waiting = int(waiting)
         for group, priority in self._db.execute(_WAITING):
@@ -311,6 +322,30 @@ class SqliteFrontier(Frontier):
     @override
     def close(self) -> None:
         self._db.close()
+
+    # Dead letters ---------------------------------------------------------------
+
+    def dead_letter(self, lease_id: int) -> None:
+        """Keep a copy of a leased request that is given up; end its lease after it."""
+        with self.transaction():
+            self._db.execute(
+                "INSERT OR REPLACE INTO dead_letter SELECT lease_id, grp, priority, "
+                "payload FROM request WHERE lease_id = ?",
+                (lease_id,),
+            )
+
+    def put_dead_letters_back(self) -> int:
+        """Make the requests that were given up wait again; return how many."""
+        with self.transaction():
+            kept = self._db.execute(
+                "SELECT grp, priority, payload FROM dead_letter ORDER BY lease_id"
+            ).fetchall()
+            for group, priority, payload in kept:
+                self._insert(
+                    Entry(None, group, priority, is_start=False, payload=payload)
+                )
+            self._db.execute("DELETE FROM dead_letter")
+        return len(kept)
 
     # What only a crawl with a JOBDIR needs ---------------------------------------
 

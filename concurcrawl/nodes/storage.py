@@ -241,8 +241,19 @@ class NodeStorage(Storage):
 
     @override
     def dead_letter(self, lease: Lease, reason: str, attempts: int) -> None:
-        payload = reason.encode() or lease.payload
+        payload = lease.payload
+        if reason:  # then it is encoded for workers, not for other nodes
+            payload = self.encoding.encode(self._app.codec.decode(payload))
         self.frontier.dead_letter(attempts, lease.group, payload)
+
+    @override
+    async def put_dead_letters_back(self) -> int:
+        return await self.frontier.put_dead_letters_back()
+
+    @property
+    @override
+    def leads(self) -> bool:
+        return self.frontier.is_leader
 
     # What other nodes do -------------------------------------------------------------
 

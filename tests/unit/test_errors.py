@@ -82,6 +82,9 @@ SAMPLES = {
         "a.example asks for a pause of 3600 s (Retry-After), more than "
         "CONCURCRAWL_MAX_PAUSE_S=600; crawl it later, or raise that setting"
     ),
+    errors.ControlError("no crawl answers at unix:/tmp/a.sock (refused)"): (
+        "no crawl answers at unix:/tmp/a.sock (refused)"
+    ),
     errors.NodeError("a:6800", "wrong user or password"): (
         "a:6800: wrong user or password"
     ),

@@ -33,6 +33,9 @@ SINGLE = frozenset(
         "cookies",
         "throttled",
         "dead_letters",
+        "control",
+        "commands",
+        "answers",
     }
 )
 

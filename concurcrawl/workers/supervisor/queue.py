@@ -123,6 +123,25 @@ class WorkerQueue:
             self._duplicates.note(request)  # the engine says that it is dropped
         return bool(added)
 
+    async def add(self, request: Request) -> bool:
+        """Push a request from outside; return whether it was new, once it is safe.
+
+        Raises:
+            NotShippableError: If it cannot leave this process.
+            NotJsonError: If it cannot leave this machine.
+        """
+        entry = self._make_entry(request, None)
+        if entry is None:
+            return False
+        answers = self._storage.own_filter.prepare()
+        commit = RequestCommit([entry], answers=answers)
+        (added,) = (await self._storage.commit(commit)).added
+        if added:
+            self._count("scheduler/enqueued")
+        else:
+            self._duplicates.note(request)
+        return bool(added)
+
     async def _note_later(self, request: Request, done: Awaitable[Completed]) -> None:
         with contextlib.suppress(ConcurcrawlError):  # said where it is found
             (added,) = (await done).added
@@ -167,8 +186,8 @@ class WorkerQueue:
         try:
             request, payload = self._storage.encoding.decode(lease.payload)
         except (UnreadableError, NotJsonError):
-            self._frontier.ack(lease.lease_id)
             self._storage.dead_letter(lease, "", 0)
+            self._frontier.ack(lease.lease_id)
             raise
         request.errback = None  # it is the worker's to call
         if payload is not lease.payload:
