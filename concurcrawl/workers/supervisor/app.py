@@ -28,7 +28,7 @@ from concurcrawl.limits.handler import PREFETCH
 from concurcrawl.limits.policy import Politeness
 from concurcrawl.limits.slots import SlotLimits
 from concurcrawl.local.entries import EntryMaker
-from concurcrawl.local.gate import LocalGate
+from concurcrawl.local.limiter import LocalLimiter
 from concurcrawl.local.pace import Pace
 from concurcrawl.local.records import RecordFile
 from concurcrawl.workers.protocol.messages.lifecycle import FileOpened
@@ -71,7 +71,7 @@ class SupervisorApp(PoolEvents):
     """The parts of a supervisor.
 
     Attributes:
-        gate: Asked by the download handlers of this process.
+        limiter: Asked by the download handlers of this process.
         storage: What waits and what came of it.
         queue: The requests.
         pool: The workers.
@@ -119,7 +119,7 @@ class SupervisorApp(PoolEvents):
             self.admissions,
             self.ending.fail,
         )
-        self.gate = LocalGate(self._pace, self.admissions, self.queue.lease_of)
+        self.limiter = LocalLimiter(self._pace, self.admissions, self.queue.lease_of)
         self.pool = WorkerPool(
             early.starter,
             early.workers,
@@ -180,7 +180,7 @@ class SupervisorApp(PoolEvents):
                 self.dispatcher,
                 self.pipelines,
                 self.admissions,
-                self.gate,
+                self.limiter,
                 self.storage,
             ),
         )
