@@ -24,6 +24,9 @@ from concurcrawl.integrations.settings_findings import PARTS_OF_A_MODE
 from concurcrawl.limits import handler, profile_middleware
 from concurcrawl.limits.policy import PER_GROUP, Politeness
 from concurcrawl.modes import (
+    IN_FLIGHT,
+    MOST_WORKERS,
+    PLACES,
     Mode,
     Plan,
     bound,
@@ -88,6 +91,7 @@ class Addon:
         try:
             _shows_progress(settings)  # says what is wrong with it
             _leave_to_frontier(settings)
+            _look_at_cluster(settings)
             planned = _plan(settings)
             if planned is None:
                 return
@@ -114,6 +118,7 @@ class Addon:
                 from concurcrawl.progress import watch  # most crawls show none
 
                 watch.enable(settings, _RANK)
+            _look_at_cluster(settings)
             planned = decide(settings, self._crawler)
             if planned is None:
                 return
@@ -202,9 +207,30 @@ def _prepare_workers(
     from concurcrawl.workers.launch import ways  # pulls in multiprocess
 
     try:
-        ways.prepare(Config.from_settings(settings).start_method, spidercls)
+        config = Config.from_settings(settings)
+        # Those of a cluster are spawned, elsewhere.
+        method = "spawn" if config.cluster else config.start_method
+        ways.prepare(method, spidercls)
     except ConcurcrawlError as error:
         raise refusal(error, settings) from None
+
+
+def _look_at_cluster(settings: BaseSettings) -> None:
+    """Find out how many workers the cluster can have, if there is one.
+
+    Raises:
+        ConfigError: If its settings cannot be worked with.
+        MissingExtraError: If Dask is not installed.
+        ClusterError: If the cluster cannot be reached.
+    """
+    if _plan(settings) is None or PLACES in settings:
+        return
+    config = Config.from_settings(settings)
+    if not config.cluster:
+        return
+    from concurcrawl.workers.launch.cluster import setup  # most crawls have none
+
+    settings.set(PLACES, setup.count_places(config), _RANK)
 
 
 def _keeps_order(settings: BaseSettings, planned: Plan) -> bool:
@@ -328,6 +354,8 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
     components.add(settings, "EXTENSIONS", ours, _RANK)
     settings.set("CONCURCRAWL_SLOTS", list(planned.slots), _RANK)
     settings.set(handler.AHEAD, planned.ahead, _RANK)
+    settings.set(MOST_WORKERS, planned.most, _RANK)
+    settings.set(IN_FLIGHT, planned.in_flight if planned.is_divided else 0, _RANK)
     meta_refresh.enable(settings, _RANK)
     compression.enable(settings, _RANK)
     is_ours = not settings.getpriority("CONCURRENT_ITEMS")
@@ -402,9 +430,15 @@ def _plan(settings: BaseSettings) -> Plan | None:
         concurrent_requests=concurrent_requests,
         is_bound=bool(settings.getpriority(name)),
         is_durable=bool(settings["JOBDIR"]),
+        places=settings.getint(PLACES),
     )
     if planned.is_supervised:
         _require_asyncio(settings)
+    elif cluster := Config.from_settings(settings).cluster:
+        expected = (
+            f"empty with MODE={mode}, unless there is a JOBDIR: it has no workers"
+        )
+        raise ConfigError("CONCURCRAWL_CLUSTER", cluster, expected)
     Politeness.from_settings(settings)  # says what is wrong with its settings
     return planned
 

@@ -456,6 +456,21 @@ class FrontierError(ConcurcrawlError):
         return self.what
 
 
+class ClusterError(ConcurcrawlError):
+    """A cluster cannot be used.
+
+    Attributes:
+        what: What is wrong and what to do, in words.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return self.what
+
+
 class NotJsonError(ConcurcrawlError):
     """A request or an item holds something that does not travel as JSON.
 

@@ -119,7 +119,8 @@ class Coordinator:
             case Pause(is_on):
                 self._pause(is_on=is_on)
             case Sent(group, lease_id, at_s):
-                self._scheduler.admissions.sent(group, lease_id, at_s)
+                here_s = at_s + worker.connection.clock_offset_s
+                self._scheduler.admissions.sent(group, lease_id, here_s)
             case Left():
                 self._hear_left(worker, message)
             case SlowDown() | ChangeLimits():

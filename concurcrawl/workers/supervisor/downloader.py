@@ -44,6 +44,7 @@ from concurcrawl.errors import (
 )
 from concurcrawl.limits.handler import AHEAD
 from concurcrawl.local.downloader import PassThroughDownloader
+from concurcrawl.modes import IN_FLIGHT, MOST_WORKERS
 from concurcrawl.progress.pace import Row, Tally, unanswered
 from concurcrawl.watchdog.stall import StallWatch, Waiting
 from concurcrawl.watchdog.timers import is_a_task_sleeping
@@ -90,12 +91,15 @@ class DispatchingDownloader(PassThroughDownloader):
         self._config = config = Config.from_settings(crawler.settings)
         attributes = AttributeWatch(crawler)  # as they are in the description
         crawl = Codec().encode(describe(crawler))
+        starter = launcher(
+            config, crawl, crawler.spidercls, crawler.settings.getint(MOST_WORKERS)
+        )
         # First of all: workers start while our own handlers and middlewares load.
         self.pool = WorkerPool(
             [int(share) for share in crawler.settings.getlist("CONCURCRAWL_SLOTS")],
             max(1, crawler.settings.getint(AHEAD)),
             crawl,
-            import_path(crawler.spidercls),
+            () if starter.brings_code else import_path(crawler.spidercls),
             Tolerance(
                 deaths=config.max_attempts,
                 restarts=config.max_restarts,
@@ -103,8 +107,9 @@ class DispatchingDownloader(PassThroughDownloader):
                 requests=config.worker_max_requests,
             ),
             self._hear,
-            launcher=launcher(config.start_method, crawl),
+            launcher=starter,
         )
+        self.pool.members.total = crawler.settings.getint(IN_FLIGHT)
         super().__init__(crawler)
         audience = Audience(crawler)
         self.coordinator = Coordinator(crawler, self.pool, audience, attributes)
@@ -118,7 +123,8 @@ class DispatchingDownloader(PassThroughDownloader):
         )
         self._codec = Codec()
         self._partial: defaultdict[int, set[asyncio.Task[None]]] = defaultdict(set)
-        many = len(self.pool.workers) > 1 or bool(config.frontier_url)
+        many = len(self.pool.workers) > 1 or self.pool.is_elastic
+        many = many or bool(config.frontier_url)
         self._sticky = config.sticky_meta if many else ()
         self._is_shared = bool(config.frontier_url)
         self._dormant: DormantMiddlewares | None = None

@@ -26,6 +26,7 @@ from concurcrawl.workers.protocol.messages import (
     RequestResult,
     WorkerInit,
 )
+from concurcrawl.workers.supervisor.members import ElasticMembers
 from concurcrawl.workers.supervisor.recycling import Recycler
 from concurcrawl.workers.supervisor.sticky import StickyWorkers
 from concurcrawl.workers.supervisor.worker_handle import (
@@ -139,17 +140,26 @@ class WorkerPool:
         self.on_recycled: Callable[[WorkerHandle], None] = lambda _: None
         self.on_lend: Callable[[WorkerHandle], None] | None = None
         self.on_give_up: Callable[[], None] = lambda: None
-        self.workers = [self._launch(share) for share in slots]
+        self.members = ElasticMembers(self, slots)
+        self.workers: list[WorkerHandle] = []
+        if not launcher.is_elastic:
+            self.workers += [self._launch(share) for share in slots]
 
     @property
     def is_ending(self) -> bool:
         """Whether no more workers are started."""
         return self._state.is_stopping or self._state.gave_up
 
+    @property
+    def is_elastic(self) -> bool:
+        """Whether workers come and go by themselves."""
+        return self._launcher.is_elastic
+
     async def connect(self) -> None:
         """Begin to talk to the workers."""
         for worker in list(self.workers):
             await self._connect(worker)
+        await self._launcher.open(self.members)
         if self._tolerance.silence_s:
             self._watch = asyncio.ensure_future(self._watch_silence())
 
@@ -264,7 +274,10 @@ class WorkerPool:
             worker.pid or "unknown",
             len(worker.held),
         )
-        for held in worker.held.values():
+        if worker.connection.was_cut_off:
+            lost = [one for one in worker.held.values() if not one.is_applied]
+            self._fail(lost, LeaseReturnedError(worker.name))
+        for held in [one for one in worker.held.values() if not one.end.done()]:
             held.deaths += worker.pid is not None  # else it was not the request
             if held.is_applied:
                 held.end.set_exception(LocalRequestsLostError(worker.name))
@@ -310,6 +323,15 @@ class WorkerPool:
             Whether that begins now; it does not where it has begun, or the crawl ends.
         """
         return self._recycler.recycle(worker)
+
+    def retire(self, worker: WorkerHandle) -> None:
+        """Let *worker* finish what it holds and end; nothing takes its place."""
+        self._recycler.retire(worker)
+
+    def give_up(self, error: Exception) -> None:
+        """End the crawl, which can go on no more, because of *error*."""
+        if not self.is_ending:
+            self._give_up(error)
 
     def retires(self, worker: WorkerHandle) -> None:
         """Take in that *worker* gets no more leases."""
@@ -380,32 +402,40 @@ class WorkerPool:
             self._watch.cancel()
         for worker in self.workers:
             logger.error("%s does not end and is killed.", worker.name)
-        self._launcher.close()
+        await self._launcher.aclose()
 
     def _free(self, worker: WorkerHandle) -> None:
         worker.ended -= 1
         self._recycler.end_if_done(worker)
+        self.members.settle()
         self.offer_room()
 
     def _launch(self, slots: int) -> WorkerHandle:
         name = f"worker-{self._state.next_number}"
         self._state.next_number += 1
-        sock = self._launcher.start()
-        sock.sendall(frame(WorkerInit(name, self._sys_path, slots, self._crawl)))
-        return WorkerHandle(name, slots, sock, self)
+        connection = self._launcher.start()
+        if connection.host:
+            name += f"@{connection.host}"
+        init = WorkerInit(name, self._sys_path, slots, self._crawl)
+        connection.sock.sendall(frame(init))
+        return WorkerHandle(name, slots, connection, self)
 
     async def _connect(self, worker: WorkerHandle) -> None:
         for message in self.greeting():
             worker.send(message)
         try:
-            await framing.connect(worker.sock, lambda: worker)
+            await framing.connect(worker.connection.sock, lambda: worker)
         except OSError:  # it was gone before we could
             self.lost(worker)
 
     def _replace(self, worker: WorkerHandle) -> None:
-        self._state.restarts += 1
+        self._state.restarts += not worker.connection.was_cut_off
         if self._state.restarts > self._tolerance.restarts:
             self._give_up(WorkersFailedError(self._state.restarts))
+            return
+        if self.is_elastic:  # the launcher starts one where there is a place
+            self.members.lost()
+            self.offer_room()
             return
         try:
             self._recycler.replace(worker)
@@ -514,7 +544,9 @@ class WorkerPool:
         if any(held.deaths for held in worker.held.values()):
             return -len(worker.parked)
         is_plenty = waiting > (1 + self._ahead) * len(self.workers)
-        ahead = self._ahead if is_plenty else 0
+        # One whose share has been cut would begin at once what is sent ahead.
+        is_whole = worker.slots == worker.most_slots
+        ahead = self._ahead if is_plenty and is_whole else 0
         taken = len(worker.held) + worker.ended + len(worker.parked)
         return (worker.slots or UNLIMITED) + ahead - taken
 

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
-import threading
 from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from typing_extensions import override
 
-from concurcrawl.workers import children
 from concurcrawl.workers.protocol.framing import Frames, frame
 from concurcrawl.workers.protocol.messages import (
     Failed,
@@ -28,11 +24,11 @@ from concurcrawl.workers.protocol.messages import (
 from concurcrawl.workers.protocol.spool import Spool
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Callable, Sequence
 
     from concurcrawl.frontier.base import Lease
     from concurcrawl.watchdog.stall import Waiting
+    from concurcrawl.workers.launch.base import Connection
     from concurcrawl.workers.protocol.messages import (
         Product,
         ReadStats,
@@ -123,6 +119,8 @@ class WorkerHandle(asyncio.Protocol):
     Invariant: ``held`` has each lease that was sent and not yet answered.
 
     Attributes:
+        slots: Requests that it may have in flight.
+        most_slots: What it was made with, which it never exceeds.
         leased: Leases that it has been sent, without those that it returned.
         progress: Counts what it says of its requests.
         successor: The worker that is to take its place, once that has been started.
@@ -132,11 +130,11 @@ class WorkerHandle(asyncio.Protocol):
     """
 
     def __init__(
-        self, name: str, slots: int, sock: socket.socket, pool: Listener
+        self, name: str, slots: int, connection: Connection, pool: Listener
     ) -> None:
         self.name = name
-        self.slots = slots
-        self.sock = sock
+        self.slots = self.most_slots = slots
+        self.connection = connection
         self.held: dict[int, HeldLease] = {}
         self.pid: int | None = None
         self.is_gone = False
@@ -153,6 +151,7 @@ class WorkerHandle(asyncio.Protocol):
         self.is_retiring = False
         self.is_stuck = False
         self._is_told_to_stop = False
+        self._is_closed = False
         self._pool = pool
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
@@ -162,7 +161,12 @@ class WorkerHandle(asyncio.Protocol):
     @property
     def takes_leases(self) -> bool:
         """Whether it may be sent another lease."""
-        return not (self.is_standby or self.is_retiring)
+        return not (self.is_standby or self.is_retiring or self._is_closed)
+
+    @property
+    def local_pid(self) -> int | None:
+        """Its process id if it runs on this machine and has said so."""
+        return self.pid if self.connection.is_local else None
 
     @property
     def in_flight(self) -> int | None:
@@ -205,12 +209,7 @@ class WorkerHandle(asyncio.Protocol):
 
     def kill(self) -> None:
         """Kill the process and what it has started, if it has said which one it is."""
-        if self.pid is not None:
-            started = children.of(self.pid)
-            with contextlib.suppress(ProcessLookupError):  # its end is about to be told
-                os.kill(self.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
-            # They have some time to end, and we have other things to do.
-            threading.Thread(target=children.end, args=(started,)).start()
+        self.connection.kill(self.pid)
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -243,4 +242,8 @@ class WorkerHandle(asyncio.Protocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._pool.lost(self)
+        self._is_closed = True
+        if self._is_told_to_stop:
+            self._pool.lost(self)
+        else:
+            self.connection.when_certain(lambda: self._pool.lost(self))

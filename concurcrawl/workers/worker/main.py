@@ -57,7 +57,8 @@ def serve(sock: socket.socket, main: MainModule | None = None) -> None:
     job = _first_message(sock)
     if job is None:
         return
-    sys.path[:] = job.sys_path
+    if job.sys_path:  # else the agent of a cluster has set it
+        sys.path[:] = job.sys_path
     try:
         if main is not None:
             load(main, partial(_refuse, sock, UnguardedError(main.path or main.name)))

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from concurcrawl.workers.launch.base import Connection
 from concurcrawl.workers.supervisor.pool import Tolerance, WorkerPool
 from concurcrawl.workers.supervisor.recycling import Recycler
 from concurcrawl.workers.supervisor.worker_handle import WorkerHandle
-from tests.support.fakes import in_fake_time
+from tests.support.fakes import FakeLauncher, in_fake_time
 
 
 class FakeWorker:
@@ -34,6 +35,8 @@ class FakeWorker:
 
 class FakePool:
     """Starts workers that are not open yet."""
+
+    is_elastic = False
 
     def __init__(self, *workers: FakeWorker) -> None:
         self.workers = [*workers]
@@ -150,7 +153,7 @@ async def test_nothing_is_started_when_the_crawl_ends() -> None:
 
 @in_fake_time
 async def test_a_pool_gives_leases_only_to_workers_that_take_them() -> None:
-    launcher: Any = None
+    launcher = FakeLauncher()
     pool = WorkerPool(
         (),
         1,
@@ -162,7 +165,7 @@ async def test_a_pool_gives_leases_only_to_workers_that_take_them() -> None:
     )
     for attribute in ("is_standby", "is_retiring", ""):
         sock: Any = None
-        worker = WorkerHandle("w", 2, sock, pool)
+        worker = WorkerHandle("w", 2, Connection(sock), pool)
         pool.workers = [worker]
         assert pool.room() == 2
         if attribute:
