@@ -36,7 +36,14 @@ _ONCE = (
         f"integration/{name}"
         for name in (
             *("benchmarks", "frontier", "http", "limits", "nodes", "progress"),
-            *("spiders", "tools", "tracing", "tuning", "integrations/test_scrapyd.py"),
+            *(
+                "cluster",
+                "spiders",
+                "tools",
+                "tracing",
+                "tuning",
+                "integrations/test_scrapyd.py",
+            ),
             *("durable/test_jobdir.py", "durable/test_resumed_feeds.py"),
             *("durable/test_uploaded_feeds.py", "watchdog/test_stalls.py"),
             *("workers/protocol", "workers/test_heard.py", "workers/test_memory.py"),

@@ -191,7 +191,7 @@ def test_ctrl_c_ends_a_crawl_in_peace(
 ) -> None:
     options = on(cluster, "hybrid", "-s", "LOG_LEVEL=DEBUG")
     with crawling("whole", slow_site, tmp_path, *options) as running:
-        wait_until_scraped(running, 3)
+        wait_until_scraped(running, 12)
         running.send(signal.SIGINT)
         found = running.finish()
     assert (found.exit_code, found.stats["finish_reason"]) == (0, "shutdown"), found.log

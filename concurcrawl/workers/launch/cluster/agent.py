@@ -119,22 +119,29 @@ def _connected(
     Raises:
         _UnreachableError: If there is none.
     """
-    address = f"{order.host}:{order.port}"
     try:
         sock = socket.create_connection((order.host, order.port), _CONNECT_S)
+    except OSError as error:
+        raise _unreachable(order, error) from error
+    try:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if tls is not None:
             sock = tls.wrap_socket(sock)
         handshake.request(sock, order.key)
     except OSError as error:
-        raise _UnreachableError(
-            f"it cannot reach the crawl at {address} ({error}): set "
-            "CONCURCRAWL_CLUSTER_LISTEN=host:port to an address of the crawl's machine "
-            "that workers reach"
-        ) from error
+        sock.close()
+        raise _unreachable(order, error) from error
     hello = {"role": role, "number": order.number, "machine": machine}
     sock.sendall(handshake.packed({**hello, "host": socket.gethostname()}))
     return sock
+
+
+def _unreachable(order: Order, error: OSError) -> _UnreachableError:
+    return _UnreachableError(
+        f"it cannot reach the crawl at {order.host}:{order.port} ({error}): set "
+        "CONCURCRAWL_CLUSTER_LISTEN=host:port to an address of the crawl's machine "
+        "that workers reach"
+    )
 
 
 def _fetched(control: socket.socket) -> bytes:
@@ -177,6 +184,11 @@ def _start_and_watch(
             keeper.forget(process.pid)
     with contextlib.suppress(OSError):  # the supervisor has closed it
         control.sendall(handshake.packed({"ended": process.returncode}))
+        control.settimeout(_GRACE_S)
+        control.shutdown(socket.SHUT_WR)
+        # Closed with a heartbeat unread, it would be reset, and that be lost.
+        while control.recv(1 << 12):
+            pass
 
 
 def _spawned(

@@ -191,8 +191,7 @@ class Listener:
         self._on_worker: Callable[[RemoteConnection], None] = lambda _: None
         self._on_leaving: Callable[[RemoteConnection], None] = lambda _: None
         self._connections: dict[int, RemoteConnection] = {}
-        self._loop = asyncio.new_event_loop()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = threading.Thread(
             target=self._run, daemon=True, name="cluster-listener"
         )
@@ -213,18 +212,20 @@ class Listener:
         self._archive = archive
         self._on_worker = on_worker
         self._on_leaving = on_leaving
+        self._loop = asyncio.new_event_loop()
         self._thread.start()
 
     def close(self) -> None:
         """Close all connections; the agents end their workers then."""
-        if self._thread.is_alive():
+        if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
         self._socket.close()
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
         loop = self._loop
+        assert loop is not None
+        asyncio.set_event_loop(loop)
         with contextlib.suppress(RuntimeError):  # stopped before it had begun
             loop.run_until_complete(
                 asyncio.start_server(self._meet, sock=self._socket, ssl=self._tls)
