@@ -90,7 +90,7 @@ class Plan:
     is_divided: bool = False
 
     @property
-    def ahead(self) -> int:
+    def prefetch(self) -> int:
         """Requests that each process prepares beyond those in flight.
 
         None where one at a time is what the mode means.

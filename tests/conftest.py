@@ -31,7 +31,7 @@ settings.load_profile("patient")
 _ONCE = (
     "chaos",
     "plugins",
-    *(f"test_{name}.py" for name in ("architecture", "compatibility", "docs")),
+    *(f"test_{name}.py" for name in ("architecture", "compatibility", "docs", "words")),
     *(
         f"integration/{name}"
         for name in (

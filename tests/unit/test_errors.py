@@ -54,11 +54,11 @@ SAMPLES = {
         "whose rows link to countries. Check in a browser that the address is that of "
         "a list of countries; if it is, its markup is new to this version."
     ),
-    errors.MirrorError("the mirror did not start"): "the mirror did not start",
+    errors.SiteError("the test site did not start"): "the test site did not start",
     errors.NoSerialRunError("exit code 1"): (
         "no serial run tells what a page costs: exit code 1"
     ),
-    errors.PoisonError(3): "3 workers died while they did this request",
+    errors.DeadLetteredError(3): "3 workers died while they did this request",
     errors.ResultsError(3): "its results could not be applied, 3 times",
     errors.StalledError(): "the crawl had stalled and ends",
     errors.WorkersFailedError(17): (

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from concurcrawl.tools.testsite.process import MirrorProcess
+from concurcrawl.tools.testsite.process import SiteProcess
 from tests.chaos.kills import EXTRAS, PAGES, expected
 from tests.integration.durable.test_jobdir import of_jsonl
 from tests.support.crawls import DEADLINE_S, Crawl, alive, crawl, crawling
@@ -32,7 +32,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskServers]:
 @pytest.fixture(scope="module")
 def slow_site() -> Iterator[str]:
     """A site whose pages take a moment, so that there is time to kill."""
-    with MirrorProcess(pages=PAGES, latency_s=0.1) as running:
+    with SiteProcess(pages=PAGES, latency_s=0.1) as running:
         yield running.list_url
 
 

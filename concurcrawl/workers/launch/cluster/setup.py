@@ -60,7 +60,7 @@ def launcher(
 
     Args:
         config: Its settings.
-        crawl: The encoded :class:`~concurcrawl.workers.protocol.messages.CrawlSpec`.
+        crawl: The encoded ``CrawlSpec``.
         spidercls: The spider.
         most: Workers; 0 for any number.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from concurcrawl.frontier.base import Lease
-from concurcrawl.workers.protocol.messages import RequestResult
+from concurcrawl.workers.protocol.messages.results import RequestResult
 from concurcrawl.workers.supervisor.members import divide
 from concurcrawl.workers.supervisor.pool import Tolerance, WorkerPool
 from tests.support.fakes import FakeLauncher, in_fake_time, settled
