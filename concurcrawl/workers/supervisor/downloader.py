@@ -416,6 +416,8 @@ class DispatchingDownloader(PassThroughDownloader):
             )
         self.coordinator.hear_cookies(worker, outcome.cookies)
         outcome.worker = worker.name
+        if outcome.record is not None and worker.connection.wall_offset_s:
+            outcome.record = outcome.record.shifted(worker.connection.wall_offset_s)
         if self._tallies is not None:
             self._tallies[worker.name] += _tally_of(outcome)
         if outcome.lease_id is None:

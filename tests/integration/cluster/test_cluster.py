@@ -214,6 +214,10 @@ def test_ctrl_c_ends_a_crawl_in_peace(
             ("CONCURCRAWL_CLUSTER=local", "CONCURCRAWL_CLUSTER_LISTEN=7000"),
             "CONCURCRAWL_CLUSTER_LISTEN='7000': must be host:port",
         ),
+        (
+            ("CONCURCRAWL_CLUSTER=local", "CONCURCRAWL_CLUSTER_FILES=none/*.csv"),
+            "CONCURCRAWL_CLUSTER_FILES='none/*.csv': must be files in",
+        ),
     ],
 )
 def test_a_cluster_that_cannot_be_used_is_one_sentence(

@@ -43,17 +43,22 @@ def pack(modules: Iterable[str], patterns: Iterable[str] = ()) -> bytes:
         ConfigError: If a pattern names no file.
     """
     files: dict[str, Path] = {}
-    cfg = closest_scrapy_cfg()
-    root = Path(cfg).resolve().parent if cfg else Path.cwd()
-    if cfg:
-        files["scrapy.cfg"] = Path(cfg)
+    root = project_folder()
+    if (root / "scrapy.cfg").is_file():
+        files["scrapy.cfg"] = root / "scrapy.cfg"
         files |= _files_of_project(root)
     for folder in {_folder_of(name) for name in modules} - {None, root}:
         assert folder is not None
         files |= _imported_from(folder)
     for pattern in patterns:
-        files |= _matching(root, pattern)
+        files |= matching(root, pattern)
     return _archive(files)
+
+
+def project_folder() -> Path:
+    """Return the folder of ``scrapy.cfg``, or the current one where there is none."""
+    cfg = closest_scrapy_cfg()
+    return Path(cfg).resolve().parent if cfg else Path.cwd()
 
 
 def _files_of_project(root: Path) -> dict[str, Path]:
@@ -98,7 +103,12 @@ def _imported_from(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _matching(root: Path, pattern: str) -> dict[str, Path]:
+def matching(root: Path, pattern: str) -> dict[str, Path]:
+    """Return the files that *pattern* names, by where they are in *root*.
+
+    Raises:
+        ConfigError: If there is none.
+    """
     found: dict[str, Path] = {}
     for path in root.glob(pattern) if not Path(pattern).is_absolute() else ():
         found |= _tree(root, path)

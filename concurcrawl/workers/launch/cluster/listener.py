@@ -125,12 +125,12 @@ class RemoteConnection(Connection):
     @property
     @override
     def clock_offset_s(self) -> float:
-        return self.control.mono_s
+        return 0.0 if self.is_local else self.control.mono_s
 
     @property
     @override
     def wall_offset_s(self) -> float:
-        return self.control.wall_s
+        return 0.0 if self.is_local else self.control.wall_s
 
     @override
     def when_certain(self, lost: Callable[[], None]) -> None:
@@ -181,7 +181,7 @@ class Listener:
             ClusterError: If it cannot listen there.
         """
         self.key = handshake.new_key()
-        self._socket = _listening(host, port)
+        self._socket = listening(host, port)
         self.address = (host, self._socket.getsockname()[1])
         self._timeout_s = timeout_s
         self._tls = tls
@@ -344,11 +344,14 @@ async def _pump(reader: StreamReader, writer: StreamWriter) -> None:
             await writer.drain()
 
 
-def _listening(host: str, port: int) -> socket.socket:
+def listening(host: str, port: int) -> socket.socket:
     """Return a socket that listens there.
 
     Where the address is not one of this machine (workers come in through a forwarded
     port, say) it listens on all of this machine's.
+
+    Raises:
+        ClusterError: If it cannot.
     """
     try:
         try:

@@ -12,9 +12,10 @@ from urllib.parse import urlsplit
 from concurcrawl.config import usable_cpus
 from concurcrawl.errors import ClusterError, ConfigError, MissingExtraError
 from concurcrawl.workers.launch import main_module
-from concurcrawl.workers.launch.cluster.archive import pack
+from concurcrawl.workers.launch.cluster.archive import matching, pack, project_folder
 from concurcrawl.workers.launch.cluster.engine import EngineLostError
 from concurcrawl.workers.launch.cluster.launcher import ClusterLauncher
+from concurcrawl.workers.launch.cluster.listener import listening
 
 if TYPE_CHECKING:
     from concurcrawl.config import Config
@@ -35,8 +36,8 @@ def count_places(config: Config) -> int:
         MissingExtraError: If Dask is not installed.
         ClusterError: If the cluster cannot be reached.
     """
-    _listen(config)
     address = _address(config)
+    _check_early(config)
     if find_spec("distributed") is None:
         raise MissingExtraError(_NAME, "distributed", "cluster")
     if address == _LOCAL:
@@ -90,6 +91,20 @@ def launcher(
         timeout_s=config.cluster_timeout_s,
         wait_s=config.cluster_wait_s,
     )
+
+
+def _check_early(config: Config) -> None:
+    """Find what would be found only once the crawl is set up, and be a traceback then.
+
+    Raises:
+        ConfigError: If an address, or files, are not there.
+        ClusterError: If the crawl cannot listen where it is to.
+    """
+    host, port = _listen(config)
+    if host:
+        listening(host, port).close()
+    for pattern in config.cluster_files:
+        matching(project_folder(), pattern)
 
 
 def _address(config: Config) -> str:
