@@ -32,7 +32,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaskServers]:
 @pytest.fixture(scope="module")
 def slow_site() -> Iterator[str]:
     """A site whose pages take a moment, so that there is time to kill."""
-    with SiteProcess(pages=PAGES, latency_s=0.1) as running:
+    with SiteProcess(pages=PAGES, latency_s=0.25) as running:
         yield running.list_url
 
 
@@ -176,10 +176,14 @@ def test_a_machine_that_joins_is_used_and_one_that_retires_loses_nothing(
     with dask_servers(tmp_path / "dask", 1) as servers:
         options = on(servers, "hybrid", *whole(tmp_path))
         with crawling("whole", slow_site, tmp_path, *options) as running:
-            wait_until_scraped(running, 3)
+            wait_until_scraped(running, 8)
+            (crawler,) = servers.crawlers()
+            crawler.suspend()  # else all might be done before the other one is there
             servers.start_worker("--no-nanny")
             wait_for(lambda: "worker-2@" in running.log, lambda: running.log)
             servers.commands[0].send_signal(signal.SIGTERM)
+            wait_for(lambda: "finishes what it" in running.log, lambda: running.log)
+            crawler.resume()
             found = running.finish()
         assert "finishes what it holds" in found.log
         assert "done again" not in found.log
