@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from concurcrawl.tools.testsite.certificate import self_signed
 from concurcrawl.tools.testsite.process import SiteProcess
 from tests.chaos.kills import EXTRAS, PAGES, expected
 from tests.integration.durable.test_jobdir import of_jsonl
@@ -232,3 +233,25 @@ def test_a_cluster_that_cannot_be_used_is_one_sentence(
     assert found.exit_code == 1
     assert sentence in found.log
     assert "Traceback" not in found.log
+
+
+def test_with_tls_the_workers_connections_have_it_too(
+    site: str, tmp_path: Path
+) -> None:
+    pem = tmp_path / "all.pem"
+    pem.write_bytes(b"".join(self_signed([])))
+    prefix = "DASK_DISTRIBUTED__COMM__"
+    variables = {f"{prefix}TLS__CA_FILE": str(pem), f"{prefix}REQUIRE_ENCRYPTION": "1"}
+    for role in ("SCHEDULER", "WORKER", "CLIENT"):
+        variables[f"{prefix}TLS__{role}__CERT"] = str(pem)
+        variables[f"{prefix}TLS__{role}__KEY"] = str(pem)
+    (tmp_path / "dask").mkdir()
+    with dask_servers(tmp_path / "dask", 1, variables=variables) as servers:
+        assert servers.address.startswith("tls://")
+        options = on(servers, "hybrid", "-s", "CONCURCRAWL_CLUSTER_TIMEOUT_S=8")
+        with crawling(
+            "parted", site, tmp_path, *options, variables=variables
+        ) as running:
+            found = running.finish()
+    plain = crawl("parted", site, tmp_path / "plain")
+    assert found.comparable() == plain.comparable(), found.log

@@ -9,6 +9,7 @@ import sys
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
@@ -17,7 +18,7 @@ import psutil
 from tests.support.crawls import DEADLINE_S, ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 _MARK = "CONCURCRAWL_TESTS_CLUSTER"
@@ -32,6 +33,7 @@ class DaskServers:
     """
 
     folder: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
     mark: str = field(default_factory=lambda: uuid4().hex)
     scheduler: subprocess.Popen[bytes] | None = None
     commands: list[subprocess.Popen[bytes]] = field(default_factory=list)
@@ -45,7 +47,8 @@ class DaskServers:
         return str(json.loads(self.file.read_text(encoding="utf-8"))["address"])
 
     def start(self, workers: int, *options: str) -> None:
-        self.scheduler = self._run("scheduler", "--port", "0", "--no-jupyter")
+        protocol = ("--protocol", "tls") if self.variables else ()
+        self.scheduler = self._run("scheduler", "--port", "0", *protocol)
         for _ in range(workers):
             self.start_worker(*options)
         wait_for(lambda: self.said("Registered to") >= workers, self.log)
@@ -64,7 +67,12 @@ class DaskServers:
                 ],
                 cwd=self.folder,
                 # Of the project nothing: its code has to travel.
-                env={**os.environ, "PYTHONPATH": str(ROOT), _MARK: self.mark},
+                env={
+                    **os.environ,
+                    **self.variables,
+                    "PYTHONPATH": str(ROOT),
+                    _MARK: self.mark,
+                },
                 stdout=log,
                 stderr=log,
             )
@@ -113,7 +121,10 @@ def wait_for(is_so: Callable[[], bool], log: Callable[[], str]) -> None:
 
 @contextmanager
 def dask_servers(
-    folder: Path, workers: int = 2, options: Sequence[str] = ("--no-nanny",)
+    folder: Path,
+    workers: int = 2,
+    options: Sequence[str] = ("--no-nanny",),
+    variables: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[DaskServers]:
     """Run a scheduler and workers of one thread each.
 
@@ -121,8 +132,9 @@ def dask_servers(
         folder: For what they write.
         workers: How many.
         options: More of the command ``dask worker``.
+        variables: Of the environment, with the certificates for TLS, if it has that.
     """
-    servers = DaskServers(folder)
+    servers = DaskServers(folder, variables)
     try:
         servers.start(workers, *options)
         yield servers
