@@ -170,6 +170,28 @@ def test_a_crawl_whose_supervisor_was_killed_goes_on_with_and_without_a_cluster(
     assert of_jsonl(tmp_path / "items.jsonl") == expected()
 
 
+def test_a_machine_that_hangs_is_lost_and_what_it_brings_later_is_refused(
+    slow_site: str, tmp_path: Path
+) -> None:
+    (tmp_path / "dask").mkdir()
+    with dask_servers(tmp_path / "dask") as servers:
+        options = on(servers, "hybrid", *whole(tmp_path))
+        options += ["-s", "CONCURCRAWL_CLUSTER_TIMEOUT_S=3"]
+        with crawling("whole", slow_site, tmp_path, *options) as running:
+            wait_until_scraped(running, 8)
+            crawler = servers.crawlers()[0]
+            machine = [crawler, *crawler.parents()[:1]]
+            for process in machine:
+                process.suspend()
+            wait_for(lambda: "counts as lost" in running.log, lambda: running.log)
+            for process in machine:
+                process.resume()
+            found = running.finish()
+        assert found.exit_code == 0, found.log
+        assert of_jsonl(tmp_path / "items.jsonl") == expected(), found.log
+        assert alive([crawler]) == []
+
+
 def test_a_machine_that_joins_is_used_and_one_that_retires_loses_nothing(
     slow_site: str, tmp_path: Path
 ) -> None:

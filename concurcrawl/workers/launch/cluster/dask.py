@@ -235,10 +235,8 @@ def quiet_dask() -> None:
 
     What a crawl is told of its cluster is said in sentences of our own.
     """
-    for name, level in (("distributed", "WARNING"), ("distributed.client", "CRITICAL")):
-        logger = logging.getLogger(name)
-        if logger.level in (logging.NOTSET, logging.INFO):  # which Dask sets itself
-            logger.setLevel(level)
+    for name in ("distributed", "distributed.client"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def own_address(address: str) -> str:

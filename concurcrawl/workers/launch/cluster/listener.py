@@ -240,15 +240,19 @@ class Listener:
     async def _meet(self, reader: StreamReader, writer: StreamWriter) -> None:
         """Take one connection: prove the key first, then do what it is for."""
         peer = writer.get_extra_info("peername")
+        is_known = False
         try:
             async with asyncio.timeout(_HANDSHAKE_S):
                 await handshake.accept(reader, writer, self.key)
                 hello = await handshake.next_message(reader)
+            is_known = True
             if hello["role"] == "control":
                 await self._control(hello, reader, writer)
             else:
                 await self._data(int(hello["number"]), reader, writer)
         except (OSError, EOFError, TimeoutError) as error:
+            if is_known:
+                return  # it has ended, as each does
             logger.debug("A connection from %s is refused: %s", peer, error)
         except (KeyError, TypeError, ValueError):
             logger.debug("A connection from %s is refused: no message of ours", peer)
