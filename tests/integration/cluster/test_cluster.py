@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import signal
+import subprocess
+import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,15 @@ from concurcrawl.tools.testsite.certificate import self_signed
 from concurcrawl.tools.testsite.process import SiteProcess
 from tests.chaos.kills import EXTRAS, PAGES, expected
 from tests.integration.durable.test_jobdir import of_jsonl
-from tests.support.crawls import DEADLINE_S, Crawl, alive, crawl, crawling
+from tests.support.crawls import (
+    DEADLINE_S,
+    ROOT,
+    Crawl,
+    alive,
+    crawl,
+    crawling,
+    environment,
+)
 from tests.support.servers.dask import dask_servers, wait_for
 
 if TYPE_CHECKING:
@@ -277,3 +287,48 @@ def test_with_tls_the_workers_connections_have_it_too(
             found = running.finish()
     plain = crawl("parted", site, tmp_path / "plain")
     assert found.comparable() == plain.comparable(), found.log
+
+
+def test_a_file_and_its_neighbour_run_on_a_cluster_of_this_machine(
+    site: str, tmp_path: Path
+) -> None:
+    (tmp_path / "beside.py").write_text("def kind():\n    return 'lone'\n", "utf-8")
+    (tmp_path / "lone.py").write_text(
+        "from scrapy import Request, Spider\n"
+        "import beside\n"
+        "class Lone(Spider):\n"
+        "    name = 'lone'\n"
+        "    custom_settings = {'ADDONS': {'concurcrawl.Addon': 500}}\n"
+        "    async def start(self):\n"
+        "        for n in range(20):\n"
+        "            yield Request(f'{self.site}/status/200?{n}')\n"
+        "    def parse(self, response):\n"
+        "        yield {'kind': beside.kind()}\n",
+        "utf-8",
+    )
+    options = ("MODE=hybrid", "CONCURCRAWL_CLUSTER=local", "CONCURCRAWL_WORKERS=2")
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "scrapy", "runspider", "lone.py"),
+            *("-a", f"site={site}", "-O", "items.jsonl"),
+            *(word for option in options for word in ("-s", option)),
+        ],
+        cwd=tmp_path,
+        env={**environment(), "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    items = (tmp_path / "items.jsonl").read_text(encoding="utf-8").splitlines()
+    assert items == ['{"kind": "lone"}'] * 20
+    assert "ERROR" not in done.stderr
+    assert "[distributed" not in done.stderr
+
+
+def test_a_mode_without_workers_refuses_a_cluster(tmp_path: Path) -> None:
+    options = ("-s", "MODE=async", "-s", "CONCURCRAWL_CLUSTER=local")
+    found = crawl("pagination", "", tmp_path, *options)
+    assert found.exit_code == 1
+    assert "must be empty with MODE=async without a JOBDIR" in found.log
