@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurcrawl.errors.base import ConcurcrawlError
+from concurcrawl.errors.sharing import IN_ONE_PROCESS
 
 
 class WorkerLostError(ConcurcrawlError):
@@ -96,6 +97,26 @@ class ResultsError(ConcurcrawlError):
 
     def __str__(self) -> str:
         return f"its results could not be applied, {self.attempts} times"
+
+
+class UnreadableError(ConcurcrawlError):
+    """Something that a worker made cannot be decoded in another process.
+
+    Attributes:
+        what: What it is, such as "an item".
+        reason: What its class raised.
+    """
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(what, reason)
+        self.what = what
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return (
+            f"{self.what} cannot be read back in another process ({self.reason}); see "
+            f"that its class can be unpickled, or {IN_ONE_PROCESS}"
+        )
 
 
 class UnfinishedError(ConcurcrawlError):

@@ -22,7 +22,8 @@ from concurcrawl.frontier.base import (
     Output,
 )
 from concurcrawl.frontier.exports import Changes, Store
-from concurcrawl.limits.gates import Limiter
+from concurcrawl.frontier.waiting_groups import WaitingGroups
+from concurcrawl.limits.crawl_limiter import CrawlLimiter
 from concurcrawl.limits.limiter import GroupLimits
 
 if TYPE_CHECKING:
@@ -61,19 +62,19 @@ CREATE TABLE IF NOT EXISTS state (
 );
 """
 
-_HEAD = """
+#: The request that leaves a group next, and the priority of the one after it.
+_NEXT = """
 SELECT priority, ticket, queued_s, payload FROM request
-WHERE grp = ? AND NOT lent ORDER BY priority DESC, rank LIMIT 1
+WHERE grp = ? AND NOT lent ORDER BY priority DESC, rank LIMIT 2
 """
 
-_HEADS = "SELECT grp, max(priority) FROM request GROUP BY grp"
+_WAITING = "SELECT grp, max(priority) FROM request GROUP BY grp"
 
 
 class SqliteFrontier(Frontier):
     """Requests in a SQLite database; limits and counts in memory.
 
-    Invariant: ``_heads`` holds, for each group with waiting requests, the priority of
-    the one that leaves next, so that choosing a group needs no query.
+    Choosing a group needs no query: the order of the groups is in memory, too.
     """
 
     def __init__(  # noqa: PLR0913 - all but the first by name
@@ -115,11 +116,13 @@ class SqliteFrontier(Frontier):
         self.exports = Store(self._db)
         self._broken: sqlite3.OperationalError | None = None
         self._lease_ids = count(1 + self._last("ticket", "request"))
-        self._gates = Limiter(limits_of, total, asks, random.uniform)
+        self._limiter = CrawlLimiter(limits_of, total, asks, random.uniform)
+        self._groups = WaitingGroups(self._limiter)
         self._db.execute("UPDATE request SET lent = 0 WHERE lent")
         (waiting,) = self._db.execute("SELECT count(*) FROM request").fetchone()
         self._waiting = int(waiting)
-        self._heads: dict[str, int] = dict(self._db.execute(_HEADS))
+        for group, priority in self._db.execute(_WAITING):
+            self._groups.add(group, priority)
         self._leased: dict[int, str] = {}  # lease id -> group
         #: Of each group, how many the step under way adds, and their highest priority.
         self._pushed: dict[str, tuple[int, int]] = {}
@@ -131,7 +134,7 @@ class SqliteFrontier(Frontier):
         notes: Mapping[str, str] | None = None,
         output: Output | None = None,
     ) -> Done[list[bool]]:
-        with self._whole():
+        with self.transaction():
             self._take_notes(notes or {})
             is_new = self._take_output(output)
             added = [is_new and self._insert(entry) for entry in entries]
@@ -147,22 +150,21 @@ class SqliteFrontier(Frontier):
     def acquire(self) -> Lease | None:
         """Lease the next request that may start now.
 
-        Among the open groups the one with the highest priority at its head is served,
+        Of the groups that may be asked the one with the highest priority is served,
         and of those the one with the fewest requests in flight; equals take turns.
         """
         now_s = self._clock()
-        gates = self._gates
-        groups = [group for group in self._heads if gates.may_lease(group, now_s)]
-        if not groups:
+        self._limiter.forget_idle(now_s)
+        group = self._groups.first(now_s)
+        if group is None:
             return None
-        group = min(groups, key=lambda g: (-self._heads[g], gates.load(g)))
-        _, lease_id, queued_s, payload = self._db.execute(_HEAD, (group,)).fetchone()
+        found = self._db.execute(_NEXT, (group,)).fetchall()
+        _, lease_id, queued_s, payload = found[0]
         self._db.execute("UPDATE request SET lent = 1 WHERE ticket = ?", (lease_id,))
         self._waiting -= 1
         self._leased[lease_id] = group
-        gates.lease(lease_id, group)
-        del self._heads[group]  # so that it comes last of its equals
-        self._refresh_head(group)
+        self._limiter.lease(lease_id, group)
+        self._groups.serve(group, found[1][0] if len(found) > 1 else None)
         return Lease(lease_id, group, payload, queued_s)
 
     @override
@@ -171,12 +173,12 @@ class SqliteFrontier(Frontier):
     ) -> Done[Completed]:
         if lease_id not in self._leased:
             raise LeaseLostError(lease_id)
-        with self._whole():
+        with self.transaction():
             self._db.execute("DELETE FROM request WHERE ticket = ?", (lease_id,))
             added = [self._insert(entry) for entry in entries]
             numbers = self._keep(items)
         del self._leased[lease_id]
-        self._gates.forget(lease_id, self._clock())
+        self._limiter.forget(lease_id, self._clock())
         return Done(Completed(added, numbers))
 
     @override
@@ -199,7 +201,7 @@ class SqliteFrontier(Frontier):
         """
         self._db.execute("PRAGMA synchronous = FULL")  # all of the log, up to here
         try:
-            with self._whole():
+            with self.transaction():
                 self._db.executemany(
                     "DELETE FROM item WHERE number = ?", ((number,) for number in items)
                 )
@@ -217,7 +219,7 @@ class SqliteFrontier(Frontier):
         notes: Mapping[str, str],
         output: Output | None = None,
     ) -> Done[list[int]]:
-        with self._whole():
+        with self.transaction():
             self._take_notes(notes)
             numbers = self._keep(items) if self._take_output(output) else []
         return Done(numbers)
@@ -230,56 +232,56 @@ class SqliteFrontier(Frontier):
     def release(self, lease_id: int) -> None:
         if lease_id not in self._leased:
             return
-        self._gates.forget(lease_id, self._clock())
+        self._limiter.forget(lease_id, self._clock())
         group = self._leased.pop(lease_id)
         self._db.execute("UPDATE request SET lent = 0 WHERE ticket = ?", (lease_id,))
         self._waiting += 1
-        self._refresh_head(group)
+        ((priority, *_), *_) = self._db.execute(_NEXT, (group,))
+        self._groups.add(group, priority)
 
     @override
     def admit(self, group: str, lease_id: int | None) -> float:
         now_s = self._clock()
-        gate = self._gates[group]
-        pause_s = gate.pause_left_s(now_s)
-        if pause_s > gate.limits.max_pause_s:
-            raise PausedTooLongError(group, pause_s, gate.limits.max_pause_s)
-        return self._gates.admit(group, lease_id, now_s)
+        limiter = self._limiter[group]
+        pause_s = limiter.pause_left_s(now_s)
+        if pause_s > limiter.limits.max_pause_s:
+            raise PausedTooLongError(group, pause_s, limiter.limits.max_pause_s)
+        return self._limiter.admit(group, lease_id, now_s)
 
     @override
     def sent(self, group: str, lease_id: int | None, ago_s: float) -> None:
-        self._gates.sent(group, lease_id, self._clock() - ago_s)
+        self._limiter.sent(group, lease_id, self._clock() - ago_s)
 
     @override
-    def leave(self, group: str, lease_id: int | None, visit: FetchResult) -> None:
-        self._gates.leave(group, lease_id, visit, self._clock())
+    def leave(self, group: str, lease_id: int | None, result: FetchResult) -> None:
+        self._limiter.leave(group, lease_id, result, self._clock())
 
     @override
     def expect(self, group: str, change: int) -> None:
-        self._gates.expect(group, change)
+        self._limiter.total.expect(group, change)
 
     @override
     def slow_down(self, group: str, delay_s: float) -> None:
-        self._gates[group].slow_down(delay_s)
+        self._limiter.slow_down(group, delay_s)
 
     @override
     def change_limits(self, group: str, limits: GroupLimits, *, was_free: bool) -> None:
-        self._gates.change(group, limits, self._clock(), was_free=was_free)
+        self._limiter.change(group, limits, self._clock(), was_free=was_free)
 
     @override
     def delay_s(self, group: str) -> float:
-        return self._gates[group].delay_s
+        return self._limiter[group].delay_s
 
     @override
     def has_ready(self) -> bool:
-        now_s, gates = self._clock(), self._gates
-        return any(gates.may_lease(group, now_s) for group in self._heads)
+        return self._groups.first(self._clock()) is not None
 
     @override
     def start_over(self, lease_id: int) -> None:
         if lease_id not in self._leased:  # it was released before its worker died
             return
-        self._gates.forget(lease_id, self._clock())
-        self._gates.lease(lease_id, self._leased[lease_id])
+        self._limiter.forget(lease_id, self._clock())
+        self._limiter.lease(lease_id, self._leased[lease_id])
 
     @override
     def waiting(self) -> int:
@@ -291,7 +293,7 @@ class SqliteFrontier(Frontier):
 
     @override
     def ready_in_s(self) -> float | None:
-        return self._gates.ready_in_s(self._heads, self._clock())
+        return self._groups.ready_in_s(self._clock())
 
     @override
     def close(self) -> None:
@@ -305,7 +307,7 @@ class SqliteFrontier(Frontier):
         Args:
             notes: The only ones that stay.
         """
-        with self._whole():
+        with self.transaction():
             for table in ("taken", "asked", "note"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
             self.exports.clear()
@@ -318,19 +320,19 @@ class SqliteFrontier(Frontier):
 
     def remember(self, key: bytes) -> None:
         """Note a key of a request that something else than keys is to filter."""
-        with self._whole():
+        with self.transaction():
             self._db.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,))
 
     def ask(self, keys: Iterable[bytes]) -> None:
         """Note the requests that the project's own filter is about to be asked for."""
-        with self._whole():
+        with self.transaction():
             self._db.executemany(
                 "INSERT OR IGNORE INTO asked VALUES (?)", ((key,) for key in keys)
             )
 
     def answered(self, keys: Iterable[bytes]) -> None:
         """Forget what :meth:`ask` has noted: the step that follows has what came."""
-        with self._whole():
+        with self.transaction():
             self._db.executemany(
                 "DELETE FROM asked WHERE key = ?", ((key,) for key in keys)
             )
@@ -346,40 +348,45 @@ class SqliteFrontier(Frontier):
 
     def add_state(self, change: bytes) -> None:
         """Keep a change of the spider's state."""
-        with self._whole():
+        with self.transaction():
             self._db.execute("INSERT INTO state (change) VALUES (?)", (change,))
 
     def replace_state(self, whole: bytes) -> None:
         """Keep the spider's state in the place of all changes up to now."""
-        with self._whole():
+        with self.transaction():
             self._db.execute("DELETE FROM state")
             self._db.execute("INSERT INTO state (change) VALUES (?)", (whole,))
 
     @contextmanager
-    def _whole(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
         """Make what is written within it happen whole or not at all.
 
-        A file that could not be written once is not written again: a smaller write
-        may find room, and would tell of a step whose first half is lost.
+        A transaction within another one is part of it. No code of a project may run in
+        one: it may take long, raise, or write to this frontier by itself.
+
+        Raises:
+            sqlite3.OperationalError: If the file cannot be written. Then it is not
+                written again: a smaller write may find room, and would tell of a
+                commit whose first half is lost.
         """
         if self._broken is not None:
             raise self._broken
         try:
-            if self._db.in_transaction:  # one that reads its entries, see push()
+            if self._db.in_transaction:
                 yield
                 return
             self._pushed.clear()
             self._db.execute("BEGIN")
             with self._db:  # commits, or rolls back
                 yield
-                if self._broken is not None:  # and somebody has caught that
+                if self._broken is not None:  # and the caller has caught that
                     raise self._broken
         except sqlite3.OperationalError as error:  # a full disk, say
             self._broken = error
             raise
         for group, (more, priority) in self._pushed.items():
             self._waiting += more
-            self._heads[group] = max(self._heads.get(group, priority), priority)
+            self._groups.add(group, priority)
 
     def _last(self, column: str, table: str) -> int:
         row = self._db.execute(f"SELECT max({column}) FROM {table}").fetchone()  # noqa: S608 - our own names
@@ -424,13 +431,6 @@ class SqliteFrontier(Frontier):
         more, highest = self._pushed.get(entry.group, (0, entry.priority))
         self._pushed[entry.group] = more + 1, max(highest, entry.priority)
         return True
-
-    def _refresh_head(self, group: str) -> None:
-        row = self._db.execute(_HEAD, (group,)).fetchone()
-        if row is None:
-            self._heads.pop(group, None)
-        else:
-            self._heads[group] = row[0]
 
 
 def nameless() -> str:

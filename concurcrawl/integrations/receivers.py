@@ -47,6 +47,11 @@ def receivers_of(crawler: Crawler, signal: Any) -> Iterator[Callable[..., Any]]:
     yield from dispatcher.liveReceivers(found)
 
 
+def has_receivers(crawler: Crawler, signal: Any) -> bool:
+    """Return whether *signal* has a receiver when it is sent for *crawler*."""
+    return any(True for _ in receivers_of(crawler, signal))
+
+
 def own_signals(crawler: Crawler) -> list[Any]:
     """Return the signals that are not Scrapy's and have receivers here."""
     found: dict[Any, None] = {}
@@ -57,7 +62,7 @@ def own_signals(crawler: Crawler) -> list[Any]:
         for signal in found
         if signal is not dispatcher.Any
         and signal not in SCRAPYS
-        and any(True for _ in receivers_of(crawler, signal))
+        and has_receivers(crawler, signal)
     ]
 
 

@@ -17,6 +17,7 @@ from scrapy.utils.deprecate import argument_is_required
 from scrapy.utils.httpobj import urlparse_cached
 from scrapy.utils.misc import build_from_crawler, load_object
 
+from concurcrawl import registry
 from concurcrawl.config import Config
 from concurcrawl.limits import retry_after, send_times
 from concurcrawl.limits.limiter import FetchResult
@@ -38,7 +39,7 @@ PREFETCH = "CONCURCRAWL_PREFETCH"
 
 
 class RequestGate(Protocol):
-    """Where a handler asks. A scheduler has one, as its attribute ``gate``."""
+    """Where a handler asks; the parts of each process have one."""
 
     async def enter(self, request: Request) -> bool:
         """Return when *request* may start.
@@ -140,7 +141,7 @@ class RateLimitedHandler(BaseDownloadHandler):
                 ) from error
         if self.scheme not in LIMITED_SCHEMES:
             return await self._download(request)
-        gate: RequestGate = self.crawler.engine.scheduler.gate  # type: ignore[union-attr]
+        gate: RequestGate = registry.find(self.crawler).gate
         is_paced = await gate.enter(request)
         collector.start(request)
         visit = FetchResult()

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Self
 from scrapy import signals
 from scrapy.utils.asyncio import create_looping_call
 
+from concurcrawl import registry
 from concurcrawl.compat import components
 from concurcrawl.compat.engine import is_starting
-from concurcrawl.local.scheduler import FrontierScheduler
+from concurcrawl.local.downloader import PassThroughDownloader
 from concurcrawl.progress import screen
 from concurcrawl.progress.pace import (
     Crew,
@@ -158,10 +159,10 @@ class Watch:
         return self._last
 
     def _at_sites(self) -> int:
-        engine = self._crawler.engine
-        if isinstance(engine.scheduler, FrontierScheduler):
-            return len(engine.scheduler.gate.inside)
-        return len(engine.downloader.active)
+        downloader = self._crawler.engine.downloader
+        if isinstance(downloader, PassThroughDownloader):
+            return len(registry.find(self._crawler).gate.inside)
+        return len(downloader.active)
 
     def _waiting(self) -> int | None:
         scheduler = self._crawler.engine.scheduler

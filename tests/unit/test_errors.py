@@ -60,6 +60,11 @@ SAMPLES = {
     ),
     errors.DeadLetteredError(3): "3 workers died while they did this request",
     errors.ResultsError(3): "its results could not be applied, 3 times",
+    errors.UnreadableError("an item", "TypeError: no price"): (
+        "an item cannot be read back in another process (TypeError: no price); see "
+        "that its class can be unpickled, or use MODE=serial, concurrent or async, "
+        "which stay in one process"
+    ),
     errors.StalledError(): "the crawl had stalled and ends",
     errors.WorkersFailedError(17): (
         "17 workers died; the crawl ends. Look above for why the first one did; raise "

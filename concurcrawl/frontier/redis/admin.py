@@ -9,6 +9,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from concurcrawl.frontier.redis import protocol
 from concurcrawl.frontier.redis.connection import connect
 
 if TYPE_CHECKING:
@@ -215,16 +216,18 @@ def _nodes(
 
 def _groups(client: Any, keys: Keys, now_s: float) -> tuple[GroupStatus, ...]:
     found = []
-    for raw in client.sscan_iter(keys.one("groups"), count=_PAGE):
+    defaults = client.hmget(keys.one("default_limits"), "least_delay", "start_delay")
+    default_s = max(float(seconds or 0) for seconds in defaults)
+    limiters = dict(client.hscan_iter(keys.one("limiters"), count=_PAGE))
+    for raw in limiters.keys() | set(client.hkeys(keys.one("heads"))):
         name = raw.decode()
-        fields = ("in_flight", "delay", "paused_until")
-        flight, delay, paused = client.hmget(keys.of("limiter", name), *fields)
+        limiter = protocol.read_limiter(limiters.get(raw), default_s)
         group = GroupStatus(
             name=name,
             waiting=client.zcard(keys.of("waiting", name)),
-            in_flight=int(float(flight or 0)),
-            delay_s=float(delay or 0),
-            paused_s=max(0.0, float(paused or 0) - now_s),
+            in_flight=limiter.in_flight,
+            delay_s=limiter.delay_s,
+            paused_s=max(0.0, limiter.paused_until_s - now_s),
         )
         if group.waiting or group.in_flight or group.paused_s:
             found.append(group)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from concurcrawl.workers.launch.base import Connection
     from concurcrawl.workers.supervisor.pool import WorkerPool
+    from concurcrawl.workers.supervisor.starter import WorkerStarter
     from concurcrawl.workers.supervisor.worker_handle import WorkerHandle
 
 logger = logging.getLogger(__name__)
@@ -30,22 +31,18 @@ class ElasticMembers(Members):
 
     Invariant: where a total is divided, no more leases than that are in flight. A new
     worker waits until those that had its share have done what they held beyond theirs.
-
-    Attributes:
-        total: Requests in flight over all workers; 0: each has its own number.
     """
 
-    def __init__(self, pool: WorkerPool, planned: Sequence[int]) -> None:
+    def __init__(self, pool: WorkerPool, starter: WorkerStarter) -> None:
         """Make one for *pool*.
 
         Args:
             pool: That they become workers of.
-            planned: Requests in flight for each of the workers that are expected.
+            starter: Of its workers.
         """
         self._pool = pool
-        self._planned = tuple(planned)
+        self._starter = starter
         self._waiting: list[WorkerHandle] = []
-        self.total = 0
 
     @property
     @override
@@ -79,9 +76,9 @@ class ElasticMembers(Members):
     def failed(self, error: Exception) -> None:
         self._pool.give_up(error)
 
-    def lost(self) -> None:
+    def on_lost(self) -> None:
         """Take in that a worker is gone: what was cut for it is given back."""
-        if self.total:
+        if self._starter.total:
             self._make_room(len(self._pool.workers))
         self.settle()
 
@@ -94,19 +91,20 @@ class ElasticMembers(Members):
 
     def _make_room(self, count: int) -> int:
         """Divide the slots among *count* workers; return the share of the last."""
-        if not self.total:
-            return self._planned[0]
+        if not self._starter.total:
+            return self._starter.shares[0]
         workers = self._pool.workers
-        expected = max(count, len(self._planned))
+        expected = max(count, len(self._starter.shares))
         found, left = divide(
-            shares(self.total, expected), [worker.most_slots for worker in workers]
+            shares(self._starter.total, expected),
+            [worker.most_slots for worker in workers],
         )
         for worker, share in zip(workers, found, strict=True):
             worker.slots = share
         return left
 
     def _is_over(self) -> bool:
-        if not self.total:
+        if not self._starter.total:
             return False
         return any(len(worker.held) > worker.slots for worker in self._pool.workers)
 

@@ -51,8 +51,8 @@ class FakeLimiter:
     def sent(self, group: str, lease_id: int | None, ago_s: float) -> None:
         self.calls.append(("sent", group, lease_id, ago_s))
 
-    def leave(self, group: str, lease_id: int | None, visit: FetchResult) -> None:
-        self.calls.append(("leave", group, lease_id, visit.status))
+    def leave(self, group: str, lease_id: int | None, result: FetchResult) -> None:
+        self.calls.append(("leave", group, lease_id, result.status))
         self.inside[group] = 0
 
     def expect(self, group: str, change: int) -> None:
@@ -73,9 +73,8 @@ class Gate:
         monkeypatch.setattr(admission_queue, "time", now)
         self.limiter = FakeLimiter()
         self.room_calls = 0
-        self.queue = AdmissionQueue(self.limiter, self._on_room)
         self.edges: list[bool] = []
-        self.queue.on_unleased = self.edges.append
+        self.queue = AdmissionQueue(self.limiter, self._on_room, self.edges.append)
         self.admitted: list[Any] = []
         self.failed: dict[Any, str] = {}
         self.tasks: dict[Any, asyncio.Task[None]] = {}

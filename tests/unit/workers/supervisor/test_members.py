@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -11,11 +11,11 @@ from concurcrawl.frontier.base import Lease
 from concurcrawl.workers.protocol.messages.results import RequestResult
 from concurcrawl.workers.supervisor.members import divide
 from concurcrawl.workers.supervisor.pool import Tolerance, WorkerPool
+from concurcrawl.workers.supervisor.starter import WorkerStarter
 from tests.support.fakes import FakeLauncher, in_fake_time, settled
+from tests.unit.workers.supervisor.test_pool import FakeEvents
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from concurcrawl.workers.supervisor.worker_handle import WorkerHandle
 
 
@@ -23,23 +23,31 @@ class ElasticFakeLauncher(FakeLauncher):
     is_elastic = True
 
 
-def pool_of(planned: Sequence[int], total: int) -> tuple[WorkerPool, FakeLauncher]:
-    launcher = ElasticFakeLauncher()
-    tolerance = Tolerance(deaths=3, restarts=3)
-    pool = WorkerPool(
-        planned, 1, b"", (), tolerance, lambda *_: None, launcher=launcher
-    )
-    pool.members.total = total
-    return pool, launcher
+class Members:
+    """A pool without workers, to which a test brings some."""
 
+    def __init__(self, shares: tuple[int, ...], total: int) -> None:
+        self.launcher = ElasticFakeLauncher()
+        starter = WorkerStarter(self.launcher, b"", ())
+        starter.shares, starter.total = shares, total
+        tolerance = Tolerance(deaths=3, restarts=3)
+        self.pool = WorkerPool(starter, (), 1, tolerance, FakeEvents())
+        self.members = self.pool._members
 
-async def end(pool: WorkerPool, launcher: FakeLauncher) -> None:
-    pool.stop()
-    await settled()
-    launcher.close()
-    while pool.workers:  # noqa: ASYNC110 - the pool has no event for it
-        await asyncio.sleep(0.001)
-    launcher.close_all()
+    def bring(self, count: int) -> None:
+        for _ in range(count):
+            self.members.arrived()
+
+    def slots(self) -> list[int]:
+        return [worker.slots for worker in self.pool.workers]
+
+    async def end(self) -> None:
+        self.pool.stop()
+        await settled()
+        self.launcher.close()
+        while self.pool.workers:  # noqa: ASYNC110 - the pool has no event for it
+            await asyncio.sleep(0.001)
+        self.launcher.close_all()
 
 
 @pytest.mark.parametrize(
@@ -64,47 +72,40 @@ def takes_leases(worker: WorkerHandle) -> bool:
 
 @in_fake_time
 async def test_one_more_worker_waits_until_its_share_is_free() -> None:
-    pool, launcher = pool_of((2, 2), total=4)
-    for _ in range(2):
-        pool.members.arrived()
-    first, second = pool.workers
-    assert (first.slots, second.slots) == (2, 2)
-    ends: list[Any] = [
-        pool.lend(Lease(number, "a.example", b"", 0.0), lambda *_: None)
-        for number in range(4)
-    ]
-    pool.members.arrived()
-    third = pool.workers[2]
-    assert sum(worker.slots for worker in pool.workers) == 4
+    crawl = Members((2, 2), total=4)
+    crawl.bring(2)
+    assert crawl.slots() == [2, 2]
+    for number in range(4):
+        end = crawl.pool.dispatch(Lease(number, "a.example", b"", 0.0))
+        end.add_done_callback(asyncio.Future.exception)  # of those that are left
+    crawl.bring(1)
+    *others, third = crawl.pool.workers
+    assert sum(crawl.slots()) == 4
     assert not takes_leases(third), "six would be in flight"
-    for worker in pool.workers[:2]:
+    for worker in others:
         while len(worker.held) > worker.slots:
-            pool.heard(worker, RequestResult(next(iter(worker.held))))
+            crawl.pool.on_message(worker, RequestResult(next(iter(worker.held))))
     await settled()
     assert takes_leases(third)
-    for one in ends:
-        one.add_done_callback(asyncio.Future.exception)  # of those that are left
-    await end(pool, launcher)
+    await crawl.end()
 
 
 @in_fake_time
 async def test_what_was_cut_for_a_worker_is_given_back_when_it_is_gone() -> None:
-    pool, launcher = pool_of((3, 3), total=6)
-    for _ in range(3):
-        pool.members.arrived()
-    assert [worker.slots for worker in pool.workers] == [2, 2, 2]
-    pool.lost(pool.workers[2])
+    crawl = Members((3, 3), total=6)
+    crawl.bring(3)
+    assert crawl.slots() == [2, 2, 2]
+    crawl.pool.on_lost(crawl.pool.workers[2])
     await settled()
-    assert [worker.slots for worker in pool.workers] == [3, 3]
-    assert len(launcher.ends) == 3, "nothing takes its place but what comes"
-    await end(pool, launcher)
+    assert crawl.slots() == [3, 3]
+    assert len(crawl.launcher.ends) == 3, "nothing takes its place but what comes"
+    await crawl.end()
 
 
 @in_fake_time
 async def test_where_nothing_is_divided_each_worker_has_its_own() -> None:
-    pool, launcher = pool_of((1, 1), total=0)
-    for _ in range(5):
-        pool.members.arrived()
-    assert [worker.slots for worker in pool.workers] == [1] * 5
-    assert all(worker.takes_leases for worker in pool.workers)
-    await end(pool, launcher)
+    crawl = Members((1, 1), total=0)
+    crawl.bring(5)
+    assert crawl.slots() == [1] * 5
+    assert all(worker.takes_leases for worker in crawl.pool.workers)
+    await crawl.end()

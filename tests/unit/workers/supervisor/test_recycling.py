@@ -11,7 +11,7 @@ from concurcrawl.workers.launch.base import Connection
 from concurcrawl.workers.supervisor.pool import Tolerance, WorkerPool
 from concurcrawl.workers.supervisor.recycling import Recycler
 from concurcrawl.workers.supervisor.worker_handle import WorkerHandle
-from tests.support.fakes import FakeLauncher, in_fake_time
+from tests.support.fakes import in_fake_time
 
 
 class FakeWorker:
@@ -43,7 +43,7 @@ class FakePool:
         self.is_ending = False
         self.retired: list[FakeWorker] = []
 
-    def retires(self, worker: FakeWorker) -> None:
+    def on_retired(self, worker: FakeWorker) -> None:
         """Note it: what waits for that worker goes elsewhere."""
         self.retired.append(worker)
 
@@ -53,7 +53,7 @@ class FakePool:
         self.workers.append(worker)
         return worker
 
-    def offer_room(self) -> None:
+    def use_capacity(self) -> None:
         pass
 
 
@@ -153,22 +153,14 @@ async def test_nothing_is_started_when_the_crawl_ends() -> None:
 
 @in_fake_time
 async def test_a_pool_gives_leases_only_to_workers_that_take_them() -> None:
-    launcher = FakeLauncher()
-    pool = WorkerPool(
-        (),
-        1,
-        b"",
-        (),
-        Tolerance(deaths=3, restarts=16),
-        lambda *_: None,
-        launcher=launcher,
-    )
+    none: Any = None
+    pool = WorkerPool(none, (), 1, Tolerance(deaths=3, restarts=16), none)
     for attribute in ("is_standby", "is_retiring", ""):
         sock: Any = None
         worker = WorkerHandle("w", 2, Connection(sock), pool)
         pool.workers = [worker]
-        assert pool.room() == 2
+        assert pool.free_capacity() == 2
         if attribute:
             setattr(worker, attribute, True)
-            assert pool.room() == 0
-            assert not pool.has_room(100)
+            assert pool.free_capacity() == 0
+            assert not pool.has_capacity(100)
