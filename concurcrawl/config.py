@@ -154,7 +154,10 @@ class Config:
         unit="0 or 1",
     )
     pages_dir: str = _option(
-        "pages", "Where the spider `countries` saves its pages.", unit="folder"
+        "pages",
+        "Where the spider `countries` saves its pages: a folder, or a URL for "
+        "fsspec, to which all machines of a cluster write.",
+        unit="folder",
     )
     sticky_meta: tuple[Any, ...] = _option(
         ("playwright_context",),
