@@ -289,31 +289,39 @@ def test_with_tls_the_workers_connections_have_it_too(
     assert found.comparable() == plain.comparable(), found.log
 
 
-def test_a_file_and_its_neighbour_run_on_a_cluster_of_this_machine(
-    site: str, tmp_path: Path
-) -> None:
-    (tmp_path / "beside.py").write_text("def kind():\n    return 'lone'\n", "utf-8")
-    (tmp_path / "lone.py").write_text(
-        "from scrapy import Request, Spider\n"
-        "import beside\n"
-        "class Lone(Spider):\n"
-        "    name = 'lone'\n"
-        "    custom_settings = {'ADDONS': {'concurcrawl.Addon': 500}}\n"
-        "    async def start(self):\n"
-        "        for n in range(20):\n"
-        "            yield Request(f'{self.site}/status/200?{n}')\n"
-        "    def parse(self, response):\n"
-        "        yield {'kind': beside.kind()}\n",
-        "utf-8",
-    )
-    options = ("MODE=hybrid", "CONCURCRAWL_CLUSTER=local", "CONCURCRAWL_WORKERS=2")
+LONE = """
+import sys
+import beside
+from scrapy import Request, Spider
+from scrapy.crawler import CrawlerProcess
+
+class Lone(Spider):
+    name = "lone"
+    custom_settings = {"ADDONS": {"concurcrawl.Addon": 500}}
+
+    async def start(self):
+        for n in range(20):
+            yield Request(f"{self.site}/status/200?{n}")
+
+    def parse(self, response):
+        yield {"kind": beside.kind()}
+
+if __name__ == "__main__":
+    names = ("MODE", "CONCURCRAWL_CLUSTER", "CONCURCRAWL_WORKERS")
+    settings = dict(zip(names, sys.argv[2:]), FEEDS={"items.jsonl": {"format": "jl"}})
+    process = CrawlerProcess(settings | Lone.custom_settings)
+    process.crawl(Lone, site=sys.argv[1])
+    process.start()
+"""
+
+
+def run_lone(folder: Path, *command: str) -> None:
+    """Run a spider that is in no project, with a module beside it."""
+    (folder / "beside.py").write_text("def kind():\n    return 'lone'\n", "utf-8")
+    (folder / "lone.py").write_text(LONE, "utf-8")
     done = subprocess.run(
-        [
-            *(sys.executable, "-m", "scrapy", "runspider", "lone.py"),
-            *("-a", f"site={site}", "-O", "items.jsonl"),
-            *(word for option in options for word in ("-s", option)),
-        ],
-        cwd=tmp_path,
+        [sys.executable, *command],
+        cwd=folder,
         env={**environment(), "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -321,10 +329,21 @@ def test_a_file_and_its_neighbour_run_on_a_cluster_of_this_machine(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    items = (tmp_path / "items.jsonl").read_text(encoding="utf-8").splitlines()
-    assert items == ['{"kind": "lone"}'] * 20
+    items = (folder / "items.jsonl").read_text(encoding="utf-8").splitlines()
+    assert items == ['{"kind": "lone"}'] * 20, done.stderr
     assert "ERROR" not in done.stderr
     assert "[distributed" not in done.stderr
+
+
+def test_a_file_and_its_neighbour_run_on_a_cluster(
+    site: str, cluster: DaskServers, tmp_path: Path
+) -> None:
+    options = on(cluster, "hybrid", "-a", f"site={site}", "-O", "items.jsonl")
+    run_lone(tmp_path, "-m", "scrapy", "runspider", "lone.py", *options)
+
+
+def test_a_script_runs_on_a_cluster_of_this_machine(site: str, tmp_path: Path) -> None:
+    run_lone(tmp_path, "lone.py", site, "parallel", "local", "2")
 
 
 def test_a_mode_without_workers_refuses_a_cluster(tmp_path: Path) -> None:

@@ -44,12 +44,14 @@ def pack(modules: Iterable[str], patterns: Iterable[str] = ()) -> bytes:
     """
     files: dict[str, Path] = {}
     root = project_folder()
+    others = {_folder_of(name) for name in modules}
     if (root / "scrapy.cfg").is_file():
         files["scrapy.cfg"] = root / "scrapy.cfg"
         files |= _files_of_project(root)
-    for folder in {_folder_of(name) for name in modules} - {None, root}:
-        assert folder is not None
-        files |= _imported_from(folder)
+        others.discard(root)
+    for folder in others:
+        if folder is not None:
+            files |= _imported_from(folder)
     for pattern in patterns:
         files |= matching(root, pattern)
     return _archive(files)

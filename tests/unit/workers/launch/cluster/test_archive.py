@@ -79,6 +79,18 @@ def test_a_file_of_runspider_travels_with_what_it_imports(
     assert found == {"lone_spider.py", "beside/__init__.py", "beside/data.txt"}
 
 
+def test_a_file_in_the_current_folder_travels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(written(tmp_path / "here", "lone_here.py", "other.py"))
+    monkeypatch.syspath_prepend(tmp_path / "here")
+    __import__("lone_here")
+    try:
+        assert names(pack(["lone_here"])) == {"lone_here.py"}
+    finally:
+        del sys.modules["lone_here"]
+
+
 def test_what_pip_installed_does_not_travel(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
