@@ -11,6 +11,7 @@ from scrapy.utils.reactor import is_reactor_installed
 from concurcrawl.compat import scraper, spider_arguments
 from concurcrawl.compat.stack import scrapy_command
 from concurcrawl.config import Config
+from concurcrawl.control import enable as control
 from concurcrawl.errors import ConcurcrawlError
 from concurcrawl.integrations import plugins
 from concurcrawl.mode_checks import read_plan, require_parts, shows_progress
@@ -93,6 +94,7 @@ class Addon:
             _look_at_cluster(settings)
             planned = decide(settings, self._crawler)
             if planned is None:
+                control.warn_without_mode(settings)
                 return
             plugins.refuse(settings)
             _claim(settings, self._crawler)

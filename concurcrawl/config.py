@@ -47,7 +47,7 @@ def _option(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """What the user asked for, checked once.
+    """The ``CONCURCRAWL_*`` settings of a crawl, checked once.
 
     Every field ``some_name`` is read from the setting ``CONCURCRAWL_SOME_NAME``.
     """
@@ -183,6 +183,50 @@ class Config:
         unit="0 or 1",
     )
 
+    control: str = _option(
+        "",
+        "The [control door](control.md) of a running crawl: `1` opens a Unix socket "
+        "in the `JOBDIR`, or in a folder that the log names; `host:port` serves HTTP, "
+        "with a token; empty means no door.",
+        unit="1 or address",
+    )
+    control_token: str = _option(
+        "",
+        "Token of the control door over HTTP, at least 16 characters; empty means the "
+        "environment variable of the same name, or one that is made at the start.",
+        unit="text",
+    )
+    control_public: bool = _option(
+        False,
+        "Allow a `CONCURCRAWL_CONTROL` address that other machines can reach. It has "
+        "no TLS of its own.",
+        unit="0 or 1",
+    )
+    stay: bool = _option(
+        False,
+        "Wait for more when nothing is left to do, until the crawl is told to stop.",
+        unit="0 or 1",
+    )
+    stay_s: float = _option(
+        0.0,
+        "How long a crawl with `CONCURCRAWL_STAY` may be idle before it finishes; 0 "
+        "means any time.",
+        unit="seconds",
+    )
+    start_key: str = _option(
+        "",
+        "Redis list, set, sorted set or stream that start URLs are read from, as plain "
+        "URLs or as the JSON of scrapy-redis; empty means none. See [start URLs from "
+        "Redis](control.md#start-urls-from-redis).",
+        unit="key",
+    )
+    start_key_url: str = _option(
+        "",
+        "Redis of `CONCURCRAWL_START_KEY`; empty means `CONCURCRAWL_FRONTIER_URL`, or "
+        "else scrapy-redis's `REDIS_URL`.",
+        unit="URL",
+    )
+
     frontier_url: str = _option(
         "",
         "Redis through which several machines share one crawl: `redis://host:6379/0`, "
@@ -271,7 +315,7 @@ class Config:
             settings: The crawler's settings, before or after they are frozen.
 
         Raises:
-            ConfigError: If a value is not of its option's kind or is below its bound.
+            ConfigError: If a value has the wrong type or is below its bound.
         """
         return cls(**{f.name: _read(settings, f) for f in fields(cls)})
 
@@ -314,14 +358,14 @@ def number(
 
     Args:
         name: The setting or option.
-        value: What it was set to.
-        expected: What it may be, as words that follow "must be".
-        read: ``int`` or ``float``, or what else reads one.
-        low: The lowest that it may be.
-        high: The highest that it may be.
+        value: Its value.
+        expected: What is valid, as words that follow "must be".
+        read: ``int``, ``float`` or another function that converts it.
+        low: The lowest valid value.
+        high: The highest valid value.
 
     Raises:
-        ConfigError: If it is none, or is out of its bounds.
+        ConfigError: If it is not a number, or out of bounds.
     """
     try:
         found = read(value)
@@ -353,7 +397,7 @@ def _default(option: Field[Any]) -> Any:
 
 
 def _whole(value: Any) -> int:
-    # A float would lose what it has after the point.
+    # int() would silently truncate a float.
     return int(value) if isinstance(value, str) else index(value)
 
 
@@ -389,7 +433,7 @@ def _names(value: Any) -> tuple[Any, ...]:
 def usable_cpus(cgroup: Path = _CGROUP) -> int:
     """Return how many CPUs this process may use, at least 1.
 
-    Affinity and the cgroup's quota count, not only what the machine has.
+    It considers CPU affinity and the quota of the cgroup.
 
     Args:
         cgroup: Where the files of this process's cgroup are.
@@ -438,6 +482,6 @@ def markdown_table() -> str:
 
 
 def _shown(default: Any) -> str:
-    if isinstance(default, bool):
-        default = int(default)
+    if isinstance(default, bool | float):
+        return f"{default:g}"
     return ",".join(default) if isinstance(default, tuple) else str(default)

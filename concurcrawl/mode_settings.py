@@ -11,6 +11,7 @@ from scrapy.utils.misc import load_object
 
 from concurcrawl.compat import components
 from concurcrawl.config import Config
+from concurcrawl.control import enable as control
 from concurcrawl.errors import ConfigError
 from concurcrawl.integrations import plugins, scrapyd
 from concurcrawl.integrations.finding import HAS_WORKERS
@@ -66,7 +67,7 @@ def decide(settings: BaseSettings, crawler: Crawler) -> Plan | None:
 
     Raises:
         ConfigError: If ``MODE``, one of our settings, or one that must be Scrapy's own
-            cannot be worked with.
+            is invalid.
         MovedPartError: If a release of Scrapy lacks a part that the mode touches.
     """
     leave_to_frontier(settings)
@@ -219,10 +220,7 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
         "concurcrawl.watchdog.blocked.BlockWatch": 0,
     }
     components.add(settings, "EXTENSIONS", ours, RANK)
-    settings.set("CONCURCRAWL_SLOTS", list(planned.slots), RANK)
-    settings.set(handler.PREFETCH, planned.prefetch, RANK)
-    settings.set(MOST_WORKERS, planned.most, RANK)
-    settings.set(IN_FLIGHT, planned.in_flight if planned.is_divided else 0, RANK)
+    _divide_slots(settings, planned)
     meta_refresh.enable(settings, RANK)
     compression.enable(settings, RANK)
     is_ours = not settings.getpriority("CONCURRENT_ITEMS")
@@ -235,11 +233,20 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
     throttle = {"scrapy.extensions.throttle.AutoThrottle": None}
     components.add(settings, "EXTENSIONS", throttle, RANK)
     scrapyd.enable(settings, RANK)
+    control.enable(settings, RANK)
     _count_memory(settings, planned)
     if Config.from_settings(settings).records:
         collector.enable(settings, RANK)
     if settings["STATS_CLASS"] == "scrapy.statscollectors.MemoryStatsCollector":
         settings.set("STATS_CLASS", _STATS, RANK)
+
+
+def _divide_slots(settings: BaseSettings, planned: Plan) -> None:
+    """Write how many requests each process may have in flight."""
+    settings.set("CONCURCRAWL_SLOTS", list(planned.slots), RANK)
+    settings.set(handler.PREFETCH, planned.prefetch, RANK)
+    settings.set(MOST_WORKERS, planned.most, RANK)
+    settings.set(IN_FLIGHT, planned.in_flight if planned.is_divided else 0, RANK)
 
 
 def keeps_order(settings: BaseSettings, planned: Plan) -> bool:

@@ -2,8 +2,8 @@
 
 Scrapy makes schedulers, downloaders, handlers and extensions by itself and hands them
 the crawler. What they need is built in one place for each kind of process, its
-composition root (``app.py`` in ``local``, ``workers/supervisor`` and ``nodes``), and
-found here once.
+composition root (``app.py`` in ``local``, ``workers/supervisor``, ``workers/worker``
+and ``nodes``), and found here once.
 """
 
 from __future__ import annotations

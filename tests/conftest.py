@@ -35,14 +35,23 @@ _ONCE = (
     *(
         f"integration/{name}"
         for name in (
-            *("benchmarks", "frontier", "http", "limits", "nodes", "progress"),
             *(
+                "benchmarks",
                 "cluster",
+                "control",
+                "frontier",
+                "http",
+                "limits",
+                "nodes",
+                "progress",
+            ),
+            *(
                 "spiders",
                 "tools",
                 "tracing",
                 "tuning",
                 "integrations/test_scrapyd.py",
+                "docs",
             ),
             *("durable/test_jobdir.py", "durable/test_resumed_feeds.py"),
             *("durable/test_uploaded_feeds.py", "watchdog/test_stalls.py"),

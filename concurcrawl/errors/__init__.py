@@ -15,6 +15,7 @@ from concurcrawl.errors.commands import (
 )
 from concurcrawl.errors.crawling import (
     BlockedError,
+    ControlError,
     DeadLetteredError,
     LeaseLostError,
     LeaseReturnedError,
@@ -54,6 +55,7 @@ __all__ = [
     "ClusterError",
     "ConcurcrawlError",
     "ConfigError",
+    "ControlError",
     "DeadLetteredError",
     "EggError",
     "FeedError",

@@ -36,36 +36,50 @@ _START_RANK = 1 << 62
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS request (
-    ticket INTEGER PRIMARY KEY,
+    lease_id INTEGER PRIMARY KEY,
     grp TEXT NOT NULL,
     priority INTEGER NOT NULL,
     rank INTEGER NOT NULL,
     queued_s REAL NOT NULL,
     payload BLOB NOT NULL,
-    lent INTEGER NOT NULL DEFAULT 0
+    is_leased INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX IF NOT EXISTS waiting ON request (grp, priority DESC, rank) WHERE NOT lent;
+CREATE INDEX IF NOT EXISTS waiting ON request (grp, priority DESC, rank)
+    WHERE NOT is_leased;
 CREATE TABLE IF NOT EXISTS seen (key BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS item (number INTEGER PRIMARY KEY, payload BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS note (
     name TEXT PRIMARY KEY,
     text TEXT NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS taken (
+CREATE TABLE IF NOT EXISTS output (
     what BLOB PRIMARY KEY,
     times INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS asked (key BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS dead_letter (
+    lease_id INTEGER PRIMARY KEY,
+    grp TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    payload BLOB NOT NULL
+);
 CREATE TABLE IF NOT EXISTS state (
     number INTEGER PRIMARY KEY,
     change BLOB NOT NULL
 );
 """
 
+#: What gives a file of 0.1.0 today's names.
+_RENAMES = """
+ALTER TABLE request RENAME COLUMN ticket TO lease_id;
+ALTER TABLE request RENAME COLUMN lent TO is_leased;
+ALTER TABLE taken RENAME TO output;
+"""
+
 #: The request that leaves a group next, and the priority of the one after it.
 _NEXT = """
-SELECT priority, ticket, queued_s, payload FROM request
-WHERE grp = ? AND NOT lent ORDER BY priority DESC, rank LIMIT 2
+SELECT priority, lease_id, queued_s, payload FROM request
+WHERE grp = ? AND NOT is_leased ORDER BY priority DESC, rank LIMIT 2
 """
 
 _WAITING = "SELECT grp, max(priority) FROM request GROUP BY grp"
@@ -92,7 +106,7 @@ class SqliteFrontier(Frontier):
 
         Args:
             limits_of: Returns what a group must not exceed.
-            path: The file, which nobody else has open. By default it is empty and has
+            path: The file, which no one else has open. By default it is empty and has
                 no name: it is gone when the process is, however that ends, and of what
                 waits no more is in memory than SQLite caches.
             total: Requests at a time over all groups; 0 means no limit.
@@ -111,14 +125,20 @@ class SqliteFrontier(Frontier):
         # A commit need not reach the disk before the next: the file stays whole, and
         # what a power cut takes from its end is done again. See deliver().
         self._db.execute("PRAGMA synchronous = NORMAL")
+        self._migrate()
         self._db.executescript(_SCHEMA)
         #: What feeds that cannot be continued need; changed by :meth:`deliver` only.
         self.exports = Store(self._db)
         self._broken: sqlite3.OperationalError | None = None
-        self._lease_ids = count(1 + self._last("ticket", "request"))
+        last = max(self._last("lease_id", one) for one in ("request", "dead_letter"))
+        self._lease_ids = count(1 + last)
         self._limiter = CrawlLimiter(limits_of, total, asks, random.uniform)
         self._groups = WaitingGroups(self._limiter)
-        self._db.execute("UPDATE request SET lent = 0 WHERE lent")
+        self._db.execute("UPDATE request SET is_leased = 0 WHERE is_leased")
+        # The process was killed before their leases had ended: they wait again.
+        self._db.execute(
+            "DELETE FROM dead_letter WHERE lease_id IN (SELECT lease_id FROM request)"
+        )
         (waiting,) = self._db.execute("SELECT count(*) FROM request").fetchone()
         self._waiting = int(waiting)
         for group, priority in self._db.execute(_WAITING):
@@ -142,7 +162,7 @@ class SqliteFrontier(Frontier):
 
     @override
     def times_taken(self, what: bytes) -> Done[int]:
-        select = "SELECT times FROM taken WHERE what = ?"
+        select = "SELECT times FROM output WHERE what = ?"
         row = self._db.execute(select, (what,)).fetchone()
         return Done(0 if row is None else int(row[0]))
 
@@ -160,7 +180,9 @@ class SqliteFrontier(Frontier):
             return None
         found = self._db.execute(_NEXT, (group,)).fetchall()
         _, lease_id, queued_s, payload = found[0]
-        self._db.execute("UPDATE request SET lent = 1 WHERE ticket = ?", (lease_id,))
+        self._db.execute(
+            "UPDATE request SET is_leased = 1 WHERE lease_id = ?", (lease_id,)
+        )
         self._waiting -= 1
         self._leased[lease_id] = group
         self._limiter.lease(lease_id, group)
@@ -174,7 +196,7 @@ class SqliteFrontier(Frontier):
         if lease_id not in self._leased:
             raise LeaseLostError(lease_id)
         with self.transaction():
-            self._db.execute("DELETE FROM request WHERE ticket = ?", (lease_id,))
+            self._db.execute("DELETE FROM request WHERE lease_id = ?", (lease_id,))
             added = [self._insert(entry) for entry in entries]
             numbers = self._keep(items)
         del self._leased[lease_id]
@@ -234,7 +256,9 @@ class SqliteFrontier(Frontier):
             return
         self._limiter.forget(lease_id, self._clock())
         group = self._leased.pop(lease_id)
-        self._db.execute("UPDATE request SET lent = 0 WHERE ticket = ?", (lease_id,))
+        self._db.execute(
+            "UPDATE request SET is_leased = 0 WHERE lease_id = ?", (lease_id,)
+        )
         self._waiting += 1
         ((priority, *_), *_) = self._db.execute(_NEXT, (group,))
         self._groups.add(group, priority)
@@ -299,6 +323,30 @@ class SqliteFrontier(Frontier):
     def close(self) -> None:
         self._db.close()
 
+    # Dead letters ---------------------------------------------------------------
+
+    def dead_letter(self, lease_id: int) -> None:
+        """Keep a copy of a leased request that is given up; end its lease after it."""
+        with self.transaction():
+            self._db.execute(
+                "INSERT OR REPLACE INTO dead_letter SELECT lease_id, grp, priority, "
+                "payload FROM request WHERE lease_id = ?",
+                (lease_id,),
+            )
+
+    def put_dead_letters_back(self) -> int:
+        """Make the requests that were given up wait again; return how many."""
+        with self.transaction():
+            kept = self._db.execute(
+                "SELECT grp, priority, payload FROM dead_letter ORDER BY lease_id"
+            ).fetchall()
+            for group, priority, payload in kept:
+                self._insert(
+                    Entry(None, group, priority, is_start=False, payload=payload)
+                )
+            self._db.execute("DELETE FROM dead_letter")
+        return len(kept)
+
     # What only a crawl with a JOBDIR needs ---------------------------------------
 
     def begin_anew(self, notes: Mapping[str, str]) -> None:
@@ -308,7 +356,7 @@ class SqliteFrontier(Frontier):
             notes: The only ones that stay.
         """
         with self.transaction():
-            for table in ("taken", "asked", "note"):
+            for table in ("output", "asked", "note"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
             self.exports.clear()
             self._take_notes(notes)
@@ -388,6 +436,12 @@ class SqliteFrontier(Frontier):
             self._waiting += more
             self._groups.add(group, priority)
 
+    def _migrate(self) -> None:
+        """Take over a file that an earlier release has begun."""
+        columns = self._db.execute("PRAGMA table_info(request)").fetchall()
+        if any(name == "ticket" for _, name, *_ in columns):
+            self._db.executescript(f"BEGIN; {_RENAMES} COMMIT;")
+
     def _last(self, column: str, table: str) -> int:
         row = self._db.execute(f"SELECT max({column}) FROM {table}").fetchone()  # noqa: S608 - our own names
         return int(row[0] or 0)
@@ -407,7 +461,7 @@ class SqliteFrontier(Frontier):
         if self.times_taken(output.what).value >= output.nth:
             return False
         self._db.execute(
-            "INSERT OR REPLACE INTO taken VALUES (?, ?)", (output.what, output.nth)
+            "INSERT OR REPLACE INTO output VALUES (?, ?)", (output.what, output.nth)
         )
         return True
 

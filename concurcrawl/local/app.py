@@ -29,7 +29,10 @@ from concurcrawl.watchdog.timers import is_something_due
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from scrapy import Request
     from scrapy.crawler import Crawler
+
+    from concurcrawl.limits.limiter import Written
 
 
 class LocalApp:
@@ -98,6 +101,33 @@ class LocalApp:
     def holds_back(self) -> bool:
         """Return whether requests wait and none of them may be leased now."""
         return self.frontier.waiting() > 0 and not self.frontier.has_ready()
+
+    # Steering -----------------------------------------------------------------------
+
+    @property
+    def politeness(self) -> Politeness:
+        """The limits of each group."""
+        return self._pace.politeness
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process runs what one process of a crawl must: it is alone."""
+        return True
+
+    async def add(self, request: Request) -> bool:
+        """Push a request from outside; return whether it was new."""
+        return self.queue.push(request)
+
+    async def make_safe(self) -> None:
+        """Do nothing: what waits goes with the process."""
+
+    async def put_dead_letters_back(self) -> int:
+        """Return 0: only requests that were leased to workers are dead-lettered."""
+        return 0
+
+    def change_limits(self, group: str, slot: str, written: Written) -> None:
+        """Change the limits of *group* from the next request on."""
+        self._pace.change_limits(group, slot, written)
 
     @property
     def _downloader(self) -> PassThroughDownloader:

@@ -63,9 +63,9 @@ class LocalGate(RequestGate):
         self._admissions.sent(self.inside[request], lease_id, at_s)
 
     @override
-    def leave(self, request: Request, visit: FetchResult) -> None:
+    def leave(self, request: Request, result: FetchResult) -> None:
         group = self.inside.pop(request)
-        self._admissions.leave(group, _id_of(self._lease_of(request)), visit)
+        self._admissions.leave(group, _id_of(self._lease_of(request)), result)
 
 
 def _id_of(lease: Lease | None) -> int | None:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from concurcrawl.frontier.base import Completed, Lease
     from concurcrawl.workers.protocol.cookies import CookieChange
     from concurcrawl.workers.supervisor.app import SupervisorApp
-    from concurcrawl.workers.supervisor.commits import Commit
+    from concurcrawl.workers.supervisor.commits import RequestCommit
 
 logger = logging.getLogger(__name__)
 
@@ -135,7 +135,7 @@ class NodeStorage(Storage):
     @override
     async def join(self) -> bool:
         frontier = self.frontier
-        frontier.on_news = self._on_news
+        frontier.on_change = self._on_change
         frontier.on_ended = self._on_ended
         frontier.on_lost = self._on_lost
         frontier.on_failure = self._on_failure
@@ -186,7 +186,7 @@ class NodeStorage(Storage):
     def _name_items_in_doubt(self) -> None:
         count = self.frontier.in_doubt
         if count:
-            self._crawler.stats.set_value("concurcrawl/items_unsettled", count)
+            self._crawler.stats.set_value("concurcrawl/items_in_doubt", count)
             logger.error(
                 "%d items were being written when their node died, and only that node "
                 "can tell whether they are in its feeds: start it again there, with "
@@ -202,7 +202,7 @@ class NodeStorage(Storage):
     # The contract --------------------------------------------------------------------
 
     @override
-    def commit(self, commit: Commit) -> Awaitable[Completed]:
+    def commit(self, commit: RequestCommit) -> Awaitable[Completed]:
         return commit_to(self.frontier, commit)
 
     @override
@@ -241,12 +241,23 @@ class NodeStorage(Storage):
 
     @override
     def dead_letter(self, lease: Lease, reason: str, attempts: int) -> None:
-        payload = reason.encode() or lease.payload
+        payload = lease.payload
+        if reason:  # then it is encoded for workers, not for other nodes
+            payload = self.encoding.encode(self._app.codec.decode(payload))
         self.frontier.dead_letter(attempts, lease.group, payload)
+
+    @override
+    async def put_dead_letters_back(self) -> int:
+        return await self.frontier.put_dead_letters_back()
+
+    @property
+    @override
+    def leads(self) -> bool:
+        return self.frontier.is_leader
 
     # What other nodes do -------------------------------------------------------------
 
-    def _on_news(self) -> None:
+    def _on_change(self) -> None:
         frontier = self.frontier
         if frontier.is_leader:
             self._leads.set()

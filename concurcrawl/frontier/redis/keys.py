@@ -14,7 +14,7 @@ SINGLE = frozenset(
         "job",
         "seen",
         "requests",
-        "heads",
+        "waiting_groups",
         "ready",
         "paused",
         "default_limits",
@@ -33,6 +33,9 @@ SINGLE = frozenset(
         "cookies",
         "throttled",
         "dead_letters",
+        "control",
+        "commands",
+        "answers",
     }
 )
 

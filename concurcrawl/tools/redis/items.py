@@ -1,4 +1,4 @@
-"""The command ``items``: what nodes put into the stream of a Redis, as JSON lines."""
+"""The command ``items``: take the items out of a Redis stream, as JSON lines."""
 
 from __future__ import annotations
 
@@ -17,17 +17,15 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``concurcrawl items`` to *parser*."""
     place.configure(parser)
-    parser.add_argument(
-        "--keep", action="store_true", help="leave them there, to be taken again"
-    )
+    parser.add_argument("--keep", action="store_true", help="leave the items in Redis")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write all items to the standard output; those that are written leave Redis.
+    """Write all items to standard output; items that were written leave Redis.
 
     Returns:
-        The exit code: 0; 1 if Redis cannot be used, or nobody reads; 2 if an option is
-        wrong.
+        The exit code: 0; 1 if Redis cannot be used or the output was closed; 2 if an
+        option is wrong.
     """
     return ended("items", lambda: _run(args))
 
@@ -38,7 +36,7 @@ def _run(args: argparse.Namespace) -> int:
     for item in admin.drain(target, keep=args.keep):
         try:
             out.write(item + b"\n")
-            # It leaves Redis when the next is asked for: it must be out by then.
+            # It is removed from Redis when the next one is requested: flush it before.
             out.flush()
         except BrokenPipeError:
             raise

@@ -1,4 +1,4 @@
-"""Which jobs of which Redis a command is about."""
+"""The Redis and the job that a command works on."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 
     from concurcrawl.frontier.redis.connection import JobRef
 
-#: What keys begin with unless ``CONCURCRAWL_FRONTIER_PREFIX`` says otherwise.
-_PREFIX = Config().frontier_prefix
+#: The default of ``CONCURCRAWL_FRONTIER_PREFIX``.
+PREFIX = Config().frontier_prefix
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,13 +30,13 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prefix",
         metavar="WORD",
-        default=_PREFIX,
-        help=f"what all keys begin with (default: {_PREFIX})",
+        default=PREFIX,
+        help=f"prefix of all keys (default: {PREFIX})",
     )
 
 
 def target_of(args: argparse.Namespace) -> JobRef:
-    """Return where the command looks; its job is empty if none was named.
+    """Return the Redis and the job; the job is empty if none was named.
 
     Raises:
         FrontierError: If the URL is wrong.

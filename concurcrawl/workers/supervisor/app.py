@@ -53,7 +53,8 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
 
-    from concurcrawl.frontier.base import Lease
+    from concurcrawl.frontier.base import Frontier, Lease
+    from concurcrawl.limits.limiter import Written
     from concurcrawl.workers.protocol.messages.directions import ToWorker
     from concurcrawl.workers.protocol.messages.signals import Subscribe
     from concurcrawl.workers.supervisor.downloader import DispatchingDownloader
@@ -248,6 +249,41 @@ class SupervisorApp(PoolEvents):
     def holds_back(self) -> bool:
         """Return whether requests wait and none of them may be leased now."""
         return self.storage.holds_back()
+
+    # Steering -----------------------------------------------------------------------
+
+    @property
+    def frontier(self) -> Frontier:
+        """What waits, and how fast it may leave."""
+        return self.storage.frontier
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process runs what only one of the nodes may run."""
+        return self.storage.leads
+
+    async def add(self, request: Request) -> bool:
+        """Push a request from outside; return whether it was new, once it is safe.
+
+        Raises:
+            NotShippableError: If it cannot go to another process.
+            NotJsonError: If it cannot go to another machine.
+        """
+        return await self.queue.add(request)
+
+    async def make_safe(self) -> None:
+        """Write what was added to the disk, where there is one."""
+        await self.storage.make_safe()
+
+    async def put_dead_letters_back(self) -> int:
+        """Make dead-lettered requests wait again; return how many there were."""
+        return await self.storage.put_dead_letters_back()
+
+    def change_limits(self, group: str, slot: str, written: Written) -> None:
+        """Change the limits of *group* in all processes, from the next request on."""
+        self.coordinator.change_limits(group, slot, written)
+
+    # --------------------------------------------------------------------------------
 
     def refuse(self, request: Request, error: Exception) -> None:
         """Name a request that cannot leave this process, and call its errback."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True)
-class Commit:
+class RequestCommit:
     """What came of a request, or of none.
 
     Attributes:
@@ -40,7 +40,7 @@ class Commit:
     claims: Sequence[bytes] = ()
 
 
-def commit_to(frontier: Frontier, commit: Commit) -> Awaitable[Completed]:
+def commit_to(frontier: Frontier, commit: RequestCommit) -> Awaitable[Completed]:
     """Commit requests and items, and end the lease.
 
     Raises:
@@ -77,19 +77,19 @@ class JobCommitter:
         self._own_filter = own_filter
         self._state = state
 
-    def commit(self, commit: Commit) -> Awaitable[Completed]:
+    def commit(self, commit: RequestCommit) -> Awaitable[Completed]:
         """Commit all of it or nothing."""
         if self._is_one_call(commit):
             return commit_to(self._frontier, commit)
         with self._transaction(commit):
             return commit_to(self._frontier, commit)
 
-    def _is_one_call(self, commit: Commit) -> bool:
+    def _is_one_call(self, commit: RequestCommit) -> bool:
         has_more = commit.answers or commit.state or commit.claims
         return not has_more and (commit.lease is not None or not commit.items)
 
     @contextmanager
-    def _transaction(self, commit: Commit) -> Iterator[None]:
+    def _transaction(self, commit: RequestCommit) -> Iterator[None]:
         with self._frontier.transaction():
             if self._own_filter is not None:
                 if commit.answers is not None:

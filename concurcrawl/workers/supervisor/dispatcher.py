@@ -28,7 +28,7 @@ from concurcrawl.errors import (
     ResultsError,
     UnreadableError,
 )
-from concurcrawl.progress.pace import Row, Tally, unanswered
+from concurcrawl.progress.rates import Row, Tally, unanswered
 from concurcrawl.workers.protocol import log_forwarding
 from concurcrawl.workers.supervisor.sticky import sticky_key
 

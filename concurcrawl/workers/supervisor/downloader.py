@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scrapy.http import Response
     from twisted.internet.defer import Deferred
 
-    from concurcrawl.progress.pace import Row, Tally
+    from concurcrawl.progress.rates import Row, Tally
 
 
 class DispatchingDownloader(PassThroughDownloader):

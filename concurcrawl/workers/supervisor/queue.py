@@ -19,7 +19,7 @@ from concurcrawl.errors import (
 from concurcrawl.frontier.base import Done, at_once
 from concurcrawl.workers.supervisor.arrivals import Arrivals
 from concurcrawl.workers.supervisor.claims import Claims
-from concurcrawl.workers.supervisor.commits import Commit
+from concurcrawl.workers.supervisor.commits import RequestCommit
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -109,7 +109,7 @@ class WorkerQueue:
             return False
         output = self._storage.start.output_of(request)
         answers = self._storage.own_filter.prepare()
-        commit = Commit([entry], output=output, answers=answers)
+        commit = RequestCommit([entry], output=output, answers=answers)
         done = self._storage.commit(commit)
         if not isinstance(done, Done):
             # The engine wants to know now; whether it was new is known later.
@@ -121,6 +121,25 @@ class WorkerQueue:
             self._count("scheduler/enqueued")
         else:
             self._duplicates.note(request)  # the engine says that it is dropped
+        return bool(added)
+
+    async def add(self, request: Request) -> bool:
+        """Push a request from outside; return whether it was new, once it is safe.
+
+        Raises:
+            NotShippableError: If it cannot leave this process.
+            NotJsonError: If it cannot leave this machine.
+        """
+        entry = self._make_entry(request, None)
+        if entry is None:
+            return False
+        answers = self._storage.own_filter.prepare()
+        commit = RequestCommit([entry], answers=answers)
+        (added,) = (await self._storage.commit(commit)).added
+        if added:
+            self._count("scheduler/enqueued")
+        else:
+            self._duplicates.note(request)
         return bool(added)
 
     async def _note_later(self, request: Request, done: Awaitable[Completed]) -> None:
@@ -167,8 +186,8 @@ class WorkerQueue:
         try:
             request, payload = self._storage.encoding.decode(lease.payload)
         except (UnreadableError, NotJsonError):
-            self._frontier.ack(lease.lease_id)
             self._storage.dead_letter(lease, "", 0)
+            self._frontier.ack(lease.lease_id)
             raise
         request.errback = None  # it is the worker's to call
         if payload is not lease.payload:
@@ -211,7 +230,7 @@ class WorkerQueue:
             return []
         claims = [] if lease is None else [*self._claims.entries(lease)]
         done = await self._storage.commit(
-            Commit(
+            RequestCommit(
                 chain(arrived.all_entries(), claims),
                 lease,
                 items,

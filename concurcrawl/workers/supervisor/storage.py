@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from concurcrawl.limits.policy import Politeness
     from concurcrawl.workers.protocol.cookies import CookieChange
     from concurcrawl.workers.protocol.pickle_codec import Codec
-    from concurcrawl.workers.supervisor.commits import Commit
+    from concurcrawl.workers.supervisor.commits import RequestCommit
     from concurcrawl.workers.supervisor.delivery import Delivery
     from concurcrawl.workers.supervisor.encoding import RequestEncoding
     from concurcrawl.workers.supervisor.filters import RequestFilter
@@ -82,7 +82,7 @@ class Storage(Protocol):
     ) -> None:
         """Close the frontier, once *end_workers* has returned."""
 
-    def commit(self, commit: Commit) -> Awaitable[Completed]:
+    def commit(self, commit: RequestCommit) -> Awaitable[Completed]:
         """Commit all of it or nothing."""
 
     def has_pending(self) -> bool:
@@ -101,7 +101,25 @@ class Storage(Protocol):
         """Send cookies that a worker got to other machines, if there are any."""
 
     def dead_letter(self, lease: Lease, reason: str, attempts: int) -> None:
-        """Note where others see it that a request was given up."""
+        """Keep a leased request that is given up; its lease ends next.
+
+        Args:
+            lease: Its lease.
+            reason: Its URL; empty if it cannot be decoded.
+            attempts: How many workers died of it.
+        """
+
+    async def put_dead_letters_back(self) -> int:
+        """Make dead-lettered requests wait again; return how many there were."""
+        raise NotImplementedError
+
+    async def make_safe(self) -> None:
+        """Write what was committed to the disk, where there is one."""
+
+    @property
+    def leads(self) -> bool:
+        """Whether this process runs what only one of the nodes may run."""
+        return True
 
 
 class JobStorage(Storage):
@@ -211,7 +229,7 @@ class JobStorage(Storage):
         self.frontier.close()
 
     @override
-    def commit(self, commit: Commit) -> Awaitable[Completed]:
+    def commit(self, commit: RequestCommit) -> Awaitable[Completed]:
         return self._committer.commit(commit)
 
     @override
@@ -238,4 +256,13 @@ class JobStorage(Storage):
 
     @override
     def dead_letter(self, lease: Lease, reason: str, attempts: int) -> None:
-        """Do nothing: the log and the stats of this machine have it."""
+        self.frontier.dead_letter(lease.lease_id)
+
+    @override
+    async def put_dead_letters_back(self) -> int:
+        return self.frontier.put_dead_letters_back()
+
+    @override
+    async def make_safe(self) -> None:
+        if self._jobdir is not None:
+            await self.frontier.deliver((), {})

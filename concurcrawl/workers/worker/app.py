@@ -35,7 +35,7 @@ from concurcrawl.workers.protocol.messages.state import (
 from concurcrawl.workers.protocol.pickle_codec import IS_DURABLE, codec_of
 from concurcrawl.workers.worker.attributes import set_attributes
 from concurcrawl.workers.worker.claims import LocalClaims
-from concurcrawl.workers.worker.connection import Connection, Dispatcher
+from concurcrawl.workers.worker.connection import Connection, MessageDispatcher
 from concurcrawl.workers.worker.control import EngineControl
 from concurcrawl.workers.worker.finishing import Finisher
 from concurcrawl.workers.worker.leases import Leases
@@ -135,11 +135,11 @@ class WorkerApp:
 
     @property
     def gate(self) -> WorkerLimiter:
-        """What each request passes in the download handler."""
+        """The limiter, which each request passes in the download handler."""
         return self.limiter
 
     def holds_back(self) -> bool:
-        """Return False: it is the supervisor that holds requests back."""
+        """Return False: requests are held back in the supervisor."""
         return False
 
     def handlers(self) -> dict[type, Callable[[Any], None]]:
@@ -173,7 +173,9 @@ class WorkerApp:
         # Items are logged as scraped where their pipelines run.
         leave_out_scraped(self._crawler)
         await self.connection.open(
-            Dispatcher(self.connection, self.handlers(), self._on_batch, self._on_lost)
+            MessageDispatcher(
+                self.connection, self.handlers(), self._on_batch, self._on_lost
+            )
         )
         self._log.open()
 

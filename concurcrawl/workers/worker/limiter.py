@@ -97,12 +97,12 @@ class WorkerLimiter(RequestGate):
         self._connection.send(RequestSent(self.inside[request], lease_id, at_s))
 
     @override
-    def leave(self, request: Request, visit: FetchResult) -> None:
+    def leave(self, request: Request, result: FetchResult) -> None:
         was_asked = request in self._asked
         self._asked.discard(request)
         group, lease_id = self.inside.pop(request), self._work.lease_id_of(request)
-        if was_asked or visit.status in (429, 503):
-            self._connection.send(RequestLeft(group, lease_id, visit))
+        if was_asked or result.status in (429, 503):
+            self._connection.send(RequestLeft(group, lease_id, result))
         elif self._is_recalled:
             self.report_idle()
 

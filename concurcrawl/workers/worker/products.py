@@ -70,9 +70,9 @@ class Products:
 
 
 def _plain_host(request: Request) -> str:
-    """Return the host of *request*, or nothing if it is no name of one."""
+    """Return the host of *request*; empty if there is none, or an IPv6 address."""
     try:
         host = urlparse_cached(request).hostname or ""
-    except ValueError:  # half an IPv6 address
+    except ValueError:  # an unclosed bracket, for example
         return ""
     return "" if ":" in host else host

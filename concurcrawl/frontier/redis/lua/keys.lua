@@ -2,9 +2,9 @@
 --
 -- All begin with "{<prefix>:<job>}:", so that one slot of a cluster has them all.
 -- keys.py has the same names for Python, which only reads, and a test compares the two.
--- Each is written in this script alone, so within one exchange of one node. No key has
--- a TTL: a job stays until another begins in its place (join.lua) or "concurcrawl purge"
--- deletes it; "deleted with the job" below means that.
+-- Each is written in this script alone, so within one exchange of one node, except the
+-- last three. No key has a TTL: a job stays until another begins in its place (join.lua)
+-- or "concurcrawl purge" deletes it; "deleted with the job" below means that.
 --
 -- key               type    what is in it
 -- ----------------- ------- -------------------------------------------------------------
@@ -22,14 +22,14 @@
 --                           push and ack write; ack and a dead letter delete.
 -- waiting:<group>   zset    What waits: number in its order (queue.lua), by -priority.
 --                           push, ack, release and a node's death add; dispatch removes.
--- heads             hash    Group -> "<priority> <turn> <place>" of what leaves it next
---                           and where it is filed (queue.lua). Each exchange writes those
---                           of the groups it has changed; a field goes with the last
---                           request that waits.
+-- waiting_groups    hash    Group -> "<priority> <turn> <place>": priority of the request
+--                           that leaves it next, and where it is filed (queue.lua). Each
+--                           exchange writes those of the groups it has changed; a field
+--                           goes with the last request that waits.
 -- ready             zset    Groups that may be asked, in the order in which they are
 --                           served: "<load><turn>:<group>", by -priority (queue.lua).
 -- paused            zset    Groups with waiting requests whose pause must end first, by
---                           when it does. Both are written with heads.
+--                           when it does. Both are written with waiting_groups.
 -- default_limits    hash    Limits of groups that have none of their own (limiter.lua:
 --                           LIMITS). join writes; deleted with the job.
 -- idle              zset    Groups with a limiter that nothing is in flight of, by when
@@ -78,16 +78,23 @@
 -- throttled         list    Groups that have refused a request, each once.
 --                           leave, slow_down and change_limits add; deleted with the job.
 -- dead_letters      list    JSON of requests that were given up: at_s, attempts, group,
---                           request. dead_letter and a node's death add; deleted with
---                           the job.
+--                           request. dead_letter and a node's death add; retry
+--                           removes; deleted with the job.
+-- control           hash    Desired state: paused (1 or 0) and
+--                           limits:<group> (JSON). Written by control.py, not here.
+-- commands          list    JSON of commands for the node that leads: id, op, and more.
+--                           control.py adds and removes.
+-- answers           hash    Id of a command -> its answer, as JSON. control.py adds;
+--                           who gave the command removes.
 
 local base = string.sub(KEYS[1], 1, -4) -- without "job"
 
 local keys = {}
 for _, name in ipairs({
-  'job', 'seen', 'requests', 'heads', 'ready', 'paused', 'default_limits', 'limiters', 'idle', 'nodes', 'members', 'attempts',
-  'in_doubt', 'in_doubt_of_dead', 'orphans', 'stream', 'outputs', 'notes', 'stats',
-  'cookies', 'throttled', 'dead_letters',
+  'job', 'seen', 'requests', 'waiting_groups', 'ready', 'paused', 'default_limits',
+  'limiters', 'idle', 'nodes', 'members', 'attempts', 'in_doubt', 'in_doubt_of_dead',
+  'orphans', 'stream', 'outputs', 'notes', 'stats', 'cookies', 'throttled',
+  'dead_letters', 'control', 'commands', 'answers',
 }) do
   keys[name] = base .. name
 end

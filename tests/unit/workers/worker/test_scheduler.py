@@ -116,7 +116,6 @@ def test_slots_show_the_limits_once_the_scheduler_opens(bench: Bench) -> None:
     spider: Any = None
     bench.scheduler.open(spider)
     assert bench.engine.downloader.slots.limits is bench.app.limiter.slot_limits
-    assert bench.scheduler.gate is bench.app.limiter
 
 
 def test_at_the_end_the_outbox_is_closed(bench: Bench) -> None:
