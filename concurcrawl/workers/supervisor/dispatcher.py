@@ -102,7 +102,8 @@ class Dispatcher:
         self._failed: Counter[int] = Counter()  # attempts by lease
         self._partial: defaultdict[int, set[asyncio.Task[None]]] = defaultdict(set)
         self._is_shared = bool(config.frontier_url)
-        many = len(self._pool.workers) > 1 or self._is_shared
+        many = len(self._pool.workers) > 1 or self._pool.is_elastic
+        many = many or self._is_shared
         self._sticky = config.sticky_meta if many else ()
         self._tallies: defaultdict[str, Tally] | None = None
 
@@ -226,6 +227,8 @@ class Dispatcher:
             )
         self._parts.coordinator.on_cookies(worker, result.cookies)
         result.worker = worker.name
+        if result.record is not None and worker.connection.wall_offset_s:
+            result.record = result.record.shifted(worker.connection.wall_offset_s)
         if self._tallies is not None:
             self._tallies[worker.name] += _tally_of(result)
         if result.lease_id is None:

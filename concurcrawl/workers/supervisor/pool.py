@@ -21,6 +21,7 @@ from concurcrawl.workers.protocol import framing
 from concurcrawl.workers.protocol.messages.leases import Dispatch
 from concurcrawl.workers.protocol.messages.lifecycle import Drain
 from concurcrawl.workers.protocol.messages.results import RequestResult
+from concurcrawl.workers.supervisor.members import ElasticMembers
 from concurcrawl.workers.supervisor.parking import ParkedLeases
 from concurcrawl.workers.supervisor.recycling import Recycler
 from concurcrawl.workers.supervisor.silence import SilenceWatch
@@ -89,6 +90,7 @@ class WorkerPool:
         self._sticky: StickyWorkers[WorkerHandle] = StickyWorkers()
         self._parked = ParkedLeases(self._sticky, events)
         self._silence = SilenceWatch(self, tolerance.silence_s)
+        self._members = ElasticMembers(self, starter)
         self.workers = [WorkerHandle(*one, self) for one in started]
 
     @property
@@ -96,10 +98,16 @@ class WorkerPool:
         """Whether no more workers are started."""
         return self._state.is_stopping or self._state.gave_up
 
+    @property
+    def is_elastic(self) -> bool:
+        """Whether workers come and go by themselves."""
+        return self._starter.is_elastic
+
     async def connect(self) -> None:
         """Begin to talk to the workers."""
         for worker in list(self.workers):
             await self._connect(worker)
+        await self._starter.open(self._members)
         self._silence.start()
 
     def has_capacity(self, waiting: int) -> bool:
@@ -204,7 +212,10 @@ class WorkerPool:
             worker.pid or "unknown",
             len(worker.held),
         )
-        for held in worker.held.values():
+        if worker.connection.was_cut_off:  # no request is to blame
+            lost = [one for one in worker.held.values() if not one.is_applied]
+            self._fail(lost, LeaseReturnedError(worker.name))
+        for held in [one for one in worker.held.values() if not one.end.done()]:
             held.deaths += worker.pid is not None  # else it was not the request
             if held.is_applied:
                 held.end.set_exception(LocalRequestsLostError(worker.name))
@@ -250,6 +261,15 @@ class WorkerPool:
             Whether that begins now; it does not where it has begun, or the crawl ends.
         """
         return self._recycler.recycle(worker)
+
+    def retire(self, worker: WorkerHandle) -> None:
+        """Let *worker* finish what it holds and end; nothing takes its place."""
+        self._recycler.retire(worker)
+
+    def give_up(self, error: Exception) -> None:
+        """End the crawl, which can go on no more, because of *error*."""
+        if not self.is_ending:
+            self._give_up(error)
 
     def on_retired(self, worker: WorkerHandle) -> None:
         """Release what waits for *worker*, which gets no more leases."""
@@ -319,25 +339,30 @@ class WorkerPool:
         self._silence.stop()
         for worker in self.workers:
             logger.error("%s does not end and is killed.", worker.name)
-        self._starter.close()
+        await self._starter.close()
 
     def _release_slot(self, worker: WorkerHandle) -> None:
         worker.ended -= 1
         self._recycler.end_if_done(worker)
+        self._members.settle()
         self.use_capacity()
 
     async def _connect(self, worker: WorkerHandle) -> None:
         for message in self._events.handshake():
             worker.send(message)
         try:
-            await framing.connect(worker.sock, lambda: worker)
+            await framing.connect(worker.connection.sock, lambda: worker)
         except OSError:  # it was gone before we could
             self.on_lost(worker)
 
     def _replace(self, worker: WorkerHandle) -> None:
-        self._state.restarts += 1
+        self._state.restarts += not worker.connection.was_cut_off
         if self._state.restarts > self._tolerance.restarts:
             self._give_up(WorkersFailedError(self._state.restarts))
+            return
+        if self.is_elastic:  # the launcher starts one where there is a place
+            self._members.on_lost()
+            self.use_capacity()
             return
         try:
             self._recycler.replace(worker)
@@ -400,7 +425,9 @@ class WorkerPool:
         if any(held.deaths for held in worker.held.values()):
             return -len(worker.parked)
         is_plenty = waiting > (1 + self._prefetch) * len(self.workers)
-        prefetch = self._prefetch if is_plenty else 0
+        # One whose share has been cut would begin at once what is sent ahead.
+        is_whole = worker.slots == worker.most_slots
+        prefetch = self._prefetch if is_plenty and is_whole else 0
         taken = len(worker.held) + worker.ended + len(worker.parked)
         return (worker.slots or UNLIMITED) + prefetch - taken
 

@@ -51,6 +51,10 @@ class Recycler:
         """Count a lease that *worker* was sent."""
         if not self._max_requests or self._pool.is_ending:
             return
+        if self._pool.is_elastic:
+            if worker.leased >= self._max_requests:
+                self.retire(worker)
+            return
         if worker.leased >= self._max_requests - self._head_start:
             self._start_successor(worker)
         if worker.leased >= self._max_requests:
@@ -67,6 +71,9 @@ class Recycler:
         """
         if not worker.takes_leases or worker in self._due or self._pool.is_ending:
             return False
+        if self._pool.is_elastic:
+            self.retire(worker)
+            return True
         self._due.append(worker)
         self._replace_first_due()
         return True
@@ -127,9 +134,15 @@ class Recycler:
     def _retire(self, worker: WorkerHandle) -> None:
         if worker.successor is None or worker.is_retiring:
             return
+        worker.successor.is_standby = False
+        self.retire(worker)
+
+    def retire(self, worker: WorkerHandle) -> None:
+        """Send *worker* no more leases; it ends when it has done those it holds."""
+        if worker.is_retiring:
+            return
         worker.is_retiring = True
         self._pool.on_retired(worker)
-        worker.successor.is_standby = False
         loop = asyncio.get_running_loop()
         loop.call_soon(self.end_if_done, worker)
         loop.call_soon(self._pool.use_capacity)

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
-import threading
 from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from typing_extensions import override
 
-from concurcrawl.workers import children
 from concurcrawl.workers.protocol.framing import Frames, frame
 from concurcrawl.workers.protocol.messages.lifecycle import (
     Failed,
@@ -27,11 +23,11 @@ from concurcrawl.workers.protocol.messages.results import PartialResult, Request
 from concurcrawl.workers.protocol.spool import Spool
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Sequence
 
     from concurcrawl.frontier.base import Lease
     from concurcrawl.watchdog.stall import Waiting
+    from concurcrawl.workers.launch.base import Connection
     from concurcrawl.workers.protocol.messages.directions import ToWorker, Traffic
     from concurcrawl.workers.protocol.messages.results import Product
     from concurcrawl.workers.protocol.messages.state import ReadStats
@@ -154,6 +150,8 @@ class WorkerHandle(asyncio.Protocol):
     Invariant: ``held`` has each lease that was sent and not yet answered.
 
     Attributes:
+        slots: Requests that it may have in flight.
+        most_slots: What it was made with, which it never exceeds.
         leased: Leases that it was sent, without those that it returned.
         progress: Counts messages about its requests.
         successor: The worker that is to take its place, once that has been started.
@@ -163,11 +161,11 @@ class WorkerHandle(asyncio.Protocol):
     """
 
     def __init__(
-        self, name: str, slots: int, sock: socket.socket, pool: Listener
+        self, name: str, slots: int, connection: Connection, pool: Listener
     ) -> None:
         self.name = name
-        self.slots = slots
-        self.sock = sock
+        self.slots = self.most_slots = slots
+        self.connection = connection
         self.held: dict[int, HeldLease] = {}
         self.pid: int | None = None
         self.is_gone = False
@@ -184,6 +182,7 @@ class WorkerHandle(asyncio.Protocol):
         self.is_retiring = False
         self.is_stuck = False
         self._is_stopping = False
+        self._is_closed = False
         self._pool = pool
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
@@ -193,7 +192,12 @@ class WorkerHandle(asyncio.Protocol):
     @property
     def takes_leases(self) -> bool:
         """Whether it may be sent another lease."""
-        return not (self.is_standby or self.is_retiring)
+        return not (self.is_standby or self.is_retiring or self._is_closed)
+
+    @property
+    def local_pid(self) -> int | None:
+        """Its process id if it runs on this machine and has said so."""
+        return self.pid if self.connection.is_local else None
 
     @property
     def in_flight(self) -> int | None:
@@ -236,12 +240,7 @@ class WorkerHandle(asyncio.Protocol):
 
     def kill(self) -> None:
         """Kill the process and its children, if its id is known."""
-        if self.pid is not None:
-            started = children.of(self.pid)
-            with contextlib.suppress(ProcessLookupError):  # connection_lost() follows
-                os.kill(self.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
-            # Waiting for their end would block the loop.
-            threading.Thread(target=children.end, args=(started,)).start()
+        self.connection.kill(self.pid)
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -274,4 +273,8 @@ class WorkerHandle(asyncio.Protocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._pool.on_lost(self)
+        self._is_closed = True
+        if self._is_stopping:
+            self._pool.on_lost(self)
+        else:
+            self.connection.when_certain(lambda: self._pool.on_lost(self))
