@@ -7,7 +7,7 @@ import sqlite3
 import tempfile
 import time
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, islice
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
@@ -18,6 +18,7 @@ from concurcrawl.frontier.base import (
     Done,
     Entry,
     Frontier,
+    GroupState,
     Lease,
     Output,
 )
@@ -65,6 +66,15 @@ _HEAD = """
 SELECT priority, ticket, queued_s, payload FROM request
 WHERE grp = ? AND NOT lent ORDER BY priority DESC, rank LIMIT 1
 """
+
+#: How many wait in a group, counted so far only: a crawl may have millions.
+_WAITING = """
+SELECT count(*) FROM
+(SELECT 1 FROM request WHERE grp = ? AND NOT lent LIMIT 1000)
+"""
+
+#: Groups among which the busiest are looked for.
+_LOOKED_AT = 500
 
 _HEADS = "SELECT grp, max(priority) FROM request GROUP BY grp"
 
@@ -292,6 +302,38 @@ class SqliteFrontier(Frontier):
     @override
     def ready_in_s(self) -> float | None:
         return self._gates.ready_in_s(self._heads, self._clock())
+
+    @override
+    def busiest(self, most: int) -> tuple[list[GroupState], int]:
+        """Return the busiest groups.
+
+        Those with requests in flight are looked at, and the first 500 in which some
+        wait: a crawl of many sites is not held up.
+        """
+        now_s = self._clock()
+        names = {*self._leased.values(), *islice(self._heads, _LOOKED_AT)}
+        gates = {name: self._gates[name] for name in names}
+
+        def rank(name: str) -> tuple[float, int, str]:
+            return -gates[name].pause_left_s(now_s), -self._gates.load(name), name
+
+        chosen = sorted(names, key=rank)[:most]
+        more = len(self._heads) - sum(name in self._heads for name in chosen)
+        return [self._state_of(name, now_s) for name in chosen], more
+
+    def _state_of(self, group: str, now_s: float) -> GroupState:
+        gate = self._gates[group]
+        paused_s = gate.pause_left_s(now_s)
+        (waiting,) = self._db.execute(_WAITING, (group,)).fetchone()
+        return GroupState(
+            name=group,
+            in_flight=self._gates.load(group),
+            limit=gate.limits.in_flight,
+            waiting=waiting,
+            delay_s=gate.delay_s,
+            paused_s=paused_s,
+            why=gate.why if paused_s else "",
+        )
 
     @override
     def close(self) -> None:

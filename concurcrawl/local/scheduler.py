@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from scrapy.utils.asyncio import CallLaterResult
     from twisted.internet.defer import Deferred
 
-    from concurcrawl.frontier.base import Frontier, Lease
+    from concurcrawl.frontier.base import Frontier, GroupState, Lease
     from concurcrawl.limits.limiter import FetchResult, Written
     from concurcrawl.tracing.record import Record
 
@@ -352,6 +352,10 @@ class FrontierScheduler(BaseScheduler):
     def ready_in_s(self) -> float | None:
         """Return the seconds until time alone lets a waiting request start, or None."""
         return self._frontier.ready_in_s()
+
+    def busiest(self, most: int) -> tuple[list[GroupState], int]:
+        """Return the busiest groups, and how many more have requests that wait."""
+        return self._frontier.busiest(most)
 
     def group_of(self, request: Request) -> str:
         """Return the group of hosts whose limits *request* shares."""

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from concurcrawl.frontier.redis.connection import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from concurcrawl.frontier.redis.connection import JobRef
     from concurcrawl.frontier.redis.keys import Keys
@@ -60,6 +61,7 @@ class GroupStatus:
         in_flight: Requests at its site.
         delay_s: Seconds between two starts.
         paused_s: How much longer it is paused; 0 if it is not.
+        limit: Requests at a time; 0 means no limit.
     """
 
     name: str
@@ -67,6 +69,7 @@ class GroupStatus:
     in_flight: int
     delay_s: float
     paused_s: float
+    limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,8 +123,13 @@ def jobs(target: JobRef) -> list[str]:
         return sorted(key.decode()[len(start) : -len("}:job")] for key in keys)
 
 
-def snapshot(target: JobRef) -> Snapshot | None:
-    """Return how the job of *target* is; None if there is none."""
+def snapshot(target: JobRef, most_groups: int | None = None) -> Snapshot | None:
+    """Return how the job of *target* is; None if there is none.
+
+    Args:
+        target: The job.
+        most_groups: How many groups to return, of the first 500; None means all.
+    """
     keys = target.keys
     with connect(target) as client:
         job = _text(client.hgetall(keys.one("job")))
@@ -144,7 +152,7 @@ def snapshot(target: JobRef) -> Snapshot | None:
             unsettled=_count(job, "in_doubt", "stranded"),
             streamed=client.xlen(keys.one("stream")),
             nodes=_nodes(client, keys, job["leader"], now_s),
-            groups=_groups(client, keys, now_s),
+            groups=_groups(client, keys, now_s, most_groups),
             failures=tuple(
                 _failure(one) for one in client.lrange(keys.one("dead_letters"), 0, -1)
             ),
@@ -213,22 +221,43 @@ def _nodes(
     return tuple(sorted(found, key=lambda node: (not node.is_live, node.name)))
 
 
-def _groups(client: Any, keys: Keys, now_s: float) -> tuple[GroupStatus, ...]:
-    found = []
-    for raw in client.sscan_iter(keys.one("groups"), count=_PAGE):
-        name = raw.decode()
-        fields = ("in_flight", "delay", "paused_until")
-        flight, delay, paused = client.hmget(keys.of("limiter", name), *fields)
-        group = GroupStatus(
-            name=name,
-            waiting=client.zcard(keys.of("waiting", name)),
-            in_flight=int(float(flight or 0)),
-            delay_s=float(delay or 0),
-            paused_s=max(0.0, float(paused or 0) - now_s),
-        )
-        if group.waiting or group.in_flight or group.paused_s:
-            found.append(group)
-    return tuple(sorted(found, key=lambda g: (-g.paused_s, -g.waiting, g.name)))
+def _groups(
+    client: Any, keys: Keys, now_s: float, most: int | None
+) -> tuple[GroupStatus, ...]:
+    names = (raw.decode() for raw in client.sscan_iter(keys.one("groups"), count=_PAGE))
+    if most is not None:
+        names = islice(names, _PAGE)
+    found: list[GroupStatus] = []
+    while page := [*islice(names, _PAGE)]:
+        with client.pipeline(transaction=False) as pipeline:
+            for name in page:
+                pipeline.hmget(keys.of("limiter", name), *_LIMITER)
+                pipeline.zcard(keys.of("waiting", name))
+            answers = iter(pipeline.execute())
+        for name, limiter, waiting in zip(page, answers, answers, strict=True):
+            group = _group(name, limiter, waiting, now_s)
+            if group.waiting or group.in_flight or group.paused_s:
+                found.append(group)
+    found.sort(key=lambda g: (-g.paused_s, -g.waiting, g.name))
+    return tuple(found[:most])
+
+
+#: What is read of a group's limiter.
+_LIMITER = ("in_flight", "delay", "paused_until", "limit")
+
+
+def _group(
+    name: str, limiter: Sequence[bytes | None], waiting: int, now_s: float
+) -> GroupStatus:
+    in_flight, delay_s, paused_until_s, limit = (float(one or 0) for one in limiter)
+    return GroupStatus(
+        name=name,
+        waiting=waiting,
+        in_flight=int(in_flight),
+        delay_s=delay_s,
+        paused_s=max(0.0, paused_until_s - now_s),
+        limit=int(limit),
+    )
 
 
 def _count(job: Mapping[str, str], name: str, former: str) -> int:

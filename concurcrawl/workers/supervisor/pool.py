@@ -146,6 +146,11 @@ class WorkerPool:
         """Whether no more workers are started."""
         return self._state.is_stopping or self._state.gave_up
 
+    @property
+    def restarts(self) -> int:
+        """How many workers died and were replaced."""
+        return self._state.restarts
+
     async def connect(self) -> None:
         """Begin to talk to the workers."""
         for worker in list(self.workers):
