@@ -490,3 +490,18 @@ class ItemsError(ConcurcrawlError):
 
     def __str__(self) -> str:
         return f"the items cannot be written: {self.reason}"
+
+
+class ControlError(ConcurcrawlError):
+    """A running crawl cannot be reached, or refuses what it is told.
+
+    Attributes:
+        what: Why, in words.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return self.what

@@ -56,6 +56,12 @@ CREATE TABLE IF NOT EXISTS taken (
     times INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS asked (key BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS dead_letter (
+    ticket INTEGER PRIMARY KEY,
+    grp TEXT NOT NULL,
+    priority INTEGER NOT NULL,
+    payload BLOB NOT NULL
+);
 CREATE TABLE IF NOT EXISTS state (
     number INTEGER PRIMARY KEY,
     change BLOB NOT NULL
@@ -124,9 +130,14 @@ class SqliteFrontier(Frontier):
         #: What feeds that cannot be continued need; changed by :meth:`deliver` only.
         self.exports = Store(self._db)
         self._broken: sqlite3.OperationalError | None = None
-        self._lease_ids = count(1 + self._last("ticket", "request"))
+        last = max(self._last("ticket", one) for one in ("request", "dead_letter"))
+        self._lease_ids = count(1 + last)
         self._gates = Limiter(limits_of, total, asks, random.uniform)
         self._db.execute("UPDATE request SET lent = 0 WHERE lent")
+        # The process was killed before their leases had ended: they wait again.
+        self._db.execute(
+            "DELETE FROM dead_letter WHERE ticket IN (SELECT ticket FROM request)"
+        )
         (waiting,) = self._db.execute("SELECT count(*) FROM request").fetchone()
         self._waiting = int(waiting)
         self._heads: dict[str, int] = dict(self._db.execute(_HEADS))
@@ -338,6 +349,30 @@ class SqliteFrontier(Frontier):
     @override
     def close(self) -> None:
         self._db.close()
+
+    # Dead letters ---------------------------------------------------------------
+
+    def dead_letter(self, lease_id: int) -> None:
+        """Keep a copy of a leased request that is given up; end its lease after it."""
+        with self._whole():
+            self._db.execute(
+                "INSERT OR REPLACE INTO dead_letter "
+                "SELECT ticket, grp, priority, payload FROM request WHERE ticket = ?",
+                (lease_id,),
+            )
+
+    def put_dead_letters_back(self) -> int:
+        """Make the requests that were given up wait again; return how many."""
+        with self._whole():
+            kept = self._db.execute(
+                "SELECT grp, priority, payload FROM dead_letter ORDER BY ticket"
+            ).fetchall()
+            for group, priority, payload in kept:
+                self._insert(
+                    Entry(None, group, priority, is_start=False, payload=payload)
+                )
+            self._db.execute("DELETE FROM dead_letter")
+        return len(kept)
 
     # What only a crawl with a JOBDIR needs ---------------------------------------
 

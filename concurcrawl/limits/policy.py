@@ -19,7 +19,7 @@ from scrapy.utils.misc import load_object
 from scrapy.utils.python import to_unicode
 
 from concurcrawl.config import PREFIX, Config, number
-from concurcrawl.errors import ConfigError
+from concurcrawl.errors import ConfigError, ControlError
 from concurcrawl.limits.limiter import GroupLimits, Throttle, Written
 
 if TYPE_CHECKING:
@@ -36,6 +36,9 @@ BUILT_IN = {"wikimedia": "concurcrawl.limits.wikimedia.PROFILE"}
 #: Requests in flight in each group, 0 if nobody wrote a limit. The add-on sets it:
 #: Scrapy's own setting has a value also when nobody meant one.
 PER_GROUP = f"{PREFIX}PER_GROUP"
+
+#: In the place of a slot's name: what is written is meant for all hosts of a group.
+WHOLE_GROUP = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -203,11 +206,37 @@ class Politeness:
         slots = self.written.setdefault(group, {})
         slots[slot] = written.over(slots.get(slot, Written()))
         base = limits = self._asked.get(group, self._own)
-        for one in slots.values():
+        for name, one in slots.items():
+            if name == WHOLE_GROUP:
+                continue
             asked = one.limits(base)
             limits = _stricter(asked, limits) if group in self._shared else asked
+        # Last: the word of who steers the crawl counts for the group, also if looser.
+        limits = slots.get(WHOLE_GROUP, Written()).limits(limits)
         self._limits[group] = self._bound(group, limits)
         return self._limits[group]
+
+    def require_allowed(
+        self, group: str, in_flight: int | None, delay_s: float | None
+    ) -> None:
+        """See that the profiles of *group* allow limits, which :meth:`write` bounds.
+
+        Raises:
+            ControlError: If they do not.
+        """
+        for profile in self._profiles_of(group):
+            most, rate = profile.max_in_flight, profile.max_rate_per_s
+            if most and in_flight is not None and in_flight > most:
+                raise ControlError(
+                    f"the profile {profile.name} allows at most {most} requests in "
+                    f"flight for {group}, not {in_flight}"
+                )
+            if rate and delay_s is not None and delay_s < 1 / rate:
+                raise ControlError(
+                    f"the profile {profile.name} allows at most {rate:g} requests per "
+                    f"second for {group}: a delay of at least {1 / rate:g} s, not "
+                    f"{delay_s:g}"
+                )
 
     def needs_asking(self, group: str) -> bool:
         """Return whether each request of *group* must ask before it starts."""
@@ -228,10 +257,17 @@ class Politeness:
 
     def _bound(self, group: str, limits: GroupLimits) -> GroupLimits:
         """Return *limits* as the profiles of *group* bound them."""
-        for profile in {one.name: one for one in self._profiles.values()}.values():
-            if self._group_of_profile[profile.name] == group:
-                limits = profile.bound(limits)
+        for profile in self._profiles_of(group):
+            limits = profile.bound(limits)
         return limits
+
+    def _profiles_of(self, group: str) -> list[Profile]:
+        by_name = {one.name: one for one in self._profiles.values()}
+        return [
+            one
+            for name, one in by_name.items()
+            if self._group_of_profile[name] == group
+        ]
 
     def _slot_limits(
         self, slots: Mapping[str, Mapping[str, Any]]

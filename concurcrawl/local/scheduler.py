@@ -185,6 +185,36 @@ class FrontierScheduler(BaseScheduler):
             else:
                 self._note_dropped(request)
 
+    async def add(self, request: Request) -> bool:
+        """Push a request that came from outside; return whether it was new.
+
+        When this returns it is safe, as far as the frontier keeps anything.
+
+        Raises:
+            NotShippableError: If it cannot go to another process.
+            NotJsonError: If it cannot go to another machine.
+        """
+        entry = self._entry(request, self._pack(request), self._key(request))
+        if entry is None:
+            return False
+        (added,) = await self._push(request, entry)
+        if added:
+            self._count("scheduler/enqueued")
+        else:
+            self._note_duplicate(request)
+        return added
+
+    async def make_safe(self) -> None:
+        """See that what was added survives a power cut, where anything does."""
+
+    async def put_dead_letters_back(self) -> int:
+        """Make dead-lettered requests wait again; return how many there were."""
+        return 0  # only requests that were leased to workers are dead-lettered
+
+    def counts(self) -> dict[str, int]:
+        """Return how many requests wait and how many are leased."""
+        return {"waiting": self._frontier.waiting(), "leased": self._frontier.leased()}
+
     @override
     def next_request(self) -> Request | None:
         self._settle()

@@ -190,9 +190,16 @@ class NodeScheduler(SupervisorScheduler):
         if payload:
             self._frontier.share_cookies(payload)
 
+    @override
     def dead_letter(self, lease: Lease, reason: str, deaths: int) -> None:
-        """Note for all that a request was given up."""
-        self._frontier.dead_letter(deaths, lease.group, reason.encode())
+        """Keep for all a request that was given up."""
+        request = self._codec.decode(lease.payload)
+        payload = self._portable.write_request(request)
+        self._frontier.dead_letter(deaths, lease.group, payload)
+
+    @override
+    async def put_dead_letters_back(self) -> int:
+        return await self._frontier.put_dead_letters_back()
 
     # ---------------------------------------------------------------------------------
 

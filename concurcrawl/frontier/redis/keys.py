@@ -29,6 +29,9 @@ SINGLE = frozenset(
         "cookies",
         "throttled",
         "dead_letters",
+        "control",
+        "commands",
+        "answers",
     }
 )
 

@@ -217,6 +217,12 @@ class RedisNode(ABC):
         """Note that a request was dead-lettered."""
         self._outbox.send(operations.DeadLetter(attempts, group, payload))
 
+    def put_dead_letters_back(self) -> asyncio.Future[int]:
+        """Make dead-lettered requests wait again; the answer is how many there were."""
+        return self._outbox.call(
+            operations.Retry(), lambda answer: int(answer["count"])
+        )
+
     def prepare(
         self, batch: str, about: str, items: Sequence[int]
     ) -> asyncio.Future[None]:

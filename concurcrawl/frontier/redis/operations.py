@@ -120,6 +120,17 @@ class DeadLetter(Operation):
     payload: bytes
 
 
+@dataclass(frozen=True, slots=True)
+class Retry(Operation):
+    """Make all dead-lettered requests wait again.
+
+    Answers ``count``: how many they were.
+    """
+
+    name: ClassVar[str] = "retry"
+    needs_lease: ClassVar[bool] = False
+
+
 # Items and notes ---------------------------------------------------------------------
 
 

@@ -382,7 +382,19 @@ class SupervisorScheduler(FrontierScheduler):
         """Tell other machines, if there are any, of cookies that a worker got."""
 
     def dead_letter(self, lease: Lease, reason: str, deaths: int) -> None:
-        """Note where others see it that a request was given up."""
+        """Keep a request that was given up, to be put back when that is wished."""
+        assert isinstance(self._frontier, SqliteFrontier)
+        self._frontier.dead_letter(lease.lease_id)
+
+    @override
+    async def put_dead_letters_back(self) -> int:
+        assert isinstance(self._frontier, SqliteFrontier)
+        return self._frontier.put_dead_letters_back()
+
+    @override
+    async def make_safe(self) -> None:
+        if self._jobdir is not None:
+            await self._frontier.deliver((), {})
 
     def _make_journal(self) -> Delivery:
         return JobDirDelivery(self._crawler, self._frontier, self._jobdir, self.start)

@@ -2,9 +2,9 @@
 --
 -- All begin with "{<prefix>:<job>}:", so that one slot of a cluster has them all.
 -- keys.py has the same names for Python, which only reads, and a test compares the two.
--- Each is written in this script alone, so within one exchange of one node. No key has
--- a TTL: a job stays until another begins in its place (join.lua) or "concurcrawl purge"
--- deletes it; "deleted with the job" below means that.
+-- Each is written in this script alone, so within one exchange of one node, except the
+-- last three. No key has a TTL: a job stays until another begins in its place (join.lua)
+-- or "concurcrawl purge" deletes it; "deleted with the job" below means that.
 --
 -- key               type    what is in it
 -- ----------------- ------- -------------------------------------------------------------
@@ -70,8 +70,14 @@
 -- throttled         list    Groups that have refused a request, each once.
 --                           leave, slow_down and change_limits add; deleted with the job.
 -- dead_letters      list    JSON of requests that were given up: at_s, attempts, group,
---                           request. dead_letter and a node's death add; deleted with
---                           the job.
+--                           request. dead_letter and a node's death add; retry
+--                           removes; deleted with the job.
+-- control           hash    What people want of the job: paused (1 or 0), and
+--                           limits:<group> (JSON). Written by control.py, not here.
+-- commands          list    JSON of commands for the node that leads: id, op, and more.
+--                           control.py adds and removes.
+-- answers           hash    Id of a command -> its answer, as JSON. control.py adds;
+--                           who gave the command removes.
 
 local base = string.sub(KEYS[1], 1, -4) -- without "job"
 
@@ -79,7 +85,7 @@ local keys = {}
 for _, name in ipairs({
   'job', 'seen', 'requests', 'heads', 'groups', 'nodes', 'members', 'attempts',
   'in_doubt', 'in_doubt_of_dead', 'orphans', 'stream', 'outputs', 'notes', 'stats',
-  'cookies', 'throttled', 'dead_letters',
+  'cookies', 'throttled', 'dead_letters', 'control', 'commands', 'answers',
 }) do
   keys[name] = base .. name
 end

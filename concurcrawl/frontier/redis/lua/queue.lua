@@ -118,3 +118,22 @@ end
 function operations.dead_letter(fields)
   dead_letter(fields.attempts, fields.group, fields.payload)
 end
+
+-- Make dead-lettered requests wait again. What is no request stays.
+function operations.retry()
+  local letters = redis.call('LRANGE', keys.dead_letters, 0, -1)
+  redis.call('DEL', keys.dead_letters)
+  local count = 0
+  for _, line in ipairs(letters) do
+    local letter = cjson.decode(line)
+    local is_json, request = pcall(cjson.decode, letter.request)
+    if is_json and type(request) == 'table' and request.url then
+      insert({ group = letter.group, priority = request.priority or 0,
+        is_start = false, payload = letter.request })
+      count = count + 1
+    else
+      redis.call('RPUSH', keys.dead_letters, line)
+    end
+  end
+  return { count = count }
+end

@@ -1,0 +1,1 @@
+"""How a crawl that runs is fed and steered from outside."""
