@@ -114,6 +114,10 @@ class Addon:
                 from concurcrawl.progress import watch  # most crawls show none
 
                 watch.enable(settings, _RANK)
+            if _is_seen(settings):
+                from concurcrawl.monitor import extension  # most crawls are not
+
+                extension.enable(settings, _RANK)
             planned = decide(settings, self._crawler)
             if planned is None:
                 return
@@ -381,6 +385,12 @@ def _shows_progress(settings: BaseSettings) -> bool:
     if settings.get("CONCURCRAWL_PROGRESS") is None or scrapy_command() in _LOOKING:
         return False
     return Config.from_settings(settings).progress
+
+
+def _is_seen(settings: BaseSettings) -> bool:
+    """Return whether metrics or the page are switched on."""
+    names = ("CONCURCRAWL_METRICS", "CONCURCRAWL_DASHBOARD")
+    return scrapy_command() not in _LOOKING and any(map(settings.get, names))
 
 
 def _plan(settings: BaseSettings) -> Plan | None:

@@ -126,7 +126,7 @@ class CrawlView:
         extensions = self._crawler.extensions
         exporters = [
             one
-            for one in (extensions.middlewares if extensions else ())
+            for one in (() if extensions is None else extensions.middlewares)
             if isinstance(one, FeedExporter)
         ]
         return tuple(
@@ -208,7 +208,7 @@ def _doing(request: Request, phase: str) -> Doing:
 
 def _size_bytes(slot: Any) -> int:
     """Return how much is written to the file of a feed, as far as it tells."""
-    file = getattr(slot, "file", None)
+    file: Any = getattr(slot, "file", None)
     file = getattr(file, "file", file)  # below what compresses it
     with suppress(OSError, ValueError, AttributeError):
         return int(file.tell())

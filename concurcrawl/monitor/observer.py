@@ -12,13 +12,11 @@ from concurcrawl.progress.pace import Pace, Row, Sight, Tally
 from concurcrawl.watchdog.stall import STALLED
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from concurcrawl.monitor.crawl_view import CrawlView
     from concurcrawl.monitor.error_log import ErrorLog
     from concurcrawl.monitor.processes import Processes
     from concurcrawl.monitor.shared_job import SharedJob
-    from concurcrawl.monitor.snapshot import Counts, Worker
+    from concurcrawl.monitor.snapshot import Counts
 
 #: Groups that are shown.
 MOST_GROUPS = 20
@@ -32,7 +30,7 @@ _FRESH_S = 0.2
 class _Change:
     """When something was done last, as far as it was seen."""
 
-    what: tuple[float, ...] = ()
+    what: tuple[int, ...] = ()
     at_s: float = 0.0
 
 
@@ -193,6 +191,8 @@ def _waits_for_time(made: Snapshot) -> bool:
     """Return whether sites that asked for a pause are all that is left to ask."""
     paused = [group for group in made.groups if group.paused_s]
     others = [group for group in made.groups if not group.paused_s]
-    return bool(paused) and not made.more_groups and not any(
-        group.in_flight or group.waiting for group in others
+    return (
+        bool(paused)
+        and not made.more_groups
+        and not any(group.in_flight or group.waiting for group in others)
     )

@@ -69,20 +69,22 @@ class Processes:
             info = process.memory_full_info()
             memory_bytes = int(getattr(info, "pss", 0) or info.uss)
             self._memory[pid] = now_s, memory_bytes
+        times = process.cpu_times()
+        cpu_s = times.user + times.system
         return Process(
             name=name,
             pid=pid,
             memory_bytes=memory_bytes,
-            cpu=self._cpus(process, now_s),
+            cpu=self._cpus(pid, now_s, cpu_s),
+            cpu_s=cpu_s,
         )
 
-    def _cpus(self, process: psutil.Process, now_s: float) -> float | None:
-        since_s, used_s, cpus = self._cpu.get(process.pid, (now_s, None, None))
-        times = process.cpu_times()
-        total_s = times.user + times.system
-        if used_s is None:
-            self._cpu[process.pid] = now_s, total_s, None
-        elif now_s - since_s >= _SPAN_S:
-            cpus = (total_s - used_s) / (now_s - since_s)
-            self._cpu[process.pid] = now_s, total_s, cpus
+    def _cpus(self, pid: int, now_s: float, cpu_s: float) -> float | None:
+        """Return how many CPUs *pid*, which has used *cpu_s* seconds, uses now."""
+        if pid not in self._cpu:
+            self._cpu[pid] = now_s, cpu_s, None
+        since_s, used_s, cpus = self._cpu[pid]
+        if now_s - since_s >= _SPAN_S:
+            cpus = (cpu_s - used_s) / (now_s - since_s)
+            self._cpu[pid] = now_s, cpu_s, cpus
         return cpus

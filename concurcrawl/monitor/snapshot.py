@@ -140,12 +140,14 @@ class Process:
         pid: Its id.
         memory_bytes: PSS on Linux, where processes share memory; else USS.
         cpu: CPUs that it used since the last look, 1.0 for one; None at the first.
+        cpu_s: CPU seconds that it used so far.
     """
 
     name: str
     pid: int
     memory_bytes: int
     cpu: float | None
+    cpu_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

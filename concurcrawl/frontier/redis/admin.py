@@ -224,9 +224,9 @@ def _nodes(
 def _groups(
     client: Any, keys: Keys, now_s: float, most: int | None
 ) -> tuple[GroupStatus, ...]:
-    names = (raw.decode() for raw in client.sscan_iter(keys.one("groups"), count=_PAGE))
-    if most is not None:
-        names = islice(names, _PAGE)
+    raws = client.sscan_iter(keys.one("groups"), count=_PAGE)
+    looked_at = None if most is None else _PAGE
+    names = (raw.decode() for raw in islice(raws, looked_at))
     found: list[GroupStatus] = []
     while page := [*islice(names, _PAGE)]:
         with client.pipeline(transaction=False) as pipeline:

@@ -33,7 +33,14 @@ from concurcrawl.errors import (
     LeaseLostError,
     PausedTooLongError,
 )
-from concurcrawl.frontier.base import Completed, Entry, Frontier, GroupState, Lease, Output
+from concurcrawl.frontier.base import (
+    Completed,
+    Entry,
+    Frontier,
+    GroupState,
+    Lease,
+    Output,
+)
 from concurcrawl.frontier.redis import operations, protocol
 from concurcrawl.frontier.redis.admissions import Admissions
 from concurcrawl.frontier.redis.node import RedisNode
