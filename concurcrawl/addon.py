@@ -87,6 +87,10 @@ class Addon:
         spider_arguments.record()
         try:
             _shows_progress(settings)  # says what is wrong with it
+            if _is_seen(settings):
+                from concurcrawl.monitor import extension  # most crawls are not
+
+                extension.check(settings)
             _leave_to_frontier(settings)
             planned = _plan(settings)
             if planned is None:

@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, Any
 from scrapy.extensions.feedexport import FeedExporter
 
 from concurcrawl.compat.engine import in_progress, is_closing, is_starting
-from concurcrawl.monitor.snapshot import Doing, Feed, Worker
+from concurcrawl.monitor.activity import doing, doing_of
+from concurcrawl.monitor.snapshot import Feed, Worker
 from concurcrawl.terminal.arguments import masked
-from concurcrawl.tracing.meter import meter_of
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
 
-    from scrapy import Request
     from scrapy.crawler import Crawler
 
     from concurcrawl.frontier.base import GroupState
+    from concurcrawl.monitor.activity import Reports
+    from concurcrawl.monitor.snapshot import Doing
     from concurcrawl.tracing.meter import FailingUrl, SlowUrl
 
-#: Requests of each worker that are shown, and characters of their URLs.
+#: Requests of each worker that are shown.
 _SHOWN = 8
-_LONGEST = 300
 
 
 class CrawlView:
@@ -34,8 +34,15 @@ class CrawlView:
     Nothing here changes the crawl, and nothing runs unless it is called.
     """
 
-    def __init__(self, crawler: Crawler) -> None:
+    def __init__(self, crawler: Crawler, reports: Reports) -> None:
+        """Make one.
+
+        Args:
+            crawler: The crawl.
+            reports: Has what workers say.
+        """
         self._crawler = crawler
+        self._reports = reports
         self._host = socket.gethostname()
 
     @property
@@ -110,7 +117,7 @@ class CrawlView:
         workers = {one.pid: one.name for one in self._pool.workers if one.pid}
         return {os.getpid(): "supervisor", **workers}
 
-    async def workers(self) -> tuple[Worker, ...]:
+    def workers(self) -> tuple[Worker, ...]:
         """Return what each worker does; the only process is one, too."""
         if self._pool is None:
             return (self._main(),)
@@ -118,8 +125,7 @@ class CrawlView:
 
     def urls(self) -> tuple[tuple[SlowUrl, ...], tuple[FailingUrl, ...]]:
         """Return the slowest URLs, and those that failed last."""
-        meter = meter_of(self._crawler)
-        return ((), ()) if meter is None else (meter.slowest, meter.failing)
+        return self._reports.urls()
 
     def feeds(self) -> tuple[Feed, ...]:
         """Return the feeds that are being written."""
@@ -146,48 +152,38 @@ class CrawlView:
         return getattr(self._crawler.engine.downloader, "pool", None)
 
     def _main(self) -> Worker:
-        engine = self._crawler.engine
-        doing = self._phases(in_progress(engine))
-        slots = self._crawler.settings.getint("CONCURRENT_REQUESTS")
+        settings, in_flight = self._crawler.settings, self.leased
         dequeued = int(self.stats.get("scheduler/dequeued", 0))
         return Worker(
             name="main",
             host=self._host,
             pid=os.getpid(),
-            state="busy" if doing else "idle",
-            in_flight=len(doing),
-            slots=slots,
-            done=max(0, dequeued - len(doing)),
-            doing=doing[:_SHOWN],
+            state="busy" if in_flight else "idle",
+            in_flight=in_flight,
+            slots=settings.getint("CONCURRENT_REQUESTS"),
+            done=max(0, dequeued - in_flight),
+            doing=doing_of(self._crawler),
         )
 
-    def _phases(self, requests: Iterable[Request]) -> tuple[Doing, ...]:
-        engine = self._crawler.engine
-        scraped = engine.scraper.slot.active if engine.scraper.slot else ()
-        gate = getattr(self._scheduler, "gate", None)
-        waiting = () if gate is None else gate.waiting
-
-        def phase(request: Request) -> str:
-            if request in scraped:
-                return "callback"
-            return "waits" if request in waiting else "downloads"
-
-        found = [_doing(request, phase(request)) for request in requests]
-        return tuple(sorted(found, key=lambda one: one.phase))
-
     def _worker(self, worker: Any) -> Worker:
-        leases = {id(held.lease) for held in [*worker.held.values()]}
-        requests = self._scheduler.leased_by(leases) if leases else []
+        silent_s = self._reports.silent_s(worker.pid) if worker.held else 0.0
         return Worker(
             name=worker.name,
             host=getattr(worker, "host", "") or self._host,
             pid=worker.pid,
-            state=_state_of(worker),
+            state="blocked" if silent_s else _state_of(worker),
             in_flight=worker.in_flight or 0,
             slots=worker.slots,
             done=max(0, worker.leased - len(worker.held)),
-            doing=tuple(_doing(one, "held") for one in requests[:_SHOWN]),
+            doing=self._reports.doing(worker.pid) or self._held(worker),
+            silent_s=silent_s,
         )
+
+    def _held(self, worker: Any) -> tuple[Doing, ...]:
+        """Return the requests that *worker* was given, if it has not said more."""
+        leases = {id(held.lease) for held in [*worker.held.values()]}
+        requests = self._scheduler.leased_by(leases) if leases else []
+        return tuple(doing(one, "held") for one in requests[:_SHOWN])
 
 
 def _state_of(worker: Any) -> str:
@@ -198,12 +194,6 @@ def _state_of(worker: Any) -> str:
     if worker.is_standby:
         return "standby"
     return "busy" if worker.held else "idle"
-
-
-def _doing(request: Request, phase: str) -> Doing:
-    callback = request.callback
-    name = getattr(callback, "__name__", None) or str(callback or "parse")
-    return Doing(request.url[:_LONGEST], phase, name)
 
 
 def _size_bytes(slot: Any) -> int:

@@ -12,6 +12,7 @@ from scrapy.utils.asyncio import is_asyncio_available
 from concurcrawl.compat import components
 from concurcrawl.config import Config
 from concurcrawl.errors import ConfigError, ControlError, MissingExtraError
+from concurcrawl.monitor import activity
 from concurcrawl.monitor.address import Address, address_of
 from concurcrawl.monitor.crawl_view import CrawlView
 from concurcrawl.monitor.error_log import ErrorLog
@@ -34,8 +35,8 @@ METRICS = "CONCURCRAWL_METRICS"
 DASHBOARD = "CONCURCRAWL_DASHBOARD"
 
 
-def enable(settings: BaseSettings, rank: str) -> None:
-    """Add what is needed to *settings*, if metrics or the page are switched on.
+def check(settings: BaseSettings) -> None:
+    """See that what is switched on can be had.
 
     Raises:
         ConfigError: If an address is wrong, or the reactor is not asyncio's.
@@ -44,12 +45,10 @@ def enable(settings: BaseSettings, rank: str) -> None:
     config = Config.from_settings(settings)
     metrics = address_of(METRICS, config.metrics)
     dashboard = address_of(DASHBOARD, config.dashboard)
-    if metrics is None and dashboard is None:
-        return
-    name = DASHBOARD if metrics is None else METRICS
     if settings.getbool("TWISTED_REACTOR_ENABLED") and "asyncio" not in str(
         settings["TWISTED_REACTOR"]
     ):
+        name = DASHBOARD if metrics is None else METRICS
         expected = "empty unless TWISTED_REACTOR is Scrapy's default, that of asyncio"
         raise ConfigError(name, str(metrics or dashboard), expected)
     if metrics is not None:
@@ -57,8 +56,21 @@ def enable(settings: BaseSettings, rank: str) -> None:
             import prometheus_client  # noqa: F401 - an extra
         except ImportError:
             raise MissingExtraError(METRICS, "prometheus-client", "metrics") from None
+
+
+def enable(settings: BaseSettings, rank: str) -> None:
+    """Add what is needed to *settings*, for what is switched on.
+
+    Raises:
+        ConfigError: As :func:`check`.
+        MissingExtraError: Likewise.
+    """
+    check(settings)
+    config = Config.from_settings(settings)
     components.add(settings, "EXTENSIONS", {Monitor: 0}, rank)
-    meter.enable(settings, rank, counts=metrics is not None)
+    meter.enable(settings, rank, counts=bool(config.metrics))
+    if config.dashboard:
+        activity.enable(settings, rank)
 
 
 class Monitor:
@@ -87,7 +99,8 @@ class Monitor:
     async def _start(self) -> None:
         if not is_asyncio_available():
             return
-        view, processes = CrawlView(self._crawler), Processes()
+        reports = activity.Reports(self._crawler)
+        view, processes = CrawlView(self._crawler, reports), Processes()
         servers: dict[Address, Server] = {}
         if self._metrics is not None:
             # A node's own: Prometheus adds nodes up.
@@ -102,6 +115,7 @@ class Monitor:
                 token=token,
                 is_open=self._page.is_loopback,
                 steering=Buttons(self._crawler),
+                on_watched=lambda is_on: reports.listen(is_on=is_on),
             )
             server = servers.setdefault(self._page, Server(self._page))
             self._dashboard.add_to(server.app)

@@ -104,7 +104,7 @@ class Observer:
         measuring = loop.run_in_executor(
             None, self._processes.measure, view.processes()
         )
-        workers = await view.workers()
+        workers = view.workers()
         processes = await measuring
         counts = replace(counts_of(view.stats), restarts=view.restarts)
         slowest, failing = view.urls()

@@ -6,6 +6,7 @@ import asyncio
 import hmac
 import json
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -70,6 +71,7 @@ class Dashboard:
         token: str,
         is_open: bool,
         steering: Steering | None = None,
+        on_watched: Callable[[bool], None] = lambda _: None,
     ) -> None:
         """Make one.
 
@@ -79,15 +81,16 @@ class Dashboard:
             is_open: Whether only this machine reaches the page, so that it may be seen
                 without the token.
             steering: What buttons do; None for no buttons.
+            on_watched: Called with True when the first page is opened, and with False
+                when the last is closed.
         """
         self._look = look
         self._token = token
         self._is_open = is_open
         self._steering = steering
-        self._pages = 0
-        self._over = asyncio.Event()
-        self._none_left = asyncio.Event()
-        self._none_left.set()
+        self._on_watched = on_watched
+        self._pages: dict[web.StreamResponse, asyncio.Task[Any] | None] = {}
+        self._is_over = False
         self._history: deque[tuple[float, int, int]] = deque(maxlen=_HISTORY)
 
     def add_to(self, app: web.Application) -> None:
@@ -100,12 +103,15 @@ class Dashboard:
         app.router.add_post("/v1/{what}", self._steer)
 
     async def end(self) -> None:
-        """Tell all pages that the crawl has ended, and wait until they know."""
-        self._over.set()
-        try:
-            await asyncio.wait_for(self._none_left.wait(), _SHUTDOWN_S)
-        except TimeoutError:  # a browser that reads nothing
-            return
+        """Tell all pages that the crawl has ended."""
+        self._is_over = True
+        pages, self._pages = self._pages, {}
+        seen = await self._seen()
+        for page, task in pages.items():
+            with suppress(ConnectionError, TimeoutError):
+                await asyncio.wait_for(_end(page, seen), _SHUTDOWN_S)
+            if task is not None:
+                task.cancel()
 
     # ---------------------------------------------------------------------------------
 
@@ -151,32 +157,34 @@ class Dashboard:
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         self._require_sight(request)
-        if self._pages >= _MOST_PAGES:
+        if len(self._pages) >= _MOST_PAGES:
             raise _RefusedError(503, "this page is open too often")
-        response = web.StreamResponse(headers=_HEADERS)
-        response.content_type = "text/event-stream"
-        await response.prepare(request)
-        self._pages += 1
-        self._none_left.clear()
+        page = web.StreamResponse(headers=_HEADERS)
+        page.content_type = "text/event-stream"
+        await page.prepare(request)
+        self._pages[page] = asyncio.current_task()
+        self._tell_watched()
         try:
-            await self._send_all(response)
+            await self._send_all(page)
         except ConnectionError:  # the page was closed
             pass
         finally:
-            self._pages -= 1
-            if not self._pages:
-                self._none_left.set()
-        return response
+            self._pages.pop(page, None)
+            self._tell_watched()
+        return page
 
-    async def _send_all(self, response: web.StreamResponse) -> None:
-        await _send(response, "history", list(self._history))
-        while not self._over.is_set():
-            await _send(response, "message", await self._seen())
-            try:
-                await asyncio.wait_for(self._over.wait(), _INTERVAL_S)
-            except TimeoutError:
-                continue
-        await _send(response, "end", await self._seen())
+    async def _send_all(self, page: web.StreamResponse) -> None:
+        await _send(page, "history", list(self._history))
+        while not self._is_over:
+            await _send(page, "message", await self._seen())
+            # A sleep of ours does not count as something that may move the crawl,
+            # see watchdog/timers.py; a time-out would.
+            await asyncio.sleep(_INTERVAL_S)
+        await _end(page, await self._seen())
+
+    def _tell_watched(self) -> None:
+        if not self._is_over:
+            self._on_watched(bool(self._pages))
 
     async def _seen(self) -> dict[str, Any]:
         seen = await self._look()
@@ -191,7 +199,7 @@ class Dashboard:
         # and nothing here answers that.
         if not self._knows_token(request):
             raise _RefusedError(401, "wrong token")
-        if self._steering is None or self._over.is_set():
+        if self._steering is None or self._is_over:
             raise _RefusedError(409, "this crawl cannot be steered any more")
         arguments = await _arguments(request)
         try:
@@ -232,6 +240,11 @@ def _host_of(request: web.Request) -> str:
 async def _send(response: web.StreamResponse, kind: str, told: Any) -> None:
     data = json.dumps(told, separators=(",", ":"))
     await response.write(f"event: {kind}\ndata: {data}\n\n".encode())
+
+
+async def _end(page: web.StreamResponse, seen: Any) -> None:
+    await _send(page, "end", seen)
+    await page.write_eof()
 
 
 class Server:

@@ -249,12 +249,13 @@ function showWorkers(s) {
 const cpu = (process) => (process.cpu === null ? DASH : `${Math.round(100 * process.cpu)} % CPU`);
 
 function showGroups(s) {
-  keyed($("groups"), s.groups.length ? s.groups : [null], (g) => (g ? g.name : ""), (group) => {
+  keyed($("groups"), s.groups.length ? [...s.groups].sort((a, b) => (a.name < b.name ? -1 : 1)) : [null], (g) => (g ? g.name : ""), (group) => {
     if (!group) return el("tr", {}, el("td", { colspan: 6, class: "empty" }, "No request waits or is in flight."));
     const button = el("button", { type: "button", class: "small", "aria-label": `Limits of ${group.name}` }, "Limits\u2026");
     button.addEventListener("click", () => askLimits(group.name));
     return el("tr", {}, el("td", {}, group.name), el("td", { class: "wide" }, el("span"), el("div", { class: "fill" }, el("div"))),
-      el("td", { class: "n" }), el("td", { class: "n" }), el("td"), el("td", { class: "limits" }, button));
+      el("td", { class: "n", "data-label": "Waiting" }), el("td", { class: "n", "data-label": "Delay" }),
+      el("td", { class: "why", "data-label": "Paused" }), el("td", { class: "limits" }, button));
   }, (row, group) => {
     if (!group) return;
     const [, flight, waiting, delay, paused, limits] = row.children;
@@ -264,7 +265,7 @@ function showGroups(s) {
     text(waiting, group.waiting >= 1000 && !s.nodes.length ? "1,000 or more" : whole(group.waiting));
     text(delay, group.delay_s ? `${+group.delay_s.toFixed(2)} s` : "");
     text(paused, group.paused_s ? `${duration(group.paused_s)} more: ${group.why}` : "");
-    paused.className = group.paused_s ? "paused" : "";
+    paused.className = group.paused_s ? "why paused" : "why";
     limits.firstChild.hidden = !s.can_steer || isOver;
   });
   text($("groups-more"), s.more_groups ? `${whole(s.more_groups)} more sites have requests that wait.` : "");
@@ -279,7 +280,7 @@ function showTables(s) {
   rows("slowest", s.slowest.slice(0, 10), (u, i) => i,
     (u) => [[u.latency_s.toFixed(2), "n"], [u.status, "n"], [u.url, "url"]], "Nothing was measured yet.");
   rows("failing", s.failing.slice(0, 10), (u, i) => i,
-    (u) => [[whole(u.times), "n"], [u.reason], [u.url, "url"]], "Nothing has failed.");
+    (u) => [[whole(u.times), "n"], [u.reason, "reason"], [u.url, "url"]], "Nothing has failed.");
   rows("processes", s.processes, (p) => p.pid,
     (p) => [[p.name], [p.pid, "n"], [bytes(p.memory_bytes), "n"], [cpu(p), "n"]], "Not measured yet.");
   $("feeds-section").hidden = !s.feeds.length;
@@ -287,11 +288,12 @@ function showTables(s) {
 }
 
 function showErrors(s) {
-  keyed($("errors"), s.errors.length ? s.errors : [null], (e) => (e ? e.number : "none"), (error) => {
+  keyed($("errors"), s.errors.length ? s.errors.slice(0, 12) : [null], (e) => (e ? e.number : "none"), (error) => {
     if (!error) return el("p", { class: "empty" }, "None.");
     const at = new Date(error.at_s * 1000);
     const time = el("time", { datetime: at.toISOString() }, at.toLocaleTimeString("en-GB"));
-    const head = [time, error.message.split("\n", 1)[0].slice(0, 300)];
+    const reason = error.traceback.trim().split("\n").pop();
+    const head = [time, error.message.split("\n", 1)[0].slice(0, 300), el("span", { class: "reason" }, reason.slice(0, 300))];
     const all = [error.message, error.traceback].filter(Boolean).join("\n");
     return el("details", {}, el("summary", {}, ...head), el("pre", { tabindex: 0 }, `[${error.logger}] ${all}`));
   }, () => {});
@@ -333,6 +335,14 @@ function take(block) {
   }
 }
 
+function takeSafely(block) {
+  try {
+    take(block);
+  } catch (error) {
+    reportError(error); // into the console: a mistake here is no lost connection
+  }
+}
+
 async function read() {
   stream = new AbortController();
   const headers = token ? { Authorization: `Bearer ${token}` } : {};
@@ -349,7 +359,7 @@ async function read() {
     if (done) return;
     const blocks = (rest + value).split("\n\n");
     rest = blocks.pop();
-    blocks.forEach(take);
+    blocks.forEach(takeSafely);
   }
 }
 
