@@ -1,6 +1,7 @@
 """What stands in Redis about a crawl, for people who look at it from outside.
 
-Everything here blocks. Only :func:`purge` and :func:`drain` change anything.
+Everything here blocks. Only :func:`purge`, :func:`drain` and :func:`delete`
+change anything.
 """
 
 from __future__ import annotations
@@ -160,6 +161,33 @@ def snapshot(target: JobRef, most_groups: int | None = None) -> Snapshot | None:
         )
 
 
+def read(target: JobRef, after: str = "-") -> Iterator[tuple[str, bytes]]:
+    """Yield number and JSON of each item of the stream, the oldest first.
+
+    Args:
+        target: The job.
+        after: The number of the last item to pass over; ``-`` passes over none.
+    """
+    key = target.keys.one("stream")
+    with connect(target) as client:
+        first = after if after == "-" else f"({after}"
+        while page := client.xrange(key, min=first, count=_PAGE):
+            for number, fields in page:
+                yield number.decode(), fields[b"item"]
+            first = f"({page[-1][0].decode()}"
+
+
+def delete(target: JobRef, last: str) -> None:
+    """Delete the items of the stream up to the one with the number *last*."""
+    time_ms, _, count = last.partition("-")
+    with connect(target) as client:
+        client.xtrim(
+            target.keys.one("stream"),
+            minid=f"{time_ms}-{int(count) + 1}",
+            approximate=False,
+        )
+
+
 def drain(target: JobRef, *, keep: bool = False) -> Iterator[bytes]:
     """Yield the items of the stream, each as one line of JSON without its end.
 
@@ -169,13 +197,10 @@ def drain(target: JobRef, *, keep: bool = False) -> Iterator[bytes]:
     """
     key = target.keys.one("stream")
     with connect(target) as client:
-        last = b"-"
-        while page := client.xrange(key, min=last, count=_PAGE):
-            for number, fields in page:
-                yield fields[b"item"]
-                if not keep:
-                    client.xdel(key, number)
-            last = b"(" + page[-1][0]
+        for number, item in read(target):
+            yield item
+            if not keep:
+                client.xdel(key, number)
 
 
 def purge(target: JobRef) -> int:
