@@ -22,7 +22,7 @@ from scrapy import Request, Spider
 from scrapy_redis.spiders import RedisSpider
 
 from benchmarks.common import links
-from concurcrawl.tools.testsite.process import MirrorProcess
+from concurcrawl.tools.testsite.process import SiteProcess
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
@@ -80,7 +80,7 @@ class SharedPages(RedisSpider):  # type: ignore[misc]  # it brings no types
     parse, parse_page = Pages.parse, Pages.parse_page
 
 
-def crash(whose: str, mirror: MirrorProcess, folder: Path) -> str:
+def crash(whose: str, testsite: SiteProcess, folder: Path) -> str:
     """Crawl once, and return what came of it."""
     socket = folder / "redis.sock"
     server = subprocess.Popen(
@@ -88,13 +88,13 @@ def crash(whose: str, mirror: MirrorProcess, folder: Path) -> str:
         stdout=subprocess.DEVNULL,
     )
     crawls: list[subprocess.Popen[bytes]] = []
-    mirror.reset()
+    testsite.reset()
     try:
         _until(socket.exists)
         with redis.Redis(unix_socket_path=str(socket)) as client:
-            client.rpush(KEY, json.dumps({"url": mirror.list_url}))
-            crawls = [_start(whose, mirror.list_url, socket, n) for n in range(2)]
-            _until(lambda: mirror.counts().requests >= KILLED_AT)
+            client.rpush(KEY, json.dumps({"url": testsite.list_url}))
+            crawls = [_start(whose, testsite.list_url, socket, n) for n in range(2)]
+            _until(lambda: testsite.counts().requests >= KILLED_AT)
             crawls[0].kill()
             crawls[1].wait(DEADLINE_S)
             items = client.lrange("theirs:items", 0, -1)
@@ -107,7 +107,7 @@ def crash(whose: str, mirror: MirrorProcess, folder: Path) -> str:
     found = Counter(json.loads(item)["page"] for item in items)
     return (
         f"{PAGES - len(found)} lost, {found.total() - len(found)} doubled, "
-        f"{mirror.counts().requests} requests"
+        f"{testsite.counts().requests} requests"
     )
 
 
@@ -133,11 +133,12 @@ def _until(is_so: Callable[[], bool]) -> None:
 
 def main() -> None:
     """Print a line for each crash."""
-    with MirrorProcess(pages=PAGES, latency_s=LATENCY_S) as mirror:
+    with SiteProcess(pages=PAGES, latency_s=LATENCY_S) as testsite:
         for number in range(ROUNDS):
             for whose in SETTINGS:
                 with tempfile.TemporaryDirectory() as folder:
-                    print(number, whose, crash(whose, mirror, Path(folder)), flush=True)
+                    told = crash(whose, testsite, Path(folder))
+                    print(number, whose, told, flush=True)
 
 
 if __name__ == "__main__":

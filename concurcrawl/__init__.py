@@ -29,7 +29,7 @@ _MOVED = {
 
 
 def __getattr__(name: str) -> object:
-    # Late, so that what needs no Scrapy (the mirror, the reports) does not import it.
+    # Late, so that the test site and the reports do not import Scrapy.
     if name == "Addon":
         from concurcrawl.addon import Addon
 

@@ -41,7 +41,19 @@ COMMANDS = {
         "take the items of a shared crawl out of Redis, as JSON lines",
     ),
     "purge": ("concurcrawl.tools.redis.purge", "delete a shared crawl from Redis"),
-    "mirror": (
+    "add": ("concurcrawl.tools.control.add", "put URLs into a crawl that runs"),
+    "stop": ("concurcrawl.tools.control.stop", "end a crawl that runs"),
+    "pause": ("concurcrawl.tools.control.pause", "pause a crawl that runs"),
+    "resume": ("concurcrawl.tools.control.resume", "let a paused crawl go on"),
+    "limits": (
+        "concurcrawl.tools.control.limits",
+        "change the limits of a site while a crawl runs",
+    ),
+    "retry": (
+        "concurcrawl.tools.control.retry",
+        "put dead-lettered requests of a crawl back",
+    ),
+    "testsite": (
         "concurcrawl.tools.testsite.server",
         "serve the offline copy of the countries",
     ),
@@ -65,6 +77,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    if words[:1] == ["mirror"]:
+        old = "concurcrawl mirror is deprecated; use concurcrawl testsite"
+        print(old, file=sys.stderr)
+        words[0] = "testsite"
     parser = _Parser(prog="concurcrawl", description="Serial, concurrent, parallel.")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, (module, about) in COMMANDS.items():

@@ -193,6 +193,50 @@ class Config:
         unit="host:port",
     )
 
+    control: str = _option(
+        "",
+        "The [control door](control.md) of a running crawl: `1` opens a Unix socket "
+        "in the `JOBDIR`, or in a folder that the log names; `host:port` serves HTTP, "
+        "with a token; empty means no door.",
+        unit="1 or address",
+    )
+    control_token: str = _option(
+        "",
+        "Token of the control door over HTTP, at least 16 characters; empty means the "
+        "environment variable of the same name, or one that is made at the start.",
+        unit="text",
+    )
+    control_public: bool = _option(
+        False,
+        "Allow a `CONCURCRAWL_CONTROL` address that other machines can reach. It has "
+        "no TLS of its own.",
+        unit="0 or 1",
+    )
+    stay: bool = _option(
+        False,
+        "Wait for more when nothing is left to do, until the crawl is told to stop.",
+        unit="0 or 1",
+    )
+    stay_s: float = _option(
+        0.0,
+        "How long a crawl with `CONCURCRAWL_STAY` may be idle before it finishes; 0 "
+        "means any time.",
+        unit="seconds",
+    )
+    start_key: str = _option(
+        "",
+        "Redis list, set, sorted set or stream that start URLs are read from, as plain "
+        "URLs or as the JSON of scrapy-redis; empty means none. See [start URLs from "
+        "Redis](control.md#start-urls-from-redis).",
+        unit="key",
+    )
+    start_key_url: str = _option(
+        "",
+        "Redis of `CONCURCRAWL_START_KEY`; empty means `CONCURCRAWL_FRONTIER_URL`, or "
+        "else scrapy-redis's `REDIS_URL`.",
+        unit="URL",
+    )
+
     frontier_url: str = _option(
         "",
         "Redis through which several machines share one crawl: `redis://host:6379/0`, "

@@ -79,7 +79,7 @@ class Plan:
     unbound: int = 0
 
     @property
-    def ahead(self) -> int:
+    def prefetch(self) -> int:
         """Requests that each process prepares beyond those in flight.
 
         None where one at a time is what the mode means.

@@ -31,11 +31,19 @@ settings.load_profile("patient")
 _ONCE = (
     "chaos",
     "plugins",
-    *(f"test_{name}.py" for name in ("architecture", "compatibility", "docs")),
+    *(f"test_{name}.py" for name in ("architecture", "compatibility", "docs", "words")),
     *(
         f"integration/{name}"
         for name in (
-            *("benchmarks", "frontier", "http", "limits", "nodes", "progress"),
+            *(
+                "benchmarks",
+                "control",
+                "frontier",
+                "http",
+                "limits",
+                "nodes",
+                "progress",
+            ),
             *("spiders", "tools", "tracing", "tuning", "integrations/test_scrapyd.py"),
             *("durable/test_jobdir.py", "durable/test_resumed_feeds.py"),
             *("durable/test_uploaded_feeds.py", "watchdog/test_stalls.py"),

@@ -259,7 +259,7 @@ def test_the_project_of_the_first_hour_gives_the_same_items_in_two_modes(
     with (project / "atlas/settings.py").open("a", encoding="utf-8") as file:
         file.write(setting)
     options = ("--port", "0", "--until-stdin-closes")
-    with serving("concurcrawl", "mirror", *options) as url:
+    with serving("concurcrawl", "testsite", *options) as url:
         for command in crawls:
             run_shown(
                 command.replace("http://localhost:8000", url.rstrip("/")), project

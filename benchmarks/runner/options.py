@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from benchmarks.runner.workloads import Workload
 
 _OTHERS = (workloads.FRONTIER, workloads.IMPORTS)
-_SERVERS = ("auto", "nginx", "mirror")
+_SERVERS = ("auto", "nginx", "testsite")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +29,7 @@ class Options:
         workloads: To run, each with its contenders, rounds and pages.
         frontier: Whether the frontiers are measured.
         imports: Whether the imports are.
-        server: ``nginx`` or ``mirror`` where both will do; ``auto`` takes nginx if it
+        server: ``nginx`` or ``testsite`` where both will do; ``auto`` takes nginx if it
             is there.
         out: Folder of the results.
         keep: Whether other workloads in the results of ``out`` stay.
@@ -69,8 +69,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--server",
         default="auto",
         metavar="NAME",
-        help="nginx, mirror or auto: nginx if it is installed (default); where pages"
-        " wait it is the mirror in any case",
+        help="nginx, testsite or auto: nginx if it is installed (default); where pages"
+        " wait it is the test site in any case",
     )
     add("--out", default="build/bench", metavar="DIR", help="folder of the results")
     add("--keep", action="store_true", help="keep other workloads' results in DIR")

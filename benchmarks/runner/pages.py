@@ -45,7 +45,7 @@ class Site:
 
 def is_page(path: str) -> bool:
     """Return whether a request for *path* is for one of the pages to get."""
-    # The mirror's own list is among its pages.
+    # The test site's own list is among its pages.
     return path.startswith(("/wiki/", "/small/")) and unquote(path) != LIST_PATH
 
 

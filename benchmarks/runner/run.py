@@ -18,7 +18,7 @@ from benchmarks.runner import contenders, frontier
 from benchmarks.runner.measure import Job, missing, run
 from benchmarks.runner.pages import country_site, small_site
 from benchmarks.runner.results import Results, Run, Table, summarise
-from benchmarks.runner.servers import MirrorServer, NginxServer, nginx_path
+from benchmarks.runner.servers import NginxServer, SiteServer, nginx_path
 from concurcrawl.tools.compare.environment import environment
 from concurcrawl.tools.compare.words import DASH
 
@@ -153,11 +153,11 @@ class Bench:
 
     def _server(self, workload: Workload, site: Site, folder: Path) -> Server:
         wanted = self._options.server
-        can_be_mirror = workload.kind == "country" and not workload.is_https
-        if can_be_mirror and (
-            workload.latency_s or wanted == "mirror" or nginx_path() is None
+        can_be_test_site = workload.kind == "country" and not workload.is_https
+        if can_be_test_site and (
+            workload.latency_s or wanted == "testsite" or nginx_path() is None
         ):
-            return MirrorServer(workload.pages, latency_s=workload.latency_s)
+            return SiteServer(workload.pages, latency_s=workload.latency_s)
         return NginxServer(site, folder / "nginx", tls=workload.is_https)
 
 

@@ -1,4 +1,4 @@
-"""Who serves the pages: nginx, or the mirror where pages have to wait."""
+"""Who serves the pages: nginx, or the test site where pages have to wait."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing_extensions import override
 from benchmarks.runner.keeper import Kept
 from concurcrawl.errors import ConcurcrawlError
 from concurcrawl.tools.testsite.certificate import self_signed
-from concurcrawl.tools.testsite.process import MirrorProcess
+from concurcrawl.tools.testsite.process import SiteProcess
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -90,44 +90,44 @@ def nginx_path() -> str | None:
     return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
-class MirrorServer(Server):
-    """The mirror."""
+class SiteServer(Server):
+    """The test site."""
 
-    name = "mirror"
+    name = "test site"
     sees_in_flight = True
 
     def __init__(self, pages: int, *, latency_s: float = 0.0, tls: bool = False):
-        self._mirror = MirrorProcess(
+        self._testsite = SiteProcess(
             pages=pages, latency_s=latency_s, tls=tls, log=True
         )
 
     def __enter__(self) -> Self:
-        self._mirror.start()
+        self._testsite.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._mirror.stop()
+        self._testsite.stop()
 
     @property
     @override
     def list_url(self) -> str:
-        return self._mirror.list_url
+        return self._testsite.list_url
 
     @override
     def reset(self) -> None:
-        self._mirror.reset()
+        self._testsite.reset()
 
     @override
     def visits(self) -> list[Visit]:
         to_epoch = time.time() - time.monotonic()
         return [
             Visit(entry.path, entry.t + to_epoch, (entry.done or entry.t) + to_epoch)
-            for entry in self._mirror.log()
+            for entry in self._testsite.log()
         ]
 
     @override
     def cpu_s(self) -> float:
-        return _cpu_s(self._mirror.pid)
+        return _cpu_s(self._testsite.pid)
 
 
 _CONFIG = """

@@ -180,7 +180,7 @@ class WatchedFeedExporter(FeedExporter):
         watcher = _watchers.get(self.crawler)
         store = slot.storage.store
 
-        async def store_and_tell(file: Any) -> None:
+        async def store_and_report(file: Any) -> None:
             await ensure_awaitable(store(file))
             if watcher is not None:
                 watcher.stored(slot)
@@ -188,7 +188,7 @@ class WatchedFeedExporter(FeedExporter):
         if watcher is not None:
             # Its errors are caught in there. Statistics name the class of the storage,
             # so it must stay what it is.
-            slot.storage.store = store_and_tell  # type: ignore[method-assign,assignment]
+            slot.storage.store = store_and_report  # type: ignore[method-assign,assignment]
         await super()._close_slot(slot, spider)
 
     async def close_spider(self, spider: Spider, reason: str = "") -> None:

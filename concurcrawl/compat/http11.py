@@ -1,7 +1,6 @@
-"""Hears of the connections that Scrapy's own download handler takes from its pool.
+"""Callbacks for the connections that Scrapy's download handler takes from its pool.
 
-Neither Scrapy nor Twisted tells when a connection is there, so this is the one place
-that knows how a handler calls its pool.
+Neither Scrapy nor Twisted has a signal for it, so the pool's methods are wrapped.
 """
 
 from __future__ import annotations
@@ -15,13 +14,13 @@ if TYPE_CHECKING:
 
     from twisted.internet.defer import Deferred
 
-    #: Is told of the connection. Called before a request is written on it.
-    Told = Callable[[Any], None]
+    #: Called with the connection, before a request is written on it.
+    OnConnection = Callable[[Any], None]
 
 
 @touches("scrapy.core.downloader.handlers.http11", "HTTP11DownloadHandler._pool")
 @touches("twisted.web.client", "HTTPConnectionPool.getConnection")
-def listen(handler: object, ask: Callable[[], Told | None]) -> bool:
+def listen(handler: object, ask: Callable[[], OnConnection | None]) -> bool:
     """Call back with each connection that *handler* takes for a request.
 
     Touches: ``HTTP11DownloadHandler._pool`` (Scrapy 2.19.0); replaces the pool's
@@ -32,28 +31,32 @@ def listen(handler: object, ask: Callable[[], Told | None]) -> bool:
     Args:
         handler: Any download handler.
         ask: Called when a connection is asked for, in the context of the request that
-            it is for; returns whom to tell once it is there, or None.
+            it is for; returns a callback for the connection, or None.
 
     Returns:
-        Whether *handler* has a pool that can be listened to.
+        Whether *handler* has such a pool.
     """
-    # Not by its class: that would import Twisted's client where nobody uses it.
+    # Not by its class: that would import Twisted's client in crawls without it.
     pool: Any = getattr(handler, "_pool", None)
     if not hasattr(pool, "getConnection"):
         return False
     take: Callable[..., Deferred[Any]] = pool.getConnection
 
-    def take_and_tell(*args: Any) -> Deferred[Any]:
-        told = ask()
+    def get_connection(*args: Any) -> Deferred[Any]:
+        on_connection = ask()
         taken = take(*args)
-        return taken if told is None else taken.addCallback(_pass_on, told)
+        return (
+            taken
+            if on_connection is None
+            else taken.addCallback(_pass_on, on_connection)
+        )
 
-    pool.getConnection = take_and_tell
+    pool.getConnection = get_connection
     return True
 
 
 @touches("twisted.web.client", "_RetryingHTTP11ClientProtocol._newConnection")
-def on_renewal(connection: Any, told: Told) -> None:
+def on_renewal(connection: Any, on_connection: OnConnection) -> None:
     """Call *told* with the connection that takes the place of a kept one.
 
     If the site has closed what was kept open, Twisted takes a new one by itself.
@@ -65,9 +68,9 @@ def on_renewal(connection: Any, told: Told) -> None:
     renew: Callable[[], Deferred[Any]] | None
     renew = getattr(connection, "_newConnection", None)
     if renew is not None:
-        connection._newConnection = lambda: renew().addCallback(_pass_on, told)
+        connection._newConnection = lambda: renew().addCallback(_pass_on, on_connection)
 
 
-def _pass_on(connection: Any, told: Told) -> Any:
-    told(connection)
+def _pass_on(connection: Any, on_connection: OnConnection) -> Any:
+    on_connection(connection)
     return connection

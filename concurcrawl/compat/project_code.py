@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import FrameType
 
-_CALLERS = {
+_CALLING = {
     ("scrapy.core.scraper", "call_spider_async"),
     ("scrapy.utils.defer", "aiter_errback"),
     ("scrapy.utils.defer", "iter_errback"),
@@ -54,7 +54,7 @@ def hanging_code(frame: FrameType | None) -> FrameType | None:
         name = str(one.f_globals.get("__name__", ""))
         if name.partition(".")[0] in _LIBRARIES:
             is_called = True
-            if found is None or (name, one.f_code.co_name) in _CALLERS:
+            if found is None or (name, one.f_code.co_name) in _CALLING:
                 return found
         elif not is_called:
             found = one

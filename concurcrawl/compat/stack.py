@@ -33,7 +33,7 @@ def scrapy_command() -> str | None:
     ``MODE`` then start workers, and crawls do without uvloop. Wished for: the command's
     name in the settings.
     """
-    for frame in callers():
+    for frame in frames():
         # Not __name__, which is "__main__" under "python -m scrapy.cmdline".
         spec = frame.f_globals.get("__spec__")
         if getattr(spec, "name", None) == "scrapy.cmdline":
@@ -59,7 +59,7 @@ def spider_arguments(crawler: Crawler) -> tuple[tuple[Any, ...], dict[str, Any]]
     of everything that is made for a crawl. If one moves, the crawl is refused with a
     sentence. Wished for: as for :func:`concurcrawl.compat.spider_arguments.record`.
     """
-    for frame in callers():
+    for frame in frames():
         variables = frame.f_locals
         if variables.get("self") is crawler:
             args, kwargs = variables.get("args"), variables.get("kwargs")
@@ -69,7 +69,7 @@ def spider_arguments(crawler: Crawler) -> tuple[tuple[Any, ...], dict[str, Any]]
 
 
 @touches("sys", "_getframe")
-def callers() -> Iterator[FrameType]:
+def frames() -> Iterator[FrameType]:
     """Yield the frames of the callers, from the innermost to the outermost.
 
     Touches: ``sys._getframe()`` (CPython 3.11 to 3.13), which is documented for

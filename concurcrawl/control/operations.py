@@ -78,6 +78,15 @@ class CrawlControl:
         """Whether the crawl has begun to end."""
         return self._running.is_stopping
 
+    @property
+    def leads(self) -> bool:
+        """Whether this process takes what only one of all nodes must do."""
+        return self._running.leads
+
+    def wake(self) -> None:
+        """Have the engine look at once whether there is anything to do."""
+        self._running.wake()
+
     def pause(self) -> None:
         """Start no more requests; those in flight end, and their callbacks run."""
         self.pause_here()
@@ -110,6 +119,8 @@ class CrawlControl:
                 resumed, unless it is ``finished``.
         """
         logger.info("The crawl was told to stop (%s)", reason)
+        if shared := self._shared():
+            shared.forget_pause()
         self._running.stop(reason)
 
     def change_limits(
@@ -127,7 +138,8 @@ class CrawlControl:
             delay_s: Mean seconds between two requests; None leaves it as it is.
 
         Returns:
-            What counts from now on: ``group``, ``in_flight`` (0: no limit), ``delay_s``.
+            What counts from now on: ``group``, ``delay_s`` and ``in_flight`` (0 means
+            no limit).
 
         Raises:
             ControlError: If a value makes no sense, or the profile of the site forbids

@@ -68,6 +68,16 @@ class RunningCrawl:
         """Whether the spider is about to be closed, or is."""
         return self._engine.spider is None or is_closing(self._engine)
 
+    @property
+    def leads(self) -> bool:
+        """Whether this process is the leader of all nodes, or the only one."""
+        frontier = getattr(self._scheduler, "frontier", None)  # a node's alone
+        return frontier is None or bool(frontier.is_leader)
+
+    def wake(self) -> None:
+        """Have the engine ask its scheduler again."""
+        wake(self._engine)
+
     def require_open(self) -> None:
         """See that requests may be added.
 
@@ -107,7 +117,10 @@ class RunningCrawl:
         )
         for _, result in results:
             if isinstance(result, Failure) and isinstance(result.value, IgnoreRequest):
-                raise ControlError(f"an extension ignores {request}")
+                raise ControlError(
+                    f"{request.url} is outside of allowed_domains, or an extension "
+                    "ignores it"
+                )
         try:
             is_new = await self._scheduler.add(request)
         except (NotShippableError, NotJsonError) as error:

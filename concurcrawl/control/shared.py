@@ -42,7 +42,6 @@ class SharedControl:
         target = job_ref.claimed_by(crawler)
         if target is None:
             raise NotConfigured
-        self._crawler = crawler
         self._node = NodeControl(target)
         self._control = CrawlControl(crawler)
         self._done: dict[str, str] = {}  # of what is wanted, what was done here
@@ -70,9 +69,16 @@ class SharedControl:
         limits |= {key: value for key, value in given.items() if value is not None}
         self.publish({name: json.dumps(limits)})
 
-    async def _publish(self, wanted: Mapping[str, str]) -> None:
+    def forget_pause(self) -> None:
+        """Let nodes that resume the job find no pause."""
+        asyncio.ensure_future(self._publish({}, forgotten="paused"))  # noqa: RUF006 - as above
+
+    async def _publish(self, wanted: Mapping[str, str], forgotten: str = "") -> None:
         try:
-            await self._node.publish(wanted)
+            if wanted:
+                await self._node.publish(wanted)
+            if forgotten:
+                await self._node.forget(forgotten)
         except Exception as error:  # noqa: BLE001 - redis-py's, and the network's
             logger.error("Other nodes were not told to do %s: %s", dict(wanted), error)  # noqa: TRY400 - its sentence says it all
 
@@ -95,10 +101,9 @@ class SharedControl:
             await asyncio.sleep(_INTERVAL_S)
 
     async def _look(self) -> None:
-        scheduler: Any = self._crawler.engine.scheduler
-        if scheduler is None or self._control.is_stopping:
+        if self._control.is_stopping:
             return
-        orders: Orders = await self._node.orders(leads=scheduler.frontier.is_leader)
+        orders: Orders = await self._node.orders(leads=self._control.leads)
         for name, value in orders.wanted.items():
             if self._done.get(name) != value:
                 self._done[name] = value

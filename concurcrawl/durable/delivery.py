@@ -25,7 +25,7 @@ from concurcrawl.durable.feeds import Ledger
 from concurcrawl.durable.jobdir import FINISHED, SPIDER
 from concurcrawl.frontier.base import at_once
 from concurcrawl.frontier.sqlite import SqliteFrontier
-from concurcrawl.workers.protocol.messages import ResponseMeta
+from concurcrawl.workers.protocol.messages.signals import ResponseMeta
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence

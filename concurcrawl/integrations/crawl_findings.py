@@ -17,7 +17,7 @@ from concurcrawl.integrations.receivers import (
     own_signals,
     receivers_of,
 )
-from concurcrawl.integrations.staying import DEAF, HEARING, STAYING
+from concurcrawl.integrations.staying import IN_WORKERS, NOT_RECEIVED, STAYING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,7 +29,7 @@ _WAYS_TO_CLOSE = ("close", "quit", "kill", "terminate", "shutdown", "disconnect"
 
 #: Signals that only the supervisor sends, as it alone knows of all processes, and that
 #: a middleware may count by. A receiver of request_scheduled acts there, so it counts.
-_TOLD_TO_SUPERVISOR = {
+_SENT_TO_SUPERVISOR = {
     name: getattr(signals, name)
     for name in (
         *("request_reached_downloader", "request_left_downloader"),
@@ -59,7 +59,11 @@ def find_of_signal(crawler: Crawler, signal: Any) -> Iterator[Finding]:
     if not crawler.settings.getbool(HAS_WORKERS):
         return
     if signal in STAYING:
-        setting, reason, remedy = f"signals.{STAYING[signal]}", DEAF, HEARING
+        setting, reason, remedy = (
+            f"signals.{STAYING[signal]}",
+            NOT_RECEIVED,
+            IN_WORKERS,
+        )
     elif signal not in SCRAPYS and name_signal(signal) is None:
         setting = f"signal {signal!r}"
         reason = (
@@ -99,7 +103,7 @@ def find_in_spider(crawler: Crawler) -> Iterator[Finding]:
             "well",
             is_refused=False,
         )
-    listeners = _methods_that_hear(crawler)
+    listeners = _connected_methods(crawler)
     changed = set(gathered(type(spider), closing, listeners)).difference(opened)
     if changed:
         yield Finding(
@@ -114,7 +118,7 @@ def find_in_spider(crawler: Crawler) -> Iterator[Finding]:
         )
 
 
-def _methods_that_hear(crawler: Crawler) -> set[str]:
+def _connected_methods(crawler: Crawler) -> set[str]:
     """Return the names of the spider's methods that signals call, in the supervisor."""
     return {
         receiver.__name__
@@ -155,7 +159,7 @@ def find_in_middlewares(crawler: Crawler) -> Iterator[Finding]:
         if package_of(type(one)) not in _NEED_NO_WORD
         and any(hasattr(one, hook) for hook in _HOOKS)
     }
-    for name, signal in _TOLD_TO_SUPERVISOR.items():
+    for name, signal in _SENT_TO_SUPERVISOR.items():
         for receiver in receivers_of(crawler, signal):
             owner = getattr(receiver, "__self__", None)
             if id(owner) in middlewares:

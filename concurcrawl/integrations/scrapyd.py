@@ -37,15 +37,15 @@ def is_job() -> bool:
 
 
 def enable(settings: BaseSettings, rank: str) -> None:
-    """Have a :class:`Lifeline` if this process is a job of Scrapyd's."""
+    """Have a :class:`ParentWatchdog` if this process is a job of Scrapyd's."""
     # Without poll() a process does not hear of its parent.
     if is_job() and hasattr(select, "poll"):
         components.add(
-            settings, "EXTENSIONS", {f"{__name__}.{Lifeline.__name__}": 0}, rank
+            settings, "EXTENSIONS", {f"{__name__}.{ParentWatchdog.__name__}": 0}, rank
         )
 
 
-class Lifeline:
+class ParentWatchdog:
     """Stops the crawl, as one SIGTERM does, when the parent of this process is gone.
 
     It does not send itself that signal: a service that ends sends it to all of its
@@ -60,10 +60,10 @@ class Lifeline:
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Make one that watches while *crawler* crawls."""
-        lifeline = cls(crawler)
-        crawler.signals.connect(lifeline.start, signals.spider_opened)
-        crawler.signals.connect(lifeline.stop, signals.spider_closed)
-        return lifeline
+        watchdog = cls(crawler)
+        crawler.signals.connect(watchdog.start, signals.spider_opened)
+        crawler.signals.connect(watchdog.stop, signals.spider_closed)
+        return watchdog
 
     def start(self) -> None:
         """Begin to look."""
@@ -75,7 +75,7 @@ class Lifeline:
             self._watch.stop()
 
     def _look(self) -> None:
-        if os.getppid() == self._parent and not _is_unheard():
+        if os.getppid() == self._parent and not _has_no_reader():
             return
         self.stop()
         logger.warning(
@@ -86,7 +86,7 @@ class Lifeline:
         deferred_from_coro(self._crawler.stop_async())
 
 
-def _is_unheard() -> bool:
+def _has_no_reader() -> bool:
     """Return whether nobody reads our output any more.
 
     That is so where Scrapyd was gone before we could look who our parent is.

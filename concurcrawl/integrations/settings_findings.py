@@ -20,7 +20,7 @@ from concurcrawl.integrations.finding import (
     package_of,
 )
 from concurcrawl.integrations.own_files import use_of
-from concurcrawl.integrations.staying import DEAF, HEARING, STAYING
+from concurcrawl.integrations.staying import IN_WORKERS, NOT_RECEIVED, STAYING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -194,7 +194,7 @@ def find_in_extensions(settings: BaseSettings) -> Iterator[Finding]:
     for cls in own_extensions(settings):
         for name in STAYING.values():
             if name in _names_in(cls):
-                yield _unheard(name, cls)
+                yield _unreceived(name, cls)
 
 
 def _names_in(cls: type) -> set[str]:
@@ -207,6 +207,8 @@ def _names_in(cls: type) -> set[str]:
     return {name for code in codes if code is not None for name in code.co_names}
 
 
-def _unheard(signal: str, cls: type) -> Finding:
+def _unreceived(signal: str, cls: type) -> Finding:
     name = name_of(cls)
-    return Finding(f"signals.{signal}", name, DEAF, HEARING, is_refused=False)
+    return Finding(
+        f"signals.{signal}", name, NOT_RECEIVED, IN_WORKERS, is_refused=False
+    )

@@ -13,7 +13,7 @@ STAYING = {
 }
 
 #: Why an extension hears none of these, and what to do.
-DEAF = (
+NOT_RECEIVED = (
     "it hears nothing of what workers download, since an extension is in the supervisor"
 )
-HEARING = "connect it in a downloader middleware, which workers have"
+IN_WORKERS = "connect it in a downloader middleware, which workers have"

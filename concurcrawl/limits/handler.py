@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 #: Setting with how many requests a process prepares beyond those in flight: they wait
 #: at the gate, so that one starts at once when another ends, before Scrapy has dealt
 #: with that one's response.
-AHEAD = "CONCURCRAWL_AHEAD"
+PREFETCH = "CONCURCRAWL_PREFETCH"
 
 
 class RequestGate(Protocol):

@@ -58,7 +58,7 @@ class PassThroughDownloader(DirectDownloader):
 
     def _prefetch(self, settings: BaseSettings) -> int:
         """Return how many requests are prepared beyond those in flight."""
-        return settings.getint(handler.AHEAD)
+        return settings.getint(handler.PREFETCH)
 
     @override
     def needs_backout(self) -> bool:

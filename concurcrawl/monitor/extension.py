@@ -11,6 +11,7 @@ from scrapy.utils.asyncio import is_asyncio_available
 
 from concurcrawl.compat import components
 from concurcrawl.config import Config
+from concurcrawl.control.address import given_token
 from concurcrawl.errors import ConfigError, ControlError, MissingExtraError
 from concurcrawl.monitor import activity
 from concurcrawl.monitor.address import Address, address_of
@@ -45,6 +46,7 @@ def check(settings: BaseSettings) -> None:
     config = Config.from_settings(settings)
     metrics = address_of(METRICS, config.metrics)
     dashboard = address_of(DASHBOARD, config.dashboard)
+    given_token(settings)  # raises if it is too short
     if settings.getbool("TWISTED_REACTOR_ENABLED") and "asyncio" not in str(
         settings["TWISTED_REACTOR"]
     ):
@@ -107,7 +109,8 @@ class Monitor:
             observer = self._observe(view, processes)
             server = servers[self._metrics] = Server(self._metrics)
             server.serve_metrics(observer.look)
-        token = secrets.token_urlsafe(16)
+        given = given_token(self._crawler.settings)
+        token = given or secrets.token_urlsafe(16)
         if self._page is not None:
             observer = self._observe(view, processes, _shared_job(self._crawler))
             self._dashboard = Dashboard(
@@ -120,7 +123,7 @@ class Monitor:
             server = servers.setdefault(self._page, Server(self._page))
             self._dashboard.add_to(server.app)
         for address, server in servers.items():
-            await self._listen(address, server, token)
+            await self._listen(address, server, "" if given else f"#token={token}")
 
     def _observe(
         self, view: CrawlView, processes: Processes, job: SharedJob | None = None
@@ -129,7 +132,7 @@ class Monitor:
         self._observers.append(observer)
         return observer
 
-    async def _listen(self, address: Address, server: Server, token: str) -> None:
+    async def _listen(self, address: Address, server: Server, secret: str) -> None:
         try:
             found = await server.start()
         except OSError as error:
@@ -145,7 +148,7 @@ class Monitor:
         if address == self._metrics:
             logger.info("Metrics are at http://%s/metrics", found)
         if address == self._page:
-            logger.info("The crawl is to be seen at http://%s/#token=%s", found, token)
+            logger.info("The dashboard is at http://%s/%s", found, secret)
 
     def _note_reason(self, reason: str) -> None:
         self._reason = reason

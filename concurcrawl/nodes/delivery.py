@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from concurcrawl.frontier.redis.connection import RedisConnection
     from concurcrawl.frontier.redis.frontier import RedisFrontier
     from concurcrawl.nodes.json_codec import JsonCodec
-    from concurcrawl.workers.protocol.messages import ResponseMeta
+    from concurcrawl.workers.protocol.messages.signals import ResponseMeta
 
 logger = logging.getLogger(__name__)
 

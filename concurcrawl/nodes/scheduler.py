@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from concurcrawl.frontier.base import Lease
     from concurcrawl.workers.protocol.cookies import CookieChange
-    from concurcrawl.workers.protocol.messages import Product
+    from concurcrawl.workers.protocol.messages.results import Product
     from concurcrawl.workers.supervisor.scheduler import StateChanges
 
 logger = logging.getLogger(__name__)

@@ -191,7 +191,7 @@ def duration(seconds: float | None) -> str:
 
 
 def rate(pages_per_s: float | None) -> str:
-    """Return pages a second; a dash if that is not known."""
+    """Return pages per second; a dash if that is not known."""
     return DASH if pages_per_s is None else f"{pages_per_s:.1f}"
 
 

@@ -1,6 +1,6 @@
 """Live rows of the crawls of this process, in its terminal.
 
-Drawn by hand, because it is done four times a second beside a crawl: rich takes more
+Drawn by hand, because it is done four times per second beside a crawl: rich takes more
 than ten times the CPU for such a table.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from concurcrawl.progress.pace import Pace, Sight
 
-_HEADS = ("pages", "pages/s", "in flight", "errors", "retries", "waiting", "left")
+_HEADINGS = ("pages", "pages/s", "in flight", "errors", "retries", "waiting", "left")
 #: Lines around the rows: the empty one, title, heads, total and one to breathe.
 _AROUND = 6
 
@@ -138,7 +138,7 @@ def board(
         title: What is crawled.
         sight: Where it is.
         pace: How it came there.
-        lines: How many it may be; workers that find no room are put together.
+        lines: How many it may be; the last one sums up the workers that do not fit.
         is_over: Whether this is the end: then rates are of all the time.
     """
 
@@ -151,7 +151,7 @@ def board(
     waiting = DASH if sight.waiting is None else str(sight.waiting)
     ends = [] if is_over else [waiting, duration(pace.left_s())]
     table = [
-        ["", *(_HEADS[:-2] if is_over else _HEADS)],
+        ["", *(_HEADINGS[:-2] if is_over else _HEADINGS)],
         *(_cells(row, per_s(row)) for row in workers),
         _cells(sight.total, per_s(sight.total)) + ends,
     ]
@@ -162,11 +162,11 @@ def board(
     ]
 
 
-def _fitted(rows: tuple[Row, ...], room: int) -> list[Row]:
-    """Return *rows*, those beyond *room* as one."""
-    if len(rows) <= room:
+def _fitted(rows: tuple[Row, ...], lines: int) -> list[Row]:
+    """Return *rows*, at most *lines* of them; the last row sums up the others."""
+    if len(rows) <= lines:
         return list(rows)
-    kept, others = rows[: room - 1], rows[room - 1 :]
+    kept, others = rows[: lines - 1], rows[lines - 1 :]
     rest = Row(
         f"and {len(others)} more",
         sum((row.tally for row in others), Tally()),

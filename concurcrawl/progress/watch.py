@@ -84,7 +84,7 @@ class Watch:
             self._screen = screen.screen()
             self._look()
             self._screen.show(self, self._board)
-        self._loop = create_looping_call(self._tell)
+        self._loop = create_looping_call(self._update)
         interval_s = _DRAW_INTERVAL_S if is_drawn else _LINE_INTERVAL_S
         self._loop.start(interval_s, now=False)
 
@@ -103,7 +103,7 @@ class Watch:
             return
         self._screen.hide(self, self._board(sys.maxsize))
 
-    def _tell(self) -> None:
+    def _update(self) -> None:
         sight = self._look()
         try:
             if self._screen is None:

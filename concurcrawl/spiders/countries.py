@@ -27,7 +27,7 @@ from concurcrawl.limits.wikimedia import (
     require_contact,
 )
 from concurcrawl.startup_errors import refusal
-from concurcrawl.tools.testsite.process import MirrorProcess
+from concurcrawl.tools.testsite.process import SiteProcess
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
 WIKIPEDIA = (
     "https://en.wikipedia.org/wiki/List_of_countries_by_population_(United_Nations)"
 )
-#: The file of a ``JOBDIR`` with the port of the crawl's mirror.
-_PORT = "mirror.port"
+#: The file of a ``JOBDIR`` with the port of the crawl's test site.
+_PORT = "testsite.port"
 #: Above the command line's (40): these are the site's rules, not the user's wishes.
 _SITE_RULE = 50
 
@@ -53,8 +53,9 @@ class CountriesSpider(Spider):
     the response, and from arguments and settings, which all processes share.
 
     Args:
-        site: ``mirror`` starts the offline copy, ``wikipedia`` is the live list of the
-            United Nations' figures, anything else is the URL of a list page.
+        site: ``testsite`` starts the offline copy (``mirror`` is its old name),
+            ``wikipedia`` is the live list of the United Nations' figures, anything
+            else is the URL of a list page.
         work: ``save`` keeps the pages; ``parse`` also reads their facts.
         pages: How many countries of the list, from its top; all if empty.
         _job: The id that Scrapyd gave this crawl; it has a folder of its own below
@@ -65,7 +66,7 @@ class CountriesSpider(Spider):
 
     def __init__(
         self,
-        site: str = "mirror",
+        site: str = "testsite",
         work: str = "save",
         pages: str = "",
         _job: str = "",
@@ -73,11 +74,12 @@ class CountriesSpider(Spider):
     ) -> None:
         super().__init__(**kwargs)
         self.job = _checked_job(_job)
-        self.site = _checked_site(site)
+        self._has_old_name = site == "mirror"
+        self.site = _checked_site("testsite" if self._has_old_name else site)
         self.work = _checked_work(work)
         self.limit = _checked_pages(pages)
         self.folder = Path()
-        self._list_url = ""  # of our mirror, once it runs
+        self._list_url = ""  # of our test site, once it runs
 
     @classmethod
     def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
@@ -91,35 +93,37 @@ class CountriesSpider(Spider):
             spider = super().from_crawler(crawler, *args, **kwargs)
             spider.folder = _prepared_folder(crawler.settings, spider.job)
             _obey(spider.site, crawler.settings)
-            if spider.site == "mirror" and _kept_port(crawler.settings["JOBDIR"]):
+            if spider.site == "testsite" and _kept_port(crawler.settings["JOBDIR"]):
                 # Where start() had yielded all, it is not asked again.
-                crawler.signals.connect(spider.start_mirror, signals.spider_opened)
+                crawler.signals.connect(spider.start_site, signals.spider_opened)
         except ConfigError as error:
             raise refusal(error, crawler.settings) from None
         return spider
 
     async def start(self) -> AsyncIterator[Any]:
-        """Ask for the list page; start the mirror first if that is the site."""
-        if self.site == "mirror" and not self._list_url:
-            self.start_mirror()
+        """Ask for the list page; start the test site first if that is the site."""
+        if self._has_old_name:  # said here: workers do not run this
+            self.logger.warning("-a site=mirror is deprecated; use -a site=testsite")
+        if self.site == "testsite" and not self._list_url:
+            self.start_site()
         url = self._list_url or self.site
         yield Request(url, self.parse_list, errback=self.list_failed)
 
-    def start_mirror(self) -> None:
-        """Start a mirror that stops with the spider.
+    def start_site(self) -> None:
+        """Start a test site that stops with the spider.
 
-        A crawl that resumes has requests for the port that its mirror had.
+        A crawl that resumes has requests for the port that its test site had.
         """
         jobdir = self.crawler.settings["JOBDIR"]
-        mirror = MirrorProcess(port=_kept_port(jobdir))
+        testsite = SiteProcess(port=_kept_port(jobdir))
 
         def stop() -> None:
-            mirror.stop()
+            testsite.stop()
 
         # Held weakly, as receivers are by default, it would be gone at once. Connected
-        # first: the crawl may be told to stop while the mirror still starts.
+        # first: the crawl may be told to stop while the test site still starts.
         self.crawler.signals.connect(stop, signals.spider_closed, weak=False)
-        self._list_url = mirror.start().list_url
+        self._list_url = testsite.start().list_url
         if jobdir:
             port = urlsplit(self._list_url).port
             write_whole(Path(jobdir), _PORT, str(port).encode())
@@ -201,7 +205,7 @@ class CountriesSpider(Spider):
 
 
 def _kept_port(jobdir: str | None) -> int:
-    """Return the port of the mirror that a crawl with *jobdir* had, or 0."""
+    """Return the port of the test site that a crawl with *jobdir* had, or 0."""
     if not jobdir:
         return 0
     try:
@@ -218,8 +222,8 @@ def _checked_site(site: str) -> str:
         is_url = parts.scheme in {"http", "https"} and bool(parts.hostname)
     except ValueError:
         is_url = False
-    if site != "mirror" and not is_url:
-        raise ConfigError("site", site, "mirror, wikipedia or the URL of a list page")
+    if site != "testsite" and not is_url:
+        raise ConfigError("site", site, "testsite, wikipedia or the URL of a list page")
     return site
 
 
@@ -261,7 +265,8 @@ def _prepared_folder(settings: BaseSettings, job: str) -> Path:
 
 def _obey(site: str, settings: BaseSettings) -> None:
     """Set what *site* asks of a crawler."""
-    if site == "mirror" or urlsplit(site).hostname in {"localhost", "127.0.0.1", "::1"}:
+    is_local = urlsplit(site).hostname in {"localhost", "127.0.0.1", "::1"}
+    if site == "testsite" or is_local:
         # This machine's own: its robots.txt would be one more request a process.
         settings.set("ROBOTSTXT_OBEY", False, "spider")
     if not is_wikimedia(site):

@@ -31,7 +31,7 @@ import psutil
 
 from concurcrawl.durable.jobdir import FINISHED, FRONTIER
 from concurcrawl.tools.testsite.countries import countries
-from concurcrawl.tools.testsite.process import MirrorProcess
+from concurcrawl.tools.testsite.process import SiteProcess
 from concurcrawl.tools.testsite.site import LIST_PATH
 from tests.support.crawls import (
     MODES,
@@ -124,7 +124,7 @@ class Plan:
 
     Attributes:
         is_durable: Whether there is a JOBDIR, so that it may be resumed.
-        is_faulty: Whether the mirror misbehaves.
+        is_faulty: Whether the test site misbehaves.
         overwrites: Whether the feeds are given with ``-O``, else ``-o``.
         attempts: The crawls, each of which resumes the one before; the last is left
             alone. Without a JOBDIR there is one.
@@ -197,9 +197,9 @@ def expected() -> Counter[Item]:
 class Run:
     """One run of a plan, in a folder of its own."""
 
-    def __init__(self, plan: Plan, mirror: MirrorProcess, folder: Path) -> None:
+    def __init__(self, plan: Plan, testsite: SiteProcess, folder: Path) -> None:
         self._plan = plan
-        self._mirror = mirror
+        self._testsite = testsite
         self._folder = folder
         self._mark = str(folder)
         self._temporary = folder / "tmp"
@@ -221,7 +221,7 @@ class Run:
         Raises:
             ChaosError: If something was lost, doubled or left.
         """
-        self._mirror.reset()
+        self._testsite.reset()
         try:
             for attempt in self._plan.attempts:
                 self._crawl(attempt)
@@ -290,7 +290,7 @@ class Run:
         if self._plan.is_durable:
             settings["JOBDIR"] = self._jobdir
         command = [sys.executable, "-m", "scrapy", "crawl", "whole"]
-        command += ["-a", f"site={self._mirror.url}{LIST_PATH[1:]}"]
+        command += ["-a", f"site={self._testsite.url}{LIST_PATH[1:]}"]
         command += ["-a", f"extras={EXTRAS}"]
         for feed in self._feeds:
             command += ["-O" if self._plan.overwrites else "-o", str(feed)]
@@ -407,17 +407,17 @@ def perform(seed: int, numbers: Sequence[int], keep: Path | None = None) -> int:
     """
     failed = 0
     with (
-        MirrorProcess(pages=PAGES, latency_s=LATENCY_S) as good,
-        MirrorProcess(
+        SiteProcess(pages=PAGES, latency_s=LATENCY_S) as good,
+        SiteProcess(
             pages=PAGES, latency_s=LATENCY_S, fault=FAULTS, seed=seed
         ) as faulty,
     ):
         for number in numbers:
             plan = make_plan(seed, number)
-            mirror = faulty if plan.is_faulty else good
+            testsite = faulty if plan.is_faulty else good
             with tempfile.TemporaryDirectory(prefix="chaos-") as name:
                 started_s = time.monotonic()
-                run = Run(plan, mirror, Path(name))
+                run = Run(plan, testsite, Path(name))
                 verdict = "ok"
                 try:
                     run.perform()

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from concurcrawl.tools.testsite.process import MirrorProcess
+from concurcrawl.tools.testsite.process import SiteProcess
 from tests.chaos.kills import EXTRAS, PAGES, Item, expected
 from tests.integration.durable.test_jobdir import BEFORE, of_csv, of_jsonl, wait_until
 from tests.support.crawls import crawl, crawling
@@ -42,7 +42,7 @@ LOG_HEADER, FRAME_HEADER, PAGE = 32, 24, 4096
 
 @pytest.fixture(scope="module")
 def pages() -> Iterator[str]:
-    with MirrorProcess(pages=PAGES, latency_s=0.03) as running:
+    with SiteProcess(pages=PAGES, latency_s=0.03) as running:
         yield running.list_url
 
 

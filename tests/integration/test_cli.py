@@ -28,16 +28,23 @@ def test_help_lists_the_commands() -> None:
     assert "compare" in done.stdout
     assert "report" in done.stdout
     assert "advise" in done.stdout
-    assert "mirror" in done.stdout
+    assert "testsite" in done.stdout
 
 
 @pytest.mark.parametrize(
-    ("command", "option"), [("compare", "--rounds"), ("mirror", "--latency")]
+    ("command", "option"), [("compare", "--rounds"), ("testsite", "--latency")]
 )
 def test_a_command_has_help_of_its_own(command: str, option: str) -> None:
     done = concurcrawl(command, "--help")
     assert done.returncode == 0
     assert option in done.stdout
+
+
+def test_the_old_name_of_the_test_site_still_works() -> None:
+    done = concurcrawl("mirror", "--help")
+    assert done.returncode == 0
+    assert "--latency" in done.stdout
+    assert done.stderr == "concurcrawl mirror is deprecated; use concurcrawl testsite\n"
 
 
 @pytest.mark.parametrize(
@@ -47,7 +54,7 @@ def test_a_command_has_help_of_its_own(command: str, option: str) -> None:
         (["race"], "invalid choice: 'race'"),
         (["compare", "--fast"], "unrecognized arguments: --fast"),
         (["compare", "--rounds", "0"], "--rounds='0': must be"),
-        (["mirror", "--port", "-1"], "--port"),
+        (["testsite", "--port", "-1"], "--port"),
     ],
 )
 def test_a_wrong_word_is_told_in_one_line(words: list[str], sentence: str) -> None:

@@ -54,11 +54,11 @@ SAMPLES = {
         "whose rows link to countries. Check in a browser that the address is that of "
         "a list of countries; if it is, its markup is new to this version."
     ),
-    errors.MirrorError("the mirror did not start"): "the mirror did not start",
+    errors.SiteError("the test site did not start"): "the test site did not start",
     errors.NoSerialRunError("exit code 1"): (
         "no serial run tells what a page costs: exit code 1"
     ),
-    errors.PoisonError(3): "3 workers died while they did this request",
+    errors.DeadLetteredError(3): "3 workers died while they did this request",
     errors.ResultsError(3): "its results could not be applied, 3 times",
     errors.StalledError(): "the crawl had stalled and ends",
     errors.WorkersFailedError(17): (
@@ -74,6 +74,9 @@ SAMPLES = {
     errors.PausedTooLongError("a.example", 3600.4, 600.0): (
         "a.example asks for a pause of 3600 s (Retry-After), more than "
         "CONCURCRAWL_MAX_PAUSE_S=600; crawl it later, or raise that setting"
+    ),
+    errors.ControlError("no crawl answers at unix:/tmp/a.sock (refused)"): (
+        "no crawl answers at unix:/tmp/a.sock (refused)"
     ),
     errors.NodeError("a:6800", "wrong user or password"): (
         "a:6800: wrong user or password"

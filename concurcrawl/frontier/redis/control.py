@@ -22,13 +22,15 @@ if TYPE_CHECKING:
     from concurcrawl.frontier.redis.connection import JobRef
 
 #: Ends the job, if it is live; returns its state, or nothing if there is no such job.
-#: ``job.lua`` reads all of it at each exchange, so that every node learns of it.
+#: ``job.lua`` reads all of it at each exchange, so that every node learns of it. Nodes
+#: that resume the job are not to find a pause.
 _STOP = """
 local state = redis.call('HGET', KEYS[1], 'state')
 if state == 'live' then
   local time = redis.call('TIME')
   redis.call('HSET', KEYS[1], 'state', 'ended', 'reason', ARGV[1],
     'ended_s', string.format('%.17g', time[1] + time[2] / 1e6))
+  redis.call('HDEL', KEYS[2], 'paused')
 end
 return state
 """
@@ -68,7 +70,8 @@ class JobControl:
             ControlError: If it is not live.
         """
         with connect(self._target) as client:
-            state = client.eval(_STOP, 1, self._keys.one("job"), reason)
+            keys = self._keys.one("job"), self._keys.one("control")
+            state = client.eval(_STOP, 2, *keys, reason)
         self._require_live(state)
 
     def pause(self, *, is_on: bool) -> None:
@@ -161,6 +164,10 @@ class NodeControl:
     async def publish(self, wanted: Mapping[str, str]) -> None:
         """Want something of all nodes."""
         await self._client.hset(self._keys.one("control"), mapping=dict(wanted))
+
+    async def forget(self, name: str) -> None:
+        """Want something of all nodes no longer."""
+        await self._client.hdel(self._keys.one("control"), name)
 
     async def answer(self, command: bytes, number: str, answer: object) -> None:
         """Take a command off, which is done, and say what came of it."""

@@ -25,7 +25,7 @@ class SiteLimits:
 
     Attributes:
         in_flight: Requests at a time; 0 means no limit.
-        rate_per_s: Requests a second on average; 0 means no limit.
+        rate_per_s: Requests per second on average; 0 means no limit.
     """
 
     in_flight: int = 0
@@ -123,7 +123,7 @@ def _one_by_one(cost: Cost, limits: SiteLimits) -> Advice:
 def _rate(
     cost: Cost, in_flight: int, processes: int, cores: int, limits: SiteLimits
 ) -> tuple[float, str]:
-    """Return pages a second in a long crawl, and what decides."""
+    """Return pages per second in a long crawl, and what decides."""
     long = replace(cost, pages=_MANY_PAGES)
     found = bounds(long, slots=in_flight, processes=processes, cores=cores)
     limit = max(found, key=found.__getitem__)
@@ -153,9 +153,9 @@ def _reason(cost: Cost, limit: str) -> str:
         "in flight": "more at a time would give more, but ask the site's owner first",
         "enough": "twice as many at a time would give less than a tenth more",
         "site": "more at a time would give more, but the site does not allow it",
-        "rate": "the site's limit of requests a second is reached",
+        "rate": "the site's limit of requests per second is reached",
         "CPU of a process": "the CPU of each process is busy then",
         "cores": "all cores are busy then",
-        "the mirror": "the mirror is busy then; a real site may give more",
+        "the test site": "the test site is busy then; a real site may give more",
     }
     return f"{page}; {decides[limit]}."

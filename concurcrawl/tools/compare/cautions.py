@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from concurcrawl.tools.compare.phases import Phases
     from concurcrawl.tools.compare.runs import Run
 
-#: Above this share of one core the mirror is part of what was measured.
-MIRROR_BUSY_SHARE = 0.7
+#: Above this share of one core the test site is part of what was measured.
+SITE_BUSY_SHARE = 0.7
 #: Above this many cores the work of other programs is.
 OTHERS_BUSY_CORES = 0.3
 #: Of a mode's median: rounds that differ more come from an unsteady machine.
 UNSTEADY_SHARE = 0.25
-#: Above this share of all cores crawl and mirror together get in each other's way.
+#: Above this share of all cores crawl and test site together get in each other's way.
 SHARED_CORES_SHARE = 0.9
 #: Slower than predicted by more than this is something the model does not know.
 SLOWER_RATIO = 1.5
@@ -55,11 +55,11 @@ def cautions(
         runs: The runs they were computed from.
         predictions: What the model says, by mode.
         phases: Where the time goes, by mode.
-        cores: That crawl and mirror may use together.
+        cores: That crawl and test site may use together.
     """
     good = [run for run in runs if run.status == "ok"]
     found = (
-        _mirror_busy(good),
+        _site_busy(good),
         _machine_busy(good),
         _cores_shared(good, cores),
         _unsteady(good),
@@ -75,19 +75,19 @@ def cautions(
     return tuple(sentence for sentence in found if sentence)
 
 
-def _mirror_busy(runs: Sequence[Run]) -> str | None:
+def _site_busy(runs: Sequence[Run]) -> str | None:
     busy = {
-        run.mode: run.mirror_cpu_s / (run.steady_s or run.wall_s)
+        run.mode: run.site_cpu_s / (run.steady_s or run.wall_s)
         for run in runs
-        if run.mirror_cpu_s is not None and run.wall_s > 0
+        if run.site_cpu_s is not None and run.wall_s > 0
     }
-    over = [mode for mode, share in busy.items() if share >= MIRROR_BUSY_SHARE]
+    over = [mode for mode, share in busy.items() if share >= SITE_BUSY_SHARE]
     if not over:
         return None
     return (
-        f"The mirror used {max(busy.values()):.0%} of a core in {listed(over)}: there "
-        "it limits the speed, not the mode. Use --latency or --work parse, or more "
-        "cores."
+        f"The test site used {max(busy.values()):.0%} of a core in {listed(over)}: "
+        "there it limits the speed, not the mode. Use --latency or --work parse, or "
+        "more cores."
     )
 
 
@@ -95,7 +95,7 @@ def _machine_busy(runs: Sequence[Run]) -> str | None:
     busy: dict[str, float] = {}
     for run in runs:
         if run.machine_cpu_s is not None:
-            ours_s = run.cpu_s + run.sampling_cpu_s + (run.mirror_cpu_s or 0)
+            ours_s = run.cpu_s + run.sampling_cpu_s + (run.site_cpu_s or 0)
             cores = (run.machine_cpu_s - ours_s) / run.wall_s
             busy[run.mode] = max(cores, busy.get(run.mode, 0))
     over = [mode for mode, cores in busy.items() if cores >= OTHERS_BUSY_CORES]
@@ -112,19 +112,19 @@ def _cores_shared(runs: Sequence[Run], cores: int) -> str | None:
     over = {
         run.mode: None
         for run in runs
-        if run.mirror_cpu_s
+        if run.site_cpu_s
         and run.steady_cpu_s is not None
         and run.steady_s
-        and run.mirror_cpu_s > run.steady_s * 0.1
-        and run.steady_cpu_s + run.mirror_cpu_s
+        and run.site_cpu_s > run.steady_s * 0.1
+        and run.steady_cpu_s + run.site_cpu_s
         >= cores * run.steady_s * SHARED_CORES_SHARE
     }
     if not over:
         return None
     return (
-        f"Crawl and mirror together filled all {cores} cores in {listed(list(over))}: "
-        "against a site elsewhere there would be more CPU left for the crawl. Use a "
-        "machine with more cores to see it."
+        f"Crawl and test site together filled all {cores} cores in "
+        f"{listed(list(over))}: against a site elsewhere there would be more CPU "
+        "left for the crawl. Use a machine with more cores to see it."
     )
 
 

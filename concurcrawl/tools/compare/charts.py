@@ -118,7 +118,7 @@ def timeline(
             "done",
             "url",
             "lane",
-            "told",
+            "details",
         )
     }
     centres: list[tuple[float, str]] = []
@@ -168,7 +168,7 @@ def timeline(
         )
         for _, left, right, colour in PHASES
     ]
-    tooltips = [("", "@url"), ("", "@lane"), ("", "@told")]
+    tooltips = [("", "@url"), ("", "@lane"), ("", "@details")]
     plot.add_tools(HoverTool(renderers=bars, tooltips=tooltips))
     plot.segment(
         x0=0,
@@ -202,9 +202,9 @@ def in_flight(
 def throughput(
     outcome: ComparisonResult, records: Mapping[str, Sequence[Record]]
 ) -> figure | None:
-    """Return the pages a second over time."""
+    """Return the pages per second over time."""
     shown = _typical(outcome, records)
-    return _over_time(shown, phases.throughput, "pages a second")
+    return _over_time(shown, phases.throughput, "pages per second")
 
 
 def _over_time(
@@ -243,7 +243,7 @@ def sweep(outcome: ComparisonResult) -> figure | None:
     plot = _figure(
         height=340,
         x_axis_label="at a time",
-        y_axis_label="pages a second",
+        y_axis_label="pages per second",
         tools=_CLICKS,
     )
     for curve in outcome.curves:
@@ -304,7 +304,7 @@ def _add(
         columns["done"].append(record.done_s - started_s)
         columns["url"].append(record.url)
         columns["lane"].append(f"{mode} · {lane.name}")
-        columns["told"].append(
+        columns["details"].append(
             f"{record.error or record.status}, {record.size_bytes / 1000:.0f} kB: "
             f"waiting {(first_s - record.asked_s) * 1000:.0f} ms, "
             f"body {(transferred_s - first_s) * 1000:.0f} ms, "

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from concurcrawl.tools.compare.progress import RunAdvanced
     from concurcrawl.tools.compare.target import CrawlTarget
-    from concurcrawl.tools.testsite.process import MirrorProcess
+    from concurcrawl.tools.testsite.process import SiteProcess
     from concurcrawl.tracing.record import Record
 
 ITEMS = "items.jsonl"
@@ -112,15 +112,15 @@ class MeasuredCrawl:
 
 def run_crawl(
     crawl: MeasuredCrawl,
-    mirror: MirrorProcess | None,
+    testsite: SiteProcess | None,
     advanced: Callable[[RunAdvanced], None],
 ) -> Run:
     """Make *crawl*, wait for its end and collect what it gave.
 
     Args:
         crawl: What to do.
-        mirror: The site that is crawled, if it is ours; its counts are reset.
-        advanced: Called a few times a second with how far it is.
+        testsite: The site that is crawled, if it is ours; its counts are reset.
+        advanced: Called a few times per second with how far it is.
 
     Raises:
         ConfigError: If it asked for a page of another machine and may not.
@@ -128,12 +128,12 @@ def run_crawl(
     crawl.path.mkdir(parents=True, exist_ok=True)
     for name in (RECORDS, f"{RECORDS}.gz", ITEMS, PAGES, LOG):
         (crawl.path / name).unlink(missing_ok=True)
-    if mirror is not None:
-        mirror.reset()
+    if testsite is not None:
+        testsite.reset()
     with _Watched(crawl) as watched:
-        for news in watched.news():
-            advanced(news)
-    run = _collected(crawl, watched, mirror)
+        for event in watched.events():
+            advanced(event)
+    run = _collected(crawl, watched, testsite)
     compress_if_large(crawl.path, run.requests)
     pages = json.dumps(dict(run.pages), indent=0, ensure_ascii=False)
     write_whole(crawl.path, PAGES, pages.encode())
@@ -179,7 +179,7 @@ class _Watched:
             self._process.wait(_STOP_S)
             self._stdout.close()
 
-    def news(self) -> Iterator[RunAdvanced]:
+    def events(self) -> Iterator[RunAdvanced]:
         """Yield how far the crawl is, until it has ended."""
         records = _Tail(self._crawl.path / RECORDS)
         counted = Counted()
@@ -241,12 +241,12 @@ class _Tail:
 
 
 def _collected(
-    crawl: MeasuredCrawl, watched: _Watched, mirror: MirrorProcess | None
+    crawl: MeasuredCrawl, watched: _Watched, testsite: SiteProcess | None
 ) -> Run:
     measured = watched.measurement
     records = _Tail(crawl.path / RECORDS).read()
     seen = timing(records, measured.started_s)
-    counts = mirror.counts() if mirror is not None else None
+    counts = testsite.counts() if testsite is not None else None
     if crawl.target.saves_pages:
         pages = _take_pages(crawl.pages_dir)
     else:
@@ -278,8 +278,8 @@ def _collected(
         requests=seen.requests,
         failures=seen.failures,
         peak_in_flight=counts.peak_in_flight if counts else seen.peak_in_flight,
-        peak_in_flight_seen_by="mirror" if counts else "records",
-        mirror_cpu_s=counts.cpu_s if counts else None,
+        peak_in_flight_seen_by="test site" if counts else "records",
+        site_cpu_s=counts.cpu_s if counts else None,
         pages=pages,
         items=items,
         items_digest=digest,

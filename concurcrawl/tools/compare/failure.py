@@ -27,8 +27,8 @@ def why_failed(
         what = "gave nothing"
     else:
         return None
-    told = reason_in_log(log)
-    return f"{what}: {told}" if told else what
+    reason = reason_in_log(log)
+    return f"{what}: {reason}" if reason else what
 
 
 def _signal_name(number: int) -> str:
@@ -61,7 +61,7 @@ def reason_in_log(log: str, *, lines: int = 2) -> str:
     log = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", log)
     # Indented lines are the frames of a traceback: where, not what.
     whole = [
-        _told(line)
+        _printable(line)
         for line in log.splitlines()
         if line.strip() and not line[0].isspace()
     ]
@@ -85,16 +85,16 @@ def held_back(log: str) -> str | None:
     """
     for line in log.splitlines():
         if "holds it back" in line:
-            return _told(line)
+            return _printable(line)
     return None
 
 
-def _told(line: str) -> str:
+def _printable(line: str) -> str:
     """Return what a line of a log says, as any terminal may show it.
 
     A site's own words can stand in it, with control sequences among them.
     """
-    said = _LOG_PREFIX.sub("", line).strip()
+    text = _LOG_PREFIX.sub("", line).strip()
     return "".join(
-        one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in said
+        one if one.isprintable() else "\N{REPLACEMENT CHARACTER}" for one in text
     )

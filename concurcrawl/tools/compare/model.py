@@ -14,7 +14,7 @@ is predicted:
    and the pages that are left over at the end.
 3. *No faster than its bounds* (:func:`bounds`): what all pages must pass has only so
    much room, be it the requests in flight, the CPU of the processes, all cores
-   together with the mirror, which has its place on them too, or the mirror itself. The
+   together with the test site, which runs on them too, or the test site itself. The
    largest of them is what decides, and for many pages it is the time.
 4. *Start and end* of the process, which no page causes, are added as they were
    measured for the mode; nothing else that was measured of a mode enters.
@@ -54,11 +54,11 @@ class Cost:
 
     Attributes:
         pages: Requests that could have company.
-        waiting_s: Of one of them: waiting for the site, the mirror's work included.
+        waiting_s: Of one of them: waiting for the site, the test site's work included.
         cpu_s: Of one of them: CPU of the crawl.
         alone_s: Of all others together: before their answer nothing else was known.
         alone: How many those are.
-        server_cpu_s: CPU of the mirror for one request; 0 if the site is not ours.
+        server_cpu_s: CPU of the test site for one request; 0 if the site is not ours.
         waiting_low_s: Lower end of the 95 % interval of ``waiting_s``; None for few
             runs.
         waiting_high_s: Upper end likewise.
@@ -92,7 +92,7 @@ class Prediction:
         wall_s: Predicted wall time: ``steady_s``, and start and end of the process,
             which are as measured.
         limit: What decides: ``in flight``, ``CPU of a process``, ``cores`` or
-            ``the mirror``.
+            ``the test site``.
         error: Predicted wall time divided by the measured median, minus 1.
         steady_s: Predicted from the first request to the last callback.
         steady_error: The same of ``steady_s`` alone.
@@ -178,7 +178,7 @@ def _cost_of_run(run: Run, records: Sequence[Record]) -> Cost | None:
         cpu_s=min(page_s, page_cpu_s),
         alone_s=alone_s,
         alone=len(by_itself),
-        server_cpu_s=(run.mirror_cpu_s or 0.0) / len(records),
+        server_cpu_s=(run.site_cpu_s or 0.0) / len(records),
     )
 
 
@@ -217,7 +217,7 @@ def bounds(cost: Cost, *, slots: int, processes: int, cores: int) -> dict[str, f
         cost: Of a page.
         slots: Requests in flight over all processes; 0 means no limit.
         processes: That download and run callbacks; each has one interpreter lock.
-        cores: That crawl and mirror may use together.
+        cores: That crawl and test site may use together.
     """
     n, page_s = cost.pages, cost.waiting_s + cost.cpu_s
     at_once = min(slots or n, n)
@@ -227,7 +227,7 @@ def bounds(cost: Cost, *, slots: int, processes: int, cores: int) -> dict[str, f
     return {  # of equals the first is named
         "cores": cost.waiting_s + n * (cost.cpu_s + cost.server_cpu_s) / cores,
         "CPU of a process": cost.waiting_s + n * cost.cpu_s / min(processes, at_once),
-        "the mirror": cost.waiting_s + n * cost.server_cpu_s,
+        "the test site": cost.waiting_s + n * cost.server_cpu_s,
         "in flight": n * page_s / at_once,
     }
 

@@ -38,7 +38,7 @@ class Experiment:
         name: Its folder below the output folder.
         title: What it is about, in a few words.
         work: What the spider does with a page; None leaves it to the spider.
-        latency_s: How long the mirror lets a page wait; None without a mirror.
+        latency_s: How long the test site lets a page wait; None without a test site.
         pages: Pages to crawl; None means all that the site has.
     """
 
@@ -77,7 +77,7 @@ class CompareOptions:
         sweep: Numbers of threads, slots or workers to try in each mode; none: no sweep.
         out: Folder for the results.
         experiments: At least one.
-        site: Address of a list page, or None for the mirror.
+        site: Address of a list page, or None for the test site.
         spider: Name of a spider of the project at hand, or None for ours.
         arguments: Arguments for the spider, as ``NAME=VALUE``.
         settings: Settings of every crawl, as ``NAME=VALUE``.
@@ -98,8 +98,8 @@ class CompareOptions:
     sweep: tuple[int, ...] = ()
 
     @property
-    def uses_mirror(self) -> bool:
-        """Whether the crawls go to a mirror that the comparison starts."""
+    def uses_test_site(self) -> bool:
+        """Whether the crawls go to a test site that the comparison starts."""
         return self.site is None and self.spider is None
 
 
@@ -126,14 +126,14 @@ def configure_crawl(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--work", metavar="WORK", help="save, parse (BeautifulSoup) or both")
     add("--pages", metavar="N", help="pages of each crawl")
-    add("--latency", metavar="S", help="seconds the mirror lets each page wait")
+    add("--latency", metavar="S", help="seconds the test site lets each page wait")
     add(
         "--out",
         metavar="DIR",
         default="compare",
         help="folder for the results (default: %(default)s)",
     )
-    add("--site", metavar="URL", help="a list page to crawl instead of the mirror's")
+    add("--site", metavar="URL", help="a list page to crawl instead of the test site's")
     add("--spider", metavar="NAME", help="a spider of the project in this folder")
     add_pairs(parser, "-a", dest="spargs", about="an argument for the spider")
     add("--timeout", metavar="S", default="900", help="longest crawl (default: 900)")
@@ -252,15 +252,15 @@ def _levels(value: str | None) -> tuple[int, ...]:
 
 
 def _experiments(args: argparse.Namespace) -> tuple[Experiment, ...]:
-    mirror = args.site is None and args.spider is None
+    testsite = args.site is None and args.spider is None
     if args.work not in (None, "save", "parse", "both"):
         raise ConfigError("--work", args.work, "save, parse or both")
-    if args.latency is not None and not mirror:
+    if args.latency is not None and not testsite:
         raise ConfigError("--latency", args.latency, "left out with --site or --spider")
-    most = COUNTRY_COUNT if mirror else UNBOUNDED
+    most = COUNTRY_COUNT if testsite else UNBOUNDED
     pages = None if args.pages is None else whole("--pages", args.pages, 1, most)
     latency_s = None if args.latency is None else seconds("--latency", args.latency)
-    if not mirror:
+    if not testsite:
         return _elsewhere(args, pages)
     if args.work == "both" or (args.work is None and latency_s is None):
         return tuple(

@@ -266,7 +266,7 @@ def beginning(records: Sequence[Record], most: int) -> Sequence[Record]:
 def throughput(
     records: Sequence[Record], *, bins: int | None = None
 ) -> list[tuple[float, float]]:
-    """Return pages a second over time: the begin of each of *bins*, its rate; the end.
+    """Return the start and rate of each of *bins* (pages per second), then the end.
 
     Args:
         records: Of one run.

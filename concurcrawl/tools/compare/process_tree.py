@@ -239,7 +239,7 @@ def measure(command: list[str], log: str) -> Measurement:
 
 def _follow(tree: _Tree, samples: _Samples, bell: socket.socket) -> int:
     """Wait until nothing of *tree* is left; return how many had to be killed."""
-    lifeline = [sys.stdin.fileno()]
+    parent_pipe = [sys.stdin.fileno()]
     stopping = False
     never = float("inf")
     kill_at = never
@@ -252,12 +252,12 @@ def _follow(tree: _Tree, samples: _Samples, bell: socket.socket) -> int:
             strays += tree.kill()
             kill_at = now + _STRAGGLERS_GRACE_S
         wait_s = samples.take_if_due()
-        ready, _, _ = select.select([bell, *lifeline], [], [], wait_s)
+        ready, _, _ = select.select([bell, *parent_pipe], [], [], wait_s)
         if bell in ready:
             bell.recv(4096)
-        if lifeline and lifeline[0] in ready:
-            if not os.read(lifeline[0], 1):
-                lifeline = []
+        if parent_pipe and parent_pipe[0] in ready:
+            if not os.read(parent_pipe[0], 1):
+                parent_pipe = []
             tree.interrupt()
             grace_s = 0.0 if stopping else _STOP_GRACE_S
             kill_at = min(kill_at, time.monotonic() + grace_s)

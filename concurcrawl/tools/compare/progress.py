@@ -57,7 +57,7 @@ class RunEnded:
     run: Run
 
 
-News = ExperimentStarted | RunStarted | RunAdvanced | RunEnded
+CompareEvent = ExperimentStarted | RunStarted | RunAdvanced | RunEnded
 
 
 class CompareProgress(ABC):
@@ -84,15 +84,15 @@ class CompareProgress(ABC):
         """Take away what is not to stay."""
 
     @abstractmethod
-    def tell(self, news: News) -> None:
-        """Show *news*."""
+    def on_event(self, event: CompareEvent) -> None:
+        """Show *event*."""
 
 
 class Counted:
     """What the records of a crawl that runs tell so far.
 
     A record is written when its request is done, so that nobody sees how many are on
-    their way. How many that are at a time follows from how many come back a second
+    their way. How many that are at a time follows from how many come back per second
     and how long each was away, and costs the crawl and its site nothing.
 
     References:

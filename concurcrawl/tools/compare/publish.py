@@ -142,7 +142,18 @@ def _outcome(folder: Path, values: Mapping[str, Any]) -> ComparisonResult:
 def _run(folder: Path, raw: Mapping[str, Any]) -> Run:
     path = folder / raw["folder"] / "pages.json"
     pages = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-    return Run(**{**_known(Run, raw), "pages": tuple(sorted(pages.items()))})
+    values = {**_of_an_earlier_version(raw), "pages": tuple(sorted(pages.items()))}
+    return Run(**_known(Run, values))
+
+
+def _of_an_earlier_version(raw: Mapping[str, Any]) -> dict[str, Any]:
+    """Return *raw* with today's names: the test site was the mirror until 0.1.0."""
+    values = dict(raw)
+    if "mirror_cpu_s" in values:
+        values["site_cpu_s"] = values.pop("mirror_cpu_s")
+    if values.get("peak_in_flight_seen_by") == "mirror":
+        values["peak_in_flight_seen_by"] = "test site"
+    return values
 
 
 def _known(kind: type[Any], values: Mapping[str, Any]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from concurcrawl.tools.compare.progress import CompareProgress
     from concurcrawl.tools.compare.runs import Run
     from concurcrawl.tools.compare.target import CrawlTarget
-    from concurcrawl.tools.testsite.process import MirrorProcess
+    from concurcrawl.tools.testsite.process import SiteProcess
 
 #: A crawl of so few pages still loads everything that a crawl loads.
 _WARM_UP_PAGES = 5
@@ -115,11 +115,11 @@ class Comparison:
     def _experiment(self, experiment: Experiment) -> None:
         modes = self._options.modes
         rounds = self._options.rounds
-        self._progress.tell(ExperimentStarted(experiment, tuple(modes), rounds))
+        self._progress.on_event(ExperimentStarted(experiment, tuple(modes), rounds))
         with ExitStack() as stack:
-            mirror = None
-            if self._options.uses_mirror:
-                mirror = stack.enter_context(_mirror(experiment))
+            testsite = None
+            if self._options.uses_test_site:
+                testsite = stack.enter_context(_testsite(experiment))
             pages_dir = stack.enter_context(
                 _pages_dir(self._options.out / experiment.name)
             )
@@ -135,20 +135,20 @@ class Comparison:
                 if mode in KNOBS
             ]
             for mode, number, level in turns:
-                self._progress.tell(RunStarted(mode, number, level))
+                self._progress.on_event(RunStarted(mode, number, level))
                 run = run_crawl(
                     replace(
-                        self._crawl(experiment, mode, number, pages_dir, mirror),
+                        self._crawl(experiment, mode, number, pages_dir, testsite),
                         **_at_level(experiment, mode, number, level),
                     ),
-                    mirror,
-                    self._progress.tell,
+                    testsite,
+                    self._progress.on_event,
                 )
                 if number == 0:
                     continue
                 self._runs[experiment].append(run)
                 self.write(complete=False)
-                self._progress.tell(RunEnded(run))
+                self._progress.on_event(RunEnded(run))
 
     def _crawl(
         self,
@@ -156,7 +156,7 @@ class Comparison:
         mode: Mode,
         number: int,
         pages_dir: Path,
-        mirror: MirrorProcess | None,
+        testsite: SiteProcess | None,
     ) -> MeasuredCrawl:
         pages = experiment.pages
         settings: tuple[str, ...] = ()
@@ -165,7 +165,7 @@ class Comparison:
         elif number == 0:
             settings = (f"CLOSESPIDER_PAGECOUNT={_WARM_UP_PAGES}",)
         arguments = {
-            "site": mirror.list_url if mirror is not None else None,
+            "site": testsite.list_url if testsite is not None else None,
             "work": experiment.work,
             "pages": pages,
         }
@@ -199,12 +199,12 @@ def _at_level(
     }
 
 
-def _mirror(experiment: Experiment) -> MirrorProcess:
+def _testsite(experiment: Experiment) -> SiteProcess:
     from concurcrawl.tools.testsite.process import (
-        MirrorProcess,  # not needed for a site
+        SiteProcess,  # not needed for a site
     )
 
-    return MirrorProcess(latency_s=experiment.latency_s or 0.0)
+    return SiteProcess(latency_s=experiment.latency_s or 0.0)
 
 
 @contextmanager

@@ -40,8 +40,8 @@ class Run:
         requests: Requests that reached the downloader.
         failures: Requests that ended without a response or with status 400 or more.
         peak_in_flight: Most requests at one time.
-        peak_in_flight_seen_by: ``mirror`` or ``records``.
-        mirror_cpu_s: CPU time of the mirror meanwhile, or None without a mirror.
+        peak_in_flight_seen_by: ``test site`` or ``records``.
+        site_cpu_s: CPU time of the test site meanwhile, or None without a test site.
         pages: What it got: name and digest of each page, sorted.
         items: Number of its items.
         items_digest: Equal exactly when two runs gave the same items in any order.
@@ -71,8 +71,8 @@ class Run:
     requests: int
     failures: int
     peak_in_flight: int | None
-    peak_in_flight_seen_by: Literal["mirror", "records"]
-    mirror_cpu_s: float | None
+    peak_in_flight_seen_by: Literal["test site", "records"]
+    site_cpu_s: float | None
     pages: tuple[tuple[str, str], ...]
     items: int
     items_digest: str

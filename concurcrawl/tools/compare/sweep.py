@@ -29,9 +29,9 @@ class Curve:
     Attributes:
         mode: The value of ``MODE``.
         unit: What the levels count.
-        points: Level and pages a second from the first request to the last callback.
+        points: Level and pages per second from the first request to the last callback.
         fit: The Universal Scalability Law, or None for too few levels.
-        best: The level with the most pages a second.
+        best: The level with the most pages per second.
         pays_to: The level from which twice as many give under a tenth more.
         sentence: All this in words.
     """

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _SETTINGS_VARIABLE = "SCRAPY_SETTINGS_MODULE"
 _OUR_SETTINGS = "concurcrawl.settings"
 #: Settings that change how fast a crawl may be, and that hold no secret.
-_TOLD = (
+_REPORTED = (
     *("AUTOTHROTTLE_ENABLED", "COMPRESSION_ENABLED", "CONCURCRAWL_MAX_ATTEMPTS"),
     *("CONCURCRAWL_RATE", "CONCURCRAWL_THREADS", "CONCURCRAWL_WORKERS"),
     *("CONCURRENT_ITEMS", "CONCURRENT_REQUESTS", "CONCURRENT_REQUESTS_PER_DOMAIN"),
@@ -138,15 +138,15 @@ def _facts(settings: BaseSettings) -> dict[str, str]:
     from scrapy.settings import Settings  # slow to import
 
     usual = Settings()
-    told = [
+    changed = [
         f"{name}={settings[name]}"
-        for name in _TOLD
+        for name in _REPORTED
         if name in settings and settings[name] != usual.get(name)
     ]
     return {
         "reactor": str(settings["TWISTED_REACTOR"]).rpartition(".")[2],
         "event_loop": settings["ASYNCIO_EVENT_LOOP"] or quickest() or "asyncio's own",
-        "settings": ", ".join(told) or "as Scrapy's",
+        "settings": ", ".join(changed) or "as Scrapy's",
     }
 
 

@@ -60,8 +60,8 @@ def reading() -> tuple[str, ...]:
     return (
         (
             f"The tutorial saved {PAGES} pages in {SERIAL_S} s one by one "
-            f"({page_s:.2f} s a page), in {THREADS_S} s with {THREADS} threads and in "
-            f"{POOL_S:.2f} s with one process for each CPU."
+            f"({page_s:.2f} s per page), in {THREADS_S} s with {THREADS} threads and "
+            f"in {POOL_S:.2f} s with one process for each CPU."
         ),
         (
             f"{THREADS} threads are {threads:.1f} times as fast, "

@@ -33,7 +33,7 @@ class Fit:
     """What a sweep comes to.
 
     Attributes:
-        rate: Pages a second of one.
+        rate: Pages per second of one.
         contention: Share that is done one after the other, from 0.
         coherency: Cost of agreeing, for each pair, from 0.
         error: Root mean square of the relative differences to what was measured.
@@ -45,7 +45,7 @@ class Fit:
     error: float
 
     def throughput(self, level: float) -> float:
-        """Return the pages a second of *level* at a time."""
+        """Return the pages per second of *level* at a time."""
         return _throughput(
             (self.rate.value, self.contention.value, self.coherency.value), level
         )
@@ -66,7 +66,7 @@ def fit(points: Sequence[tuple[int, float]]) -> Fit | None:
     intervals come from resampling what the fit leaves unexplained.
 
     Args:
-        points: Level (from 1) and pages a second (above 0) of each run, in any order.
+        points: Level (from 1) and pages per second (above 0) of each run, in any order.
 
     Returns:
         None if there are too few levels.
@@ -110,7 +110,7 @@ def where_it_stops_paying(fitted: Fit, levels: Sequence[int]) -> int:
 
 
 def best_level(fitted: Fit, levels: Sequence[int]) -> int:
-    """Return the one of *levels* with the most pages a second, by the law."""
+    """Return the one of *levels* with the most pages per second, by the law."""
     return max(levels, key=fitted.throughput)
 
 

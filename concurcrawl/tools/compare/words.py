@@ -95,7 +95,7 @@ _TIME: _Columns = (
     ("efficiency", lambda row: number(row.efficiency, ".0%")),
 )
 _COST: _Columns = (
-    ("CPU ms a page", lambda row: milliseconds(row.cpu_s_per_page)),
+    ("CPU ms per page", lambda row: milliseconds(row.cpu_s_per_page)),
     ("memory", memory),
     ("start-up s", lambda row: number(row.startup_s, ".2f")),
     ("in flight/limit", in_flight),
@@ -115,8 +115,8 @@ def costs_table(outcome: ComparisonResult) -> Table:
 
 
 def _rows(outcome: ComparisonResult, columns: _Columns) -> Table:
-    heads = ("mode", *(head.strip() for head, _ in columns))
-    return heads, [
+    headings = ("mode", *(head.strip() for head, _ in columns))
+    return headings, [
         (row.mode, *(cell(row) for _, cell in columns))
         if row.status == "ok"
         else (row.mode, row.status, *[DASH] * (len(columns) - 1))
@@ -126,12 +126,12 @@ def _rows(outcome: ComparisonResult, columns: _Columns) -> Table:
 
 def model_table(outcome: ComparisonResult) -> Table:
     """Return what the model says beside what was measured."""
-    heads = (
+    headings = (
         *("mode", "predicted s", "measured s", "error"),
         *("without start-up: predicted s", "measured s", "error", "what decides"),
     )
     rows = {row.mode: row for row in outcome.rows}
-    return heads, [
+    return headings, [
         (
             mode,
             f"{found.wall_s:.2f}",
@@ -190,11 +190,11 @@ def phase(value_s: float | None) -> str:
 
 def phases_table(outcome: ComparisonResult) -> Table:
     """Return where the time of a request goes, in milliseconds."""
-    heads = (
+    headings = (
         *("mode", *(head for head, _ in PHASES)),
         *("latency p50", "p95", "p99", "max", "in flight (mean)", "stragglers s"),
     )
-    return heads, [
+    return headings, [
         (
             mode,
             *(phase(of(found)) for _, of in PHASES),
@@ -212,7 +212,7 @@ def phases_table(outcome: ComparisonResult) -> Table:
     ]
 
 
-def phases_told(outcome: ComparisonResult) -> str:
+def phases_note(outcome: ComparisonResult) -> str:
     """Return what the columns of the phases mean, and what nobody told apart."""
     found = outcome.phases.values()
     text = (
@@ -228,9 +228,9 @@ def phases_told(outcome: ComparisonResult) -> str:
 
 
 def sweep_table(outcome: ComparisonResult) -> Table:
-    """Return the pages a second of each level, and those of the law."""
-    heads = ("mode", "at a time", "pages/s", "95 % interval", "by the law")
-    return heads, [
+    """Return the pages per second of each level, and those of the law."""
+    headings = ("mode", "at a time", "pages/s", "95 % interval", "by the law")
+    return headings, [
         (
             curve.mode,
             f"{level} {curve.unit}",
@@ -245,22 +245,22 @@ def sweep_table(outcome: ComparisonResult) -> Table:
 
 def most_in_flight(outcome: ComparisonResult) -> str:
     """Return what the site saw at most, in a sentence; nothing if it was not asked."""
-    if {run.peak_in_flight_seen_by for run in outcome.runs} != {"mirror"}:
+    if {run.peak_in_flight_seen_by for run in outcome.runs} != {"test site"}:
         return ""
     peaks = [
         f"{row.mode} {row.peak_in_flight}"
         for row in outcome.rows
         if row.peak_in_flight is not None
     ]
-    return f"At most at a time, as the mirror counted: {', '.join(peaks)}."
+    return f"At most at a time, as the test site counted: {', '.join(peaks)}."
 
 
 def tutorial_table(outcomes: Sequence[ComparisonResult]) -> Table:
     """Return the tutorial's table beside the same made here, empty if it was not."""
     for outcome in outcomes:
         if outcome.experiment.name == tutorial.NAME:
-            heads, rows = tutorial.beside({r.mode: r.wall_s for r in outcome.rows})
-            return heads, [*rows]
+            headings, rows = tutorial.beside({r.mode: r.wall_s for r in outcome.rows})
+            return headings, [*rows]
     return (), []
 
 
@@ -277,8 +277,8 @@ def how_measured(outcome: ComparisonResult) -> str:
     rounds = max((row.rounds for row in outcome.rows), default=0)
     seen = {run.peak_in_flight_seen_by for run in outcome.runs}
     where = (
-        "The site was the local mirror, in a process of its own whose CPU time is not "
-        "part of any figure."
+        "The site was the local test site. It runs in a process of its own, whose CPU "
+        "time is not part of any figure."
         if outcome.experiment.latency_s is not None
         else "The site was not ours: the network, and what others did on it, is part "
         "of every figure."
@@ -290,7 +290,7 @@ def how_measured(outcome: ComparisonResult) -> str:
         "process tree. Intervals are 95 % bootstrap intervals of the median; speed-ups "
         "compare runs of the same round. Efficiency is the speed-up divided by the "
         "requests that may be in flight. In flight is as the "
-        f"{' and the '.join(sorted(seen)) or 'mirror'} saw it. {where}"
+        f"{' and the '.join(sorted(seen)) or 'test site'} saw it. {where}"
     )
 
 

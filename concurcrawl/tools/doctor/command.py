@@ -7,10 +7,10 @@ import sys
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
-from concurcrawl.addon import chosen_mode
 from concurcrawl.config import Config
 from concurcrawl.errors import ConfigError
 from concurcrawl.integrations.inventory import foreign_bases
+from concurcrawl.mode_checks import chosen_mode
 from concurcrawl.modes import Mode
 from concurcrawl.terminal.arguments import add_pairs, check_pairs, names
 from concurcrawl.terminal.console import table_console

@@ -16,11 +16,11 @@ from scrapy import Spider
 from scrapy.addons import AddonManager
 from scrapy.crawler import Crawler
 
-from concurcrawl.addon import decide, limits_kept
 from concurcrawl.errors import ConcurcrawlError, ConfigError
 from concurcrawl.integrations import inventory, settings_findings
 from concurcrawl.integrations.finding import HAS_WORKERS, name_of
 from concurcrawl.limits.policy import Politeness
+from concurcrawl.mode_settings import decide, limits_kept
 from concurcrawl.modes import THREADED_HANDLER, Mode, Plan, bound, hindrance
 from concurcrawl.tools.doctor.changes import changes, setting_value
 from concurcrawl.tools.doctor.project import is_ours, said
@@ -110,7 +110,7 @@ def _look(spidercls: type[Spider], settings: Settings, mode: Mode | None) -> _Lo
             add_ons[Decides] = next((at for at in places if at is not None), _PLACE)
             look.settings.set("CONCURCRAWL_MODE", mode.value, "cmdline")
         look.settings.set("ADDONS", add_ons, "cmdline")
-        with _heard(look.says):
+        with _collected(look.says):
             AddonManager(crawler).load_settings(look.settings)
         if mode is not None:
             look.findings += settings_findings.find_in_settings(look.settings)
@@ -121,20 +121,20 @@ def _look(spidercls: type[Spider], settings: Settings, mode: Mode | None) -> _Lo
 
 
 @contextlib.contextmanager
-def _heard(says: list[str]) -> Iterator[None]:
+def _collected(says: list[str]) -> Iterator[None]:
     """Add what our own code logs as a warning to *says*, instead of logging it."""
 
-    class Hears(logging.Handler):
+    class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             says.append(record.getMessage())
 
-    ours, hears = logging.getLogger("concurcrawl"), Hears(logging.WARNING)
+    ours, collector = logging.getLogger("concurcrawl"), Collector(logging.WARNING)
     propagated, ours.propagate = ours.propagate, False
-    ours.addHandler(hears)
+    ours.addHandler(collector)
     try:
         yield
     finally:
-        ours.removeHandler(hears)
+        ours.removeHandler(collector)
         ours.propagate = propagated
 
 

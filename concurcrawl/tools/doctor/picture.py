@@ -138,7 +138,7 @@ def _modes(report: SpiderReport) -> RenderableType:
             _processes(one),
             str(one.in_flight or "no limit") if one.processes else "",
             one.downloads_by,
-            _outcome(one, report),
+            _result(one, report),
         )
     return table
 
@@ -149,7 +149,7 @@ def _processes(one: ModeReport) -> str:
     return f"1 + {one.workers}" if one.workers else "1"
 
 
-def _outcome(one: ModeReport, report: SpiderReport) -> Text:
+def _result(one: ModeReport, report: SpiderReport) -> Text:
     if one.refused:
         return Text("refused", _BAD)
     statuses = [plugin.modes[one.mode].status for plugin in report.plugins]

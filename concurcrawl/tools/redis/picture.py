@@ -23,7 +23,7 @@ _MOST = 8
 
 
 def rate(now: Snapshot, before: Snapshot | None) -> float:
-    """Return the requests a second that were completed.
+    """Return the requests per second that were completed.
 
     Args:
         now: The crawl.
@@ -63,8 +63,8 @@ def jobs_table(snapshots: Sequence[Snapshot]) -> RenderableType:
     """Return a line for each job."""
     if not snapshots:
         return Text("No job.")
-    table = _table("job", "spider", "state", numbers=("nodes", "waiting", "lent"))
-    for name in ("done", "a second", "set aside"):
+    table = _table("job", "spider", "state", numbers=("nodes", "waiting", "leased"))
+    for name in ("done", "per second", "dead-lettered"):
         table.add_column(name, justify="right")
     for one in snapshots:
         table.add_row(
@@ -87,8 +87,8 @@ def job_picture(now: Snapshot, before: Snapshot | None) -> RenderableType:
         (now.job, "bold"),
         f"  {_state(now)}, {elapsed_s:.0f} s  ",
         (f"{now.done} done", "bold"),
-        f" ({rate(now, before):.1f} a second), {now.waiting} waiting, {now.lent} lent, "
-        f"{items} items",
+        f" ({rate(now, before):.1f} per second), {now.waiting} waiting, "
+        f"{now.lent} leased, {items} items",
     )
     parts: list[RenderableType] = [head, Text(""), _nodes(now, before)]
     if now.groups:
@@ -98,9 +98,9 @@ def job_picture(now: Snapshot, before: Snapshot | None) -> RenderableType:
         "in no feed yet": now.undelivered,
         "being written when their node died": now.unsettled,
     }
-    told = [f"{count} {where}" for where, count in counts.items() if count]
-    if told:
-        parts += [Text(""), Text(f"Items: {', '.join(told)}")]
+    counted = [f"{count} {where}" for where, count in counts.items() if count]
+    if counted:
+        parts += [Text(""), Text(f"Items: {', '.join(counted)}")]
     if now.failures:
         parts += [Text(""), *_failures(now.failures)]
     return Group(*parts)
@@ -108,10 +108,12 @@ def job_picture(now: Snapshot, before: Snapshot | None) -> RenderableType:
 
 def _nodes(now: Snapshot, before: Snapshot | None) -> Table:
     rates = node_rates(now, before)
-    table = _table("node", "state", "mode", "pid", numbers=("done", "a second", "lent"))
-    table.add_column("heard of", justify="right")
+    table = _table(
+        "node", "state", "mode", "pid", numbers=("done", "per second", "leased")
+    )
+    table.add_column("last seen", justify="right")
     for node in now.nodes:
-        heard = "" if node.silent_s is None else f"{max(0.0, node.silent_s):.0f} s ago"
+        age = "" if node.silent_s is None else f"{max(0.0, node.silent_s):.0f} s ago"
         table.add_row(
             node.name,
             _node_state(node),
@@ -120,7 +122,7 @@ def _nodes(now: Snapshot, before: Snapshot | None) -> Table:
             str(node.done),
             f"{rates[node.name]:.1f}",
             str(node.lent),
-            heard,
+            age,
         )
     return table
 
@@ -153,7 +155,7 @@ def _failures(failures: Sequence[Mapping[str, Any]]) -> list[Text]:
         Text("  " + ", ".join(f"{name}: {value}" for name, value in one.items()))
         for one in failures[-_MOST:]
     ]
-    return [Text(f"Set aside: {len(failures)} requests", "bold red"), *shown]
+    return [Text(f"Dead-lettered: {len(failures)} requests", "bold red"), *shown]
 
 
 def _state(now: Snapshot) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from concurcrawl.frontier.redis.connection import JobRef
 
 #: What keys begin with unless ``CONCURCRAWL_FRONTIER_PREFIX`` says otherwise.
-_PREFIX = Config().frontier_prefix
+PREFIX = Config().frontier_prefix
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
@@ -30,8 +30,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--prefix",
         metavar="WORD",
-        default=_PREFIX,
-        help=f"what all keys begin with (default: {_PREFIX})",
+        default=PREFIX,
+        help=f"what all keys begin with (default: {PREFIX})",
     )
 
 

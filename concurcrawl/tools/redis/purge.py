@@ -43,11 +43,11 @@ def summary(job: Snapshot) -> str:
         "items in the stream": job.streamed,
         "items in no feed yet": job.undelivered + job.unsettled,
     }
-    told = ", ".join(f"{count} {what}" for what, count in lost.items() if count)
+    parts = ", ".join(f"{count} {what}" for what, count in lost.items() if count)
     live = sum(node.is_live for node in job.nodes)
     state = f"{live} live nodes work on it" if live else job.reason or job.state
     return (
-        f"{job.job} (spider {job.spider}; {state}): {told or 'nothing is left of it'}"
+        f"{job.job} (spider {job.spider}; {state}): {parts or 'nothing is left of it'}"
     )
 
 

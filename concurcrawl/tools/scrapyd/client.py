@@ -94,10 +94,10 @@ class ScrapydClient:
 
     async def look(self, project: str, job: str) -> JobState:
         """Return how *job* stands."""
-        told = await self._json("GET", "listjobs.json", params={"project": project})
+        reply = await self._json("GET", "listjobs.json", params={"project": project})
         # A finished one may have run again under the same name.
         for state in ("running", "pending", "finished"):
-            for one in reversed(told.get(state) or []):
+            for one in reversed(reply.get(state) or []):
                 if one.get("id") == job:
                     return JobState(
                         state=state,
@@ -143,15 +143,15 @@ class ScrapydClient:
         async with self._request(method, service, total_s=total_s, **options) as answer:
             body = await answer.read()
         try:
-            told = json.loads(body)
+            reply = json.loads(body)
         except ValueError:
-            told = None
-        if not isinstance(told, dict) or "status" not in told:
+            reply = None
+        if not isinstance(reply, dict) or "status" not in reply:
             raise NodeError(self._node.name, "something answers there, but no Scrapyd")
-        if told["status"] != "ok":
-            lines = str(told.get("message", "")).strip().splitlines() or ["no reason"]
+        if reply["status"] != "ok":
+            lines = str(reply.get("message", "")).strip().splitlines() or ["no reason"]
             raise NodeError(self._node.name, f"{_SAYS}{lines[-1]}")
-        return told
+        return reply
 
     @asynccontextmanager
     async def _request(

@@ -104,13 +104,13 @@ class NodeRun:
             NodeError: If the node is lost for too long, or has lost the job.
         """
         job = self._deployment.job
-        heard_s = time.monotonic()
+        answered_s = time.monotonic()
         while True:
             try:
                 found = await self._client.look(job.project, job.id)
                 await self._read_log(found)
             except NodeUnreachableError as error:
-                if time.monotonic() - heard_s > self._deployment.patience_s:
+                if time.monotonic() - answered_s > self._deployment.patience_s:
                     raise
                 self._become(self.progress.state, error.reason)
             else:
@@ -118,7 +118,7 @@ class NodeRun:
                     return found
                 if found.state is None:
                     raise NodeError(self._node.name, self._unknown())
-                heard_s = time.monotonic()
+                answered_s = time.monotonic()
                 self._become(found.state)
             await asyncio.sleep(_INTERVAL_S)
 

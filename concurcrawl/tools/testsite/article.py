@@ -111,7 +111,7 @@ class ArticleWriter:
         """Return the notes; works that no note cites fill it up to *size*."""
         rng, pool = self._rng, self._pools.references
         notes, made = [], 0
-        for head in _note_heads()[: self._notes]:
+        for head in _note_headings()[: self._notes]:
             notes.append(f"{head}{pick(rng, pool)}</span></li>\n")
             made += len(notes[-1])
         works = []
@@ -269,7 +269,7 @@ def _note_marks() -> tuple[str, ...]:
 
 
 @cache
-def _note_heads() -> tuple[str, ...]:
+def _note_headings() -> tuple[str, ...]:
     return tuple(
         f'<li id="cite_note-{n}"><span class="mw-cite-backlink"><b>'
         f'<a href="#cite_ref-{n}">^</a></b></span> <span class="reference-text">'

@@ -32,7 +32,7 @@ class Bodies:
         self._site = Site(seed)
         self._pages = pages
         if folder is not None:
-            folder /= f"mirror-{CONTENT_VERSION}-{seed}"
+            folder /= f"site-{CONTENT_VERSION}-{seed}"
         self._store = BodyStore(folder)
         self._made: dict[tuple[str, Encoding], bytes] = {}
         self._countries = {

@@ -24,7 +24,7 @@ def self_signed_context(hosts: Iterable[str]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     # ssl reads certificates from files only; this folder is its owner's alone.
     with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder) / "mirror.pem"
+        file = Path(folder) / "testsite.pem"
         file.write_bytes(pem)
         context.load_cert_chain(file)
     return context
@@ -44,7 +44,7 @@ def self_signed(hosts: Iterable[str]) -> tuple[bytes, bytes]:
 def _certificate(
     key: ec.EllipticCurvePrivateKey, hosts: Iterable[str]
 ) -> x509.Certificate:
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "concurcrawl mirror")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "concurcrawl testsite")])
     now = datetime.now(UTC)
     names = {
         _general_name(known) for known in (*hosts, "localhost", "127.0.0.1", "::1")

@@ -1,4 +1,4 @@
-"""What the mirror saw: the numbers, and keeping them."""
+"""What the test site saw: the numbers, and keeping them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from concurcrawl.tools.testsite.log import LogEntry, RequestLog
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-COUNTS_PATH = "/_mirror/counts"
-RESET_PATH = "/_mirror/reset"
+COUNTS_PATH = "/_testsite/counts"
+RESET_PATH = "/_testsite/reset"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """What the mirror saw since it was started or reset.
+    """What the test site saw since it was started or reset.
 
     Attributes:
         requests: Requests that arrived; those for these counts are left out.
@@ -31,7 +31,7 @@ class Counts:
         statuses: Answers by status.
         in_flight: Requests under way now.
         sent_bytes: Bytes of bodies, as encoded.
-        cpu_s: CPU seconds of the mirror's own process.
+        cpu_s: CPU seconds of the test site's own process.
         paths: Different pages of the site that were asked for.
         faults: Answers that were spoilt on purpose, by kind.
         peak_in_flight_by_host: As above, by the name in the ``Host`` header.
@@ -72,7 +72,7 @@ def from_json(text: str | bytes) -> Counts:
         raw = json.loads(text)
         return Counts(**{f.name: raw[f.name] for f in fields(Counts)})
     except (KeyError, TypeError) as error:
-        raise ValueError(f"not the mirror's counts: {text[:80]!r}") from error
+        raise ValueError(f"not the test site's counts: {text[:80]!r}") from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +171,7 @@ class SeenCounts:
 
     def answered(
         self,
-        visit: SeenRequest,
+        seen: SeenRequest,
         status: int | None,
         *,
         is_page: bool = False,
@@ -183,16 +183,16 @@ class SeenCounts:
         if fault is not None:
             self._faults[fault] += 1
         self._pages += is_page
-        if visit.entry is not None:
-            visit.entry.status, visit.entry.fault = status, fault
+        if seen.entry is not None:
+            seen.entry.status, seen.entry.fault = status, fault
 
-    def left(self, visit: SeenRequest, now_s: float, sent_bytes: int) -> None:
+    def left(self, seen: SeenRequest, now_s: float, sent_bytes: int) -> None:
         """Count the end of a request, however it ended."""
         self._in_flight -= 1
         self._sent_bytes += sent_bytes
-        visit.host.left()
-        if visit.entry is not None:
-            visit.entry.done = now_s
+        seen.host.left()
+        if seen.entry is not None:
+            seen.entry.done = now_s
 
     def counts(self, cpu_s: float) -> Counts:
         """Return the numbers as they are now."""

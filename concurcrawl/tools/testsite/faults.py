@@ -1,4 +1,4 @@
-"""Which requests the mirror answers badly, and how long it asks to be left alone.
+"""Which requests the test site answers badly, and how long it asks to be left alone.
 
 Decided by seed, path and how often that path was asked for, so that the same crawl
 meets the same faults in whatever order its requests come.

@@ -1,4 +1,4 @@
-"""What one host of the mirror saw: peaks, gaps, and who came during a pause."""
+"""What one host of the test site saw: peaks, gaps, and who came during a pause."""
 
 from __future__ import annotations
 

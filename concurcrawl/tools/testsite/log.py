@@ -1,4 +1,4 @@
-"""The mirror's log: when each request came and went."""
+"""The test site's log: when each request came and went."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 from collections import deque
 from dataclasses import asdict, dataclass, fields
 
-LOG_PATH = "/_mirror/log"
+LOG_PATH = "/_testsite/log"
 
 MOST_ENTRIES = 200_000
 _LONGEST_TEXT = 500  # a client chooses paths and agents
@@ -75,4 +75,4 @@ def from_json_lines(text: str) -> list[LogEntry]:
         rows = [json.loads(line) for line in text.split("\n") if line]
         return [LogEntry(**{name: row[name] for name in names}) for row in rows]
     except (KeyError, TypeError) as error:
-        raise ValueError(f"not the mirror's log: {text[:80]!r}") from error
+        raise ValueError(f"not the test site's log: {text[:80]!r}") from error

@@ -1,4 +1,4 @@
-"""The options of ``concurcrawl mirror``, checked."""
+"""The options of ``concurcrawl testsite``, checked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SiteOptions:
         hosts: Addresses to listen on, all on the same port.
         port: Port to listen on; 0 for any free one.
         latency_s: Wait before the first byte of an answer.
-        bandwidth: Most bytes a second of one answer; None for no cap.
+        bandwidth: Most bytes per second of one answer; None for no cap.
         tls: Whether to speak https.
         pages: How many countries the site has.
         seed: Which of the possible sites.
@@ -69,7 +69,7 @@ class SiteOptions:
         if self.bandwidth is not None and not (
             self.bandwidth > 0 and math.isfinite(self.bandwidth)
         ):
-            expected = "more than 0 bytes a second"
+            expected = "more than 0 bytes per second"
             raise ConfigError("--bandwidth", self.bandwidth, expected)
         if not 1 <= self.pages <= COUNTRY_COUNT:
             raise ConfigError("--pages", self.pages, f"from 1 to {COUNTRY_COUNT}")
@@ -78,7 +78,7 @@ class SiteOptions:
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
-    """Add the mirror's options to *parser*."""
+    """Add the test site's options to *parser*."""
     add = parser.add_argument
     add(
         "--host",
@@ -88,7 +88,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     add("--port", type=int, default=0, help="port; 0 for any free one")
     add("--latency", type=float, default=0.0, help="seconds before the first byte")
-    add("--bandwidth", type=float, help="most bytes a second of one answer")
+    add("--bandwidth", type=float, help="most bytes per second of one answer")
     add("--tls", action="store_true", help="https with a throw-away certificate")
     add(
         "--pages",
@@ -107,7 +107,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--log",
         action="store_true",
-        help="write each request down, for /_mirror/log (the last 200000)",
+        help="write each request down, for /_testsite/log (the last 200000)",
     )
     add(
         "--until-stdin-closes",

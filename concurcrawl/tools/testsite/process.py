@@ -1,4 +1,4 @@
-"""The mirror as a process of its own, for as long as somebody needs it."""
+"""The test site as a child process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from threading import Thread
 from typing import IO, TYPE_CHECKING, Self
 from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
-from concurcrawl.errors import MirrorError
+from concurcrawl.errors import SiteError
 from concurcrawl.tools.testsite.countries import COUNTRY_COUNT
 from concurcrawl.tools.testsite.counts import COUNTS_PATH, RESET_PATH, Counts, from_json
 from concurcrawl.tools.testsite.log import LOG_PATH, LogEntry, from_json_lines
@@ -26,16 +26,16 @@ _ANSWER_S = 10.0
 _STOP_S = 5.0
 
 
-class MirrorProcess:
-    """A mirror on a port of its own; a context manager, or :meth:`start` and stop.
+class SiteProcess:
+    """Run the test site in a child process; use it as a context manager.
 
-    Its process is alone in its session, so that a Ctrl-C meant for a crawl leaves it
-    the mirror until the crawl is done. It ends by itself when this process does, even
-    by ``kill -9``.
+    The child has a session of its own: a Ctrl-C that stops a crawl must not take the
+    site away before the crawl has ended. It exits when this process does, even after
+    ``kill -9``, because it watches its standard input.
 
     Args:
         latency_s: Wait before the first byte of an answer.
-        bandwidth: Most bytes a second of one answer; None for no cap.
+        bandwidth: Most bytes per second of one answer; None for no cap.
         tls: Whether to speak https, with a certificate that nobody knows.
         pages: How many countries the site has.
         seed: Which of the possible sites.
@@ -92,7 +92,7 @@ class MirrorProcess:
     def url(self) -> str:
         """Return its base URL, with a slash at the end."""
         if not self._url:
-            raise MirrorError("the mirror has no address: it is not running")
+            raise SiteError("the test site has no address: it is not running")
         return self._url
 
     @property
@@ -109,7 +109,7 @@ class MirrorProcess:
         """Start it; return when it answers.
 
         Raises:
-            MirrorError: If it does not come up.
+            SiteError: If it does not come up.
         """
         module = "concurcrawl.tools.testsite.server"
         command = [sys.executable, "-m", module, "--until-stdin-closes", *self._options]
@@ -151,7 +151,7 @@ class MirrorProcess:
         """Ask it what it saw.
 
         Raises:
-            MirrorError: If it does not answer.
+            SiteError: If it does not answer.
         """
         return from_json(self._ask(COUNTS_PATH, "GET"))
 
@@ -159,7 +159,7 @@ class MirrorProcess:
         """Ask it for the requests it saw, oldest first; it was started with *log*.
 
         Raises:
-            MirrorError: If it does not answer, or keeps no log.
+            SiteError: If it does not answer, or keeps no log.
         """
         return from_json_lines(self._ask(LOG_PATH, "GET").decode())
 
@@ -167,7 +167,7 @@ class MirrorProcess:
         """Have it count from zero, log and faults as well.
 
         Raises:
-            MirrorError: If it does not answer.
+            SiteError: If it does not answer.
         """
         self._ask(RESET_PATH, "POST")
 
@@ -186,7 +186,7 @@ class MirrorProcess:
         """Return the URL that *process* prints first.
 
         Raises:
-            MirrorError: If it ends before, or the deadline passes.
+            SiteError: If it ends before, or the deadline passes.
         """
         assert process.stdout is not None
         lines: list[str] = []
@@ -198,15 +198,15 @@ class MirrorProcess:
         if reader.is_alive():
             process.kill()  # so that the thread gets its end of file
             reader.join()
-            late = f"the mirror did not start within {self._start_timeout_s:g} s"
-            raise MirrorError(late)
+            late = f"the test site did not start within {self._start_timeout_s:g} s"
+            raise SiteError(late)
         if lines[0].startswith("http"):
             return lines[0].strip()
         with suppress(subprocess.TimeoutExpired):  # it closed its output: it is ending
             process.wait(_STOP_S)
         said.seek(0)
         reason = said.read().strip().rpartition("\n")[2] or "it gave no reason"
-        raise MirrorError(f"the mirror ended with code {process.poll()}: {reason}")
+        raise SiteError(f"the test site ended with code {process.poll()}: {reason}")
 
     def _ask(self, path: str, method: str) -> bytes:
         request = Request(self.url + path[1:], method=method)  # noqa: S310 - our own
@@ -214,7 +214,7 @@ class MirrorProcess:
             with self._opener.open(request, timeout=_ANSWER_S) as answer:
                 body: bytes = answer.read()
         except OSError as error:
-            raise MirrorError(f"the mirror does not answer: {error}") from error
+            raise SiteError(f"the test site does not answer: {error}") from error
         return body
 
 

@@ -45,7 +45,7 @@ class SiteResponse:
 async def send(
     request: web.BaseRequest, answer: SiteResponse, bandwidth: float | None = None
 ) -> web.StreamResponse:
-    """Send *answer*, at *bandwidth* bytes a second if that is given."""
+    """Send *answer*, at *bandwidth* bytes per second if that is given."""
     response: web.StreamResponse
     if bandwidth is None or not answer.body:
         response = web.Response(

@@ -1,4 +1,4 @@
-"""Serve the offline copy: ``concurcrawl mirror`` and ``python -m`` this module."""
+"""Serve the offline copy: ``concurcrawl testsite`` and ``python -m`` this module."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run from *argv*; return the exit code."""
     parser = argparse.ArgumentParser(
-        prog="concurcrawl mirror", description="Serve the countries, offline."
+        prog="concurcrawl testsite", description="Serve the countries, offline."
     )
     configure(parser)
     return run(parser.parse_args(argv))

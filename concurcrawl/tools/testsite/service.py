@@ -1,4 +1,4 @@
-"""The HTTP side of the mirror, on aiohttp's low-level server.
+"""The HTTP side of the test site, on aiohttp's low-level server.
 
 No application, router or access log: each costs as much as sending a page does.
 """
@@ -43,7 +43,7 @@ class Service:
     Args:
         bodies: The site.
         latency_s: Wait before the first byte of an answer.
-        bandwidth: Most bytes a second of one answer; None for no cap.
+        bandwidth: Most bytes per second of one answer; None for no cap.
         robots: What ``/robots.txt`` says.
         faults: Which requests are answered badly.
         retry_after: What a 429 and a 503 ask for.
@@ -85,7 +85,7 @@ class Service:
         headers = request.headers
         host, agent = host_name(headers.get("Host", "")), headers.get("User-Agent", "")
         arrival = Arrival(time.monotonic(), host, agent, request.raw_path, page)
-        visit, sent = self._tally.arrived(arrival), 0
+        seen, sent = self._tally.arrived(arrival), 0
         try:
             fault = None
             if request.method == "GET":
@@ -93,7 +93,7 @@ class Service:
             if self._latency_s:
                 await asyncio.sleep(self._latency_s)
             answer = self._decide(request, raw_path, page, fault)
-            response = await self._send(request, answer, fault, visit)
+            response = await self._send(request, answer, fault, seen)
             if request.method != "HEAD" and fault not in SPOILT:
                 sent = len(answer.body)
         except ConnectionError:  # the client is gone
@@ -101,19 +101,19 @@ class Service:
         else:
             return response
         finally:
-            self._tally.left(visit, time.monotonic(), sent)
+            self._tally.left(seen, time.monotonic(), sent)
 
     async def _send(
         self,
         request: web.BaseRequest,
         answer: SiteResponse,
         fault: str | None,
-        visit: SeenRequest,
+        seen: SeenRequest,
     ) -> web.StreamResponse:
         """Send *answer* or spoil it, and count what was done."""
         status = None if fault == "garbage" else answer.status
         is_page = answer.is_page and fault not in SPOILT
-        self._tally.answered(visit, status, is_page=is_page, fault=fault)
+        self._tally.answered(seen, status, is_page=is_page, fault=fault)
         started_s = time.monotonic()
         if request.transport is not None:
             # "In flight" ends with the last byte: drain() is to wait for that.
@@ -124,7 +124,7 @@ class Service:
             response = await send_badly(request, answer, fault, self._stall_s)
         if answer.pause_s:
             # It ends as if the client had had the answer at once: never too late.
-            visit.host.paused(time.monotonic(), started_s + answer.pause_s)
+            seen.host.paused(time.monotonic(), started_s + answer.pause_s)
         return response
 
     def _own_address(self, request: web.BaseRequest, path: str) -> web.Response:
@@ -140,7 +140,7 @@ class Service:
         elif self._log is not None:
             text, kind = self._log.to_json_lines(), _JSON_LINES
         else:
-            off = "No log is kept; start the mirror with --log.\n"
+            off = "No log is kept; start the test site with --log.\n"
             return web.Response(status=404, text=off)
         return web.Response(body=text.encode(), headers={"Content-Type": kind})
 
@@ -189,5 +189,5 @@ class Service:
 _NOT_FOUND = (
     b'<!DOCTYPE html>\n<html lang="en">\n<head><meta charset="UTF-8"/>'
     b"<title>Not found</title></head>\n<body><h1>Not found</h1>"
-    b"<p>This mirror has no page of that name.</p></body>\n</html>\n"
+    b"<p>This test site has no page of that name.</p></body>\n</html>\n"
 )

@@ -68,7 +68,7 @@ class SharedCookies:
                 jar.clear(*change.place)
         del self._changes[noted:]
 
-    def everything(self) -> tuple[CookieChange, ...]:
+    def snapshot(self) -> tuple[CookieChange, ...]:
         """Return what a process that starts now must be told."""
         return tuple(
             CookieChange(key, cookie, (cookie.domain, cookie.path, cookie.name))

@@ -17,7 +17,7 @@ from scrapy.http import Response
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from concurcrawl.workers.protocol.messages import ToSupervisor, ToWorker
+    from concurcrawl.workers.protocol.messages.directions import ToSupervisor, ToWorker
 
 _LENGTH = struct.Struct("!Q")
 
@@ -123,7 +123,13 @@ _MESSAGE_MODULES = {
     "concurcrawl.integrations.receivers",
     "concurcrawl.tracing.record",
     "concurcrawl.workers.protocol.cookies",
-    "concurcrawl.workers.protocol.messages",
+    "concurcrawl.workers.protocol.messages.leases",
+    "concurcrawl.workers.protocol.messages.lifecycle",
+    "concurcrawl.workers.protocol.messages.limits",
+    "concurcrawl.workers.protocol.messages.questions",
+    "concurcrawl.workers.protocol.messages.results",
+    "concurcrawl.workers.protocol.messages.signals",
+    "concurcrawl.workers.protocol.messages.state",
 }
 _MESSAGE_TYPES = {
     ("builtins", "bytearray"),

@@ -12,7 +12,7 @@ from tblib import Traceback
 from typing_extensions import override
 
 from concurcrawl.errors import NotShippableError
-from concurcrawl.workers.protocol.messages import LogLine
+from concurcrawl.workers.protocol.messages.results import LogLine
 
 if TYPE_CHECKING:
     from collections.abc import Callable

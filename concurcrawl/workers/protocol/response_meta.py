@@ -12,7 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 from scrapy.http import TextResponse
 
-from concurcrawl.workers.protocol.messages import RequestState, ResponseMeta, Whole
+from concurcrawl.workers.protocol.messages.signals import (
+    RequestState,
+    ResponseContent,
+    ResponseMeta,
+)
 from concurcrawl.workers.protocol.pickle_codec import has_address
 
 if TYPE_CHECKING:
@@ -30,7 +34,7 @@ if TYPE_CHECKING:
 _kinds: dict[type[Response], type[Response]] = {}
 
 
-def head_of(response: Response, whole: Whole | None = None) -> ResponseMeta:
+def meta_of(response: Response, content: ResponseContent | None = None) -> ResponseMeta:
     """Return what another process is told of *response*."""
     address = response.ip_address
     return ResponseMeta(
@@ -41,11 +45,11 @@ def head_of(response: Response, whole: Whole | None = None) -> ResponseMeta:
         flags=tuple(response.flags),
         protocol=response.protocol,
         address=None if address is None else address.packed,
-        whole=whole,
+        content=content,
     )
 
 
-def whole_of(response: Response, codec: Codec) -> Whole:
+def content_of(response: Response, codec: Codec) -> ResponseContent:
     """Return what :func:`head_of` leaves out of *response*."""
     certificate = response.certificate
     is_wrapped = hasattr(certificate, "dump")
@@ -55,7 +59,7 @@ def whole_of(response: Response, codec: Codec) -> Whole:
     if not type(response).__module__.startswith("scrapy."):
         own = _encode_own(response, codec)
     is_text = isinstance(response, TextResponse)
-    return Whole(
+    return ResponseContent(
         body=response.body,
         encoding=response.encoding if is_text else None,  # type: ignore[attr-defined]
         certificate=certificate if isinstance(certificate, bytes) else None,
@@ -79,7 +83,7 @@ def response_of(
 
     Its body is empty unless *head* has the whole of it.
     """
-    whole = head.whole
+    whole = head.content
     if whole is None:
         return _make(head, request)
     response = _decode_own(whole, decode)
@@ -106,7 +110,7 @@ def _make(head: ResponseMeta, request: Request | None, **more: Any) -> Response:
     )
 
 
-def _decode_own(whole: Whole, decode: Decode) -> Response | None:
+def _decode_own(whole: ResponseContent, decode: Decode) -> Response | None:
     if whole.own is None:
         return None
     try:
@@ -116,7 +120,7 @@ def _decode_own(whole: Whole, decode: Decode) -> Response | None:
     return response
 
 
-def _certificate(whole: Whole) -> Any:
+def _certificate(whole: ResponseContent) -> Any:
     if whole.certificate is None or not whole.is_wrapped:
         return whole.certificate
     # Late, because Scrapy without a reactor has no use for it.
@@ -142,7 +146,7 @@ def state_of(request: Request, codec: Codec) -> RequestState:
     )
 
 
-class Restored:
+class RestoredRequest:
     """A request that was leased, which becomes what its worker has made of it.
 
     What a receiver of a signal adds to its ``meta`` here is there for the next one.
@@ -153,7 +157,7 @@ class Restored:
         self._decode = decode
         self._keys: set[Any] | None = None  # those that the worker has
 
-    def become(self, state: RequestState) -> list[tuple[str, str]]:
+    def update(self, state: RequestState) -> list[tuple[str, str]]:
         """Make the request what *state* says.
 
         Returns:

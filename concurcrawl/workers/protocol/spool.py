@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING, Generic, TypeVar
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    from concurcrawl.workers.protocol.messages import Product
+    from concurcrawl.workers.protocol.messages.results import Product
 
 T_co = TypeVar("T_co", covariant=True)
 

@@ -17,7 +17,7 @@ from scrapy.utils.asyncio import create_looping_call
 
 from concurcrawl.durable.state import KEEPS_STATE, Change, difference
 from concurcrawl.stats import SCALARS
-from concurcrawl.workers.protocol.messages import SetAttributes
+from concurcrawl.workers.protocol.messages.state import SetAttributes
 from concurcrawl.workers.protocol.pickle_codec import Codec
 
 if TYPE_CHECKING:

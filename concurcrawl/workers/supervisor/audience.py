@@ -22,7 +22,7 @@ from concurcrawl.integrations.receivers import (
     takes,
     watch_connections,
 )
-from concurcrawl.workers.protocol.messages import Listen
+from concurcrawl.workers.protocol.messages.signals import Subscribe
 from concurcrawl.workers.protocol.pickle_codec import Codec, codec_of
 from concurcrawl.workers.protocol.replayed import REPLAYED
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
     from concurcrawl.integrations.receivers import SignalName
-    from concurcrawl.workers.protocol.messages import OwnEvent
+    from concurcrawl.workers.protocol.messages.signals import OwnEvent
 
 logger = logging.getLogger(__name__)
 
@@ -61,8 +61,8 @@ class Audience:
         self._names: dict[Any, SignalName | None] = {}
         self._own: list[Any] = []  # by their numbers
         self._named: set[Any] = set()
-        self._last = Listen()
-        self.on_change: Callable[[Listen], None] = lambda _: None
+        self._last = Subscribe()
+        self.on_change: Callable[[Subscribe], None] = lambda _: None
 
     def open(self) -> None:
         """Begin to watch who connects; the spider opens."""
@@ -93,15 +93,15 @@ class Audience:
                     "read it, or leave MODE out.",
                 )
 
-    def listen(self) -> Listen:
+    def listen(self) -> Subscribe:
         """Return what workers are to report."""
         heard = {name: [*self._heard(signal)] for signal, name in _REPORTED.items()}
         own = map(self._name, filter(self._is_for_us, own_signals(self._crawler)))
-        self._last = Listen(
+        self._last = Subscribe(
             signals=_those(heard, lambda _: True) & {*REPLAYED},
             with_response=_those(heard, lambda one: takes(one, "response")),
-            whole=_those(heard, _wants_response),
-            requests=_those(heard, _wants_request),
+            with_content=_those(heard, _wants_response),
+            with_request=_those(heard, _wants_request),
             own=tuple(name for name in own if name is not None),
         )
         return self._last
@@ -150,7 +150,7 @@ class Audience:
             return []
         about.setdefault("sender", self._crawler)
         receivers = receivers_of(about["sender"], signal)
-        told = [one for one in receivers if self._is_told(one, event.heard)]
+        told = [one for one in receivers if self._is_told(one, event.receivers)]
         results = [self._tell(one, signal, about) for one in told]
         return [
             asyncio.ensure_future(_finished(one, result))

@@ -10,25 +10,26 @@ from scrapy.utils.asyncio import call_later
 from concurcrawl.compat.engine import before_close, is_closing, on_pause, wake
 from concurcrawl.limits.limiter import FetchResult, Written
 from concurcrawl.workers.protocol.cookies import SharedCookies
-from concurcrawl.workers.protocol.messages import (
+from concurcrawl.workers.protocol.messages.leases import Idle, Recall, Returned
+from concurcrawl.workers.protocol.messages.lifecycle import Drain, Pause
+from concurcrawl.workers.protocol.messages.limits import (
+    CrawlDelay,
+    RequestLeft,
+    RequestSent,
+    SlotChanged,
+    Throttled,
+)
+from concurcrawl.workers.protocol.messages.questions import (
     Answer,
     Ask,
-    ChangeLimits,
-    ChangeState,
     Claim,
-    Drain,
     Enter,
     FetchRobots,
-    Idle,
-    Left,
-    Pause,
-    Recall,
-    Returned,
-    Sent,
+)
+from concurcrawl.workers.protocol.messages.state import (
+    ChangeState,
     SetCookies,
     SetState,
-    SlowDown,
-    Throttled,
 )
 from concurcrawl.workers.protocol.pickle_codec import Codec, codec_of
 from concurcrawl.workers.supervisor.scheduler import scheduler_of
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from scrapy.utils.asyncio import CallLaterResult
 
     from concurcrawl.workers.protocol.cookies import CookieChange
-    from concurcrawl.workers.protocol.messages import ToWorker, Traffic
+    from concurcrawl.workers.protocol.messages.directions import ToWorker, Traffic
     from concurcrawl.workers.supervisor.attributes import AttributeWatch
     from concurcrawl.workers.supervisor.audience import Audience
     from concurcrawl.workers.supervisor.pool import WorkerPool
@@ -118,11 +119,11 @@ class Coordinator:
                 self._pool.take_back(worker, lease_ids)
             case Pause(is_on):
                 self._pause(is_on=is_on)
-            case Sent(group, lease_id, at_s):
+            case RequestSent(group, lease_id, at_s):
                 self._scheduler.admissions.sent(group, lease_id, at_s)
-            case Left():
+            case RequestLeft():
                 self._hear_left(worker, message)
-            case SlowDown() | ChangeLimits():
+            case CrawlDelay() | SlotChanged():
                 self._change_pace(message)
 
     def hear_cookies(
@@ -154,18 +155,18 @@ class Coordinator:
             self._throttled.add(group)
             self._pool.tell_all(Throttled(group))
 
-    def _change_pace(self, message: SlowDown | ChangeLimits) -> None:
+    def _change_pace(self, message: CrawlDelay | SlotChanged) -> None:
         match message:
-            case SlowDown(group, delay_s):
+            case CrawlDelay(group, delay_s):
                 self.trouble(group)
                 self._scheduler.slow_down(group, delay_s)
-            case ChangeLimits(group, slot, written):
+            case SlotChanged(group, slot, written):
                 self._scheduler.change_limits(group, slot, written)
 
     def tell_limits(self, group: str, slot: str, written: Written) -> None:
         """Tell all workers what was written to a slot; from now on they ask."""
         self.trouble(group)
-        self._pool.tell_all(ChangeLimits(group, slot, written))
+        self._pool.tell_all(SlotChanged(group, slot, written))
 
     async def _answer(self, worker: WorkerHandle, ask: Ask) -> None:
         try:
@@ -202,13 +203,13 @@ class Coordinator:
         self._robots[request.url] = fetched
         return True, await fetched
 
-    def _hear_left(self, worker: WorkerHandle, left: Left) -> None:
-        if left.visit.status in (429, 503):
+    def _hear_left(self, worker: WorkerHandle, left: RequestLeft) -> None:
+        if left.result.status in (429, 503):
             self.trouble(left.group)
         lease_id = left.lease_id
         if lease_id is None:
             worker.unleased[left.group] -= 1
-        self._scheduler.admissions.leave(left.group, lease_id, left.visit)
+        self._scheduler.admissions.leave(left.group, lease_id, left.result)
 
     def _release(self, worker: WorkerHandle, lease_ids: Sequence[int]) -> None:
         """Give the places of leases that are not at their sites to other requests."""
@@ -249,10 +250,10 @@ class Coordinator:
 
     def _greeting(self) -> list[ToWorker]:
         """Return what a worker must know besides its job."""
-        cookies = self._cookies.everything() if self._cookies is not None else ()
+        cookies = self._cookies.snapshot() if self._cookies is not None else ()
         throttled = [Throttled(group) for group in self._throttled]
         changed = [
-            ChangeLimits(group, slot, written)
+            SlotChanged(group, slot, written)
             for group, slots in self._scheduler.politeness.written.items()
             for slot, written in slots.items()
         ]

@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 from scrapy.settings import BaseSettings
 
 from concurcrawl.compat import spider_arguments
-from concurcrawl.workers.protocol.messages import (
-    CrawlSpec,
-)
+from concurcrawl.workers.protocol.messages.lifecycle import CrawlSpec
 from concurcrawl.workers.protocol.pickle_codec import HAS_JOBDIR, IS_DURABLE
 from concurcrawl.workers.supervisor.attributes import scalars
 

@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
     from concurcrawl.durable.start import StartOutputs
-    from concurcrawl.workers.protocol.messages import ResponseMeta
+    from concurcrawl.workers.protocol.messages.signals import ResponseMeta
 
 
 class Delivery(Protocol):

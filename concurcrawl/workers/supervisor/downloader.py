@@ -35,21 +35,23 @@ from concurcrawl.compat.engine import (
 from concurcrawl.config import Config
 from concurcrawl.errors import (
     ConcurcrawlError,
+    DeadLetteredError,
     FrontierError,
     LeaseLostError,
     LocalRequestsLostError,
-    PoisonError,
     ResultsError,
     StalledError,
 )
-from concurcrawl.limits.handler import AHEAD
+from concurcrawl.limits.handler import PREFETCH
 from concurcrawl.local.downloader import PassThroughDownloader
 from concurcrawl.progress.pace import Row, Tally, unanswered
 from concurcrawl.watchdog.stall import StallWatch, Waiting
 from concurcrawl.watchdog.timers import is_a_task_sleeping
 from concurcrawl.workers.launch.ways import launcher
 from concurcrawl.workers.protocol import log_forwarding
-from concurcrawl.workers.protocol.messages import Opened, ReadStats, RequestResult
+from concurcrawl.workers.protocol.messages.lifecycle import FileOpened
+from concurcrawl.workers.protocol.messages.results import RequestResult
+from concurcrawl.workers.protocol.messages.state import ReadStats
 from concurcrawl.workers.protocol.pickle_codec import Codec, codec_of
 from concurcrawl.workers.supervisor.attributes import AttributeWatch
 from concurcrawl.workers.supervisor.audience import Audience
@@ -93,7 +95,7 @@ class DispatchingDownloader(PassThroughDownloader):
         # First of all: workers start while our own handlers and middlewares load.
         self.pool = WorkerPool(
             [int(share) for share in crawler.settings.getlist("CONCURCRAWL_SLOTS")],
-            max(1, crawler.settings.getint(AHEAD)),
+            max(1, crawler.settings.getint(PREFETCH)),
             crawl,
             import_path(crawler.spidercls),
             Tolerance(
@@ -295,7 +297,7 @@ class DispatchingDownloader(PassThroughDownloader):
         try:
             await self._outcomes.apply(await lent, request)
             scheduler.forget(request)
-        except PoisonError as error:
+        except DeadLetteredError as error:
             await self._dead_letter(request, lease, error)
         except LeaseLostError:
             self._refuse(request)
@@ -330,7 +332,7 @@ class DispatchingDownloader(PassThroughDownloader):
             await self._dead_letter(request, lease, error)
 
     async def _dead_letter(
-        self, request: Request, lease: Lease, error: PoisonError | ResultsError
+        self, request: Request, lease: Lease, error: DeadLetteredError | ResultsError
     ) -> None:
         logger.error("%s is set aside: %s", request, error)
         self.crawler.stats.inc_value("concurcrawl/poisoned")
@@ -396,7 +398,7 @@ class DispatchingDownloader(PassThroughDownloader):
                 self._hear_outcome(worker, message)
             case ReadStats():
                 self.coordinator.totals.subscribe(worker, message)
-            case Opened():
+            case FileOpened():
                 self.pool.take_file(worker, message.path)
             case _:
                 self.coordinator.hear(worker, message)

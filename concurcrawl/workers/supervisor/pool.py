@@ -9,23 +9,19 @@ from typing import TYPE_CHECKING, TypeVar
 
 from concurcrawl.errors import (
     ConcurcrawlError,
+    DeadLetteredError,
     LeaseReturnedError,
     LocalRequestsLostError,
     NotSharedError,
-    PoisonError,
     UnfinishedError,
     WorkerLostError,
     WorkersFailedError,
 )
 from concurcrawl.workers.protocol import framing
 from concurcrawl.workers.protocol.framing import frame
-from concurcrawl.workers.protocol.messages import (
-    Dispatch,
-    Drain,
-    Ping,
-    RequestResult,
-    WorkerInit,
-)
+from concurcrawl.workers.protocol.messages.leases import Dispatch
+from concurcrawl.workers.protocol.messages.lifecycle import Drain, Ping, WorkerInit
+from concurcrawl.workers.protocol.messages.results import RequestResult
 from concurcrawl.workers.supervisor.recycling import Recycler
 from concurcrawl.workers.supervisor.sticky import StickyWorkers
 from concurcrawl.workers.supervisor.worker_handle import (
@@ -39,9 +35,7 @@ if TYPE_CHECKING:
 
     from concurcrawl.frontier.base import Lease
     from concurcrawl.workers.launch.base import Launcher
-    from concurcrawl.workers.protocol.messages import (
-        ToWorker,
-    )
+    from concurcrawl.workers.protocol.messages.directions import ToWorker
     from concurcrawl.workers.supervisor.sticky import StickyKey
     from concurcrawl.workers.supervisor.worker_handle import News, Products
 
@@ -192,7 +186,7 @@ class WorkerPool:
             key: What it shares with other requests; see :class:`StickyWorkers`.
 
         Returns:
-            What *take* returned. Fails with :class:`PoisonError` or
+            What *take* returned. Fails with :class:`DeadLetteredError` or
             :class:`WorkersFailedError` if nothing comes of it.
         """
         end = asyncio.get_running_loop().create_future()
@@ -274,7 +268,7 @@ class WorkerPool:
             if held.is_applied:
                 held.end.set_exception(LocalRequestsLostError(worker.name))
             elif held.deaths >= self._tolerance.deaths:
-                held.end.set_exception(PoisonError(held.deaths))
+                held.end.set_exception(DeadLetteredError(held.deaths))
             else:
                 self._state.suspects.append(held)
         self._fail(parked, LeaseReturnedError(worker.name))

@@ -19,9 +19,9 @@ from scrapy import signals
 from concurcrawl import stats
 from concurcrawl.durable.feeds import item_at_hand
 from concurcrawl.tracing import collector
-from concurcrawl.workers.protocol.messages import OwnEvent
+from concurcrawl.workers.protocol.messages.signals import OwnEvent
 from concurcrawl.workers.protocol.pickle_codec import Codec, codec_of
-from concurcrawl.workers.protocol.response_meta import Restored, response_of
+from concurcrawl.workers.protocol.response_meta import RestoredRequest, response_of
 from concurcrawl.workers.protocol.spool import Spool
 from concurcrawl.workers.supervisor.scheduler import scheduler_of
 
@@ -32,10 +32,9 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
-    from concurcrawl.workers.protocol.messages import (
+    from concurcrawl.workers.protocol.messages.results import Product, RequestResult
+    from concurcrawl.workers.protocol.messages.signals import (
         Event,
-        Product,
-        RequestResult,
         RequestState,
         ResponseMeta,
     )
@@ -111,8 +110,8 @@ class Results:
             close_spider(self._crawler, outcome.close_reason)
         stats.apply(outcome.stats, self._crawler.stats)
         decode = self._codec.decode
-        responses = [response_of(head, request, decode) for head in outcome.heads]
-        leased = None if request is None else Restored(request, decode)
+        responses = [response_of(head, request, decode) for head in outcome.responses]
+        leased = None if request is None else RestoredRequest(request, decode)
         hearing: list[asyncio.Task[None]] = []
         for event in outcome.events:
             if isinstance(event, OwnEvent):
@@ -122,9 +121,11 @@ class Results:
         self._restore(leased, outcome.page_state)
         return Taken(outcome, responses, products, hearing)
 
-    def _restore(self, leased: Restored | None, state: RequestState | None) -> None:
+    def _restore(
+        self, leased: RestoredRequest | None, state: RequestState | None
+    ) -> None:
         if state is not None and leased is not None:
-            self._audience.name_left_out(leased.become(state))
+            self._audience.name_left_out(leased.update(state))
 
     async def apply(self, taken: Taken, request: Request | None) -> None:
         """Complete the lease of *request*, if it is one, with all that came of it."""
@@ -149,7 +150,7 @@ class Results:
             products = list(products)  # the one exchange with Redis has it all
         made, payloads = _apart(products)
         lease = None if request is None else scheduler.lease_of(request)
-        heads = _of_each(outcome, outcome.heads)
+        heads = _of_each(outcome, outcome.responses)
         pages = _of_each(outcome, responses)
         journal = scheduler.journal
         kept: Iterable[bytes]
@@ -181,7 +182,9 @@ class Results:
         if not journal.is_kept:
             return payloads, pages, []
         # Each item is kept by itself, and the page is not.
-        heads = (None if head is None else head._replace(whole=None) for head in heads)
+        heads = (
+            None if head is None else head._replace(content=None) for head in heads
+        )
         entries = map(journal.entry, payloads, heads)
         if not journal.is_selective:
             return payloads, pages, cast("Iterable[bytes]", entries)
@@ -198,14 +201,14 @@ class Results:
         )
 
     def _replay(
-        self, event: Event, leased: Restored | None, responses: list[Response]
+        self, event: Event, leased: RestoredRequest | None, responses: list[Response]
     ) -> None:
         about: dict[str, Any] = {"spider": self._crawler.spider}
-        response = None if event.head is None else responses[event.head]
+        response = None if event.response is None else responses[event.response]
         request = None if leased is None else leased.request
         if event.request is not None:
             request = self._codec.decode(event.request)
-            self._restore(Restored(request, self._codec.decode), event.state)
+            self._restore(RestoredRequest(request, self._codec.decode), event.state)
             if response is not None:
                 response.request = request
         elif request is not None:

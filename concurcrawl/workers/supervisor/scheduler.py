@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from concurcrawl.frontier.base import Entry, Lease
     from concurcrawl.limits.limiter import Written
     from concurcrawl.workers.protocol.cookies import CookieChange
-    from concurcrawl.workers.protocol.messages import Product
+    from concurcrawl.workers.protocol.messages.results import Product
     from concurcrawl.workers.supervisor.delivery import Delivery
     from concurcrawl.workers.supervisor.downloader import DispatchingDownloader
 

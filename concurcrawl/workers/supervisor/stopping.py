@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from concurcrawl.workers.protocol.messages import Ping
+from concurcrawl.workers.protocol.messages.lifecycle import Ping
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

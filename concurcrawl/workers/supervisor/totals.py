@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from scrapy.utils.asyncio import create_looping_call
 
 from concurcrawl import stats
-from concurcrawl.workers.protocol.messages import ReadStats, SetStats
+from concurcrawl.workers.protocol.messages.state import ReadStats, SetStats
 from concurcrawl.workers.protocol.pickle_codec import Codec
 
 if TYPE_CHECKING:

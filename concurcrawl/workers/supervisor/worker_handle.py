@@ -15,16 +15,15 @@ from typing_extensions import override
 
 from concurcrawl.workers import children
 from concurcrawl.workers.protocol.framing import Frames, frame
-from concurcrawl.workers.protocol.messages import (
+from concurcrawl.workers.protocol.messages.lifecycle import (
     Failed,
-    Look,
-    Looked,
-    PartialResult,
+    Inspect,
+    Inspected,
     Pong,
     Ready,
-    RequestResult,
     Stop,
 )
+from concurcrawl.workers.protocol.messages.results import PartialResult, RequestResult
 from concurcrawl.workers.protocol.spool import Spool
 
 if TYPE_CHECKING:
@@ -33,12 +32,9 @@ if TYPE_CHECKING:
 
     from concurcrawl.frontier.base import Lease
     from concurcrawl.watchdog.stall import Waiting
-    from concurcrawl.workers.protocol.messages import (
-        Product,
-        ReadStats,
-        ToWorker,
-        Traffic,
-    )
+    from concurcrawl.workers.protocol.messages.directions import ToWorker, Traffic
+    from concurcrawl.workers.protocol.messages.results import Product
+    from concurcrawl.workers.protocol.messages.state import ReadStats
     from concurcrawl.workers.supervisor.sticky import StickyKey
 
     #: All that came of a lease, also what was sent ahead.
@@ -179,7 +175,7 @@ class WorkerHandle(asyncio.Protocol):
         if self.pid is None:
             return None
         self._looked = asyncio.get_running_loop().create_future()
-        self.send(Look())
+        self.send(Inspect())
         with contextlib.suppress(TimeoutError):
             return await asyncio.wait_for(self._looked, _ANSWER_S)
         return None
@@ -229,7 +225,7 @@ class WorkerHandle(asyncio.Protocol):
                 case Pong():
                     self.silent_for = 0
                     self.progress += message.is_moving
-                case Looked():
+                case Inspected():
                     if not self._looked.done():  # it was slow to answer
                         self._looked.set_result(message.waiting)
                 case PartialResult():

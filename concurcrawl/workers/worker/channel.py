@@ -31,32 +31,31 @@ from concurcrawl.workers import children
 from concurcrawl.workers.protocol import framing, log_forwarding
 from concurcrawl.workers.protocol.cookies import SharedCookies
 from concurcrawl.workers.protocol.framing import Frames, frame
-from concurcrawl.workers.protocol.messages import (
-    Answer,
-    Ask,
-    ChangeLimits,
-    ChangeState,
-    Claim,
-    Dispatch,
+from concurcrawl.workers.protocol.messages.leases import Dispatch, Recall, Returned
+from concurcrawl.workers.protocol.messages.lifecycle import (
     Drain,
-    Listen,
-    LogLine,
-    Look,
-    Looked,
-    PartialResult,
+    Inspect,
+    Inspected,
     Pause,
     Ping,
     Pong,
+    Stop,
+)
+from concurcrawl.workers.protocol.messages.limits import SlotChanged, Throttled
+from concurcrawl.workers.protocol.messages.questions import Answer, Ask, Claim
+from concurcrawl.workers.protocol.messages.results import (
+    LogLine,
+    PartialResult,
     Product,
-    Recall,
     RequestResult,
-    Returned,
+)
+from concurcrawl.workers.protocol.messages.signals import Subscribe
+from concurcrawl.workers.protocol.messages.state import (
+    ChangeState,
     SetAttributes,
     SetCookies,
     SetState,
     SetStats,
-    Stop,
-    Throttled,
 )
 from concurcrawl.workers.protocol.pickle_codec import IS_DURABLE, Codec, codec_of
 from concurcrawl.workers.worker.attributes import set_attributes
@@ -73,12 +72,9 @@ if TYPE_CHECKING:
 
     from concurcrawl.compat.stats_collector import MergingStatsCollector
     from concurcrawl.stats import StatKey
-    from concurcrawl.workers.protocol.messages import (
-        Question,
-        ReadStats,
-        ToSupervisor,
-        ToWorker,
-    )
+    from concurcrawl.workers.protocol.messages.directions import ToSupervisor, ToWorker
+    from concurcrawl.workers.protocol.messages.questions import Question
+    from concurcrawl.workers.protocol.messages.state import ReadStats
     from concurcrawl.workers.worker.crawler import WorkerCrawler
 
 logger = logging.getLogger(__name__)
@@ -135,7 +131,7 @@ class SupervisorChannel(asyncio.Protocol):
         self.throttled: set[str] = set()
         self.is_recalled = False
         self.on_recall: Callable[[], None] = lambda: None
-        self.on_limits: Callable[[ChangeLimits], None] = lambda _: None
+        self.on_limits: Callable[[SlotChanged], None] = lambda _: None
         self._handlers: dict[type, Callable[[Any], None]] = {
             Dispatch: self._on_lend,
             SetCookies: self._on_cookies,
@@ -143,14 +139,14 @@ class SupervisorChannel(asyncio.Protocol):
             ChangeState: self._on_change,
             SetAttributes: self._on_attributes,
             SetStats: self._on_stats,
-            Listen: self._on_listen,
+            Subscribe: self._on_listen,
             Throttled: self._on_troubled,
-            ChangeLimits: self._on_limits,
+            SlotChanged: self._on_limits,
             Recall: self._on_recall,
             Pause: self._on_pause,
             Answer: self._on_answer,
             Ping: self._on_ping,
-            Look: self._on_look,
+            Inspect: self._on_look,
             Drain: self._on_drain,
             Stop: self._on_stop,
         }
@@ -237,13 +233,13 @@ class SupervisorChannel(asyncio.Protocol):
         assert self._cookies is not None
         self._cookies.apply(message.changes)
 
-    def _on_listen(self, message: Listen) -> None:
+    def _on_listen(self, message: Subscribe) -> None:
         self.reports.listen(message)
 
     def _on_troubled(self, message: Throttled) -> None:
         self.throttled.add(message.group)
 
-    def _on_limits(self, message: ChangeLimits) -> None:
+    def _on_limits(self, message: SlotChanged) -> None:
         self.on_limits(message)
 
     def _on_recall(self, message: Recall) -> None:
@@ -259,14 +255,14 @@ class SupervisorChannel(asyncio.Protocol):
         self._has_yielded = False
         self.send(Pong(is_moving))
 
-    def _on_look(self, _: Look) -> None:
+    def _on_look(self, _: Inspect) -> None:
         assert self._crawler is not None
         engine: Any = self._crawler.engine
-        self.send(Looked(engine.look()))
+        self.send(Inspected(engine.look()))
 
     def _on_state(self, message: SetState) -> None:
         if self._state is not None:
-            self._state.replace(pickle.loads(message.whole))  # noqa: S301 - the supervisor's
+            self._state.replace(pickle.loads(message.payload))  # noqa: S301 - the supervisor's
 
     def _on_change(self, message: ChangeState) -> None:
         if self._state is not None:

@@ -27,14 +27,14 @@ from concurcrawl.limits.handler import RequestGate, robots_agent, slot_of
 from concurcrawl.limits.policy import Politeness, delay_of
 from concurcrawl.limits.slots import SlotLimits
 from concurcrawl.workers.protocol import replayed
-from concurcrawl.workers.protocol.messages import (
-    ChangeLimits,
-    Enter,
-    Idle,
-    Left,
-    Sent,
-    SlowDown,
+from concurcrawl.workers.protocol.messages.leases import Idle
+from concurcrawl.workers.protocol.messages.limits import (
+    CrawlDelay,
+    RequestLeft,
+    RequestSent,
+    SlotChanged,
 )
+from concurcrawl.workers.protocol.messages.questions import Enter
 from concurcrawl.workers.worker.engine import WorkerEngine
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class WorkerGate(RequestGate):
     @override
     def sent(self, request: Request, at_s: float) -> None:
         lease_id = self._channel.lease_id_of(request)
-        self._channel.send(Sent(self.inside[request], lease_id, at_s))
+        self._channel.send(RequestSent(self.inside[request], lease_id, at_s))
 
     @override
     def leave(self, request: Request, visit: FetchResult) -> None:
@@ -152,7 +152,7 @@ class WorkerGate(RequestGate):
         self._asked.discard(request)
         group, lease_id = self.inside.pop(request), self._channel.lease_id_of(request)
         if was_asked or visit.status in (429, 503):
-            self._channel.send(Left(group, lease_id, visit))
+            self._channel.send(RequestLeft(group, lease_id, visit))
         elif self._channel.is_recalled:
             self.report_idle()
 
@@ -187,7 +187,7 @@ class WorkerGate(RequestGate):
             return False
         return self._must_ask(self._politeness.group_of(request.url, None))
 
-    def _on_limits(self, message: ChangeLimits) -> None:
+    def _on_limits(self, message: SlotChanged) -> None:
         self._politeness.write(message.group, message.slot, message.written)
 
     def _change_limits(self, group: str, slot: str, written: Written) -> None:
@@ -195,7 +195,7 @@ class WorkerGate(RequestGate):
         # At once, not when the supervisor says so: the next may start right now.
         self._channel.throttled.add(group)
         self._politeness.write(group, slot, written)
-        self._channel.send(ChangeLimits(group, slot, written))
+        self._channel.send(SlotChanged(group, slot, written))
 
     def slow_down(self, robotparser: RobotParser, request: Request) -> None:
         """Tell the supervisor of the pace that a robots.txt wants."""
@@ -203,7 +203,7 @@ class WorkerGate(RequestGate):
         if delay_s:
             # At once, not when the supervisor says so: the next may start right now.
             self._channel.throttled.add(self._group(request))
-            self._channel.send(SlowDown(self._group(request), delay_s))
+            self._channel.send(CrawlDelay(self._group(request), delay_s))
 
     def _group(self, request: Request) -> str:
         return self._politeness.group_of(request.url, slot_of(request))

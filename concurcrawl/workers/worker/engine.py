@@ -28,7 +28,8 @@ from concurcrawl.local.downloader import PassThroughDownloader
 from concurcrawl.watchdog.frames import where_awaited
 from concurcrawl.watchdog.stall import Waiting
 from concurcrawl.watchdog.timers import is_something_due
-from concurcrawl.workers.protocol.messages import FetchRobots, Opened, Ready
+from concurcrawl.workers.protocol.messages.lifecycle import FileOpened, Ready
+from concurcrawl.workers.protocol.messages.questions import FetchRobots
 from concurcrawl.workers.worker.channel import robots_were_known
 from concurcrawl.workers.worker.exclusive import dbm_files
 
@@ -79,7 +80,7 @@ class WorkerEngine(OtherwiseStartingEngine):
         scraper.start_nothing(self.scraper)
         await super().open_spider_async(close_if_idle=False)
         self.crawler.channel.send(Ready(os.getpid()))
-        dbm_files.tell(lambda path: self.crawler.channel.send(Opened(path)))
+        dbm_files.tell(lambda path: self.crawler.channel.send(FileOpened(path)))
 
     async def close_spider_async(self, *, reason: str = "cancelled") -> None:
         """Close for the supervisor; for a callback that asks, ask the supervisor."""

@@ -22,12 +22,13 @@ from typing import TYPE_CHECKING, Any
 from scrapy import Request
 
 from concurcrawl.errors import NotShippableError
-from concurcrawl.workers.protocol.messages import PartialResult, RequestResult, Returned
+from concurcrawl.workers.protocol.messages.leases import Returned
+from concurcrawl.workers.protocol.messages.results import PartialResult, RequestResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from concurcrawl.workers.protocol.messages import ToSupervisor
+    from concurcrawl.workers.protocol.messages.directions import ToSupervisor
     from concurcrawl.workers.protocol.pickle_codec import Codec
 
 
@@ -170,8 +171,8 @@ class LocalRequests:
         """Move what is applied in one step with the end of the lease to *total*."""
         page = None
         if outcome.items and outcome.page is not None:
-            page = len(total.heads)
-            total.heads.append(outcome.heads[outcome.page])
+            page = len(total.responses)
+            total.responses.append(outcome.responses[outcome.page])
         total.pages.append((outcome.items, page))
         total.products += outcome.products
         total.size_bytes += outcome.size_bytes

@@ -27,7 +27,7 @@ from concurcrawl.tuning import gc as tuned_gc
 from concurcrawl.workers import children
 from concurcrawl.workers.protocol.framing import Frames, frame
 from concurcrawl.workers.protocol.main_module import MainModule, load
-from concurcrawl.workers.protocol.messages import Failed, WorkerInit
+from concurcrawl.workers.protocol.messages.lifecycle import Failed, WorkerInit
 from concurcrawl.workers.protocol.pickle_codec import Codec
 from concurcrawl.workers.signals import leave_signals_to_supervisor
 from concurcrawl.workers.worker.channel import SupervisorChannel

@@ -13,8 +13,8 @@ from concurcrawl.integrations.receivers import (
     receiver_name,
     receivers_of,
 )
-from concurcrawl.workers.protocol.messages import Event, Listen, OwnEvent
-from concurcrawl.workers.protocol.response_meta import head_of, state_of, whole_of
+from concurcrawl.workers.protocol.messages.signals import Event, OwnEvent, Subscribe
+from concurcrawl.workers.protocol.response_meta import content_of, meta_of, state_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.http import Response
 
-    from concurcrawl.workers.protocol.messages import RequestResult
+    from concurcrawl.workers.protocol.messages.results import RequestResult
     from concurcrawl.workers.protocol.pickle_codec import Codec
     from concurcrawl.workers.worker.crawler import WorkerCrawler
 
@@ -56,12 +56,12 @@ class Reports:
         self._codec = codec
         self._here = here
         self._is_leased = is_leased
-        self._listen = Listen()
+        self._listen = Subscribe()
         self._elsewhere = SignalsElsewhere()
         self._failed: set[int] = set()
         self.is_open = False
 
-    def listen(self, message: Listen) -> None:
+    def listen(self, message: Subscribe) -> None:
         """Report what *message* asks for, from now on."""
         self._listen = message
         self._elsewhere = SignalsElsewhere(message.own)
@@ -70,7 +70,7 @@ class Reports:
         self, outcome: RequestResult, request: Request, page: Response
     ) -> None:
         """Note the response that the items of *outcome* came of."""
-        is_whole = not _ITEMS.isdisjoint(self._listen.whole)
+        is_whole = not _ITEMS.isdisjoint(self._listen.with_content)
         outcome.page = self._add_head(outcome, page, is_whole=is_whole)
         if is_whole:
             outcome.page_state = state_of(request, self._codec)
@@ -83,7 +83,7 @@ class Reports:
         request, response = about.get("request"), about.get("response")
         outcome, head = self._here(), None
         if response is not None and name in listen.with_response:
-            is_whole = name in listen.whole
+            is_whole = name in listen.with_content
             head = self._add_head(outcome, response, is_whole=is_whole)
             if is_whole and request is None:  # that of spider_error has it
                 request = response.request
@@ -94,7 +94,7 @@ class Reports:
             other = self._encode_other(request)
             latency_s = request.meta.get("download_latency")
             slot = request.meta.get("download_slot")
-            if name in listen.requests:
+            if name in listen.with_request:
                 state = state_of(request, self._codec)
         outcome.events.append(Event(name, head, told, other, latency_s, state, slot))
 
@@ -124,9 +124,9 @@ class Reports:
     def _add_head(
         self, outcome: RequestResult, response: Response, *, is_whole: bool
     ) -> int:
-        whole = whole_of(response, self._codec) if is_whole else None
-        outcome.heads.append(head_of(response, whole))
-        return len(outcome.heads) - 1
+        whole = content_of(response, self._codec) if is_whole else None
+        outcome.responses.append(meta_of(response, whole))
+        return len(outcome.responses) - 1
 
     def _encode_other(self, request: Request) -> bytes | None:
         """Return a request that a callback downloads by itself as bytes."""

@@ -10,7 +10,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from concurcrawl import stats
-from concurcrawl.workers.protocol.messages import ReadStats, SetStats
+from concurcrawl.workers.protocol.messages.state import ReadStats, SetStats
 from concurcrawl.workers.protocol.pickle_codec import Codec
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Totals:
 
     def heard(self, message: SetStats) -> None:
         """Take over new totals."""
-        while self._unheard and self._unheard[0][0] <= message.heard:
+        while self._unheard and self._unheard[0][0] <= message.results:
             self._unheard.popleft()
         self._totals |= self._codec.decode(message.values)
         if message.number is not None:

@@ -16,7 +16,7 @@ from benchmarks.runner import contenders, frontier, workloads
 from benchmarks.runner.measure import Job, run
 from benchmarks.runner.pages import country_site, small_site
 from benchmarks.runner.run import in_turns, turns
-from benchmarks.runner.servers import MirrorServer, NginxServer, Visit, peak_in_flight
+from benchmarks.runner.servers import NginxServer, SiteServer, Visit, peak_in_flight
 from tests.support.crawls import DEADLINE_S, ROOT, environment
 from tests.support.servers.scrapyd import until
 
@@ -70,7 +70,7 @@ def test_contenders_are_measured_in_turn_and_every_page_verified(
     readme.write_text("<!-- bench:begin -->\n<!-- bench:end -->\n")
     done = bench(
         *("--workloads", "throughput", "--contenders", "aiohttp-16,aiohttp-64"),
-        *("--server", "mirror", "--pages", str(PAGES), "--rounds", "2"),
+        *("--server", "testsite", "--pages", str(PAGES), "--rounds", "2"),
         *("--out", str(tmp_path / "out"), "--readme", str(readme)),
     )
     assert done.returncode == 0, done.stderr
@@ -95,7 +95,7 @@ def test_contenders_are_measured_in_turn_and_every_page_verified(
         (["--workloads", "speed"], "--workloads='speed': must be a list of throughput"),
         (["--contenders", "wget"], "--contenders='wget': must be a list of floor"),
         (["--rounds", "0"], "--rounds='0': must be a whole number from 1"),
-        (["--server", "apache"], "--server='apache': must be auto, nginx, mirror"),
+        (["--server", "apache"], "--server='apache': must be auto, nginx, test site"),
         (["--readme", "Makefile"], "--readme='Makefile': must be a text with the two"),
         (["--workloads", "https", "--pages", "999"], "--pages=999: must be from 1 to"),
     ],
@@ -125,7 +125,7 @@ def job(tmp_path: Path) -> Job:
         workload=dataclasses.replace(workloads.BY_NAME["throughput"], pages=PAGES),
         round=1,
         site=site,
-        server=MirrorServer(PAGES),
+        server=SiteServer(PAGES),
         scratch=tmp_path / "scratch",
     )
 

@@ -9,7 +9,7 @@ import pytest
 from scrapy.utils.test import get_crawler
 
 from concurcrawl.durable.feeds import ContinuedCsv, Ledger, item_at_hand
-from concurcrawl.tools.testsite.process import MirrorProcess
+from concurcrawl.tools.testsite.process import SiteProcess
 from tests.chaos.kills import expected
 from tests.integration.durable.test_jobdir import of_jsonl, options, wait_until
 from tests.support.crawls import DEADLINE_S, crawl, crawling
@@ -156,8 +156,8 @@ def test_an_item_is_there_once_though_another_of_its_page_was_in_a_pipeline(
 ) -> None:
     feed = tmp_path / "items.jsonl"
     slowly = ("-s", 'ITEM_PIPELINES={"anyspider.pipelines.Dawdle": 1}')
-    with MirrorProcess(pages=25, latency_s=0.02) as mirror:
-        url = mirror.list_url
+    with SiteProcess(pages=25, latency_s=0.02) as testsite:
+        url = testsite.list_url
         with crawling("whole", url, tmp_path, *options(tmp_path, mode, *slowly)) as one:
             # On disk: a page has been made safe, and its other item is still at work.
             wait_until(one, lambda: feed.exists() and b'"page"' in feed.read_bytes())

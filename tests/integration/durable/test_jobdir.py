@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from concurcrawl.tools.testsite.process import MirrorProcess
+from concurcrawl.tools.testsite.process import SiteProcess
 from tests.chaos.kills import EXTRAS, PAGES, Item, expected
 from tests.support.crawls import DEADLINE_S, MODES, Crawl, Result, crawl, crawling
 
@@ -26,17 +26,17 @@ BEFORE = '{"kind": "before", "name": "us"}\n'
 
 
 @pytest.fixture(scope="module")
-def mirror() -> Iterator[MirrorProcess]:
+def testsite() -> Iterator[SiteProcess]:
     """A site whose pages take a moment, so that there is time to kill."""
-    with MirrorProcess(pages=PAGES, latency_s=0.1, log=True) as running:
+    with SiteProcess(pages=PAGES, latency_s=0.1, log=True) as running:
         yield running
 
 
 @pytest.fixture
-def pages(mirror: MirrorProcess) -> str:
-    """The address of the list, on a mirror that has seen nothing yet."""
-    mirror.reset()
-    return mirror.list_url
+def pages(testsite: SiteProcess) -> str:
+    """The address of the list, on a test site that has seen nothing yet."""
+    testsite.reset()
+    return testsite.list_url
 
 
 def options(folder: Path, mode: str, *others: str, workers: int = 2) -> list[str]:
@@ -115,27 +115,27 @@ def test_each_item_is_there_once_after_kills_and_changes_of_mode(
 
 
 def test_a_page_is_not_asked_for_again_once_its_items_are_kept(
-    mirror: MirrorProcess, pages: str, tmp_path: Path
+    testsite: SiteProcess, pages: str, tmp_path: Path
 ) -> None:
     begun(pages, tmp_path, "serial")
     crawl("whole", pages, tmp_path, *options(tmp_path, "serial"))
     # One request was in flight when it was killed, and what it brought was not kept.
-    asked = Counter(entry.path for entry in mirror.log())
+    asked = Counter(entry.path for entry in testsite.log())
     assert len(asked) == 1 + EXTRAS + 2 * PAGES
     assert asked.total() <= len(asked) + 1
 
 
 def test_a_crawl_that_has_finished_begins_anew_without_what_it_knows(
-    mirror: MirrorProcess, pages: str, tmp_path: Path
+    testsite: SiteProcess, pages: str, tmp_path: Path
 ) -> None:
     feeds = ("-O", str(tmp_path / "items.csv"))
     first = crawl("whole", pages, tmp_path, *options(tmp_path, "hybrid", *feeds))
     assert first.items.total() == expected().total()
-    mirror.reset()
+    testsite.reset()
     again = crawl("whole", pages, tmp_path, *options(tmp_path, "parallel", *feeds))
     assert (again.exit_code, again.stats["finish_reason"]) == (0, "finished")
     # As in plain Scrapy: only what is not filtered, and the start's items.
-    assert mirror.counts().requests == EXTRAS
+    assert testsite.counts().requests == EXTRAS
     unfiltered = [
         Item(kind, str(n)) for kind in ("start", "extra") for n in range(EXTRAS)
     ]

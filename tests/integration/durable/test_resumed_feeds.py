@@ -20,7 +20,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from concurcrawl.tools.testsite.process import MirrorProcess
+from concurcrawl.tools.testsite.process import SiteProcess
 from tests.chaos.kills import EXTRAS, PAGES, Item, expected
 from tests.integration.durable.test_jobdir import wait_until
 from tests.support.crawls import DEADLINE_S, PROJECT, Crawl, environment
@@ -35,7 +35,7 @@ BATCH = 7
 
 @pytest.fixture(scope="module")
 def pages() -> Iterator[str]:
-    with MirrorProcess(pages=PAGES, latency_s=0.05) as running:
+    with SiteProcess(pages=PAGES, latency_s=0.05) as running:
         yield running.list_url
 
 

@@ -27,7 +27,7 @@ def metrics_of(crawl: Crawl) -> str:
 
 def page_of(crawl: Crawl) -> str:
     """Return where the page of *crawl* is, with its token."""
-    return _said(crawl, r"The crawl is to be seen at (http://\S+)")
+    return _said(crawl, r"The dashboard is at (http://\S+)")
 
 
 def _said(crawl: Crawl, pattern: str) -> str:

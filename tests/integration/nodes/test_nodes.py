@@ -20,7 +20,7 @@ from concurcrawl.frontier.redis import admin
 from concurcrawl.frontier.redis.connection import RedisConnection, parse
 from concurcrawl.frontier.redis.frontier import RedisFrontier
 from concurcrawl.frontier.redis.session import Member
-from concurcrawl.tools.testsite.process import MirrorProcess
+from concurcrawl.tools.testsite.process import SiteProcess
 from tests.chaos.kills import EXTRAS, PAGES, Item, expected
 from tests.support.crawls import (
     DEADLINE_S,
@@ -44,9 +44,9 @@ IN_DOUBT = "{concurcrawl:whole}:in_doubt"
 
 
 @pytest.fixture(scope="module")
-def mirror() -> Iterator[MirrorProcess]:
+def testsite() -> Iterator[SiteProcess]:
     """A site whose pages take a moment, so that there is time to kill."""
-    with MirrorProcess(pages=PAGES, latency_s=0.2, log=True) as running:
+    with SiteProcess(pages=PAGES, latency_s=0.2, log=True) as running:
         yield running
 
 
@@ -58,9 +58,9 @@ def _server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 
 @pytest.fixture
-def server(_server: RedisServer, mirror: MirrorProcess) -> RedisServer:
+def server(_server: RedisServer, testsite: SiteProcess) -> RedisServer:
     _server.client.flushall()
-    mirror.reset()
+    testsite.reset()
     return _server
 
 
@@ -123,9 +123,9 @@ def items(results: list[Result]) -> Counter[Item]:
 
 
 def test_a_node_that_is_killed_loses_and_doubles_nothing(
-    server: RedisServer, mirror: MirrorProcess, tmp_path: Path
+    server: RedisServer, testsite: SiteProcess, tmp_path: Path
 ) -> None:
-    with nodes(2, server, mirror.list_url, tmp_path) as running:
+    with nodes(2, server, testsite.list_url, tmp_path) as running:
         wait_for_both(server, running, 14)
         victim = leader_of(server, running)
         victim.send(signal.SIGKILL)
@@ -133,17 +133,17 @@ def test_a_node_that_is_killed_loses_and_doubles_nothing(
     assert sorted(result.exit_code for result in results) == [-9, 0]
     assert server.job("whole")["reason"] == "finished"
     if server.client.exists(IN_DOUBT):  # killed as it wrote: only it can tell
-        with nodes(2, server, mirror.list_url, tmp_path) as running:
+        with nodes(2, server, testsite.list_url, tmp_path) as running:
             results = [one.finish() for one in running]
     assert items(results) == expected()
 
 
 def test_a_node_that_comes_when_all_is_over_ends_too(
-    server: RedisServer, mirror: MirrorProcess, tmp_path: Path
+    server: RedisServer, testsite: SiteProcess, tmp_path: Path
 ) -> None:
-    with nodes(1, server, mirror.list_url, tmp_path / "late") as (late,):
+    with nodes(1, server, testsite.list_url, tmp_path / "late") as (late,):
         late.send(signal.SIGSTOP)
-        with nodes(1, server, mirror.list_url, tmp_path / "first") as (first,):
+        with nodes(1, server, testsite.list_url, tmp_path / "first") as (first,):
             found = first.finish()
         late.send(signal.SIGCONT)
         came = late.finish()
@@ -153,9 +153,9 @@ def test_a_node_that_comes_when_all_is_over_ends_too(
 
 
 def test_a_node_that_was_only_slow_finds_what_it_did_refused(
-    server: RedisServer, mirror: MirrorProcess, tmp_path: Path
+    server: RedisServer, testsite: SiteProcess, tmp_path: Path
 ) -> None:
-    with nodes(2, server, mirror.list_url, tmp_path) as running:
+    with nodes(2, server, testsite.list_url, tmp_path) as running:
         wait_for_both(server, running, 10)
         slow = running[0]
         held = f"{{concurcrawl:whole}}:leases:{name_of(slow)}"
@@ -175,9 +175,9 @@ def name_of(crawl: Crawl) -> str:
 
 
 def test_nodes_do_each_page_once_though_redis_is_restarted(
-    server: RedisServer, mirror: MirrorProcess, tmp_path: Path
+    server: RedisServer, testsite: SiteProcess, tmp_path: Path
 ) -> None:
-    with nodes(2, server, mirror.list_url, tmp_path) as running:
+    with nodes(2, server, testsite.list_url, tmp_path) as running:
         wait_for_both(server, running, 10)
         server.stop()
         server.start()
@@ -189,14 +189,14 @@ def test_nodes_do_each_page_once_though_redis_is_restarted(
         assert "ERROR" not in result.log
         assert result.log.count("Redis does not answer") == 1
         assert result.log.count("Redis is back") == 1
-    asked = Counter(entry.path for entry in mirror.log())
+    asked = Counter(entry.path for entry in testsite.log())
     assert (len(asked), asked.total()) == (REQUESTS, REQUESTS)
 
 
 def test_a_node_that_is_told_to_stop_leaves_the_rest_to_others(
-    server: RedisServer, mirror: MirrorProcess, tmp_path: Path
+    server: RedisServer, testsite: SiteProcess, tmp_path: Path
 ) -> None:
-    with nodes(2, server, mirror.list_url, tmp_path) as running:
+    with nodes(2, server, testsite.list_url, tmp_path) as running:
         wait_for_both(server, running, 10)
         running[0].send(signal.SIGTERM)
         results = [one.finish() for one in running]
@@ -206,10 +206,10 @@ def test_a_node_that_is_told_to_stop_leaves_the_rest_to_others(
 
 
 def test_a_crawl_whose_nodes_were_killed_or_lost_redis_goes_on_in_the_same_feeds(
-    server: RedisServer, mirror: MirrorProcess, tmp_path: Path
+    server: RedisServer, testsite: SiteProcess, tmp_path: Path
 ) -> None:
     patience = ("-s", "CONCURCRAWL_FRONTIER_WAIT_S=1")
-    with nodes(2, server, mirror.list_url, tmp_path, *patience) as running:
+    with nodes(2, server, testsite.list_url, tmp_path, *patience) as running:
         wait_for_both(server, running, 20)
         running[0].send(signal.SIGKILL)
         server.stop()
@@ -219,7 +219,7 @@ def test_a_crawl_whose_nodes_were_killed_or_lost_redis_goes_on_in_the_same_feeds
     assert first[1].log.count("Redis has not answered") == 1
     assert "Traceback" not in first[1].log
     assert items(first).total() < expected().total()
-    with nodes(2, server, mirror.list_url, tmp_path) as running:
+    with nodes(2, server, testsite.list_url, tmp_path) as running:
         results = [one.finish() for one in running]
     assert {r.stats["finish_reason"] for r in results} == {"finished"}
     assert items(results) == expected()
@@ -228,7 +228,7 @@ def test_a_crawl_whose_nodes_were_killed_or_lost_redis_goes_on_in_the_same_feeds
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGKILL])
 def test_a_node_continues_its_tables_whatever_their_dialect(
-    stop: signal.Signals, server: RedisServer, mirror: MirrorProcess, tmp_path: Path
+    stop: signal.Signals, server: RedisServer, testsite: SiteProcess, tmp_path: Path
 ) -> None:
     tables: dict[str, dict[str, Any]] = {
         "semicolon.csv": {"item_export_kwargs": {"delimiter": ";", "quoting": 1}},
@@ -242,7 +242,7 @@ def test_a_node_continues_its_tables_whatever_their_dialect(
     node = (*options(server, "hybrid"), "-s", "CONCURCRAWL_FRONTIER_NODE=one")
     command = [
         *(sys.executable, "-m", "scrapy", "crawl", "whole"),
-        *("-a", f"site={mirror.list_url}", "-s", f"FEEDS={feed_options}", *node),
+        *("-a", f"site={testsite.list_url}", "-s", f"FEEDS={feed_options}", *node),
     ]
     for is_last in (False, True):
         with (tmp_path / "log").open("ab") as log:
@@ -344,10 +344,10 @@ def test_a_callback_that_is_no_method_is_refused_by_name(
 
 
 def test_a_stream_has_all_items_once(
-    server: RedisServer, mirror: MirrorProcess, tmp_path: Path
+    server: RedisServer, testsite: SiteProcess, tmp_path: Path
 ) -> None:
     stream = ("-s", "CONCURCRAWL_FRONTIER_ITEMS=stream")
-    with nodes(2, server, mirror.list_url, tmp_path, *stream) as running:
+    with nodes(2, server, testsite.list_url, tmp_path, *stream) as running:
         wait_for_both(server, running, 10)
         running[1].send(signal.SIGKILL)
         results = [one.finish() for one in running]
@@ -370,10 +370,10 @@ def test_a_stream_has_all_items_once(
 
 
 def test_a_limit_by_count_ends_all_nodes(
-    server: RedisServer, mirror: MirrorProcess, tmp_path: Path
+    server: RedisServer, testsite: SiteProcess, tmp_path: Path
 ) -> None:
     limit = ("-s", "CLOSESPIDER_ITEMCOUNT=30")
-    with nodes(2, server, mirror.list_url, tmp_path, *limit) as running:
+    with nodes(2, server, testsite.list_url, tmp_path, *limit) as running:
         results = [one.finish() for one in running]
     reasons = {result.stats["finish_reason"] for result in results}
     assert reasons == {"closespider_itemcount"}

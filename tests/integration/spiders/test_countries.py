@@ -17,7 +17,7 @@ import pytest
 from scrapy.crawler import Crawler
 
 from concurcrawl.spiders.countries import WIKIPEDIA, CountriesSpider
-from concurcrawl.tools.testsite.process import MirrorProcess
+from concurcrawl.tools.testsite.process import SiteProcess
 from tests.support import country_site as a_site
 from tests.support.servers.process import serving
 
@@ -79,7 +79,7 @@ def asked(site: str) -> list[str]:
     return text.splitlines()
 
 
-def test_the_mirror_s_233_countries_are_saved_whole(tmp_path: Path) -> None:
+def test_the_test_sites_233_countries_are_saved_whole(tmp_path: Path) -> None:
     done = crawl(tmp_path)
     assert (done.code, done.finish_reason) == (0, "finished"), done.said
     assert len(done.items) == len(done.files) == 233
@@ -90,19 +90,19 @@ def test_the_mirror_s_233_countries_are_saved_whole(tmp_path: Path) -> None:
         assert item["sha256"] == hashlib.sha256(body).hexdigest()
         assert item["population"] > 0
         assert set(item) == {"country", "population", "url", "file", "bytes", "sha256"}
-    with MirrorProcess() as mirror:
+    with SiteProcess() as testsite:
         for item in done.items[:5]:
-            with urlopen(mirror.url + urlsplit(item["url"]).path[1:]) as answer:
+            with urlopen(testsite.url + urlsplit(item["url"]).path[1:]) as answer:
                 assert answer.read() == done.files[item["file"]]
 
 
-def test_the_mirror_ends_with_the_crawl(tmp_path: Path) -> None:
+def test_the_test_site_ends_with_the_crawl(tmp_path: Path) -> None:
     done = crawl(tmp_path, "-a", "pages=1")
     with pytest.raises(URLError):
         urlopen(done.items[0]["url"], timeout=10)
 
 
-def test_a_crawl_that_resumes_finds_its_mirror_where_it_was(tmp_path: Path) -> None:
+def test_a_crawl_that_resumes_finds_its_test_site_where_it_was(tmp_path: Path) -> None:
     job = ("-s", f"JOBDIR={tmp_path / 'job'}", "-s", "MODE=serial", "-a", "pages=6")
     crawl(tmp_path, *job, "-s", "CLOSESPIDER_ITEMCOUNT=1")
     again = crawl(tmp_path, *job)
@@ -120,7 +120,8 @@ def test_each_job_of_a_scrapyd_has_its_own_folder(tmp_path: Path) -> None:
 
 
 def test_pages_limits_the_crawl_to_the_top_of_the_list(tmp_path: Path) -> None:
-    done = crawl(tmp_path, "-a", "pages=3")
+    done = crawl(tmp_path, "-a", "pages=3", "-a", "site=mirror")
+    assert done.said.count("site=mirror is deprecated; use -a site=testsite") == 1
     assert {item["country"] for item in done.items} == {
         "China",
         "India",
@@ -226,7 +227,7 @@ def test_a_page_that_cannot_be_saved_ends_the_crawl_and_leaves_no_part(
 
 
 FILE = ROOT / "scrapy.cfg"
-NO_SITE = "must be mirror, wikipedia or the URL of a list page"
+NO_SITE = "must be testsite, wikipedia or the URL of a list page"
 NO_NUMBER = "must be a whole number >= 1 (pages)"
 NO_FOLDER = "must be a folder that pages can be saved in"
 NO_CONTACT = (

@@ -55,15 +55,15 @@ class Page:
             {"id": self._number, "method": method, "params": parameters}
         )
         while True:
-            news = await self._socket.receive_json(timeout=DEADLINE_S)
-            if news.get("id") == self._number:
-                assert "error" not in news, (method, news)
-                return news["result"]
-            self._note(news)
+            message = await self._socket.receive_json(timeout=DEADLINE_S)
+            if message.get("id") == self._number:
+                assert "error" not in message, (method, message)
+                return message["result"]
+            self._note(message)
 
-    def _note(self, news: dict[str, Any]) -> None:
-        about = news.get("params", {})
-        match news.get("method"):
+    def _note(self, message: dict[str, Any]) -> None:
+        about = message.get("params", {})
+        match message.get("method"):
             case "Runtime.consoleAPICalled" | "Runtime.exceptionThrown":
                 self.said.append(str(about))
             case "Log.entryAdded":

@@ -82,7 +82,7 @@ def crawl(
         wall_s=START_UP_S + seen.steady_s + END_S,
         cpu_s=START_UP_S + END_S + cpu_of_pages_s,
         steady_cpu_s=cpu_of_pages_s,
-        mirror_cpu_s=0.0,
+        site_cpu_s=0.0,
         startup_s=START_UP_S,
         steady_s=seen.steady_s,
         requests=pages + 1,

@@ -25,8 +25,8 @@ def main() -> int:
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "build/model")
     far = 0
     _say(f"{'':22}  {'whole run':>24}  {'without start-up':>24}")
-    heads = f"{'predicted':>9} {'measured':>8} {'error':>5}"
-    _say(f"{'work':5} {'latency':>7} {'mode':10} {heads}   {heads}   what decides")
+    titles = f"{'predicted':>9} {'measured':>8} {'error':>5}"
+    _say(f"{'work':5} {'latency':>7} {'mode':10} {titles}   {titles}   what decides")
     for work, pages in PAGES.items():
         for latency_s in LATENCIES_S:
             far += _show(_compared(folder, work, pages, latency_s), work, latency_s)

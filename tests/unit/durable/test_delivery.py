@@ -20,7 +20,7 @@ from concurcrawl.durable.jobdir import FINISHED, SPIDER
 from concurcrawl.durable.start import StartOutputs
 from concurcrawl.frontier.base import Entry
 from concurcrawl.frontier.sqlite import SqliteFrontier
-from concurcrawl.workers.protocol.messages import ResponseMeta
+from concurcrawl.workers.protocol.messages.signals import ResponseMeta
 from tests.support.fakes import in_fake_time, made_crawler, settled
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def test_an_item_and_its_page_are_read_as_they_were_kept() -> None:
 
 def test_an_item_that_an_earlier_release_kept_is_read() -> None:
     kept = pickle.dumps((b"item", META), 0)
-    new = b"cconcurcrawl.workers.protocol.messages\nResponseMeta\n"
+    new = b"cconcurcrawl.workers.protocol.messages.signals\nResponseMeta\n"
     assert kept.count(new) == 1
     old = kept.replace(new, b"cconcurcrawl.workers.messages\nHead\n")
     assert read_entry(old) == (b"item", META)

@@ -225,3 +225,40 @@ def test_what_waits_takes_no_memory_and_leaves_no_file(tmp_path: Path) -> None:
 
 def test_where_no_file_can_be_made_what_waits_is_in_memory(tmp_path: Path) -> None:
     assert grown_bytes("no file", tmp_path) > 25e6
+
+
+class TestDeadLetters:
+    """Requests that were given up are kept, and wait again when that is wished."""
+
+    def test_one_is_put_back_once_with_its_group_and_priority(
+        self, tmp_path: Path
+    ) -> None:
+        path = str(tmp_path / "frontier.db")
+        with closing(SqliteFrontier(path=path)) as frontier:
+            frontier.push([Entry(b"k", "a", 5, is_start=False, payload=b"page")])
+            lease = frontier.acquire()
+            assert lease is not None
+            frontier.dead_letter(lease.lease_id)
+            frontier.ack(lease.lease_id)
+            assert frontier.acquire() is None
+        with closing(SqliteFrontier(path=path)) as frontier:
+            assert frontier.put_dead_letters_back() == 1
+            assert frontier.put_dead_letters_back() == 0
+            assert frontier.waiting() == 1
+            again = frontier.acquire()
+            assert again is not None
+            assert (again.payload, again.group) == (b"page", "a")
+            assert again.lease_id > lease.lease_id
+
+    def test_one_whose_lease_had_not_ended_is_no_dead_letter(
+        self, tmp_path: Path
+    ) -> None:
+        path = str(tmp_path / "frontier.db")
+        with closing(SqliteFrontier(path=path)) as frontier:
+            frontier.push([Entry(b"k", "a", 0, is_start=False, payload=b"page")])
+            lease = frontier.acquire()
+            assert lease is not None
+            frontier.dead_letter(lease.lease_id)
+        with closing(SqliteFrontier(path=path)) as frontier:
+            assert frontier.waiting() == 1
+            assert frontier.put_dead_letters_back() == 0

@@ -8,9 +8,15 @@ from hypothesis import strategies as st
 from scrapy.robotstxt import ProtegoRobotParser, PythonRobotParser, RobotParser
 from scrapy.settings import Settings
 
-from concurcrawl.errors import ConfigError
+from concurcrawl.errors import ConfigError, ControlError
 from concurcrawl.limits.limiter import NONE_AT_ALL, GroupLimits, Throttle, Written
-from concurcrawl.limits.policy import Politeness, Profile, delay_of, host_of
+from concurcrawl.limits.policy import (
+    WHOLE_GROUP,
+    Politeness,
+    Profile,
+    delay_of,
+    host_of,
+)
 from concurcrawl.limits.wikimedia import PROFILE
 
 
@@ -388,3 +394,28 @@ class TestSlots:
         assert not found.is_paced("a.test")
         found.write("a.test", "a.test", Written(delay_s=1))
         assert found.is_paced("a.test")
+
+
+class TestSteering:
+    def test_what_is_said_of_the_whole_group_counts_also_if_it_is_looser(self) -> None:
+        found = politeness(
+            CONCURCRAWL_HOST_GROUPS={"shop": ["a.test", "b.test"]}, DOWNLOAD_DELAY=2
+        )
+        found.write("shop", "a.test", Written(delay_s=3, concurrency=1))
+        limits = found.write("shop", WHOLE_GROUP, Written(delay_s=0.5, concurrency=4))
+        assert (limits.delay_s, limits.in_flight) == (0.5, 4)
+        limits = found.write("shop", "b.test", Written(delay_s=5))
+        assert (limits.delay_s, limits.in_flight) == (0.5, 4)
+
+    @pytest.mark.parametrize(
+        ("in_flight", "delay_s"), [(10, None), (9, 0.01), (None, 0.0)]
+    )
+    def test_what_a_profile_forbids_is_refused(
+        self, in_flight: int | None, delay_s: float | None
+    ) -> None:
+        with pytest.raises(ControlError, match="the profile wikimedia allows at most"):
+            politeness().require_allowed("wikimedia", in_flight, delay_s)
+
+    def test_what_a_profile_allows_is_not(self) -> None:
+        politeness().require_allowed("wikimedia", 1, 10.0)
+        politeness().require_allowed("a.test", 1000, 0.0)

@@ -17,7 +17,7 @@ from concurcrawl.limits.wikimedia import is_wikimedia, require_contact
         ("https://notwikipedia.org/", False),
         ("https://wikipedia.org.evil.test/", False),
         ("http://127.0.0.1:8000/wiki/France", False),
-        ("mirror", False),
+        ("testsite", False),
     ],
 )
 def test_the_sites_of_wikimedia_are_known_by_their_domain(

@@ -18,7 +18,7 @@ from concurcrawl.workers.worker.attributes import set_attributes
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from concurcrawl.workers.protocol.messages import SetAttributes
+    from concurcrawl.workers.protocol.messages.state import SetAttributes
 
 
 class Shop(Spider):

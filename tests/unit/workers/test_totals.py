@@ -15,7 +15,7 @@ from concurcrawl.workers.worker.totals import Totals
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from concurcrawl.workers.protocol.messages import ReadStats, SetStats
+    from concurcrawl.workers.protocol.messages.state import ReadStats, SetStats
 
 
 def collector() -> MergingStatsCollector:

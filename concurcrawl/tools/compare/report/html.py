@@ -176,7 +176,7 @@ def _experiment(
         drawn.put(
             charts.sweep(outcome),
             "Sweep",
-            "Pages a second with more and more at a time; the curve is the Universal "
+            "Pages per second with more and more at a time; the curve is the Universal "
             "Scalability Law.",
         ),
         _table("The sweep in numbers", words.sweep_table(outcome)),
@@ -209,7 +209,7 @@ def _over_time(
         drawn.put(
             charts.throughput(outcome, records),
             "Throughput",
-            "Pages a second, each run in up to forty parts of the same length.",
+            "Pages per second, each run in up to forty parts of the same length.",
         ),
     ]
 
@@ -229,8 +229,9 @@ def _explained(outcome: ComparisonResult) -> list[str]:
                 f"<p>{escape(words.page_cost(outcome) or '')} That tells what each "
                 "mode should take: the pages are played on its slots and processes, "
                 "and are never faster than the requests in flight, the CPU of each "
-                "process, all cores and the mirror allow. Start and end of the process "
-                "are as measured; the right half of the table leaves them out.</p>"
+                "process, all cores and the test site allow. Start and end of the "
+                "process are as measured; the right half of the table leaves them "
+                "out.</p>"
             ),
             _table("Model and measurement", words.model_table(outcome)),
         ]
@@ -247,7 +248,7 @@ def _explained(outcome: ComparisonResult) -> list[str]:
                 "Milliseconds a request, mean of all runs; percentiles of all requests",
                 words.phases_table(outcome),
             ),
-            f'<p class="quiet">{escape(words.phases_told(outcome))}</p>',
+            f'<p class="quiet">{escape(words.phases_note(outcome))}</p>',
         ]
     return parts
 
@@ -282,21 +283,21 @@ def _fastest(outcome: ComparisonResult) -> str | None:
 def _table(
     caption: str, table: words.Table, kind: str = "", *, best: str | None = None
 ) -> str:
-    heads, rows = table
+    headings, rows = table
     if not rows:
         return ""
-    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in heads)
+    head = "".join(f'<th scope="col">{escape(text)}</th>' for text in headings)
     body = "".join(
         f"<tr{_BEST if cells[0] == best else ''}>"
         f'<th scope="row">{escape(cells[0])}</th>'
         f"{''.join(f'<td>{escape(cell)}</td>' for cell in cells[1:])}</tr>"
         for cells in rows
     )
-    told = escape(caption)
+    label = escape(caption)
     # Wider than a phone: it scrolls by itself, also by keyboard.
     return (
-        f'<div class="scroll" role="region" tabindex="0" aria-label="{told}">'
-        f'<table class="{kind}"><caption>{told}</caption>'
+        f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">'
+        f'<table class="{kind}"><caption>{label}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 

@@ -27,14 +27,14 @@ from concurcrawl.tools.compare.progress import (
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from concurcrawl.tools.compare.progress import News
+    from concurcrawl.tools.compare.progress import CompareEvent
     from concurcrawl.tools.compare.runs import Run
 
 #: Narrower than this, bars are short.
 _WIDE_COLUMNS = 100
 #: Drawing takes some milliseconds of CPU, on the machine that is measured.
 _DRAW_INTERVAL_S = 1.0
-_HEADS = ("pages", "pages/s", "in flight", "failed", "time", "left")
+_HEADINGS = ("pages", "pages/s", "in flight", "failed", "time", "left")
 
 
 def progress_for(console: Console) -> CompareProgress:
@@ -87,8 +87,8 @@ class LiveProgress(CompareProgress):
             self._live.stop()
 
     @override
-    def tell(self, news: News) -> None:
-        match news:
+    def on_event(self, event: CompareEvent) -> None:
+        match event:
             case ExperimentStarted(experiment, modes, rounds):
                 self._rows = {mode: _Row() for mode in modes}
                 self._title = words.title(experiment)
@@ -100,7 +100,7 @@ class LiveProgress(CompareProgress):
                 row.round, row.level, row.running = number, level, True
                 row.started_s, row.now = time.monotonic(), RunAdvanced(0, 0)
             case RunAdvanced():
-                self._current.now = news
+                self._current.now = event
                 if time.monotonic() < self._drawn_s + _DRAW_INTERVAL_S:
                     return
             case RunEnded(run):
@@ -117,7 +117,7 @@ class LiveProgress(CompareProgress):
         table = Table(box=None, padding=(0, 1), pad_edge=False)
         table.add_column("", min_width=10, no_wrap=True)
         table.add_column("", width=bar_cells)
-        for head in _HEADS:
+        for head in _HEADINGS:
             table.add_column(
                 head, justify="right", min_width=6, style="dim", no_wrap=True
             )
@@ -193,9 +193,9 @@ class PlainProgress(CompareProgress):
         self._rounds = 1
 
     @override
-    def tell(self, news: News) -> None:
+    def on_event(self, event: CompareEvent) -> None:
         """; a line for each page would be no use."""
-        match news:
+        match event:
             case ExperimentStarted(experiment, modes, rounds):
                 self._rounds = rounds
                 self._say(f"{words.title(experiment)}: {', '.join(modes)}")

@@ -49,13 +49,13 @@ def _experiment(outcome: ComparisonResult) -> list[str]:
         _table(words.figures_table(outcome)),
         _table(words.costs_table(outcome)),
     ]
-    told = words.page_cost(outcome)
+    cost = words.page_cost(outcome)
     parts += _section("### Predicted and measured", words.model_table(outcome))
-    parts += [_text(told)] if told else []
+    parts += [_text(cost)] if cost else []
     if outcome.phases:
         head = "### Where the time of a request goes (ms)"
         parts += _section(head, words.phases_table(outcome))
-        parts.append(_text(words.phases_told(outcome)))
+        parts.append(_text(words.phases_note(outcome)))
     return parts + _section("### Sweep", words.sweep_table(outcome))
 
 
@@ -64,8 +64,8 @@ def _section(head: str, table: words.Table) -> list[str]:
 
 
 def _table(table: words.Table) -> str:
-    heads, rows = table
-    lines = [heads, ("---", *["---:"] * (len(heads) - 1)), *rows]
+    headings, rows = table
+    lines = [headings, ("---", *["---:"] * (len(headings) - 1)), *rows]
     return "\n".join(
         f"| {' | '.join(cell if line is lines[1] else _text(cell) for cell in line)} |"
         for line in lines

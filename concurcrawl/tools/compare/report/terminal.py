@@ -45,18 +45,18 @@ def show(outcome: ComparisonResult, console: Console) -> None:
         Text(" ".join(outcome.verdict)),
         *(Text(f"! {sentence}", "yellow") for sentence in outcome.warnings),
         Text(_caption(outcome), "dim"),
-        *([Text(words.phases_told(outcome), "dim")] if outcome.phases else []),
+        *([Text(words.phases_note(outcome), "dim")] if outcome.phases else []),
     ]
     console.print("", *parts, "", sep="\n", highlight=False)
 
 
 def _tutorial(outcome: ComparisonResult) -> list[RenderableType]:
     """Return the tutorial's table beside this one, if it was made again."""
-    heads, rows = words.tutorial_table([outcome])
+    headings, rows = words.tutorial_table([outcome])
     if not rows:
         return []
     table = plain_table()
-    for number, head in enumerate(heads):
+    for number, head in enumerate(headings):
         table.add_column(head, justify="right" if number in (1, 2) else "left")
     for cells in rows:
         table.add_row(*cells)
@@ -110,7 +110,7 @@ _SPEED = (
     _Column("efficiency", lambda row: words.number(row.efficiency, ".0%")),
 )
 _COST = (
-    _Column("CPU ms\na page", lambda row: words.milliseconds(row.cpu_s_per_page)),
+    _Column("CPU ms\n/ page", lambda row: words.milliseconds(row.cpu_s_per_page)),
     _Column("memory\npeak", words.memory),
     _Column("start-up\ns", lambda row: words.number(row.startup_s, ".2f")),
     _Column("in flight\npeak/limit", words.in_flight),
@@ -144,7 +144,7 @@ def _phases(outcome: ComparisonResult) -> list[RenderableType]:
     if not outcome.phases:
         return []
     table = plain_table()
-    table.add_column("ms a\nrequest", vertical="bottom", no_wrap=True)
+    table.add_column("ms per\nrequest", vertical="bottom", no_wrap=True)
     shown = words.PHASES[:_PHASES]
     for head, _ in shown:
         table.add_column(
@@ -159,7 +159,7 @@ def _caption(outcome: ComparisonResult) -> str:
     seen = {run.peak_in_flight_seen_by for run in outcome.runs}
     shared = any(row.peak_pss_bytes for row in outcome.rows)
     memory = "what processes share counts once" if shared else "the sum of their RSS"
-    seers = " and the ".join(sorted(seen)) or "mirror"
+    seers = " and the ".join(sorted(seen)) or "test site"
     rounds = max((row.rounds for row in outcome.rows), default=0)
     median = f"median of {rounds} runs, " if rounds > 1 else ""
     return (

@@ -1,4 +1,4 @@
-"""The whole command, as a process, with the real mirror and real crawls."""
+"""The whole command, as a process, with the real test site and real crawls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import psutil
 import pytest
 
-from concurcrawl.tools.testsite.process import MirrorProcess
+from concurcrawl.tools.testsite.process import SiteProcess
 from concurcrawl.tracing.record import from_lines
 
 if TYPE_CHECKING:
@@ -75,8 +75,8 @@ def read(folder: Path) -> Any:
 
 
 @pytest.fixture(scope="module")
-def mirror() -> Iterator[MirrorProcess]:
-    with MirrorProcess() as running:
+def testsite() -> Iterator[SiteProcess]:
+    with SiteProcess() as running:
         yield running
 
 
@@ -93,7 +93,7 @@ def project(tmp_path: Path) -> Path:
     return folder
 
 
-def test_two_modes_and_a_sweep_on_the_mirror(tmp_path: Path) -> None:
+def test_two_modes_and_a_sweep_on_the_test_site(tmp_path: Path) -> None:
     options = [
         "--pages",
         "5",
@@ -138,8 +138,8 @@ def test_two_modes_and_a_sweep_on_the_mirror(tmp_path: Path) -> None:
     assert "secret" not in str(found["environment"])
 
 
-def test_a_spider_of_the_project_at_hand(project: Path, mirror: MirrorProcess) -> None:
-    options = ["--spider", "mine", "-a", f"first={mirror.list_url}"]
+def test_a_spider_of_the_project_at_hand(project: Path, testsite: SiteProcess) -> None:
+    options = ["--spider", "mine", "-a", f"first={testsite.list_url}"]
     done = compare(*options, "--modes", "serial,async", cwd=project / "mine")
     assert done.returncode == 0, done.stdout + done.stderr
     for row in read(project / "mine" / "compare")["modes"]:
@@ -149,9 +149,9 @@ def test_a_spider_of_the_project_at_hand(project: Path, mirror: MirrorProcess) -
 
 
 def test_a_mode_that_fails_does_not_hide_the_others(
-    project: Path, mirror: MirrorProcess
+    project: Path, testsite: SiteProcess
 ) -> None:
-    options = ["--spider", "mine", "-a", f"first={mirror.list_url}"]
+    options = ["--spider", "mine", "-a", f"first={testsite.list_url}"]
     options += ["-a", "broken=async", "--modes", "async,serial", "--out", "results"]
     done = compare(*options, cwd=project)
     assert done.returncode == 1, done.stdout + done.stderr
@@ -229,7 +229,7 @@ def comparing(
                 assert process.poll() is None
                 time.sleep(0.05)
             started = psutil.Process(process.pid).children(recursive=True)
-            assert len(started) >= 3  # the mirror, the one who measures, the crawl
+            assert len(started) >= 3  # the test site, the one who measures, the crawl
             yield process, set(started)
         finally:
             process.kill()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from concurcrawl.tools.testsite.process import MirrorProcess
+from concurcrawl.tools.testsite.process import SiteProcess
 from tests.integration.tools.compare.test_compare import SETTINGS, compare, read
 
 if TYPE_CHECKING:
@@ -69,11 +69,11 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def warnings(project: Path) -> list[str]:
     """What a comparison says of a slow mode, a lost page and an unsteady machine."""
-    with MirrorProcess() as mirror:
+    with SiteProcess() as testsite:
         done = compare(
             *("--spider", "planted", "--modes", "serial,async,concurrent"),
             *("--rounds", "2", "--pages", "5"),
-            *("-a", f"first={mirror.list_url}", "-a", f"been={project / 'been'}"),
+            *("-a", f"first={testsite.list_url}", "-a", f"been={project / 'been'}"),
             cwd=project,
         )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from tldextract.cache import get_cache_dir
 
-from concurcrawl.tools.testsite.process import MirrorProcess
+from concurcrawl.tools.testsite.process import SiteProcess
 from concurcrawl.tools.testsite.site import Site
 
 if TYPE_CHECKING:
@@ -99,19 +99,19 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def shared_mirror(_own_cache: None) -> Iterator[MirrorProcess]:
-    with MirrorProcess() as mirror:
-        yield mirror
+def shared_testsite(_own_cache: None) -> Iterator[SiteProcess]:
+    with SiteProcess() as testsite:
+        yield testsite
 
 
 @pytest.fixture
-def mirror(shared_mirror: MirrorProcess) -> MirrorProcess:
-    """A plain mirror that has counted nothing yet."""
-    shared_mirror.reset()
-    return shared_mirror
+def testsite(shared_testsite: SiteProcess) -> SiteProcess:
+    """A plain test site that has counted nothing yet."""
+    shared_testsite.reset()
+    return shared_testsite
 
 
 @pytest.fixture
-def client(mirror: MirrorProcess) -> Iterator[Client]:
-    with connected(mirror.url) as client:
+def client(testsite: SiteProcess) -> Iterator[Client]:
+    with connected(testsite.url) as client:
         yield client

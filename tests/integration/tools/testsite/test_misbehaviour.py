@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 import pytest
 from aiohttp import web
 
-from concurcrawl.errors import MirrorError
+from concurcrawl.errors import SiteError
 from concurcrawl.limits import retry_after
 from concurcrawl.tools.testsite.bodies import Bodies
 from concurcrawl.tools.testsite.countries import countries
 from concurcrawl.tools.testsite.faults import KINDS, Faults
 from concurcrawl.tools.testsite.log import RequestLog, from_json_lines
-from concurcrawl.tools.testsite.process import MirrorProcess
+from concurcrawl.tools.testsite.process import SiteProcess
 from concurcrawl.tools.testsite.service import Service
 from tests.integration.tools.testsite.conftest import (
     SITE,
@@ -38,8 +38,8 @@ SHARES = tuple((kind, 0.1) for kind in KINDS)
 
 
 @pytest.fixture(scope="module")
-def shared_bad_mirror(_own_cache: None) -> Iterator[MirrorProcess]:
-    with MirrorProcess(
+def shared_bad_testsite(_own_cache: None) -> Iterator[SiteProcess]:
+    with SiteProcess(
         pages=PAGES,
         hosts=HOSTS,
         fault=",".join(f"{kind}:{share}" for kind, share in SHARES),
@@ -47,20 +47,20 @@ def shared_bad_mirror(_own_cache: None) -> Iterator[MirrorProcess]:
         retry_after=30,
         robots=ROBOTS,
         log=True,
-    ) as mirror:
-        yield mirror
+    ) as testsite:
+        yield testsite
 
 
 @pytest.fixture
-def bad_mirror(shared_bad_mirror: MirrorProcess) -> MirrorProcess:
-    """A mirror with all faults; nothing was asked of it yet."""
-    shared_bad_mirror.reset()
-    return shared_bad_mirror
+def bad_testsite(shared_bad_testsite: SiteProcess) -> SiteProcess:
+    """A test site with all faults; nothing was asked of it yet."""
+    shared_bad_testsite.reset()
+    return shared_bad_testsite
 
 
 @pytest.fixture
-def bad(bad_mirror: MirrorProcess) -> Iterator[Client]:
-    with connected(bad_mirror.url) as client:
+def bad(bad_testsite: SiteProcess) -> Iterator[Client]:
+    with connected(bad_testsite.url) as client:
         yield client
 
 
@@ -74,16 +74,16 @@ def page_that_is(kind: str | None) -> str:
     )
 
 
-def assert_well_now(mirror: MirrorProcess, path: str) -> None:
+def assert_well_now(testsite: SiteProcess, path: str) -> None:
     country = next(c for c in countries() if c.path == path)
-    with connected(mirror.url) as client:
+    with connected(testsite.url) as client:
         answer = client.get(path)
     assert (answer.status, answer.body) == (200, SITE.country_page(country))
 
 
 @pytest.mark.parametrize("status", [429, 500, 503])
 def test_a_refusal_has_its_status_and_asks_for_a_pause(
-    bad_mirror: MirrorProcess, bad: Client, status: int
+    bad_testsite: SiteProcess, bad: Client, status: int
 ) -> None:
     path = page_that_is(str(status))
 
@@ -91,12 +91,12 @@ def test_a_refusal_has_its_status_and_asks_for_a_pause(
 
     assert answer.status == status
     assert answer.headers.get("retry-after") == (None if status == 500 else "30")
-    counts = bad_mirror.counts()
+    counts = bad_testsite.counts()
     assert counts.faults == {str(status): 1}
     assert counts.statuses == {str(status): 1}
     assert counts.pages == 0
     assert bad.get(path, Accept_Encoding="gzip").status == 200  # on the connection kept
-    assert_well_now(bad_mirror, path)
+    assert_well_now(bad_testsite, path)
 
 
 @pytest.mark.parametrize(
@@ -108,18 +108,18 @@ def test_a_refusal_has_its_status_and_asks_for_a_pause(
     ],
 )
 def test_a_broken_answer_is_an_error_at_the_client(
-    bad_mirror: MirrorProcess, bad: Client, kind: str, error: type[Exception]
+    bad_testsite: SiteProcess, bad: Client, kind: str, error: type[Exception]
 ) -> None:
     path = page_that_is(kind)
 
     with pytest.raises(error):
         bad.get(path)
 
-    counts = bad_mirror.counts()
+    counts = bad_testsite.counts()
     assert counts.faults == {kind: 1}
     assert counts.statuses == ({} if kind == "garbage" else {"200": 1})
     assert (counts.pages, counts.sent_bytes, counts.in_flight) == (0, 0, 0)
-    assert_well_now(bad_mirror, path)
+    assert_well_now(bad_testsite, path)
 
 
 @pytest.mark.parametrize("kind", ["cut", "short"])
@@ -140,7 +140,7 @@ def test_some_of_a_broken_body_comes(bad: Client, kind: str) -> None:
 
 
 def test_a_stall_sends_headers_and_ends_with_the_client(
-    bad_mirror: MirrorProcess, bad: Client
+    bad_testsite: SiteProcess, bad: Client
 ) -> None:
     path = page_that_is("stall")
     bad.send(path)
@@ -150,14 +150,14 @@ def test_a_stall_sends_headers_and_ends_with_the_client(
     assert int(response.headers["Content-Length"]) > 100_000
     with pytest.raises(TimeoutError):
         response.read(1)
-    assert bad_mirror.counts().in_flight == 1
+    assert bad_testsite.counts().in_flight == 1
 
     response.close()
     bad.http.close()
 
-    wait_until(lambda: bad_mirror.counts().in_flight == 0, 5)  # it would take 60 s
-    assert bad_mirror.counts().faults == {"stall": 1}
-    assert_well_now(bad_mirror, path)
+    wait_until(lambda: bad_testsite.counts().in_flight == 0, 5)  # it would take 60 s
+    assert bad_testsite.counts().faults == {"stall": 1}
+    assert_well_now(bad_testsite, path)
 
 
 @asynccontextmanager
@@ -220,7 +220,7 @@ def test_a_little_that_is_not_sent_yet_keeps_a_request_in_flight() -> None:
     assert asyncio.run(asyncio.wait_for(ask(), 30)) == (False, True)
 
 
-def test_a_slow_answer_is_whole(bad_mirror: MirrorProcess, bad: Client) -> None:
+def test_a_slow_answer_is_whole(bad_testsite: SiteProcess, bad: Client) -> None:
     path = page_that_is("slow")
     bad.send(path)
     response = bad.http.getresponse()
@@ -229,33 +229,33 @@ def test_a_slow_answer_is_whole(bad_mirror: MirrorProcess, bad: Client) -> None:
 
     assert time.monotonic() - started >= 0.8
     assert body.endswith(b"</html>\n")
-    counts = bad_mirror.counts()
+    counts = bad_testsite.counts()
     assert (counts.faults, counts.pages) == ({"slow": 1}, 1)
     assert counts.sent_bytes == len(body)
-    assert_well_now(bad_mirror, path)
+    assert_well_now(bad_testsite, path)
 
 
-def test_a_bad_gzip_body_is_no_gzip(bad_mirror: MirrorProcess, bad: Client) -> None:
+def test_a_bad_gzip_body_is_no_gzip(bad_testsite: SiteProcess, bad: Client) -> None:
     path = page_that_is("badzip")
     answer = bad.get(path, Accept_Encoding="gzip")
 
     assert (answer.status, answer.headers["content-encoding"]) == (200, "gzip")
     with pytest.raises(Exception, match="invalid block type"):
         gzip.decompress(answer.body)
-    assert bad_mirror.counts().pages == 0
-    assert_well_now(bad_mirror, path)
+    assert bad_testsite.counts().pages == 0
+    assert_well_now(bad_testsite, path)
 
 
-def test_only_a_get_meets_faults(bad_mirror: MirrorProcess, bad: Client) -> None:
+def test_only_a_get_meets_faults(bad_testsite: SiteProcess, bad: Client) -> None:
     path = page_that_is("429")
     for _ in range(3):
         assert bad.head(path).status == 200
-    assert bad_mirror.counts().faults == {}
+    assert bad_testsite.counts().faults == {}
     assert bad.get(path).status == 429
 
 
 def test_an_answer_that_would_be_not_modified_is_spoilt_too(
-    bad_mirror: MirrorProcess, bad: Client
+    bad_testsite: SiteProcess, bad: Client
 ) -> None:
     path = page_that_is("short")
     tag = bad.head(path).headers["etag"]
@@ -264,7 +264,7 @@ def test_an_answer_that_would_be_not_modified_is_spoilt_too(
         bad.get(path, If_None_Match=tag)
 
 
-def test_faults_are_the_ones_foretold_in_any_order(bad_mirror: MirrorProcess) -> None:
+def test_faults_are_the_ones_foretold_in_any_order(bad_testsite: SiteProcess) -> None:
     articles = [f"/wiki/{c.article}" for c in countries()[:PAGES]]
     faults = Faults(SHARES, times=1)
     foretold = {article: faults.next("", article) for article in articles}
@@ -272,38 +272,38 @@ def test_faults_are_the_ones_foretold_in_any_order(bad_mirror: MirrorProcess) ->
     quick = [a for a in articles if foretold[a] in {"429", "500", "503", None}]
     assert len(quick) > 10
     for order in (quick, quick[::-1]):
-        bad_mirror.reset()
-        with connected(bad_mirror.url) as client:
+        bad_testsite.reset()
+        with connected(bad_testsite.url) as client:
             for article in order:
                 status = client.get(by_article[article], Accept_Encoding="gzip").status
                 assert str(status) == (foretold[article] or "200")
 
 
 def test_who_comes_during_a_pause_is_counted_by_host(
-    bad_mirror: MirrorProcess, bad: Client
+    bad_testsite: SiteProcess, bad: Client
 ) -> None:
     assert bad.get(page_that_is("503")).headers["retry-after"] == "30"
     time.sleep(0.1)  # more than the grace
     for path in (page_that_is(None), page_that_is("500")):
         bad.get(path, Accept_Encoding="gzip")
-    with connected(bad_mirror.url.replace(HOSTS[0], "127.0.0.2")) as other:
+    with connected(bad_testsite.url.replace(HOSTS[0], "127.0.0.2")) as other:
         other.get(page_that_is(None), Accept_Encoding="gzip")
 
-    assert bad_mirror.counts().during_pause == {"127.0.0.1": 2, "127.0.0.2": 0}
+    assert bad_testsite.counts().during_pause == {"127.0.0.1": 2, "127.0.0.2": 0}
 
 
 def test_a_pause_may_be_a_date() -> None:
     with (
-        MirrorProcess(
+        SiteProcess(
             fault="429:1", fault_times=1, retry_after="date:20", pages=3
-        ) as mirror,
-        connected(mirror.url) as client,
+        ) as testsite,
+        connected(testsite.url) as client,
     ):
         now_s = time.time()
         answer = client.get("/wiki/China")
         time.sleep(0.1)  # more than the grace
         assert client.get("/wiki/China", Accept_Encoding="gzip").status == 200
-        paused = mirror.counts().during_pause
+        paused = testsite.counts().during_pause
 
     assert answer.status == 429
     assert answer.headers["retry-after"].endswith(" GMT")
@@ -315,19 +315,19 @@ def test_a_pause_may_be_a_date() -> None:
 
 def test_robots_may_be_refused_and_need_not_ask_for_a_pause() -> None:
     with (
-        MirrorProcess(
+        SiteProcess(
             fault="429:1",
             fault_times=1,
             retry_after="none",
             pages=3,
             robots=r"User-agent: *\nDisallow: /wiki/",
-        ) as mirror,
-        connected(mirror.url) as client,
+        ) as testsite,
+        connected(testsite.url) as client,
     ):
         refused = client.get("/robots.txt")
         time.sleep(0.1)
         answer = client.get("/robots.txt")
-        paused = mirror.counts().during_pause
+        paused = testsite.counts().during_pause
 
     assert (refused.status, answer.status) == (429, 200)
     assert "retry-after" not in refused.headers
@@ -335,42 +335,42 @@ def test_robots_may_be_refused_and_need_not_ask_for_a_pause() -> None:
     assert answer.body == b"User-agent: *\nDisallow: /wiki/\n"
 
 
-def test_hosts_share_a_port_and_are_counted_apart(bad_mirror: MirrorProcess) -> None:
+def test_hosts_share_a_port_and_are_counted_apart(bad_testsite: SiteProcess) -> None:
     path = page_that_is("stall")
     with (
-        connected(bad_mirror.url) as first,
-        connected(bad_mirror.url.replace(HOSTS[0], "127.0.0.2")) as second,
-        connected(bad_mirror.url.replace(HOSTS[0], "127.0.0.3")) as third,
+        connected(bad_testsite.url) as first,
+        connected(bad_testsite.url.replace(HOSTS[0], "127.0.0.2")) as second,
+        connected(bad_testsite.url.replace(HOSTS[0], "127.0.0.3")) as third,
     ):
         first.send(path)
         second.send(path)
-        wait_until(lambda: bad_mirror.counts().in_flight == 2)
+        wait_until(lambda: bad_testsite.counts().in_flight == 2)
         third.head(path)
         third.head(path)
 
-    counts = bad_mirror.counts()
+    counts = bad_testsite.counts()
     assert counts.peak_in_flight == 3
     assert counts.peak_in_flight_by_host == dict.fromkeys(HOSTS, 1)
     assert list(counts.min_gap_s) == ["127.0.0.3"]
     assert counts.faults == {"stall": 2}  # each host's first
 
 
-def test_the_shortest_gap_is_measured(bad_mirror: MirrorProcess, bad: Client) -> None:
+def test_the_shortest_gap_is_measured(bad_testsite: SiteProcess, bad: Client) -> None:
     path = page_that_is(None)
     for gap_s in (0.0, 0.3, 0.15):
         time.sleep(gap_s)
         bad.head(path)
 
-    assert 0.14 < bad_mirror.counts().min_gap_s["127.0.0.1"] < 0.29
+    assert 0.14 < bad_testsite.counts().min_gap_s["127.0.0.1"] < 0.29
 
 
-def test_the_log_tells_each_request(bad_mirror: MirrorProcess, bad: Client) -> None:
+def test_the_log_tells_each_request(bad_testsite: SiteProcess, bad: Client) -> None:
     before = time.monotonic()
     bad.head("/wiki/China?action=view", User_Agent="Bot/1.0")
     with pytest.raises(http.client.BadStatusLine):
         bad.get(page_that_is("garbage"), User_Agent="Bot/2.0")
 
-    first, second = bad_mirror.log()
+    first, second = bad_testsite.log()
     after = time.monotonic()
 
     assert (first.path, first.group) == ("/wiki/China?action=view", "127.0.0.1")
@@ -382,9 +382,9 @@ def test_the_log_tells_each_request(bad_mirror: MirrorProcess, bad: Client) -> N
     assert before < first.t < first.done < second.t < second.done < after
 
 
-def test_no_log_is_kept_unless_asked_for(mirror: MirrorProcess) -> None:
-    with pytest.raises(MirrorError, match="404"):
-        mirror.log()
+def test_no_log_is_kept_unless_asked_for(testsite: SiteProcess) -> None:
+    with pytest.raises(SiteError, match="404"):
+        testsite.log()
 
 
 def test_robots_says_what_it_was_told(bad: Client) -> None:

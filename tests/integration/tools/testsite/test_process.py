@@ -10,14 +10,14 @@ import psutil
 import pytest
 
 import concurcrawl
-from concurcrawl.errors import MirrorError
-from concurcrawl.tools.testsite.process import MirrorProcess
+from concurcrawl.errors import SiteError
+from concurcrawl.tools.testsite.process import SiteProcess
 
 PARENT = """
 import sys
-from concurcrawl.tools.testsite.process import MirrorProcess
-with MirrorProcess(pages=1) as mirror:
-    print(mirror.pid, flush=True)
+from concurcrawl.tools.testsite.process import SiteProcess
+with SiteProcess(pages=1) as testsite:
+    print(testsite.pid, flush=True)
     sys.stdin.read()
 """
 
@@ -25,10 +25,10 @@ with MirrorProcess(pages=1) as mirror:
 EGG_PARENT = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from concurcrawl.tools.testsite.process import MirrorProcess
-with MirrorProcess(pages=1) as mirror:
+from concurcrawl.tools.testsite.process import SiteProcess
+with SiteProcess(pages=1) as testsite:
     print(sys.modules["concurcrawl.tools.testsite.process"].__file__)
-    print(mirror.counts().requests)
+    print(testsite.counts().requests)
 """
 
 
@@ -46,22 +46,22 @@ def gone(pid: int, deadline_s: float = 30) -> bool:
 
 
 def test_it_is_there_within_and_gone_after() -> None:
-    with MirrorProcess(pages=1) as mirror:
-        pid = mirror.pid
+    with SiteProcess(pages=1) as testsite:
+        pid = testsite.pid
         assert pid is not None
         assert psutil.pid_exists(pid)
-        assert mirror.list_url.startswith(mirror.url)
-        assert mirror.counts().requests == 0
+        assert testsite.list_url.startswith(testsite.url)
+        assert testsite.counts().requests == 0
 
     assert not psutil.pid_exists(pid)
-    assert mirror.pid is None
-    mirror.stop()  # twice is once
+    assert testsite.pid is None
+    testsite.stop()  # twice is once
 
 
 def test_it_is_gone_after_an_error_within() -> None:
-    mirror = MirrorProcess(pages=1)
-    with pytest.raises(ZeroDivisionError), mirror:  # noqa: PT012 - pid is needed
-        pid = mirror.pid
+    testsite = SiteProcess(pages=1)
+    with pytest.raises(ZeroDivisionError), testsite:  # noqa: PT012 - pid is needed
+        pid = testsite.pid
         raise ZeroDivisionError
 
     assert pid is not None
@@ -84,31 +84,31 @@ def test_it_is_gone_when_its_parent_is_killed() -> None:
     assert gone(pid)
 
 
-def test_a_mirror_that_died_is_an_error_not_a_hang() -> None:
-    with MirrorProcess(pages=1) as mirror:
-        assert mirror.pid is not None
-        psutil.Process(mirror.pid).kill()
-        assert gone(mirror.pid)
-        with pytest.raises(MirrorError, match="does not answer"):
-            mirror.counts()
+def test_a_test_site_that_died_is_an_error_not_a_hang() -> None:
+    with SiteProcess(pages=1) as testsite:
+        assert testsite.pid is not None
+        psutil.Process(testsite.pid).kill()
+        assert gone(testsite.pid)
+        with pytest.raises(SiteError, match="does not answer"):
+            testsite.counts()
 
 
-def test_a_wrong_option_is_told_in_the_mirrors_words() -> None:
-    with pytest.raises(MirrorError, match=r"code 2: --pages=0: must be from 1 to 233"):
-        MirrorProcess(pages=0).start()
+def test_a_wrong_option_is_told_in_the_test_site_words() -> None:
+    with pytest.raises(SiteError, match=r"code 2: --pages=0: must be from 1 to 233"):
+        SiteProcess(pages=0).start()
 
 
-def test_a_mirror_that_is_late_is_an_error() -> None:
-    mirror = MirrorProcess(pages=1, start_timeout_s=0.001)
-    with pytest.raises(MirrorError, match=r"did not start within 0\.001 s"):
-        mirror.start()
+def test_a_test_site_that_is_late_is_an_error() -> None:
+    testsite = SiteProcess(pages=1, start_timeout_s=0.001)
+    with pytest.raises(SiteError, match=r"did not start within 0\.001 s"):
+        testsite.start()
 
-    assert mirror.pid is None
+    assert testsite.pid is None
 
 
 def test_one_that_is_not_running_has_no_address() -> None:
-    with pytest.raises(MirrorError, match="not running"):
-        _ = MirrorProcess().url
+    with pytest.raises(SiteError, match="not running"):
+        _ = SiteProcess().url
 
 
 def test_it_starts_from_an_egg_that_only_this_process_knows(tmp_path: Path) -> None:
@@ -121,7 +121,8 @@ def test_it_starts_from_an_egg_that_only_this_process_knows(tmp_path: Path) -> N
             "concurcrawl/tools/testsite",
         ):
             archive.writestr(f"{package}/__init__.py", "")
-        archive.write(root / "errors.py", "concurcrawl/errors.py")
+        for file in (root / "errors").glob("*.py"):
+            archive.write(file, f"concurcrawl/errors/{file.name}")
         for file in (root / "tools" / "testsite").iterdir():
             if file.suffix in {".py", ".csv", ".toml"} and file.stem != "__init__":
                 archive.write(file, f"concurcrawl/tools/testsite/{file.name}")

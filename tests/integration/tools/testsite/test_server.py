@@ -15,7 +15,7 @@ import brotli  # type: ignore[import-untyped]  # it brings no types
 import pytest
 
 from concurcrawl.tools.testsite.countries import countries
-from concurcrawl.tools.testsite.process import MirrorProcess
+from concurcrawl.tools.testsite.process import SiteProcess
 from concurcrawl.tools.testsite.server import main
 from concurcrawl.tools.testsite.site import LIST_PATH
 from tests.integration.tools.testsite.conftest import SITE, Client, connected
@@ -143,7 +143,7 @@ def test_a_connection_is_kept(client: Client) -> None:
     assert client.http.sock is first
 
 
-def test_counts_tell_what_happened(mirror: MirrorProcess, client: Client) -> None:
+def test_counts_tell_what_happened(testsite: SiteProcess, client: Client) -> None:
     sent = 0
     for path, agent in (
         ("/wiki/Peru", "one/1.0"),
@@ -154,7 +154,7 @@ def test_counts_tell_what_happened(mirror: MirrorProcess, client: Client) -> Non
         sent += len(client.get(path, User_Agent=agent).body)
     client.head("/wiki/Chile", User_Agent="two/2.0")
 
-    counts = mirror.counts()
+    counts = testsite.counts()
 
     assert (counts.requests, counts.pages, counts.paths) == (5, 3, 3)
     assert counts.agents == {"one/1.0": 3, "two/2.0": 2}
@@ -165,19 +165,19 @@ def test_counts_tell_what_happened(mirror: MirrorProcess, client: Client) -> Non
     assert counts.cpu_s > 0
 
 
-def test_a_reset_starts_from_zero(mirror: MirrorProcess, client: Client) -> None:
+def test_a_reset_starts_from_zero(testsite: SiteProcess, client: Client) -> None:
     client.get("/wiki/Peru")
-    before = mirror.counts().cpu_s
-    mirror.reset()
+    before = testsite.counts().cpu_s
+    testsite.reset()
 
-    counts = mirror.counts()
+    counts = testsite.counts()
 
     assert (counts.requests, counts.pages, counts.peak_in_flight) == (0, 0, 0)
     assert counts.cpu_s < before
 
 
 def test_counts_are_plain_json_with_the_promised_keys(client: Client) -> None:
-    answer = client.get("/_mirror/counts")
+    answer = client.get("/_testsite/counts")
 
     assert answer.headers["content-type"] == "application/json; charset=UTF-8"
     assert sorted(json.loads(answer.body)) == [
@@ -188,16 +188,16 @@ def test_counts_are_plain_json_with_the_promised_keys(client: Client) -> None:
 
 
 def test_a_reset_takes_a_post(client: Client) -> None:
-    assert client.get("/_mirror/reset").status == 405
-    client.send("/_mirror/reset", "POST")
+    assert client.get("/_testsite/reset").status == 405
+    client.send("/_testsite/reset", "POST")
     assert client.receive().status == 204
 
 
 def test_latency_holds_every_page_and_peaks_are_counted() -> None:
     latency_s, connections = 0.5, 8
-    with MirrorProcess(latency_s=latency_s, pages=1) as mirror, ExitStack() as stack:
+    with SiteProcess(latency_s=latency_s, pages=1) as testsite, ExitStack() as stack:
         clients = [
-            stack.enter_context(connected(mirror.url)) for _ in range(connections)
+            stack.enter_context(connected(testsite.url)) for _ in range(connections)
         ]
         started = time.monotonic()
         for client in clients:
@@ -207,7 +207,7 @@ def test_latency_holds_every_page_and_peaks_are_counted() -> None:
         assert first.status == 200
         for client in clients[1:]:
             client.receive()
-        counts = mirror.counts()
+        counts = testsite.counts()
         assert counts.peak_in_flight == connections
         assert counts.peak_per_second == connections
         assert counts.in_flight == 0
@@ -220,8 +220,8 @@ def test_latency_holds_every_page_and_peaks_are_counted() -> None:
 def test_bandwidth_caps_a_response() -> None:
     cap = 900_000
     with (
-        MirrorProcess(bandwidth=cap, pages=1) as mirror,
-        connected(mirror.url) as client,
+        SiteProcess(bandwidth=cap, pages=1) as testsite,
+        connected(testsite.url) as client,
     ):
         started = time.monotonic()
         answer = client.get("/wiki/China", Accept_Encoding="gzip")
@@ -232,56 +232,56 @@ def test_bandwidth_caps_a_response() -> None:
         assert client.head("/wiki/China", Accept_Encoding="gzip").body == b""
 
 
-def test_a_request_is_in_flight_until_its_last_byte(mirror: MirrorProcess) -> None:
-    parts = urlsplit(mirror.url)
+def test_a_request_is_in_flight_until_its_last_byte(testsite: SiteProcess) -> None:
+    parts = urlsplit(testsite.url)
     with socket.socket() as slow:
         slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         slow.settimeout(30)
         slow.connect((parts.hostname, parts.port))
         # More than the system's buffers take, and nobody reads it.
-        slow.sendall(b"GET /wiki/China HTTP/1.1\r\nHost: mirror\r\n\r\n" * 8)
+        slow.sendall(b"GET /wiki/China HTTP/1.1\r\nHost: site\r\n\r\n" * 8)
         deadline = time.monotonic() + 30
-        while mirror.counts().requests == 0 and time.monotonic() < deadline:
+        while testsite.counts().requests == 0 and time.monotonic() < deadline:
             time.sleep(0.01)
         for _ in range(10):  # it stays so
             time.sleep(0.02)
-            assert mirror.counts().in_flight == 1
-    while mirror.counts().in_flight and time.monotonic() < deadline:
+            assert testsite.counts().in_flight == 1
+    while testsite.counts().in_flight and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert mirror.counts().in_flight == 0
+    assert testsite.counts().in_flight == 0
 
 
 def test_who_asks_after_the_last_byte_is_never_a_second_one(
-    mirror: MirrorProcess, client: Client
+    testsite: SiteProcess, client: Client
 ) -> None:
     # As workers do that share a limit of one: each on a connection of its own.
-    with connected(mirror.url) as other:
+    with connected(testsite.url) as other:
         for _ in range(30):
             for one in (client, other):
                 assert one.get("/wiki/China").status == 200
 
-    assert mirror.counts().peak_in_flight == 1
+    assert testsite.counts().peak_in_flight == 1
 
 
 @pytest.fixture(scope="module")
-def small_tls_mirror(_own_cache: None) -> Iterator[MirrorProcess]:
-    with MirrorProcess(tls=True, pages=3) as mirror:
-        yield mirror
+def small_tls_testsite(_own_cache: None) -> Iterator[SiteProcess]:
+    with SiteProcess(tls=True, pages=3) as testsite:
+        yield testsite
 
 
 def test_tls_works_with_a_certificate_for_this_machine(
-    small_tls_mirror: MirrorProcess,
+    small_tls_testsite: SiteProcess,
 ) -> None:
-    small_tls_mirror.reset()
-    with connected(small_tls_mirror.url) as client:
-        assert small_tls_mirror.url.startswith("https://127.0.0.1:")
+    small_tls_testsite.reset()
+    with connected(small_tls_testsite.url) as client:
+        assert small_tls_testsite.url.startswith("https://127.0.0.1:")
         for path in ("/wiki/China", "/wiki/India"):
             assert client.get(path, Accept_Encoding="gzip").status == 200
-        assert small_tls_mirror.counts().pages == 2
+        assert small_tls_testsite.counts().pages == 2
 
 
-def test_fewer_pages_make_a_smaller_site(small_tls_mirror: MirrorProcess) -> None:
-    with connected(small_tls_mirror.url) as client:
+def test_fewer_pages_make_a_smaller_site(small_tls_testsite: SiteProcess) -> None:
+    with connected(small_tls_testsite.url) as client:
         assert client.get(quote(LIST_PATH)).body == SITE.list_page(3)
         assert client.get("/wiki/China", Accept_Encoding="gzip").status == 200
         assert client.get("/wiki/Peru").status == 404
@@ -293,7 +293,7 @@ def test_fewer_pages_make_a_smaller_site(small_tls_mirror: MirrorProcess) -> Non
         ("--latency=-1", "--latency=-1.0: must be 0 or more seconds\n"),
         ("--latency=nan", "--latency=nan: must be 0 or more seconds\n"),
         ("--latency=inf", "--latency=inf: must be 0 or more seconds\n"),
-        ("--bandwidth=0", "--bandwidth=0.0: must be more than 0 bytes a second\n"),
+        ("--bandwidth=0", "--bandwidth=0.0: must be more than 0 bytes per second\n"),
         ("--port=-1", "--port=-1: must be from 0 to 65535\n"),
         ("--port=65536", "--port=65536: must be from 0 to 65535\n"),
         ("--pages=0", "--pages=0: must be from 1 to 233\n"),
@@ -393,9 +393,9 @@ def test_neither_kept_connections_nor_hung_requests_hold_it_up() -> None:
         connected(url) as idle,
         connected(url) as hung,
     ):
-        idle.get("/_mirror/counts")
+        idle.get("/_testsite/counts")
         hung.send("/wiki/China")
-        while json.loads(idle.get("/_mirror/counts").body)["in_flight"] != 1:
+        while json.loads(idle.get("/_testsite/counts").body)["in_flight"] != 1:
             time.sleep(0.01)
         process.terminate()
         rest, errors = process.communicate(timeout=4)

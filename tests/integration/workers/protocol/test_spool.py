@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from concurcrawl.workers.protocol.messages import Product
+from concurcrawl.workers.protocol.messages.results import Product
 from concurcrawl.workers.protocol.spool import Spool
 from tests.support.crawls import DEADLINE_S, Result, crawl, crawling
 

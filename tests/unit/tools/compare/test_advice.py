@@ -32,7 +32,7 @@ def cost(waiting_s: float, cpu_s: float) -> Cost:
         (
             *(0.2, 0.001, SiteLimits(rate_per_s=19.0)),
             "MODE=async CONCURRENT_REQUESTS=4",
-            "requests a second is reached",
+            "requests per second is reached",
         ),
         (0.0, 1.0, SiteLimits(), "MODE=parallel CONCURCRAWL_WORKERS=4", "all cores"),
         (0.0, 1.0, SiteLimits(in_flight=1), "MODE=serial", "the site does not allow"),

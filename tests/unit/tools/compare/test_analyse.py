@@ -246,9 +246,9 @@ def test_a_good_comparison_has_no_warnings() -> None:
     assert warnings(WAITING) == ()
 
 
-def test_a_busy_mirror_is_told() -> None:
-    (sentence,) = warnings([run("async", 2.0, steady_s=1.0, mirror_cpu_s=0.9)])
-    assert sentence.startswith("The mirror used 90% of a core in async")
+def test_a_busy_test_site_is_told() -> None:
+    (sentence,) = warnings([run("async", 2.0, steady_s=1.0, site_cpu_s=0.9)])
+    assert sentence.startswith("The test site used 90% of a core in async")
 
 
 def test_a_busy_machine_is_told() -> None:

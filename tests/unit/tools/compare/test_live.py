@@ -27,12 +27,12 @@ STARTED = ExperimentStarted(WAITING, ("serial", "hybrid"), 2)
 def test_without_a_terminal_each_run_is_a_line() -> None:
     console = Console(file=StringIO(), width=200)
     with progress_for(console) as progress:
-        progress.tell(replace(STARTED, rounds=1))
-        progress.tell(RunStarted("hybrid", 0))
-        progress.tell(RunStarted("serial", 1))
-        progress.tell(RunAdvanced(3, 0))
-        progress.tell(RunEnded(run("serial", 25.0, failures=2)))
-        progress.tell(RunEnded(failed("hybrid", "exit code 1: no more memory")))
+        progress.on_event(replace(STARTED, rounds=1))
+        progress.on_event(RunStarted("hybrid", 0))
+        progress.on_event(RunStarted("serial", 1))
+        progress.on_event(RunAdvanced(3, 0))
+        progress.on_event(RunEnded(run("serial", 25.0, failures=2)))
+        progress.on_event(RunEnded(failed("hybrid", "exit code 1: no more memory")))
     assert isinstance(console.file, StringIO)
     assert console.file.getvalue() == (
         "Where pages wait  (60 pages, 0.2 s latency, work=save): serial, hybrid\n"
@@ -58,10 +58,10 @@ def test_a_terminal_has_a_row_for_each_mode(width: int) -> None:
         file=StringIO(), width=width, height=30, force_terminal=True, no_color=True
     )
     with progress_for(console) as progress:
-        progress.tell(STARTED)
-        progress.tell(RunStarted("serial", 1))
-        progress.tell(RunAdvanced(40, 3, in_flight=0.96, pages_per_s=2.0))
-        progress.tell(RunStarted("hybrid", 0))
+        progress.on_event(STARTED)
+        progress.on_event(RunStarted("serial", 1))
+        progress.on_event(RunAdvanced(40, 3, in_flight=0.96, pages_per_s=2.0))
+        progress.on_event(RunStarted("hybrid", 0))
         rows = shown(console).splitlines()
     assert [len(row) <= width for row in rows] == [True] * len(rows)
     assert rows[0].startswith("Where pages wait")
@@ -75,14 +75,14 @@ def test_a_terminal_has_a_row_for_each_mode(width: int) -> None:
 def test_the_time_left_in_all_is_told_once_each_mode_has_run() -> None:
     console = Console(file=StringIO(), width=140, height=30, force_terminal=True)
     with progress_for(console) as progress:
-        progress.tell(STARTED)
-        progress.tell(RunStarted("serial", 1))
-        progress.tell(RunEnded(run("serial", 25.0)))
+        progress.on_event(STARTED)
+        progress.on_event(RunStarted("serial", 1))
+        progress.on_event(RunEnded(run("serial", 25.0)))
         assert "about" not in shown(console)
-        progress.tell(RunStarted("hybrid", 1))
-        progress.tell(RunEnded(run("hybrid", 5.0)))
+        progress.on_event(RunStarted("hybrid", 1))
+        progress.on_event(RunEnded(run("hybrid", 5.0)))
         assert "about 0:30 left" in shown(console)
-        progress.tell(RunStarted("serial", 2, level=4))
+        progress.on_event(RunStarted("serial", 2, level=4))
         assert "about" not in shown(console)
         assert "serial at 4" in shown(console)
 

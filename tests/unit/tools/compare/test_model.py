@@ -106,7 +106,7 @@ def test_pages_that_are_left_over_take_a_turn_of_their_own() -> None:
     assert max(bounds.values()) == pytest.approx(17 * 0.2 / 16)
 
 
-def test_the_mirror_has_its_place_on_the_cores() -> None:
+def test_the_test_site_has_its_place_on_the_cores() -> None:
     cost = model.Cost(
         pages=100, waiting_s=0.0, cpu_s=0.01, alone_s=0.0, server_cpu_s=0.004
     )
@@ -115,7 +115,7 @@ def test_the_mirror_has_its_place_on_the_cores() -> None:
     assert max(bounds, key=bounds.__getitem__) == "cores"
     busy = replace(cost, server_cpu_s=0.02)
     bounds = model.bounds(busy, slots=16, processes=2, cores=4)
-    assert max(bounds, key=bounds.__getitem__) == "the mirror"
+    assert max(bounds, key=bounds.__getitem__) == "the test site"
 
 
 def test_what_decides_is_named() -> None:
@@ -184,7 +184,12 @@ def test_karp_flatt_finds_the_share_that_amdahl_was_given() -> None:
 
 def test_the_tutorial_is_read_the_same_way() -> None:
     text = " ".join(tutorial.reading())
-    for said in ("137.37 s", "0.59 s a page", "12.2 times", "76% of the ideal 8.59 s"):
+    for said in (
+        "137.37 s",
+        "0.59 s per page",
+        "12.2 times",
+        "76% of the ideal 8.59 s",
+    ):
         assert said in text
     assert "7.6 times" in text
     assert "at least 8" in text

@@ -58,6 +58,24 @@ def kept(tmp_path: Path) -> tuple[Path, ComparisonResult]:
     return tmp_path, outcome
 
 
+def test_a_comparison_of_the_first_version_is_read(
+    kept: tuple[Path, ComparisonResult],
+) -> None:
+    folder, outcome = kept
+    document = folder / "compare.json"
+    text = document.read_text(encoding="utf-8")
+    assert '"site_cpu_s"' in text
+    old = text.replace('"site_cpu_s"', '"mirror_cpu_s"').replace(
+        '"peak_in_flight_seen_by": "test site"', '"peak_in_flight_seen_by": "mirror"'
+    )
+    document.write_text(old, encoding="utf-8")
+    _, (again,), _ = read(folder)
+    assert replace(again, runs=()) == replace(outcome, runs=())
+    assert {run.site_cpu_s for run in again.runs} == {
+        run.site_cpu_s for run in outcome.runs
+    }
+
+
 def test_all_is_made_again_from_the_records_alone(
     kept: tuple[Path, ComparisonResult],
 ) -> None:

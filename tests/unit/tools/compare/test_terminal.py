@@ -28,7 +28,7 @@ WIDE = """
 Where pages wait  (10 pages, 0.2 s latency, work=save)
 
                                                                                CPU ms   memory   start-up    in flight    lost        pages,
-mode         wall s   min–max   pages/s   speed-up   efficiency                a page     peak          s   peak/limit   pages         items
+mode         wall s   min–max   pages/s   speed-up   efficiency                / page     peak          s   peak/limit   pages         items
 ────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 serial        25.00         –       0.4       1.0×         100%   █               250    80 MB       0.80          1/1       0          same
 concurrent     2.50         –       4.0      10.0×          62%   ██████████      200    80 MB       0.80        16/16       0          same
@@ -44,7 +44,7 @@ times as fast.
 depends on the order of pages. Compare its items.jsonl with the reference's.
 wall: from the start of the process to its end. efficiency: speed-up divided by the requests that may be in flight (parallel: one a
 process). CPU, memory: the whole process tree; what processes share counts once. start-up: until the first page is asked for. in flight: as
-the mirror saw it.
+the test site saw it.
 
 """  # noqa: E501, RUF001 - as it is printed
 
@@ -57,7 +57,7 @@ serial      26.00   25.00–27.00       0.4       1.0×         100%   ███
 parallel    13.00   13.00–13.00       0.8       2.0×         100%   ██████████
 
            CPU ms   memory   start-up    in flight    lost   pages,
-mode       a page     peak          s   peak/limit   pages    items
+mode       / page     peak          s   peak/limit   pages    items
 ───────────────────────────────────────────────────────────────────
 serial        200    80 MB       0.80          1/1       0     same
 parallel      200    80 MB       0.80          1/2       0     same
@@ -65,7 +65,7 @@ parallel      200    80 MB       0.80          1/2       0     same
 
 
 PHASES = """
-ms a                           first                     callback
+ms per                         first                     callback
 request      queue   connect    byte   body   callback        CPU   pipelines
 ─────────────────────────────────────────────────────────────────────────────
 serial        6384         –     180     20         20         20           –
@@ -110,7 +110,7 @@ def test_where_the_time_goes_fits_into_80_columns() -> None:
     assert isinstance(console.file, StringIO)
     lines = [line.rstrip() for line in console.file.getvalue().splitlines()]
     assert max(map(len, lines)) <= 80
-    begin = next(n for n, line in enumerate(lines) if line.startswith("ms a"))
+    begin = next(n for n, line in enumerate(lines) if line.startswith("ms per"))
     assert lines[begin : begin + 5] == PHASES.strip().splitlines()
     text = " ".join(lines)
     assert "Connect –: not told apart" in text  # noqa: RUF001 - as it is printed

@@ -66,12 +66,12 @@ def test_all_of_a_job_is_shown() -> None:
 
 
 SHOWN = """\
-shop  live, 10 s  40 done (4.0 a second), 7 waiting, 2 lent, 38 items
+shop  live, 10 s  40 done (4.0 per second), 7 waiting, 2 leased, 38 items
 
-node   state   mode     pid   done   a second   lent   heard of
-───────────────────────────────────────────────────────────────
-a-1    leads   hybrid   11      30        3.0      2    0 s ago
-b-2    dead    hybrid   11      10        2.0      0
+node   state   mode     pid   done   per second   leased   last seen
+────────────────────────────────────────────────────────────────────
+a-1    leads   hybrid   11      30          3.0        2     0 s ago
+b-2    dead    hybrid   11      10          2.0        0
 
 group           waiting   in flight   delay   paused
 ────────────────────────────────────────────────────
@@ -79,7 +79,7 @@ books.example         7           2   0.5 s     12 s
 
 Items: 5 in the stream, 3 in no feed yet
 
-Set aside: 1 requests
+Dead-lettered: 1 requests
   deaths: 3, url: http://books.example/1"""
 
 
@@ -112,7 +112,7 @@ def test_jobs_are_a_line_each() -> None:
         "state",
         "nodes",
         "waiting",
-        "lent",
+        "leased",
     ]
     assert lines[2].split() == [
         *("shop", "books", "live", "1", "7", "2", "40", "4.0", "1")

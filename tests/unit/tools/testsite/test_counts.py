@@ -34,8 +34,8 @@ def test_pages_agents_statuses_and_faults_are_told_apart() -> None:
         ("a", None, 404, None),
         ("a", None, None, "garbage"),
     ):
-        visit = tally.arrived(Arrival(0, agent=agent, page=page))
-        tally.answered(visit, status, is_page=page is not None, fault=fault)
+        seen = tally.arrived(Arrival(0, agent=agent, page=page))
+        tally.answered(seen, status, is_page=page is not None, fault=fault)
 
     counts = tally.counts(0)
 
@@ -48,11 +48,11 @@ def test_pages_agents_statuses_and_faults_are_told_apart() -> None:
 def test_hosts_are_told_apart() -> None:
     tally = SeenCounts(0)
     for now, name in ((0.0, "a"), (0.2, "b"), (0.5, "a"), (0.6, "a")):
-        visit = tally.arrived(Arrival(now, name))
+        seen = tally.arrived(Arrival(now, name))
         if name == "a" and now < 0.6:
-            visit.host.paused(now, now + 0.3)
+            seen.host.paused(now, now + 0.3)
         if now == 0.5:
-            tally.left(visit, 0.55, 0)
+            tally.left(seen, 0.55, 0)
 
     counts = tally.counts(0)
 
@@ -65,8 +65,8 @@ def test_hosts_are_told_apart() -> None:
 def test_a_reset_keeps_only_what_is_under_way() -> None:
     tally = SeenCounts(1.0)
     visits = [tally.arrived(Arrival(0, host, "a", page="/wiki/Peru")) for host in "abb"]
-    for visit in visits[:2]:
-        tally.left(visit, 0, 7)
+    for seen in visits[:2]:
+        tally.left(seen, 0, 7)
 
     tally.reset(3.0)
     counts = tally.counts(3.5)
@@ -88,5 +88,5 @@ def test_counts_survive_json(agent: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"requests": 1}'])
 def test_other_json_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"^not the mirror's counts|^Expecting"):
+    with pytest.raises(ValueError, match=r"^not the test site's counts|^Expecting"):
         from_json(text)

@@ -64,5 +64,5 @@ def test_any_text_of_a_header_survives(agent: str) -> None:
 
 @pytest.mark.parametrize("text", ["[]", "{}", "1", '{"t": 1}', "no log"])
 def test_other_text_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"^not the mirror's log|^Expecting"):
+    with pytest.raises(ValueError, match=r"^not the test site's log|^Expecting"):
         from_json_lines(text)

@@ -159,7 +159,7 @@ def test_a_process_that_starts_late_is_told_everything(
     ours.receive("a=1", "b=2")
     ours.receive("c=3", jar="shop")
     ours.receive(f"b=; Expires={PAST}")
-    theirs.cookies.apply(travelled(ours.cookies.everything()))
+    theirs.cookies.apply(travelled(ours.cookies.snapshot()))
     assert (theirs.sends(), theirs.sends(jar="shop")) == ({b"a=1"}, {b"c=3"})
 
 
@@ -167,7 +167,7 @@ def test_without_the_middleware_there_is_nothing_to_share() -> None:
     process = Process(has_cookies=False)
     process.cookies.apply([CookieChange(None, None, ("a.example", "/", "a"))])
     assert process.cookies.changes() == []
-    assert process.cookies.everything() == ()
+    assert process.cookies.snapshot() == ()
 
 
 @given(

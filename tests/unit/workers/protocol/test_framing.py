@@ -19,16 +19,15 @@ from scrapy.http import HtmlResponse, Response, TextResponse, XmlResponse
 
 from concurcrawl.errors import NotShippableError
 from concurcrawl.workers.protocol.framing import Frames, frame
-from concurcrawl.workers.protocol.messages import (
-    Dispatch,
-    Event,
+from concurcrawl.workers.protocol.messages.leases import Dispatch
+from concurcrawl.workers.protocol.messages.lifecycle import Stop
+from concurcrawl.workers.protocol.messages.results import (
     LogLine,
     Product,
     RequestResult,
-    ResponseMeta,
-    SetCookies,
-    Stop,
 )
+from concurcrawl.workers.protocol.messages.signals import Event, ResponseMeta
+from concurcrawl.workers.protocol.messages.state import SetCookies
 from concurcrawl.workers.protocol.pickle_codec import Codec
 from tests.support.crawls import DEADLINE_S, ROOT, environment
 
@@ -407,8 +406,10 @@ MESSAGES: list[Any] = [
     SetCookies(()),
     RequestResult(
         lease_id=3,
-        heads=[ResponseMeta(HtmlResponse, "http://a/", 200, {b"A": [b"1"]}, (), None)],
-        events=[Event("response_received", head=0)],
+        responses=[
+            ResponseMeta(HtmlResponse, "http://a/", 200, {b"A": [b"1"]}, (), None)
+        ],
+        events=[Event("response_received", response=0)],
         products=[Product(is_item=True, payload=b"\0" * 300, key=b"")],
         stats={("inc", "k"): 2},
         logs=[LogLine("scrapy", 20, 1.5, "message", None)],

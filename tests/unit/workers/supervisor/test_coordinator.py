@@ -14,26 +14,24 @@ from scrapy.http import TextResponse
 from concurcrawl.errors import LeaseReturnedError
 from concurcrawl.limits.limiter import FetchResult, Written
 from concurcrawl.workers.protocol.cookies import CookieChange
-from concurcrawl.workers.protocol.messages import (
-    Answer,
-    Ask,
-    ChangeLimits,
-    ChangeState,
-    Claim,
-    Drain,
-    Enter,
-    FetchRobots,
-    Idle,
-    Left,
-    Listen,
-    Pause,
-    Recall,
-    Returned,
-    Sent,
-    SetCookies,
-    SlowDown,
+from concurcrawl.workers.protocol.messages.leases import Idle, Recall, Returned
+from concurcrawl.workers.protocol.messages.lifecycle import Drain, Pause
+from concurcrawl.workers.protocol.messages.limits import (
+    CrawlDelay,
+    RequestLeft,
+    RequestSent,
+    SlotChanged,
     Throttled,
 )
+from concurcrawl.workers.protocol.messages.questions import (
+    Answer,
+    Ask,
+    Claim,
+    Enter,
+    FetchRobots,
+)
+from concurcrawl.workers.protocol.messages.signals import Subscribe
+from concurcrawl.workers.protocol.messages.state import ChangeState, SetCookies
 from concurcrawl.workers.protocol.pickle_codec import Codec
 from concurcrawl.workers.supervisor.attributes import AttributeWatch
 from concurcrawl.workers.supervisor.audience import Audience
@@ -158,8 +156,8 @@ async def test_a_request_that_asks_starts_when_its_site_has_room(bench: Bench) -
     bench.ask(bench.two, 7, Enter(A, None))
     assert await bench.said(bench.one, Answer) == [Answer(1)]
     assert await bench.said(bench.two, Answer) == []
-    bench.coordinator.hear(bench.one, Sent(A, None, 0.0))
-    bench.coordinator.hear(bench.one, Left(A, None, FetchResult(status=200)))
+    bench.coordinator.hear(bench.one, RequestSent(A, None, 0.0))
+    bench.coordinator.hear(bench.one, RequestLeft(A, None, FetchResult(status=200)))
     assert await bench.said(bench.two, Answer) == [Answer(7)]
 
 
@@ -224,7 +222,7 @@ async def test_what_is_admitted_for_a_worker_that_died_in_line_leaves_again(
         await settled()
     bench.one.is_gone = True
     bench.pool.on_loss(bench.one)
-    bench.coordinator.hear(bench.two, Left(A, None, FetchResult(status=200)))
+    bench.coordinator.hear(bench.two, RequestLeft(A, None, FetchResult(status=200)))
     assert await bench.said(bench.two, Answer) == [Answer(0), Answer(2)]
 
 
@@ -232,7 +230,7 @@ async def test_what_is_admitted_for_a_worker_that_died_in_line_leaves_again(
 async def test_a_lease_of_a_lost_worker_waits_at_no_site(bench: Bench) -> None:
     bench.ask(bench.two, 1, Enter(A, None))
     await settled()
-    bench.coordinator.hear(bench.two, Left(A, None, FetchResult(status=200)))
+    bench.coordinator.hear(bench.two, RequestLeft(A, None, FetchResult(status=200)))
     lease = bench.lease(bench.one)
     bench.ask(bench.one, 2, Enter(A, lease.lease_id))
     await settled()
@@ -269,7 +267,7 @@ def test_after_a_refusal_all_workers_ask_before_they_go_there(status: int) -> No
     @on_bench()
     async def test(bench: Bench) -> None:
         lease = bench.lease(bench.one)
-        left = Left(A, lease.lease_id, FetchResult(status=status))
+        left = RequestLeft(A, lease.lease_id, FetchResult(status=status))
         bench.coordinator.hear(bench.one, left)
         bench.coordinator.hear(bench.one, left)
         for worker in bench.pool.workers:
@@ -280,14 +278,14 @@ def test_after_a_refusal_all_workers_ask_before_they_go_there(status: int) -> No
 
 @on_bench()
 async def test_the_pace_of_a_robots_txt_counts_for_all(bench: Bench) -> None:
-    bench.coordinator.hear(bench.one, SlowDown(A, 7.0))
+    bench.coordinator.hear(bench.one, CrawlDelay(A, 7.0))
     assert await bench.said(bench.two) == [Throttled(A)]
     assert bench.scheduler.entered(A, None)  # time must pass until the next
 
 
 @on_bench()
 async def test_limits_that_a_worker_writes_are_told_to_all(bench: Bench) -> None:
-    change = ChangeLimits(A, A, Written(delay_s=3))
+    change = SlotChanged(A, A, Written(delay_s=3))
     tell = bench.coordinator.tell_limits
     bench.crawler.engine.downloader.coordinator.tell_limits = tell
     bench.coordinator.hear(bench.one, change)
@@ -351,7 +349,7 @@ async def test_a_worker_that_starts_later_is_told_all_that_was_said(
 ) -> None:
     coordinator = bench.coordinator
     assert [type(one) for one in bench.pool.greeting()] == [
-        *(Listen, SetCookies, Recall, Pause),
+        *(Subscribe, SetCookies, Recall, Pause),
     ]
     coordinator.hear_cookies(bench.one, [COOKIE])
     coordinator.trouble(B)
@@ -359,12 +357,12 @@ async def test_a_worker_that_starts_later_is_told_all_that_was_said(
     coordinator.hear(bench.one, Pause(True))
     bench.engine._slot.closing = True
     listen, cookies, *others = bench.pool.greeting()
-    assert isinstance(listen, Listen)
+    assert isinstance(listen, Subscribe)
     assert isinstance(cookies, SetCookies)
     assert [change.place for change in cookies.changes] == [COOKIE.place]
     assert others == [
         Throttled(B),
-        ChangeLimits(A, A, Written(concurrency=2)),
+        SlotChanged(A, A, Written(concurrency=2)),
         Drain(),
         Recall(False),
         Pause(True),

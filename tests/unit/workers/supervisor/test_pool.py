@@ -8,26 +8,25 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from concurcrawl.errors import (
+    DeadLetteredError,
     LeaseReturnedError,
     LocalRequestsLostError,
-    PoisonError,
     UnfinishedError,
     WorkerLostError,
     WorkersFailedError,
 )
 from concurcrawl.frontier.base import Lease
-from concurcrawl.workers.protocol.messages import (
-    Dispatch,
+from concurcrawl.workers.protocol.messages.leases import Dispatch
+from concurcrawl.workers.protocol.messages.lifecycle import (
     Drain,
     Pause,
     Ping,
     Pong,
-    Product,
     Ready,
-    RequestResult,
     Stop,
     WorkerInit,
 )
+from concurcrawl.workers.protocol.messages.results import Product, RequestResult
 from concurcrawl.workers.supervisor.pool import Tolerance, WorkerPool
 from tests.support.fakes import FakeLauncher, in_fake_time, settled
 
@@ -289,7 +288,7 @@ async def test_a_request_is_given_up_after_so_many_deaths(bench: Bench) -> None:
         (holder,) = [worker for worker in bench.pool.workers if worker.held]
         await bench.lose(holder)
     error = end.exception()
-    assert isinstance(error, PoisonError)
+    assert isinstance(error, DeadLetteredError)
     assert error.attempts == 3
     assert bench.pool.has_room(0)
 

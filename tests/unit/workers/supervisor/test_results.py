@@ -13,9 +13,10 @@ from scrapy.http import Response
 
 from concurcrawl.errors import LeaseLostError
 from concurcrawl.tracing.record import Record
-from concurcrawl.workers.protocol.messages import Event, Product, RequestResult
+from concurcrawl.workers.protocol.messages.results import Product, RequestResult
+from concurcrawl.workers.protocol.messages.signals import Event
 from concurcrawl.workers.protocol.pickle_codec import Codec
-from concurcrawl.workers.protocol.response_meta import head_of
+from concurcrawl.workers.protocol.response_meta import meta_of
 from concurcrawl.workers.protocol.spool import Spool
 from concurcrawl.workers.supervisor import results as module
 from concurcrawl.workers.supervisor.audience import Audience
@@ -139,8 +140,8 @@ async def test_stats_are_counted_before_receivers_of_signals_are_told(
     bench.crawler.signals.connect(on_response, signals.response_received)
     page = Response(f"{URL}leased", status=404)
     result = bench.result(
-        heads=[head_of(page)],
-        events=[Event("response_received", head=0)],
+        responses=[meta_of(page)],
+        events=[Event("response_received", response=0)],
         stats={("inc", "seen_count"): 3},
     )
     bench.results.take(result, [], bench.request)
@@ -168,16 +169,16 @@ async def test_the_crawl_is_closed_before_new_requests_can_be_lent(
 @on_bench
 async def test_an_item_comes_with_its_page(bench: Bench) -> None:
     page = Response(f"{URL}leased", status=404)
-    await bench.take(bench.result("item", heads=[head_of(page)], page=0))
+    await bench.take(bench.result("item", responses=[meta_of(page)], page=0))
     (response,) = bench.pages
     assert (response.status, response.request) == (404, bench.request)
 
 
 @on_bench
 async def test_items_of_several_pages_come_each_with_its_own(bench: Bench) -> None:
-    heads = [head_of(Response(URL, status=status)) for status in (201, 202)]
+    heads = [meta_of(Response(URL, status=status)) for status in (201, 202)]
     pages = [(1, 1), (1, None), (1, 0)]
-    await bench.take(bench.result("a", "b", "c", heads=heads, pages=pages))
+    await bench.take(bench.result("a", "b", "c", responses=heads, pages=pages))
     found = dict(zip(bench.effects[1:], bench.pages, strict=False))
     statuses = {item: page and page.status for item, page in found.items()}
     assert statuses == {"a": 202, "b": None, "c": 201}
@@ -200,7 +201,7 @@ async def test_an_item_that_cannot_be_read_is_named_and_dropped(bench: Bench) ->
     handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
     logger = logging.getLogger(module.__name__)
     logger.addHandler(handler)
-    result = bench.result("a", "b", heads=[head_of(Response(URL))], page=0)
+    result = bench.result("a", "b", responses=[meta_of(Response(URL))], page=0)
     result.products.insert(1, Product(True, b"no pickle"))
     try:
         await bench.take(result)
@@ -314,7 +315,7 @@ async def test_an_error_of_a_callback_is_told_as_it_was(bench: Bench) -> None:
 
     bench.crawler.signals.connect(on_error, signals.spider_error)
     failure = Codec().encode(ValueError("no price"))
-    event = Event("spider_error", head=0, failure=failure)
-    result = bench.result(heads=[head_of(Response(URL))], events=[event])
+    event = Event("spider_error", response=0, failure=failure)
+    result = bench.result(responses=[meta_of(Response(URL))], events=[event])
     bench.results.take(result, [], bench.request)
     assert [repr(one) for one in told] == ["ValueError('no price')"]

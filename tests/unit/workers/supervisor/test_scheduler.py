@@ -14,7 +14,7 @@ from scrapy.utils.defer import maybe_deferred_to_future
 
 from concurcrawl.errors import LeaseLostError
 from concurcrawl.limits.limiter import Written
-from concurcrawl.workers.protocol.messages import Product
+from concurcrawl.workers.protocol.messages.results import Product
 from concurcrawl.workers.protocol.pickle_codec import Codec
 from concurcrawl.workers.supervisor.scheduler import SupervisorScheduler, scheduler_of
 from tests.support.fakes import counted, in_fake_time, made_crawler

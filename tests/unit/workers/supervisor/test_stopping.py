@@ -7,7 +7,7 @@ from typing import Any
 
 from scrapy import Request
 
-from concurcrawl.workers.protocol.messages import Ping
+from concurcrawl.workers.protocol.messages.lifecycle import Ping
 from concurcrawl.workers.supervisor.stopping import StopWatch, named
 
 

@@ -10,19 +10,21 @@ import pytest
 from concurcrawl.frontier.base import Lease
 from concurcrawl.watchdog.stall import Waiting
 from concurcrawl.workers.protocol.framing import frame
-from concurcrawl.workers.protocol.messages import (
+from concurcrawl.workers.protocol.messages.leases import Returned
+from concurcrawl.workers.protocol.messages.lifecycle import (
     Failed,
-    Look,
-    Looked,
-    PartialResult,
+    Inspect,
+    Inspected,
     Pause,
     Ping,
     Pong,
-    Product,
     Ready,
-    RequestResult,
-    Returned,
     Stop,
+)
+from concurcrawl.workers.protocol.messages.results import (
+    PartialResult,
+    Product,
+    RequestResult,
 )
 from concurcrawl.workers.protocol.spool import Spool
 from concurcrawl.workers.supervisor.worker_handle import HeldLease, WorkerHandle
@@ -184,9 +186,9 @@ async def test_a_worker_says_what_waits_in_it() -> None:
     bench.hear(Ready(17))
     look = asyncio.ensure_future(bench.worker.look())
     await settled()
-    assert bench.transport.received() == [Look()]
+    assert bench.transport.received() == [Inspect()]
     waiting = (Waiting("<GET http://a/>", "for free capacity", ""),)
-    bench.hear(Looked(waiting))
+    bench.hear(Inspected(waiting))
     assert await look == waiting
 
 
@@ -196,4 +198,4 @@ async def test_a_worker_that_is_slow_to_say_is_busy() -> None:
     bench.connect()
     bench.hear(Ready(17))
     assert await bench.worker.look() is None
-    bench.hear(Looked(()))  # too late, and no error
+    bench.hear(Inspected(()))  # too late, and no error

@@ -16,24 +16,19 @@ from scrapy.http import Response
 from concurcrawl.errors import NotShippableError
 from concurcrawl.workers import children
 from concurcrawl.workers.protocol import log_forwarding
-from concurcrawl.workers.protocol.messages import (
-    Answer,
-    Ask,
-    Dispatch,
+from concurcrawl.workers.protocol.messages.leases import Dispatch, Recall, Returned
+from concurcrawl.workers.protocol.messages.lifecycle import (
     Drain,
-    Enter,
-    Look,
-    Looked,
-    PartialResult,
+    Inspect,
+    Inspected,
     Pause,
     Ping,
     Pong,
-    Recall,
-    RequestResult,
-    Returned,
     Stop,
-    Throttled,
 )
+from concurcrawl.workers.protocol.messages.limits import Throttled
+from concurcrawl.workers.protocol.messages.questions import Answer, Ask, Enter
+from concurcrawl.workers.protocol.messages.results import PartialResult, RequestResult
 from concurcrawl.workers.protocol.pickle_codec import Codec
 from concurcrawl.workers.worker import channel as module
 from concurcrawl.workers.worker.channel import SupervisorChannel
@@ -332,8 +327,8 @@ async def test_a_ping_is_answered_with_whether_something_moves(desk: Desk) -> No
 @at_desk
 async def test_a_look_is_answered_with_what_the_engine_has(desk: Desk) -> None:
     desk.engine.look = lambda: None
-    await desk.tell(Look())
-    assert await desk.said() == [Looked(None)]
+    await desk.tell(Inspect())
+    assert await desk.said() == [Inspected(None)]
 
 
 @at_desk

@@ -10,7 +10,9 @@ from scrapy.settings import Settings
 
 from concurcrawl.limits.limiter import FetchResult, Written
 from concurcrawl.limits.slots import Slots
-from concurcrawl.workers.protocol.messages import ChangeLimits, Enter, Idle
+from concurcrawl.workers.protocol.messages.leases import Idle
+from concurcrawl.workers.protocol.messages.limits import SlotChanged
+from concurcrawl.workers.protocol.messages.questions import Enter
 from concurcrawl.workers.worker.crawler import WorkerGate
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ class Desk:
         self.is_recalled = False
         self.said: list[object] = []
         self.on_recall: Callable[[], None] = lambda: None
-        self.on_limits: Callable[[ChangeLimits], None] = lambda _: None
+        self.on_limits: Callable[[SlotChanged], None] = lambda _: None
 
     def lease_id_of(self, request: Request) -> int | None:
         return self.leases.get(request)
@@ -114,7 +116,7 @@ def test_what_is_written_to_a_slot_is_said_and_counts_at_once() -> None:
     slots = Slots()
     slots.limits = gate.slot_limits
     slots.open("a", A).delay = 3
-    said = ChangeLimits("a", "a", Written(delay_s=3))
+    said = SlotChanged("a", "a", Written(delay_s=3))
     assert channel.said == [said]
     assert slots["a"].delay == 3
     assert asyncio.run(gate.enter(A))
@@ -127,7 +129,7 @@ def test_what_another_process_wrote_to_a_slot_is_shown() -> None:
     slots = Slots()
     slots.limits = gate_of(channel).slot_limits
     slot = slots.open("a", A)
-    channel.on_limits(ChangeLimits("a", "a", Written(delay_s=3, concurrency=2)))
+    channel.on_limits(SlotChanged("a", "a", Written(delay_s=3, concurrency=2)))
     assert (slot.delay, slot.concurrency) == (3, 2)
     slot.delay = 3  # as it is
     assert channel.said == []

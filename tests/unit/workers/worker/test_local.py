@@ -6,11 +6,11 @@ from typing import Any
 
 from scrapy import Request
 
-from concurcrawl.workers.protocol.messages import (
+from concurcrawl.workers.protocol.messages.leases import Returned
+from concurcrawl.workers.protocol.messages.results import (
     PartialResult,
     Product,
     RequestResult,
-    Returned,
 )
 from concurcrawl.workers.protocol.pickle_codec import Codec
 from concurcrawl.workers.worker.local import LocalRequests, encode_outline
@@ -42,7 +42,7 @@ class Bench:
         outcome.products = [Product(True, item) for item in items]
         outcome.size_bytes = sum(map(len, items))
         if heads:
-            outcome.heads = [object()]  # type: ignore[list-item]
+            outcome.responses = [object()]  # type: ignore[list-item]
             outcome.page = 0
         self.local.finish(request, outcome)
 

@@ -16,14 +16,15 @@ from twisted.internet.ssl import Certificate
 
 from concurcrawl.integrations.receivers import name_signal, receiver_name
 from concurcrawl.tools.testsite.certificate import self_signed
-from concurcrawl.workers.protocol.messages import Event, Listen, OwnEvent, RequestResult
+from concurcrawl.workers.protocol.messages.results import RequestResult
+from concurcrawl.workers.protocol.messages.signals import Event, OwnEvent, Subscribe
 from concurcrawl.workers.protocol.pickle_codec import Codec
 from concurcrawl.workers.protocol.response_meta import (
-    Restored,
-    head_of,
+    RestoredRequest,
+    content_of,
+    meta_of,
     response_of,
     state_of,
-    whole_of,
 )
 from concurcrawl.workers.worker.reports import Reports
 
@@ -49,7 +50,7 @@ class Priced(HtmlResponse):
 def travelled(response: Response, request: Request | None = None) -> Response:
     """Return *response* as receivers in the supervisor get it."""
     codec = Codec()
-    head = pickle.loads(pickle.dumps(head_of(response, whole_of(response, codec))))
+    head = pickle.loads(pickle.dumps(meta_of(response, content_of(response, codec))))
     return response_of(head, request, codec.decode)
 
 
@@ -115,13 +116,13 @@ def test_what_a_worker_makes_of_a_request_is_restored() -> None:
         theirs.meta["live"] = theirs.meta["known"] = live
         state = state_of(theirs, codec)
     ours = Request(URL, meta={"known": "before", "old": 1, "dropped": 1})
-    restored = Restored(ours, codec.decode)
-    assert restored.become(state) == [("live", "socket")]
+    restored = RestoredRequest(ours, codec.decode)
+    assert restored.update(state) == [("live", "socket")]
     assert ours.meta == {"known": "before", "new": [1], "old": 2}
     assert ours.headers.getlist("A") == [b"1"]
     ours.meta["receivers"] = "own"
     del theirs.meta["new"]
-    restored.become(state_of(theirs.replace(meta={"old": 3}), codec))
+    restored.update(state_of(theirs.replace(meta={"old": 3}), codec))
     assert ours.meta["receivers"] == "own"
     assert "new" not in ours.meta
 
@@ -164,12 +165,12 @@ def test_of_what_nothing_hears_nothing_is_reported(channel: Desk) -> None:
 
 def test_for_scrapys_own_receivers_there_is_the_head(channel: Desk) -> None:
     names = frozenset({NAME})
-    channel.reports.listen(Listen(signals=names, with_response=names))
+    channel.reports.listen(Subscribe(signals=names, with_response=names))
     event = channel.receive(channel.leased)
     assert event.state is None
-    assert channel.outcome.heads[0].whole is None
+    assert channel.outcome.responses[0].content is None
     channel.reports.add_page(channel.outcome, channel.leased, Response(URL, body=BODY))
-    assert channel.outcome.heads[1].whole is None
+    assert channel.outcome.responses[1].content is None
     assert channel.outcome.page_state is None
 
 
@@ -177,14 +178,16 @@ def test_for_a_receiver_of_the_projects_own_there_is_all_and_the_body_once(
     channel: Desk,
 ) -> None:
     names = frozenset({NAME, "item_scraped"})
-    channel.reports.listen(Listen(names, names, whole=names, requests=names))
+    channel.reports.listen(
+        Subscribe(names, names, with_content=names, with_request=names)
+    )
     body = b"a" * 100_000
     response = HtmlResponse(URL, body=body, encoding="utf-8", request=channel.leased)
     channel.reports.add(NAME, {"request": channel.leased, "response": response})
     channel.reports.add_page(channel.outcome, channel.leased, response)
-    assert [head.whole.body for head in channel.outcome.heads if head.whole] == [
-        body
-    ] * 2
+    assert [
+        head.content.body for head in channel.outcome.responses if head.content
+    ] == [body] * 2
     assert channel.outcome.page_state is not None
     assert len(pickle.dumps(channel.outcome)) < 150_000
 
@@ -193,14 +196,18 @@ def test_a_request_that_a_callback_downloads_travels_without_what_cannot(
     channel: Desk,
 ) -> None:
     names = frozenset({NAME})
-    channel.reports.listen(Listen(names, names, whole=names, requests=names))
+    channel.reports.listen(
+        Subscribe(names, names, with_content=names, with_request=names)
+    )
     with socket.socket() as live:
         event = channel.receive(Request(f"{URL}inner", meta={"live": live, "row": 2}))
     assert event.request is not None
     assert event.state is not None
     request = Codec().decode(event.request)
     assert request.url == f"{URL}inner"
-    assert Restored(request, Codec().decode).become(event.state) == [("live", "socket")]
+    assert RestoredRequest(request, Codec().decode).update(event.state) == [
+        ("live", "socket")
+    ]
     assert request.meta["row"] == 2
 
 
@@ -210,18 +217,18 @@ def test_a_signal_of_the_projects_own_says_who_has_heard_it(channel: Desk) -> No
     channel.crawler.signals.connect(on_mine, mine)
     name = name_signal(mine)
     assert name is not None
-    channel.reports.listen(Listen(own=(name,)))
+    channel.reports.listen(Subscribe(own=(name,)))
     channel.reports.add_own(mine, {"n": 1})
     (event,) = channel.outcome.events
     assert isinstance(event, OwnEvent)
     assert Codec().decode(event.about) == {"n": 1}
-    assert event.heard == (receiver_name(on_mine),)
+    assert event.receivers == (receiver_name(on_mine),)
 
 
 def test_what_a_signal_cannot_carry_is_reported_once(channel: Desk) -> None:
     name = name_signal(mine)
     assert name is not None
-    channel.reports.listen(Listen(own=(name,)))
+    channel.reports.listen(Subscribe(own=(name,)))
     with socket.socket() as live:
         about: dict[str, Any] = {"n": 1, "live": live}
         channel.reports.add_own(mine, about)
@@ -236,7 +243,7 @@ def test_what_is_sent_while_the_spider_opens_the_supervisor_has_sent(
 ) -> None:
     name = name_signal(mine)
     assert name is not None
-    channel.reports.listen(Listen(own=(name,)))
+    channel.reports.listen(Subscribe(own=(name,)))
     channel.reports.is_open = False
     channel.reports.add_own(mine, {})
     assert channel.outcome.events == []

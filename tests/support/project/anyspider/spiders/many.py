@@ -255,9 +255,8 @@ class Pauses(Site):
     """Pauses the engine and sees whether anything comes up then."""
 
     name = "pauses"
-    # Many times what workers hold: on a busy machine the supervisor reads many results
-    # at once, and dispatches as many again, before an item is scraped.
-    pages = 200
+    pages = 60
+    has_paused = False
 
     async def start(self):
         for number in range(self.pages):
@@ -270,7 +269,11 @@ class Pauses(Site):
         return spider
 
     def pause(self):
-        self.crawler.signals.disconnect(self.pause, signal=signals.item_scraped)
+        # Scrapy has chosen the receivers of items that came together before it calls
+        # the first, so that disconnecting would not keep the others from coming here.
+        if self.has_paused:
+            return
+        self.has_paused = True
         self.crawler.engine.pause()
         self.resumed = asyncio.ensure_future(self.resume())
 

@@ -1,0 +1,1 @@
+"""Commands that feed and steer a crawl that runs."""
