@@ -42,7 +42,7 @@ _ONCE = (
                 "http",
                 "limits",
                 "nodes",
-                "progress",
+                "monitor", "progress",
             ),
             *("spiders", "tools", "tracing", "tuning", "integrations/test_scrapyd.py"),
             *("durable/test_jobdir.py", "durable/test_resumed_feeds.py"),

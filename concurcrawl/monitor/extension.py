@@ -117,7 +117,7 @@ class Monitor:
                 observer.look,
                 token=token,
                 is_open=self._page.is_loopback,
-                steering=Buttons(self._crawler),
+                steering=Buttons(self._crawler) if view.mode else None,
                 on_watched=lambda is_on: reports.listen(is_on=is_on),
             )
             server = servers.setdefault(self._page, Server(self._page))

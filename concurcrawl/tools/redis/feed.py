@@ -6,6 +6,7 @@ this is killed, what is about to be appended to a file is noted beside the file.
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 from contextlib import suppress
@@ -127,6 +128,7 @@ def write(target: JobRef, settings: Settings, *, keep: bool) -> int:
     if path is not None:
         _finish_earlier(target, path)
         _note(path, Note(_size(path)))
+        _keep_columns(settings, path)
     spider = _run(target, settings)
     if path is not None and not keep:
         _note(path, Note(_size(path), spider.last))
@@ -135,6 +137,17 @@ def write(target: JobRef, settings: Settings, *, keep: bool) -> int:
     if path is not None:
         _note_path(path).unlink(missing_ok=True)
     return spider.count
+
+
+def _keep_columns(settings: Settings, path: Path) -> None:
+    """Have rows appended to a CSV file have its columns, without another header."""
+    ((uri, options),) = settings.getdict("FEEDS").items()
+    if options["format"] != "csv" or not _size(path):
+        return
+    with path.open(encoding="utf-8-sig", newline="") as file:
+        header = next(csv.reader(file))
+    kept = {"fields": header, "item_export_kwargs": {"include_headers_line": False}}
+    settings.set("FEEDS", {uri: {**kept, **options}}, "cmdline")
 
 
 def _run(target: JobRef, settings: Settings) -> _Items:
