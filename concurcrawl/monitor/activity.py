@@ -34,7 +34,7 @@ ACTIVITY = "concurcrawl.monitor.activity"
 #: Seconds between two reports of a worker.
 _INTERVAL_S = 1.0
 #: Seconds without a report after which a worker counts as blocked.
-_SILENT_S = 3.0
+_SILENT_S = 5.0
 #: Requests of a process that are told, and characters of their URLs.
 _TOLD = 8
 _LONGEST = 300

@@ -81,6 +81,9 @@ class Observer:
         """
         counts = counts_of(self._view.stats)
         last = self._last or self._empty(counts)
+        progress = self._progress()
+        if progress.waiting is None:  # the scheduler is gone
+            progress = replace(progress, waiting=last.progress.waiting)
         self._is_over = True
         self._last = replace(
             last,
@@ -89,7 +92,7 @@ class Observer:
             reason=reason,
             elapsed_s=self._elapsed_s,
             counts=replace(counts, restarts=last.counts.restarts),
-            progress=replace(self._progress(counts), leased=0, left_s=None),
+            progress=replace(progress, leased=0, left_s=None),
             errors=tuple(self._errors.last),
         )
         return self._last
@@ -111,7 +114,7 @@ class Observer:
         groups, more_groups = view.groups(MOST_GROUPS)
         made = replace(
             self._empty(counts),
-            progress=self._progress(counts),
+            progress=self._progress(),
             groups=tuple(groups),
             more_groups=more_groups,
             workers=workers,
@@ -137,7 +140,7 @@ class Observer:
             counts=counts,
         )
 
-    def _progress(self, counts: Counts) -> Progress:
+    def _progress(self) -> Progress:
         view, stats = self._view, self._view.stats
         leased = view.leased
         done = int(stats.get("scheduler/dequeued", 0)) - leased
