@@ -38,7 +38,11 @@ _NEEDED = {
     "ADDONS": {},
     "DOWNLOADER_MIDDLEWARES": {},
     "EXTENSIONS": {},
-    "EXTENSIONS_BASE": {"scrapy.extensions.feedexport.FeedExporter": 0},
+    "EXTENSIONS_BASE": {
+        "scrapy.extensions.feedexport.FeedExporter": 0,
+        "scrapy.extensions.corestats.CoreStats": 0,
+        "scrapy.extensions.logcount.LogCount": 0,
+    },
     "FEEDS": {},
     "ITEM_PIPELINES": {},
     "JOBDIR": None,
@@ -157,16 +161,17 @@ def _run(target: JobRef, settings: Settings) -> _Items:
     process.start()
     stats = crawler.stats.get_stats()
     spider = crawler.spider
-    if not isinstance(spider, _Items) or _has_failed(stats):
+    if not isinstance(spider, _Items) or not _is_stored(stats, spider.count):
         raise ItemsError("the feed was not stored, see above")
     return spider
 
 
-def _has_failed(stats: dict[str, Any]) -> bool:
-    return any(
-        value and key.startswith(("log_count/ERROR", "feedexport/failed_count"))
-        for key, value in stats.items()
-    )
+def _is_stored(stats: dict[str, Any], count: int) -> bool:
+    """Return whether *count* items were written and their feed was stored."""
+    if stats.get("log_count/ERROR") or stats.get("item_scraped_count", 0) != count:
+        return False
+    stored = [key for key in stats if key.startswith("feedexport/success_count/")]
+    return bool(stored) or not count
 
 
 def _path_of(uri: str) -> Path | None:
