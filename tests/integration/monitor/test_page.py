@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tests.support.servers.redis import RedisServer
+
 LONG = ("-a", "pages=2000", "-a", "wait=0.1")
 
 
@@ -136,3 +138,30 @@ def test_a_wrong_button_changes_nothing(site: str, tmp_path: Path) -> None:
         asyncio.run(press_wrong(page_of(running)))
         found = running.finish()
     assert found.stats["finish_reason"] == "stopped", found.log
+
+
+def test_a_node_shows_the_whole_job(
+    site: str, tmp_path: Path, redis_frontiers: RedisServer
+) -> None:
+    options = ("-s", "MODE=async", "-s", "CONCURRENT_REQUESTS=2", *LONG, *DASHBOARD)
+    shared = ("-s", f"CONCURCRAWL_FRONTIER_URL={redis_frontiers.url}")
+    with (
+        crawling("slow", site, tmp_path / "a", *options, *shared) as one,
+        crawling("slow", site, tmp_path / "b", *options, *shared) as two,
+    ):
+
+        def has_both(snapshot: dict[str, Any]) -> bool:
+            nodes = [node for node in snapshot["nodes"] if node["state"] != "left"]
+            return len(nodes) == 2 and all(node["done"] for node in nodes)
+
+        _, snapshot = asyncio.run(seen(page_of(two), has_both))
+        assert snapshot["job"] == "slow"
+        assert {node["state"] for node in snapshot["nodes"]} == {"leads", "live"}
+        done = sum(node["done"] for node in snapshot["nodes"])
+        assert snapshot["progress"]["done"] >= done
+        assert snapshot["progress"]["waiting"] > 0
+        assert snapshot["groups"][0]["name"] == "127.0.0.1"
+        asyncio.run(press(page_of(two), "stop"))
+        assert {run.finish().stats["finish_reason"] for run in (one, two)} == {
+            "stopped"
+        }
