@@ -67,6 +67,15 @@ def test_imports_have_no_circle() -> None:
     TopologicalSorter({name: [*imported(path_of(name))] for name in MODULES}).prepare()
 
 
+def test_no_class_name_is_used_twice() -> None:
+    places: dict[str, list[str]] = {}
+    for name in MODULES:
+        for node in ast.walk(ast.parse(path_of(name).read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(name)
+    assert {cls: names for cls, names in places.items() if len(names) > 1} == {}
+
+
 def test_folders_have_no_code_of_their_own() -> None:
     # Errors are caught by users, who need not know in which module each one is.
     exported = PACKAGE / "errors/__init__.py"

@@ -1,6 +1,7 @@
 """Frontiers alone: push, acquire and ack, without a crawl around them.
 
 A process of its own (``python -m`` this module), so that nothing else is in its way.
+With many groups of hosts, one in a hundred has a delay and another one is paused.
 """
 
 from __future__ import annotations
@@ -12,9 +13,11 @@ import sys
 import tempfile
 import time
 from contextlib import asynccontextmanager, closing, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import psutil
 
 from benchmarks.runner.keeper import Kept
 from benchmarks.runner.measure import missing
@@ -22,12 +25,16 @@ from benchmarks.runner.results import FrontierResult
 from concurcrawl.errors import ConcurcrawlError
 from concurcrawl.frontier.base import Entry
 from concurcrawl.frontier.sqlite import SqliteFrontier
+from concurcrawl.limits.limiter import FetchResult, GroupLimits
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from contextlib import AbstractAsyncContextManager
 
     from concurcrawl.frontier.base import Frontier, Lease
+
+    #: Returns bytes of memory.
+    Memory = Callable[[], int]
 
 _TIMEOUT_S = 300.0
 _START_S = 10.0
@@ -36,6 +43,15 @@ _BATCH = 10
 #: As many are done at a time.
 _IN_HAND = 16
 _PAYLOAD = b"x" * 400  # about what a request comes to
+#: Groups of hosts, in the order of the table.
+GROUPS = (1, 1_000, 100_000)
+_DELAYED = GroupLimits(delay_s=0.001)
+_FREE = GroupLimits()
+_PAUSED = FetchResult(status=429, retry_after_s=500.0)
+#: One group in so many is delayed, and one paused.
+_TROUBLED = 100
+#: No lease has it.
+_NO_LEASE = 1 << 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,44 +59,58 @@ class Place:
     """Where requests may wait.
 
     Attributes:
-        open: Opens it, in a running event loop, with a folder for its files.
+        open: Opens it, in a running event loop, with a folder for its files; yields it,
+            and what returns the bytes of memory that it takes.
         modules: Python modules that it needs.
         programs: Programs that it needs.
     """
 
-    open: Callable[[str], AbstractAsyncContextManager[Frontier]]
+    open: Callable[[str], AbstractAsyncContextManager[tuple[Frontier, Memory]]]
     modules: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
 
 
+def _limits_of(group: str) -> GroupLimits:
+    return _DELAYED if group.endswith("-delayed") else _FREE
+
+
+def _own_bytes() -> int:
+    return int(psutil.Process().memory_info().rss)
+
+
 @asynccontextmanager
-async def _nameless(folder: str) -> AsyncIterator[Frontier]:
+async def _nameless(folder: str) -> AsyncIterator[tuple[Frontier, Memory]]:
     del folder
-    with closing(SqliteFrontier()) as frontier:
-        yield frontier
+    with closing(SqliteFrontier(_limits_of)) as frontier:
+        yield frontier, _own_bytes
 
 
 @asynccontextmanager
-async def _in_a_file(folder: str) -> AsyncIterator[Frontier]:
-    with closing(SqliteFrontier(path=f"{folder}/frontier.sqlite")) as frontier:
-        yield frontier
+async def _in_a_file(folder: str) -> AsyncIterator[tuple[Frontier, Memory]]:
+    path = f"{folder}/frontier.sqlite"
+    with closing(SqliteFrontier(_limits_of, path=path)) as frontier:
+        yield frontier, _own_bytes
 
 
 @asynccontextmanager
-async def _in_redis(folder: str) -> AsyncIterator[Frontier]:
+async def _in_redis(folder: str) -> AsyncIterator[tuple[Frontier, Memory]]:
     # Late, because an extra brings its client.
+    import redis
+
     from concurcrawl.frontier.redis.connection import RedisConnection, parse
     from concurcrawl.frontier.redis.frontier import RedisFrontier
     from concurcrawl.frontier.redis.session import Member
 
     with _redis_server(folder) as url:
         link = RedisConnection(parse(url, "bench", "frontier"))
-        frontier = RedisFrontier(link, Member(node="bench", spider="bench"))
+        member = Member(node="bench", spider="bench")
+        frontier = RedisFrontier(link, member, _limits_of)
         await frontier.join()
         frontier.start()
         frontier.free_capacity = lambda: _IN_HAND
         try:
-            yield frontier
+            with redis.Redis.from_url(url) as client:
+                yield frontier, lambda: int(client.info("memory")["used_memory"])
         finally:
             await frontier.quit()
 
@@ -113,39 +143,63 @@ PLACES = {
 
 
 def measure_all(requests: int) -> list[FrontierResult]:
-    """Measure each in a fresh process, with so many *requests*."""
-    return [_in_a_process(where, requests) for where in PLACES]
+    """Measure each in a fresh process, with at least so many *requests*."""
+    found = []
+    for where in PLACES:
+        of_one = _in_a_process(where, max(requests, *GROUPS), 1)
+        for groups in GROUPS:
+            done = _in_a_process(where, max(requests, groups), groups)
+            if done.memory_bytes and of_one.memory_bytes and groups == max(GROUPS):
+                more = done.memory_bytes - of_one.memory_bytes
+                done = replace(done, bytes_a_group=more / groups)
+            found.append(done)
+    return found
 
 
-def _in_a_process(where: str, requests: int) -> FrontierResult:
+def _in_a_process(where: str, requests: int, groups: int) -> FrontierResult:
     if lack := missing(PLACES[where]):
-        return FrontierResult(where=where, status="not run", reason=lack)
-    command = [sys.executable, "-m", __name__, where, str(requests)]
+        return FrontierResult(where=where, groups=groups, status="not run", reason=lack)
+    command = [sys.executable, "-m", __name__, where, str(requests), str(groups)]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=_TIMEOUT_S, check=True
         )
     except subprocess.TimeoutExpired:
         why = f"it took longer than {_TIMEOUT_S:g} s"
-        return FrontierResult(where=where, status="failed", reason=why)
+        return _failed(where, groups, why)
     except subprocess.CalledProcessError as error:
         why = error.stderr.strip().rpartition("\n")[2]
-        return FrontierResult(where=where, status="failed", reason=why)
+        return _failed(where, groups, why)
     return FrontierResult(**json.loads(done.stdout))
 
 
-def measure(where: str, requests: int) -> FrontierResult:
-    """Send *requests* requests through the frontier *where*; say what a step costs."""
+def _failed(where: str, groups: int, why: str) -> FrontierResult:
+    return FrontierResult(where=where, groups=groups, status="failed", reason=why)
+
+
+def measure(where: str, requests: int, groups: int) -> FrontierResult:
+    """Send requests through the frontier *where*; say what a step costs."""
     with tempfile.TemporaryDirectory() as folder:
-        return asyncio.run(_measured(where, folder, requests))
+        return asyncio.run(_measured(where, folder, requests, groups))
 
 
-async def _measured(where: str, folder: str, requests: int) -> FrontierResult:
+def _name(number: int) -> str:
+    kinds = {1: "-delayed", 2: "-paused"}
+    return f"{number}.example{kinds.get(number % _TROUBLED, '')}"
+
+
+async def _measured(
+    where: str, folder: str, requests: int, groups: int
+) -> FrontierResult:
+    names = [_name(number) for number in range(groups)]
     entries = [
-        Entry(number.to_bytes(20, "big"), "127.0.0.1", 0, False, _PAYLOAD)
+        Entry(number.to_bytes(20, "big"), names[number % groups], 0, False, _PAYLOAD)
         for number in range(requests)
     ]
-    async with PLACES[where].open(folder) as frontier:
+    paused = [name for name in names if name.endswith("-paused")]
+    rest = sum(not entry.group.endswith("-paused") for entry in entries)
+    async with PLACES[where].open(folder) as (frontier, memory):
+        before = memory()
         begin = time.perf_counter()
         pushed = [
             frontier.push(entries[first : first + _BATCH])
@@ -154,22 +208,28 @@ async def _measured(where: str, folder: str, requests: int) -> FrontierResult:
         for step in pushed:
             await step
         push_s = time.perf_counter() - begin
+        for name in paused:
+            frontier.leave(name, _NO_LEASE, _PAUSED)
+        memory_bytes = memory() - before
         take_s = complete_s = 0.0
-        for first in range(0, requests, _IN_HAND):
+        for first in range(0, rest, _IN_HAND):
             began = time.perf_counter()
-            count = min(_IN_HAND, requests - first)
+            count = min(_IN_HAND, rest - first)
             leases = [await _taken(frontier) for _ in range(count)]
             taken = time.perf_counter()
             for ended in [frontier.ack(lease.lease_id) for lease in leases]:
                 await ended
             complete_s += time.perf_counter() - taken
             take_s += taken - began
+        memory_bytes = max(memory_bytes, memory() - before)
     return FrontierResult(
         where=where,
         requests=requests,
+        groups=groups,
         push_us=push_s / requests * 1e6,
-        take_us=take_s / requests * 1e6,
-        complete_us=complete_s / requests * 1e6,
+        take_us=take_s / rest * 1e6,
+        complete_us=complete_s / rest * 1e6,
+        memory_bytes=memory_bytes,
     )
 
 
@@ -184,4 +244,6 @@ async def _taken(frontier: Frontier) -> Lease:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(json.dumps(asdict(measure(sys.argv[1], int(sys.argv[2])))))
+    _where, _requests, _groups = sys.argv[1:]
+    _found = measure(_where, int(_requests), int(_groups))
+    sys.stdout.write(json.dumps(asdict(_found)))

@@ -133,18 +133,25 @@ class FrontierResult:
     Attributes:
         where: Which one.
         requests: So many went through.
+        groups: Groups of hosts that they are of.
         push_us: Microseconds to push one, ten in a step.
         take_us: To take one of sixteen.
         complete_us: To complete one of sixteen that led to nothing new.
+        memory_bytes: The most that was taken for them.
+        bytes_a_group: What each group takes of that, if it was compared with as many
+            requests of one group.
         status: ``ok``, ``failed`` or ``not run``.
         reason: Why it was not.
     """
 
     where: str
     requests: int = 0
+    groups: int = 1
     push_us: float | None = None
     take_us: float | None = None
     complete_us: float | None = None
+    memory_bytes: int | None = None
+    bytes_a_group: float | None = None
     status: Status = "ok"
     reason: str = ""
 

@@ -177,14 +177,17 @@ def _row(summary: Summary, pages: int, plain: Summary | None) -> tuple[str, ...]
 
 
 def _frontier(found: Sequence[FrontierResult]) -> str:
-    head = ("frontier", "requests", "push µs", "take µs", "complete µs")
+    steps = ("push µs", "take µs", "complete µs")
+    head = ("frontier", "groups", "requests", *steps, "bytes per group")
     rows = [
         (
             result.where,
+            str(result.groups),
             str(result.requests),
             _number(result.push_us, 1),
             _number(result.take_us, 1),
             _number(result.complete_us, 1),
+            _number(result.bytes_a_group, 0),
         )
         for result in found
         if result.status == "ok"
@@ -192,7 +195,7 @@ def _frontier(found: Sequence[FrontierResult]) -> str:
     lines = [
         f"**{workloads.FRONTIER}** (alone; a request, wall time)",
         "",
-        _grid(head, rows, right=range(1, 5)),
+        _grid(head, rows, right=range(1, len(head))),
     ]
     for result in found:
         if result.status != "ok":

@@ -23,7 +23,8 @@ from concurcrawl.frontier.base import (
     Output,
 )
 from concurcrawl.frontier.exports import Changes, Store
-from concurcrawl.limits.gates import Limiter
+from concurcrawl.frontier.waiting_groups import WaitingGroups
+from concurcrawl.limits.crawl_limiter import CrawlLimiter
 from concurcrawl.limits.limiter import GroupLimits
 
 if TYPE_CHECKING:
@@ -68,13 +69,16 @@ CREATE TABLE IF NOT EXISTS state (
 );
 """
 
-_HEAD = """
+#: The request that leaves a group next, and the priority of the one after it.
+_NEXT = """
 SELECT priority, ticket, queued_s, payload FROM request
-WHERE grp = ? AND NOT lent ORDER BY priority DESC, rank LIMIT 1
+WHERE grp = ? AND NOT lent ORDER BY priority DESC, rank LIMIT 2
 """
 
+_WAITING = "SELECT grp, max(priority) FROM request GROUP BY grp"
+
 #: How many wait in a group, counted so far only: a crawl may have millions.
-_WAITING = """
+_COUNTED = """
 SELECT count(*) FROM
 (SELECT 1 FROM request WHERE grp = ? AND NOT lent LIMIT 1000)
 """
@@ -82,14 +86,11 @@ SELECT count(*) FROM
 #: Groups among which the busiest are looked for.
 _LOOKED_AT = 500
 
-_HEADS = "SELECT grp, max(priority) FROM request GROUP BY grp"
-
 
 class SqliteFrontier(Frontier):
     """Requests in a SQLite database; limits and counts in memory.
 
-    Invariant: ``_heads`` holds, for each group with waiting requests, the priority of
-    the one that leaves next, so that choosing a group needs no query.
+    Choosing a group needs no query: the order of the groups is in memory, too.
     """
 
     def __init__(  # noqa: PLR0913 - all but the first by name
@@ -132,7 +133,8 @@ class SqliteFrontier(Frontier):
         self._broken: sqlite3.OperationalError | None = None
         last = max(self._last("ticket", one) for one in ("request", "dead_letter"))
         self._lease_ids = count(1 + last)
-        self._gates = Limiter(limits_of, total, asks, random.uniform)
+        self._limiter = CrawlLimiter(limits_of, total, asks, random.uniform)
+        self._groups = WaitingGroups(self._limiter)
         self._db.execute("UPDATE request SET lent = 0 WHERE lent")
         # The process was killed before their leases had ended: they wait again.
         self._db.execute(
@@ -140,7 +142,8 @@ class SqliteFrontier(Frontier):
         )
         (waiting,) = self._db.execute("SELECT count(*) FROM request").fetchone()
         self._waiting = int(waiting)
-        self._heads: dict[str, int] = dict(self._db.execute(_HEADS))
+        for group, priority in self._db.execute(_WAITING):
+            self._groups.add(group, priority)
         self._leased: dict[int, str] = {}  # lease id -> group
         #: Of each group, how many the step under way adds, and their highest priority.
         self._pushed: dict[str, tuple[int, int]] = {}
@@ -168,22 +171,21 @@ class SqliteFrontier(Frontier):
     def acquire(self) -> Lease | None:
         """Lease the next request that may start now.
 
-        Among the open groups the one with the highest priority at its head is served,
+        Of the groups that may be asked the one with the highest priority is served,
         and of those the one with the fewest requests in flight; equals take turns.
         """
         now_s = self._clock()
-        gates = self._gates
-        groups = [group for group in self._heads if gates.may_lease(group, now_s)]
-        if not groups:
+        self._limiter.forget_idle(now_s)
+        group = self._groups.first(now_s)
+        if group is None:
             return None
-        group = min(groups, key=lambda g: (-self._heads[g], gates.load(g)))
-        _, lease_id, queued_s, payload = self._db.execute(_HEAD, (group,)).fetchone()
+        found = self._db.execute(_NEXT, (group,)).fetchall()
+        _, lease_id, queued_s, payload = found[0]
         self._db.execute("UPDATE request SET lent = 1 WHERE ticket = ?", (lease_id,))
         self._waiting -= 1
         self._leased[lease_id] = group
-        gates.lease(lease_id, group)
-        del self._heads[group]  # so that it comes last of its equals
-        self._refresh_head(group)
+        self._limiter.lease(lease_id, group)
+        self._groups.serve(group, found[1][0] if len(found) > 1 else None)
         return Lease(lease_id, group, payload, queued_s)
 
     @override
@@ -197,7 +199,7 @@ class SqliteFrontier(Frontier):
             added = [self._insert(entry) for entry in entries]
             numbers = self._keep(items)
         del self._leased[lease_id]
-        self._gates.forget(lease_id, self._clock())
+        self._limiter.forget(lease_id, self._clock())
         return Done(Completed(added, numbers))
 
     @override
@@ -251,56 +253,56 @@ class SqliteFrontier(Frontier):
     def release(self, lease_id: int) -> None:
         if lease_id not in self._leased:
             return
-        self._gates.forget(lease_id, self._clock())
+        self._limiter.forget(lease_id, self._clock())
         group = self._leased.pop(lease_id)
         self._db.execute("UPDATE request SET lent = 0 WHERE ticket = ?", (lease_id,))
         self._waiting += 1
-        self._refresh_head(group)
+        ((priority, *_), *_) = self._db.execute(_NEXT, (group,))
+        self._groups.add(group, priority)
 
     @override
     def admit(self, group: str, lease_id: int | None) -> float:
         now_s = self._clock()
-        gate = self._gates[group]
-        pause_s = gate.pause_left_s(now_s)
-        if pause_s > gate.limits.max_pause_s:
-            raise PausedTooLongError(group, pause_s, gate.limits.max_pause_s)
-        return self._gates.admit(group, lease_id, now_s)
+        limiter = self._limiter[group]
+        pause_s = limiter.pause_left_s(now_s)
+        if pause_s > limiter.limits.max_pause_s:
+            raise PausedTooLongError(group, pause_s, limiter.limits.max_pause_s)
+        return self._limiter.admit(group, lease_id, now_s)
 
     @override
     def sent(self, group: str, lease_id: int | None, ago_s: float) -> None:
-        self._gates.sent(group, lease_id, self._clock() - ago_s)
+        self._limiter.sent(group, lease_id, self._clock() - ago_s)
 
     @override
-    def leave(self, group: str, lease_id: int | None, visit: FetchResult) -> None:
-        self._gates.leave(group, lease_id, visit, self._clock())
+    def leave(self, group: str, lease_id: int | None, result: FetchResult) -> None:
+        self._limiter.leave(group, lease_id, result, self._clock())
 
     @override
     def expect(self, group: str, change: int) -> None:
-        self._gates.expect(group, change)
+        self._limiter.total.expect(group, change)
 
     @override
     def slow_down(self, group: str, delay_s: float) -> None:
-        self._gates[group].slow_down(delay_s)
+        self._limiter.slow_down(group, delay_s)
 
     @override
     def change_limits(self, group: str, limits: GroupLimits, *, was_free: bool) -> None:
-        self._gates.change(group, limits, self._clock(), was_free=was_free)
+        self._limiter.change(group, limits, self._clock(), was_free=was_free)
 
     @override
     def delay_s(self, group: str) -> float:
-        return self._gates[group].delay_s
+        return self._limiter[group].delay_s
 
     @override
     def has_ready(self) -> bool:
-        now_s, gates = self._clock(), self._gates
-        return any(gates.may_lease(group, now_s) for group in self._heads)
+        return self._groups.first(self._clock()) is not None
 
     @override
     def start_over(self, lease_id: int) -> None:
         if lease_id not in self._leased:  # it was released before its worker died
             return
-        self._gates.forget(lease_id, self._clock())
-        self._gates.lease(lease_id, self._leased[lease_id])
+        self._limiter.forget(lease_id, self._clock())
+        self._limiter.lease(lease_id, self._leased[lease_id])
 
     @override
     def waiting(self) -> int:
@@ -312,7 +314,7 @@ class SqliteFrontier(Frontier):
 
     @override
     def ready_in_s(self) -> float | None:
-        return self._gates.ready_in_s(self._heads, self._clock())
+        return self._groups.ready_in_s(self._clock())
 
     @override
     def busiest(self, most: int) -> tuple[list[GroupState], int]:
@@ -321,29 +323,30 @@ class SqliteFrontier(Frontier):
         Those with requests in flight are looked at, and the first 500 in which some
         wait: a crawl of many sites is not held up.
         """
-        now_s = self._clock()
-        names = {*self._leased.values(), *islice(self._heads, _LOOKED_AT)}
-        gates = {name: self._gates[name] for name in names}
+        now_s, groups = self._clock(), self._groups
+        names = {*self._leased.values(), *islice(groups, _LOOKED_AT)}
+        limiters = {name: self._limiter[name] for name in names}
 
         def rank(name: str) -> tuple[float, int, str]:
-            return -gates[name].pause_left_s(now_s), -self._gates.load(name), name
+            paused_s = limiters[name].pause_left_s(now_s)
+            return -paused_s, -self._limiter.load(name), name
 
         chosen = sorted(names, key=rank)[:most]
-        more = len(self._heads) - sum(name in self._heads for name in chosen)
+        more = len(groups) - sum(name in groups for name in chosen)
         return [self._state_of(name, now_s) for name in chosen], more
 
     def _state_of(self, group: str, now_s: float) -> GroupState:
-        gate = self._gates[group]
-        paused_s = gate.pause_left_s(now_s)
-        (waiting,) = self._db.execute(_WAITING, (group,)).fetchone()
+        limiter = self._limiter[group]
+        paused_s = limiter.pause_left_s(now_s)
+        (waiting,) = self._db.execute(_COUNTED, (group,)).fetchone()
         return GroupState(
             name=group,
-            in_flight=self._gates.load(group),
-            limit=gate.limits.in_flight,
+            in_flight=self._limiter.load(group),
+            limit=limiter.limits.in_flight,
             waiting=waiting,
-            delay_s=gate.delay_s,
+            delay_s=limiter.delay_s,
             paused_s=paused_s,
-            why=gate.why if paused_s else "",
+            why=limiter.why if paused_s else "",
         )
 
     @override
@@ -456,7 +459,7 @@ class SqliteFrontier(Frontier):
             raise
         for group, (more, priority) in self._pushed.items():
             self._waiting += more
-            self._heads[group] = max(self._heads.get(group, priority), priority)
+            self._groups.add(group, priority)
 
     def _last(self, column: str, table: str) -> int:
         row = self._db.execute(f"SELECT max({column}) FROM {table}").fetchone()  # noqa: S608 - our own names
@@ -501,13 +504,6 @@ class SqliteFrontier(Frontier):
         more, highest = self._pushed.get(entry.group, (0, entry.priority))
         self._pushed[entry.group] = more + 1, max(highest, entry.priority)
         return True
-
-    def _refresh_head(self, group: str) -> None:
-        row = self._db.execute(_HEAD, (group,)).fetchone()
-        if row is None:
-            self._heads.pop(group, None)
-        else:
-            self._heads[group] = row[0]
 
 
 def nameless() -> str:

@@ -1,7 +1,6 @@
-"""Scrapy's requests in libcurl's words, and libcurl's errors in Scrapy's.
+"""Translates Scrapy's requests to options of libcurl, and its errors to Scrapy's.
 
-Values in, values out; nothing here opens a connection. Settings that libcurl has no use
-for are warned of.
+Pure, except that settings which libcurl does not support are logged.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ _TLS_VERSIONS = {
     "TLSv1.2": (pycurl.SSLVERSION_TLSv1_2, pycurl.SSLVERSION_MAX_TLSv1_2),
     "TLSv1.3": (pycurl.SSLVERSION_TLSv1_3, pycurl.SSLVERSION_MAX_TLSv1_3),
 }
-#: CURLE_PROXY, a SOCKS proxy that says no; pycurl has no name for it.
+#: CURLE_PROXY, a SOCKS proxy that refuses; pycurl has no name for it.
 _E_PROXY = 97
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
@@ -54,7 +53,7 @@ _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What two requests must have in common to share a connection, beside the host.
+    """Proxy and local address. Requests of one host share a connection if these agree.
 
     Attributes:
         proxy: URL of the proxy, or None.
@@ -69,13 +68,13 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class TransferTarget:
-    """Where a request goes.
+    """Scheme, host, port and path of a request.
 
     Attributes:
         scheme: ``http`` or ``https``.
         host: Name or address, without brackets.
         port: TCP port.
-        origin: Scheme, host and port, with a slash: what libcurl is given as URL.
+        origin: Scheme, host, port and a slash: the URL for libcurl.
         path: Path and query, byte for byte as they are sent.
     """
 
@@ -87,7 +86,7 @@ class TransferTarget:
 
 
 def target_of(url: str) -> TransferTarget:
-    """Take *url* apart without changing how it is spelled.
+    """Parse *url* without normalizing it.
 
     Raises:
         UnsupportedURLSchemeError: If it is not http or https, or names no host.
@@ -111,7 +110,7 @@ def target_of(url: str) -> TransferTarget:
 
 @lru_cache(maxsize=1024)
 def _place_of(scheme: str, netloc: str) -> tuple[str, int, str]:
-    """Return host, port and origin, see :class:`TransferTarget`.
+    """Return host, port and origin of a :class:`TransferTarget`.
 
     Raises:
         ValueError: If it is not http or https, or names no host.
@@ -131,12 +130,12 @@ def _place_of(scheme: str, netloc: str) -> tuple[str, int, str]:
 
 
 def route_of(request: Request, bind: tuple[str, int] | None) -> Route:
-    """Return the way of *request*.
+    """Return proxy and local address of *request*.
 
     Args:
-        request: Its meta ``proxy`` and ``bindaddress`` and its header
-            ``Proxy-Authorization`` count.
-        bind: Local address if the request names none.
+        request: Has meta ``proxy`` and ``bindaddress`` and a header
+            ``Proxy-Authorization``, or not.
+        bind: Local address of a request without its own.
     """
     own = request.meta.get("bindaddress")
     bind = bind_address(own) if own else bind
@@ -148,7 +147,7 @@ def route_of(request: Request, bind: tuple[str, int] | None) -> Route:
 
 
 def bind_address(value: str | Sequence[Any] | None) -> tuple[str, int] | None:
-    """Return address and port of a setting that may be either or both."""
+    """Return address and port of a setting that has an address, or both."""
     if not value:
         return None
     if isinstance(value, str):
@@ -157,22 +156,22 @@ def bind_address(value: str | Sequence[Any] | None) -> tuple[str, int] | None:
 
 
 def is_tunnel(target: TransferTarget, route: Route) -> bool:
-    """Does the proxy only pass bytes on, after a CONNECT?"""
+    """Return whether the proxy only forwards bytes, after a CONNECT."""
     return is_http_proxy(route) and target.scheme == "https"
 
 
 def is_http_proxy(route: Route) -> bool:
-    """Is there a proxy that speaks HTTP, and not SOCKS?"""
+    """Return whether there is an HTTP proxy, not a SOCKS one."""
     return bool(route.proxy and route.proxy[:4].lower() == "http")
 
 
 def tls_options(settings: BaseSettings) -> list[Option]:
-    """Return what the settings say about certificates, versions and ciphers.
+    """Return the options for certificates, TLS versions and ciphers.
 
     Raises:
         ValueError: If a version is not one of TLSv1.0 to TLSv1.3.
     """
-    # The older way is always looked at, because it warns.
+    # The deprecated setting is always read, because it warns.
     verify = _factory_verifies(settings) or settings.getbool(
         "DOWNLOAD_VERIFY_CERTIFICATES"
     )
@@ -192,8 +191,8 @@ def tls_options(settings: BaseSettings) -> list[Option]:
     if ciphers := settings["DOWNLOADER_CLIENT_TLS_CIPHERS"]:
         options.append((pycurl.SSL_CIPHER_LIST, ciphers))
     if verify:
-        # A pycurl wheel brings a libcurl that looks where its builder kept the
-        # certificates; the ones to trust are this system's.
+        # The libcurl of a pycurl wheel looks for certificates where its build machine
+        # had them; those of this system are to be trusted.
         paths = ssl.get_default_verify_paths()
         if paths.cafile:
             options.append((pycurl.CAINFO, paths.cafile))
@@ -205,7 +204,7 @@ def tls_options(settings: BaseSettings) -> list[Option]:
 
 
 def version_option(wants_http2: bool) -> Option:
-    """Return which version of HTTP to speak, the newest if the server may choose."""
+    """Return the option for the HTTP version: 1.1, or 2 where the server offers it."""
     if not wants_http2:
         return pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_1_1
     if not pycurl.version_info()[4] & pycurl.VERSION_HTTP2:
@@ -214,12 +213,12 @@ def version_option(wants_http2: bool) -> Option:
             "crawl goes on in HTTP/1.1.",
             pycurl.version,
         )
-    # Without it, this means HTTP/1.1; without TLS, always.
+    # Without HTTP/2 in libcurl, or without TLS, this means HTTP/1.1.
     return pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS
 
 
 def _factory_verifies(settings: BaseSettings) -> bool:
-    """Does the older setting, a class of Twisted's, ask for checked certificates?"""
+    """Return whether the deprecated setting, a Twisted class, verifies certificates."""
     name = settings["DOWNLOADER_CLIENTCONTEXTFACTORY"]
     if name == "SENTINEL":
         return False
@@ -228,7 +227,7 @@ def _factory_verifies(settings: BaseSettings) -> bool:
         ScrapyDeprecationWarning,
         stacklevel=3,
     )
-    # Late, because it imports Twisted's TLS.
+    # Imported late: it imports Twisted's TLS.
     from scrapy.core.downloader.contextfactory import BrowserLikeContextFactory
 
     factory = load_object(name)
@@ -260,12 +259,12 @@ def _tls_version(settings: BaseSettings, name: str, which: int) -> int:
 
 
 def connection_options(target: TransferTarget, route: Route) -> list[Option]:
-    """Return how to reach *target*; the addresses of names come separately."""
+    """Return the options to reach *target*, without the addresses of its name."""
     options: list[Option] = [
         (pycurl.URL, target.origin),
         (pycurl.NOSIGNAL, 1),
         (pycurl.PROTOCOLS, pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS),
-        # An empty string, because None would let the environment choose.
+        # An empty string: with None, libcurl would read the environment.
         (pycurl.PROXY, route.proxy or ""),
         (pycurl.NOPROXY, ""),
         (pycurl.HEADEROPT, pycurl.HEADER_SEPARATE),
@@ -285,12 +284,12 @@ def _proxy_options(proxy: str, route: Route) -> list[Option]:
     if is_http_proxy(route):
         lines = [b"Proxy-Connection:", b"User-Agent:"]
         lines += [_line(b"Proxy-Authorization", auth)] if auth else []
-        # libcurl's own idea of a proxy without a port is 1080.
+        # libcurl's default for a proxy without a port is 1080.
         port = target_of(proxy).port
         return [(pycurl.PROXYHEADER, lines), (pycurl.PROXYPORT, port)]
     if not auth:
         return []
-    # There are no headers on the way to a SOCKS proxy, but Scrapy knows no other place.
+    # A SOCKS proxy gets no headers, but Scrapy has no other place for credentials.
     scheme, _, token = auth.partition(b" ")
     try:
         user, colon, password = base64.b64decode(token, validate=True).partition(b":")
@@ -304,7 +303,7 @@ def _proxy_options(proxy: str, route: Route) -> list[Option]:
 def message_options(
     request: Request, target: TransferTarget, route: Route
 ) -> list[Option]:
-    """Return what to send: the line, the headers and the body of *request*.
+    """Return the options for request line, headers and body of *request*.
 
     Raises:
         ValueError: If the method or the name of a header is not a token, or a verbatim
@@ -330,7 +329,7 @@ def message_options(
 
 
 def request_bytes(request: Request, target: TransferTarget, route: Route) -> bytes:
-    """Return the request as it goes over the wire, to be sent without libcurl.
+    """Return the request as bytes, to be sent without libcurl's HTTP.
 
     Raises:
         ValueError: As :func:`message_options`.
@@ -352,7 +351,7 @@ def request_bytes(request: Request, target: TransferTarget, route: Route) -> byt
 def header_lines(request: Request) -> list[bytes]:
     """Return the headers of *request* as libcurl takes them.
 
-    A name alone takes back a header that libcurl would add by itself.
+    A name alone removes a header that libcurl would add by itself.
     """
     lines = [
         _line(name, value)
@@ -383,9 +382,9 @@ def error_from(code: int, message: str, url: str, timeout_s: float) -> Exception
 
     Args:
         code: A ``CURLE_`` code.
-        message: libcurl's words.
+        message: libcurl's message.
         url: The request's URL.
-        timeout_s: Time that the request was given.
+        timeout_s: Timeout of the request.
 
     References:
         https://curl.se/libcurl/c/libcurl-errors.html

@@ -28,39 +28,39 @@ _T = TypeVar("_T")
 
 
 class Threads(ABC):
-    """Threads beside an event loop. Used in the loop's thread, but for :meth:`tell`."""
+    """Threads beside an event loop. Only :meth:`call_soon` is safe in every thread."""
 
     @abstractmethod
     async def run(self, blocking: Callable[[], _T]) -> _T:
-        """Run *blocking* in a thread. Cancelling this does not end the thread."""
+        """Run *blocking* in a thread. Cancelling does not end the thread."""
 
     @abstractmethod
-    def tell(self, call: Callable[[], object]) -> None:
-        """Have *call* run in the loop's thread soon. Safe in every thread."""
+    def call_soon(self, call: Callable[[], object]) -> None:
+        """Run *call* in the loop's thread soon. Safe in every thread."""
 
     @abstractmethod
     async def resolve(self, host: str, port: int, timeout_s: float) -> list[str]:
-        """Return the addresses of *host*, at least one.
+        """Return the addresses of *host*: one or more.
 
         Raises:
             CannotResolveHostError: If there is none.
-            DownloadTimeoutError: If it takes longer than *timeout_s*.
+            DownloadTimeoutError: If it takes longer than *timeout_s* seconds.
         """
 
     @abstractmethod
     def at_exit(self, call: Callable[[], object]) -> None:
-        """Have *call* run before the end of the process waits for the threads."""
+        """Run *call* at the end of the process, before it waits for the threads."""
 
     @abstractmethod
     def close(self) -> None:
-        """Take no more work and forget what :meth:`at_exit` was told."""
+        """Accept no more calls, and drop those of :meth:`at_exit`."""
 
 
 class ReactorThreads(Threads):
     """The reactor's own thread pool.
 
-    On asyncio's reactor threads talk to its loop directly: by way of the reactor, each
-    word is a timer of its own.
+    On asyncio's reactor threads call its loop directly: ``callFromThread()`` would make
+    a timer for each call.
     """
 
     def __init__(self) -> None:
@@ -82,25 +82,25 @@ class ReactorThreads(Threads):
             return await maybe_deferred_to_future(deferred)
         loop, done = self._loop, self._loop.create_future()
 
-        def tell(is_success: bool, result: Any) -> None:
-            with contextlib.suppress(RuntimeError):  # the loop has ended without us
+        def finish(is_success: bool, result: Any) -> None:
+            with contextlib.suppress(RuntimeError):  # the loop has ended
                 loop.call_soon_threadsafe(_settle, done, is_success, result)
 
-        self._reactor.getThreadPool().callInThreadWithCallback(tell, blocking)
+        self._reactor.getThreadPool().callInThreadWithCallback(finish, blocking)
         result: _T = await done
         return result
 
-    def tell(self, call: Callable[[], object]) -> None:
-        """Have *call* run in the reactor's thread."""
+    def call_soon(self, call: Callable[[], object]) -> None:
+        """Run *call* in the reactor's thread."""
         if self._loop is None:
             self._reactor.callFromThread(call)
         else:
             self._loop.call_soon_threadsafe(call)
 
     async def resolve(self, host: str, port: int, timeout_s: float) -> list[str]:
-        """Look *host* up as Scrapy's own handlers do."""
-        # By the reactor and not by libcurl, so that Scrapy's DNS settings count and
-        # names mean what they mean to Scrapy's own handlers.
+        """Resolve *host* as Scrapy's own handlers do."""
+        # By the reactor and not by libcurl, so that Scrapy's DNS settings have their
+        # effect and names resolve as with Scrapy's own handlers.
         receiver = _Addresses()
         self._reactor.nameResolver.resolveHostName(receiver, host, portNumber=port)
         receiver.found.addTimeout(timeout_s, self._reactor)
@@ -117,7 +117,7 @@ class ReactorThreads(Threads):
         return found
 
     def at_exit(self, call: Callable[[], object]) -> None:
-        """Have *call* run before the reactor joins its pool."""
+        """Run *call* before the reactor joins its pool."""
         trigger = self._reactor.addSystemEventTrigger("before", "shutdown", call)
         self._exit_triggers.append(trigger)
 
@@ -126,12 +126,12 @@ class ReactorThreads(Threads):
         while self._exit_triggers:
             try:
                 self._reactor.removeSystemEventTrigger(self._exit_triggers.pop())
-            except ValueError:  # the reactor is stopping: it has been called
+            except ValueError:  # the reactor is stopping and has run it
                 continue
 
 
 def _settle(done: asyncio.Future[Any], is_success: bool, result: Any) -> None:
-    if done.done():  # nobody waits any more
+    if done.done():  # cancelled
         return
     if is_success:
         done.set_result(result)
@@ -143,14 +143,14 @@ def _settle(done: asyncio.Future[Any], is_success: bool, result: Any) -> None:
 
 @implementer(IResolutionReceiver)
 class _Addresses:
-    """Gathers what a name resolver finds."""
+    """Collects the addresses that a name resolver finds."""
 
     def __init__(self) -> None:
         self.found: Deferred[list[str]] = Deferred()
         self._hosts: list[str] = []
 
     def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:  # noqa: N802, N803 - Twisted's names
-        """Know that it has begun; nothing to do."""
+        """Do nothing."""
 
     def addressResolved(self, address: IAddress) -> None:  # noqa: N802
         """Keep one address."""
@@ -159,7 +159,7 @@ class _Addresses:
             self._hosts.append(host)
 
     def resolutionComplete(self) -> None:  # noqa: N802
-        """Hand over what was found."""
+        """Resolve ``found`` with the addresses."""
         if not self.found.called:
             self.found.callback(self._hosts)
 
@@ -170,7 +170,7 @@ class LoopThreads(Threads):
     Not the loop's default executor: that has five threads on a small machine.
 
     Args:
-        count: Threads at most.
+        count: Maximum number of threads.
     """
 
     def __init__(self, count: int) -> None:
@@ -181,12 +181,12 @@ class LoopThreads(Threads):
         """Run *blocking* in the executor."""
         return await self._loop.run_in_executor(self._executor, blocking)
 
-    def tell(self, call: Callable[[], object]) -> None:
-        """Have *call* run in the loop."""
+    def call_soon(self, call: Callable[[], object]) -> None:
+        """Run *call* in the loop."""
         self._loop.call_soon_threadsafe(call)
 
     async def resolve(self, host: str, port: int, timeout_s: float) -> list[str]:
-        """Look *host* up as asyncio does."""
+        """Resolve *host* as asyncio does."""
         look_up = self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         try:
             found = await asyncio.wait_for(look_up, timeout_s)
@@ -199,8 +199,8 @@ class LoopThreads(Threads):
         return list(dict.fromkeys(str(address[0]) for *_, address in found))
 
     def at_exit(self, call: Callable[[], object]) -> None:
-        """Do nothing: asyncio cancels every task before it ends, which aborts each."""
+        """Do nothing: asyncio cancels all tasks at its end, which aborts transfers."""
 
     def close(self) -> None:
-        """Drop what has not begun and wait for nothing."""
+        """Drop calls that have not begun, without waiting."""
         self._executor.shutdown(wait=False, cancel_futures=True)

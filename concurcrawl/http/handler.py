@@ -1,4 +1,4 @@
-"""Scrapy's download handler for http and https that blocks threads, not the reactor."""
+"""The download handler for http and https, which blocks threads, not the reactor."""
 
 from __future__ import annotations
 
@@ -40,30 +40,31 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: For a request that names no ``download_timeout``, as in Scrapy's handlers.
+#: For a request without ``download_timeout``, as in Scrapy's handlers.
 DEFAULT_TIMEOUT_S = 10.0
-#: How long addresses are kept: as long as libcurl would.
+#: Seconds that addresses are cached, as libcurl does.
 DNS_CACHE_S = 60.0
 DNS_CACHE_NAMES = 10_000
 
-#: The handlers of http and of https are two, what they may have in flight is one.
+#: Downloads that may start, by crawler. The limit is for http and https together, and
+#: Scrapy makes a handler for each, without a way to pass them a common object.
 _slots: WeakKeyDictionary[Crawler, DeferredSemaphore] = WeakKeyDictionary()
 
 
 class ThreadedDownloadHandler(BaseDownloadHandler):
-    """Downloads with libcurl, one blocked thread a request.
+    """Downloads with libcurl, one blocked thread per request.
 
-    The thread reads the response and builds it; the reactor's thread hands requests
-    out and responses on, and sends signals if somebody receives them.
+    The thread reads and builds the response. The reactor's thread starts requests,
+    returns responses and sends the signals that have receivers.
 
     Args:
-        crawler: Its settings count as they do for Scrapy's own handlers;
-            ``CONCURCRAWL_THREADS`` limits the downloads at a time.
+        crawler: Its settings have the same effects as with Scrapy's own handlers;
+            ``CONCURCRAWL_THREADS`` limits the downloads in flight.
     """
 
     lazy = True
 
-    #: See :mod:`concurcrawl.limits.send_times`.
+    #: Read by :mod:`concurcrawl.limits.send_times`.
     tells_when_sent = True
 
     def __init__(self, crawler: Crawler) -> None:
@@ -77,7 +78,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
             *curl_options.tls_options(settings),
             curl_options.version_option(config.http2),
         ]
-        self._tells_tls = settings.getbool("DOWNLOADER_CLIENT_TLS_VERBOSE_LOGGING")
+        self._logs_tls = settings.getbool("DOWNLOADER_CLIENT_TLS_VERBOSE_LOGGING")
         try:
             renew_key_log()
         except OSError as error:
@@ -98,12 +99,12 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         """Download *request*.
 
         Raises:
-            Exception: What Scrapy's own handlers raise, see ``scrapy.exceptions``.
+            Exception: The same as Scrapy's own handlers, from ``scrapy.exceptions``.
         """
         target = curl_options.target_of(request.url)
         route = curl_options.route_of(request, self._bind)
         slots = await self._acquire_slot()
-        collector.start(request)  # what is lent ahead has waited until now
+        collector.start(request)  # a prefetched request has waited until now
         try:
             timeout_s = request.meta.get("download_timeout") or DEFAULT_TIMEOUT_S
             started_s = time.monotonic()
@@ -121,9 +122,9 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
                 limits=self._limits.of(request.meta),
                 timeout_s=timeout_s,
                 left_s=started_s + timeout_s - time.monotonic(),
-                heard=self._heard(),
+                signals=self._received_signals(),
                 wraps_certificate=self._has_reactor,
-                tells_tls=self._tells_tls,
+                logs_tls=self._logs_tls,
                 inflates=compression.is_wanted(request),
             )
             transfer, response = await self._run(plan)
@@ -138,7 +139,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
             slots.release()
 
     async def close(self) -> None:
-        """End the downloads under way and close the connections; wait for neither."""
+        """Abort downloads and close connections, without waiting."""
         self._abort_all()
         self._clients.close()
         if self._threads is not None:
@@ -156,23 +157,23 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         try:
             await maybe_deferred_to_future(waiting)
         except BaseException:
-            if acquired:  # cancelled in the moment between getting it and going on
+            if acquired:  # cancelled after the semaphore was acquired
                 slots.release()
             raise
         return slots
 
     async def _run(self, plan: TransferPlan) -> tuple[Transfer, Response]:
-        def listen(
-            verdict: Future[StopDownload | None], signal: object, **told: Any
+        def send_signal(
+            verdict: Future[StopDownload | None], signal: object, **about: Any
         ) -> None:
-            threads.tell(lambda: self._send(verdict, signal, plan.request, told))
+            threads.call_soon(lambda: self._send(verdict, signal, plan.request, about))
 
-        def tell_sent(at_s: float) -> None:
-            threads.tell(lambda: send_times.sent(plan.request, at_s))
+        def report_sent(at_s: float) -> None:
+            threads.call_soon(lambda: send_times.sent(plan.request, at_s))
 
         threads = self._started_threads()
-        on_sent = tell_sent if send_times.is_expected(plan.request) else None
-        transfer = Transfer(plan, self._clients, listen, on_sent)
+        on_sent = report_sent if send_times.is_expected(plan.request) else None
+        transfer = Transfer(plan, self._clients, send_signal, on_sent)
         self._transfers.add(transfer)
         try:
             response = await threads.run(transfer.run)
@@ -180,7 +181,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
             self._warn_of_loss(plan.request)
             raise
         finally:
-            # Nothing is left to abort unless this was cancelled.
+            # Has an effect only if this task was cancelled.
             transfer.abort()
             self._transfers.discard(transfer)
             self._count(transfer)
@@ -193,7 +194,8 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
             self._threads = (
                 ReactorThreads() if self._has_reactor else LoopThreads(self._width)
             )
-            # A stop without a close (Ctrl-C twice) would wait for blocked threads.
+            # A second Ctrl-C ends the reactor without close(); its end would wait for
+            # blocked threads.
             self._threads.at_exit(self._abort_all)
         return self._threads
 
@@ -219,8 +221,8 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
                 request.url,
             )
 
-    def _heard(self) -> frozenset[object]:
-        """Return the signals that somebody receives; the others need no thread hop."""
+    def _received_signals(self) -> frozenset[object]:
+        """Return the signals that have receivers; others cost no switch of threads."""
         sender = self.crawler.signals.sender
         return frozenset(
             signal
@@ -233,12 +235,12 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         verdict: Future[StopDownload | None],
         signal: object,
         request: Request,
-        told: dict[str, Any],
+        about: dict[str, Any],
     ) -> None:
         if not verdict.set_running_or_notify_cancel():
             return
         answers = self.crawler.signals.send_catch_log(
-            signal=signal, request=request, spider=self.crawler.spider, **told
+            signal=signal, request=request, spider=self.crawler.spider, **about
         )
         stop = None
         for receiver, answer in answers:
@@ -258,7 +260,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         timeout_s: float,
     ) -> list[curl_options.Option]:
         if route.proxy and not curl_options.is_http_proxy(route):
-            return []  # a SOCKS proxy: libcurl knows which side looks up what
+            return []  # a SOCKS proxy: libcurl decides which side resolves names
         place = curl_options.target_of(route.proxy) if route.proxy else target
         if _is_address(place.host):
             return []

@@ -1,7 +1,8 @@
-"""Easy handles of libcurl: each keeps its connections, one transfer uses it at a time.
+"""Easy handles of libcurl. Each keeps connections and serves one transfer at a time.
 
 libcurl can also share one connection cache between handles, but not between threads
-(https://curl.se/libcurl/c/CURLSHOPT_SHARE.html), so handles are lent instead.
+(https://curl.se/libcurl/c/CURLSHOPT_SHARE.html), so transfers acquire handles
+from a pool instead.
 """
 
 from __future__ import annotations
@@ -34,10 +35,10 @@ _key_log = os.environ.get("SSLKEYLOGFILE")  # libcurl reads it when it is import
 
 
 def renew_key_log() -> None:
-    """Have libcurl read ``SSLKEYLOGFILE`` again if it has changed.
+    """Let libcurl read ``SSLKEYLOGFILE`` again if it has changed.
 
-    Scrapy reads it for each handler, libcurl once a process. While a handle is open it
-    stays as it was, because starting libcurl anew would break that handle.
+    Scrapy reads it for each handler, libcurl once per process. It is not read again
+    while a handle is open, because a restart of libcurl would break that handle.
 
     Raises:
         OSError: If the file cannot be written.
@@ -63,9 +64,9 @@ class CurlClient:
     Used by one thread at a time, except :meth:`hang_up`.
 
     Attributes:
-        route: What its connections have in common.
-        origins: The hosts it reached last.
-        is_spent: Must it be closed instead of being used again?
+        route: Proxy and local address of its connections.
+        origins: The hosts of its last requests.
+        is_spent: Whether it must be closed instead of being used again.
     """
 
     def __init__(self, route: Route) -> None:
@@ -86,13 +87,13 @@ class CurlClient:
         on_header: Callable[[bytes], object],
         on_chunk: Callable[[bytes], object],
     ) -> None:
-        """Make one request and block until it is answered or fails.
+        """Make one request; block until it is answered or fails.
 
         Args:
-            origin: Where it goes.
-            options: All that libcurl must know of it.
-            on_header: Gets each line before the body; -1 ends the transfer.
-            on_chunk: Gets each part of the body; -1 ends the transfer.
+            origin: Scheme, host and port.
+            options: All options of libcurl.
+            on_header: Called with each line before the body; -1 ends the transfer.
+            on_chunk: Called with each part of the body; -1 ends the transfer.
 
         Raises:
             pycurl.error: If libcurl gives up.
@@ -113,15 +114,15 @@ class CurlClient:
         reader: ResponseReader,
         deadline_s: float,
     ) -> None:
-        """Connect, send *message* and give what comes back to *reader*.
+        """Connect, send *message* and let *reader* parse the answer.
 
         The connection cannot be used again. Raises as :meth:`perform` does.
 
         Args:
-            options: How to connect.
-            message: A whole request.
-            reader: Says when the response is complete.
-            deadline_s: When to give up, on the monotonic clock.
+            options: Options of the connection.
+            message: The request as bytes.
+            reader: Parses the response and knows when it is complete.
+            deadline_s: Deadline, by the monotonic clock.
         """
         self._prepare(options)
         self._curl.setopt(pycurl.CONNECT_ONLY, 1)
@@ -153,7 +154,7 @@ class CurlClient:
 
     @property
     def connect_s(self) -> float:
-        """How long the last request waited for a new connection; 0 for one kept."""
+        """Seconds that the last request took to connect; 0 on a kept connection."""
         if not self.connects:
             return 0.0
         tls_s = float(self._curl.getinfo(pycurl.APPCONNECT_TIME))
@@ -161,13 +162,13 @@ class CurlClient:
 
     @property
     def ip_address(self) -> str:
-        """Address of the peer, the proxy if there is one; empty if never connected."""
+        """Address of the peer, or of the proxy; empty if never connected."""
         return str(self._curl.getinfo(pycurl.PRIMARY_IP))
 
     def certificate(self) -> bytes | None:
         """Return the peer's certificate (DER) of the connection in use, or None."""
         connection = self._curl.getinfo(pycurl.CONN_ID)
-        # libcurl tells it at the handshake only; a kept connection has none to tell.
+        # libcurl has it after the handshake only, not for a kept connection.
         if connection not in self._certificates:
             self._certificates[connection] = _der(
                 self._curl.getinfo_raw(pycurl.INFO_CERTINFO)
@@ -177,10 +178,10 @@ class CurlClient:
         return self._certificates[connection]
 
     def hang_up(self) -> None:
-        """End what is under way, from any thread; the blocked thread returns at once.
+        """Abort the transfer, from any thread; the blocked thread returns at once.
 
-        Ending the sockets is what wakes libcurl: its progress callback comes once a
-        second while nothing arrives, and costs the GIL on each read while it does.
+        The sockets are shut down, because libcurl's progress callback would be called
+        once per second while nothing arrives, and would take the GIL at each read.
         """
         with self._lock:
             self._hung_up = True
@@ -191,13 +192,13 @@ class CurlClient:
                 borrowed.detach()  # libcurl closes it
 
     def close(self) -> None:
-        """Close the connections; nothing may be under way."""
+        """Close the connections; no transfer may be in progress."""
         self._curl.close()
         _open_clients.discard(self)
 
     def _prepare(self, options: Iterable[Option]) -> None:
         self._curl.reset()  # forgets the options, keeps the connections
-        self._curl.setopt(pycurl.USERAGENT, "")  # pycurl names itself otherwise
+        self._curl.setopt(pycurl.USERAGENT, "")  # the default is pycurl's name
         self._curl.setopt(pycurl.SOCKOPTFUNCTION, self._opened)
         self._curl.setopt(pycurl.CLOSESOCKETFUNCTION, self._closed)
         self._curl.setopt(pycurl.MAXCONNECTS, MAX_CONNECTIONS)
@@ -206,13 +207,13 @@ class CurlClient:
 
     def _opened(self, descriptor: int, _purpose: int) -> int:
         with self._lock:
-            if self._hung_up:  # libcurl tries the next address, or once more
+            if self._hung_up:  # libcurl would try the next address, or retry
                 return int(pycurl.SOCKOPT_ERROR)
             self._sockets.add(descriptor)
         return int(pycurl.SOCKOPT_OK)
 
     def _closed(self, descriptor: int) -> int:
-        # Under the lock, or hang_up might end a stranger's socket that was given the
+        # Under the lock, or hang_up() might shut down another socket that has got the
         # same number meanwhile.
         with self._lock:
             self._sockets.discard(descriptor)
@@ -225,7 +226,7 @@ def until(
 ) -> _T:
     """Return what *attempt* returns as soon as the socket allows it.
 
-    The time counts also if it always does: a body may be endless.
+    The deadline also holds if it always does: a body may be endless.
     """
     while (left_s := deadline_s - time.monotonic()) > 0:
         try:
@@ -245,9 +246,9 @@ def _der(chain: Sequence[Sequence[tuple[Any, ...]]]) -> bytes | None:
 
 
 class ClientPool:
-    """Idle handles, lent and returned by any thread.
+    """Idle handles, acquired and released by any thread.
 
-    Invariant: at most *size* are kept, the longest unused goes first.
+    Invariant: at most *size* are kept; the one unused for longest is closed first.
 
     Attributes:
         misread: Hosts whose header lines libcurl refused.
@@ -263,8 +264,8 @@ class ClientPool:
         self._lock = Lock()
         self._is_closed = False
 
-    def lend(self, route: Route, origin: str) -> CurlClient:
-        """Return a handle for *route*, a warm one if there is one."""
+    def acquire(self, route: Route, origin: str) -> CurlClient:
+        """Return a handle for *route*, one with an open connection if possible."""
         with self._lock:
             index = choose(
                 [(client.route, client.origins) for client in self._idle], route, origin
@@ -273,8 +274,8 @@ class ClientPool:
                 return self._idle.pop(index)
         return CurlClient(route)
 
-    def take_back(self, client: CurlClient) -> None:
-        """Keep *client* for the next request that it suits."""
+    def release(self, client: CurlClient) -> None:
+        """Keep *client* for another request, or close it if there are enough."""
         surplus = None
         with self._lock:
             if self._is_closed:
@@ -287,7 +288,7 @@ class ClientPool:
             surplus.close()
 
     def close(self) -> None:
-        """Close the idle handles; those that are lent are closed when they return."""
+        """Close the idle handles, and the others once they are released."""
         with self._lock:
             self._is_closed = True
             idle, self._idle = self._idle, []
@@ -298,15 +299,15 @@ class ClientPool:
 def choose(
     idle: Sequence[tuple[Route, Iterable[str]]], route: Route, origin: str
 ) -> int | None:
-    """Return which idle handle suits a request best, None if none does.
+    """Return the index of the best idle handle for a request, or None.
 
-    The one that was used last for this host, because its connection is the least
-    likely to have been closed; else the one used last, because a host more is cheap.
+    It is the one used last for this host, whose connection is the least likely to have
+    been closed; else the one used last, because a further host costs a handle little.
 
     Args:
-        idle: Route and known hosts of each, the longest unused first.
-        route: Only handles with this very route may be taken.
-        origin: The host.
+        idle: Route and hosts of each handle, the longest unused first.
+        route: The handle must have the same route.
+        origin: Scheme, host and port.
     """
     fitting = [index for index, (own, _) in enumerate(idle) if own == route]
     warm = [index for index in fitting if origin in idle[index][1]]

@@ -1,4 +1,4 @@
-"""What comes before the body of an HTTP response. Pure."""
+"""Status line and headers of an HTTP response. Pure."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from scrapy.http import Headers
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-#: They are about one connection, not about the page; Scrapy drops them as well.
+#: Headers about the connection, not about the page; Scrapy drops them as well.
 HOP_BY_HOP = frozenset(
     {
         b"connection",
@@ -27,8 +27,8 @@ _FRAMING = {b"content-length", b"transfer-encoding"}
 
 
 @dataclass(slots=True)
-class Head:
-    """The lines of a response before its body, as they come in.
+class ResponseHead:
+    """The lines of a response before its body, as they arrive.
 
     Attributes:
         lines: Raw lines, the status line first.
@@ -44,11 +44,11 @@ class Head:
 
     @property
     def protocol(self) -> str:
-        """The protocol in the server's words, such as ``HTTP/1.1``."""
+        """The protocol as the server writes it, such as ``HTTP/1.1``."""
         return self.lines[0].split(None, 1)[0].decode("latin-1")
 
     def pairs(self) -> list[tuple[bytes, bytes]]:
-        """Return names and values in order; lines that are no header are left out."""
+        """Return names and values in order, without lines that are no headers."""
         unfolded: list[bytes] = []
         for line in self.lines[1:]:
             text = line.rstrip(b"\r\n")
@@ -61,7 +61,7 @@ class Head:
 
 
 def framing(pairs: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
-    """Return the names, in lower case, of the headers that say where a body ends.
+    """Return the lower-case names of the headers that say where the body ends.
 
     If there is none, it ends with the connection.
     """
@@ -69,11 +69,11 @@ def framing(pairs: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
 
 
 def headers_of(pairs: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """Return the headers that a response shows."""
+    """Return the headers of a response, without those about the connection."""
     headers = Headers()
     for name, value in pairs:
         if name.lower() not in HOP_BY_HOP:
-            # What its own methods come to for bytes; they look at each of them thrice.
+            # The methods of Headers do the same, but convert the bytes three times.
             dict.setdefault(headers, name.title(), []).append(value)
     return headers
 

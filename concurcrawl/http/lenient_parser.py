@@ -1,7 +1,7 @@
-"""Read responses that libcurl refuses: those with header lines that are no headers.
+"""Reads responses that libcurl refuses because a header line has no colon.
 
-libcurl ends a transfer at a header line without a colon ("Header without colon") and
-has no option against it; Scrapy and browsers skip the line. Pure: bytes in, calls out.
+libcurl ends the transfer there ("Header without colon") and has no option against it;
+Scrapy and browsers skip the line. Pure: bytes in, calls out.
 
 References:
     https://www.rfc-editor.org/rfc/rfc9112#section-6.3
@@ -13,7 +13,7 @@ import re
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from concurcrawl.http.head import Head
+from concurcrawl.http.head import ResponseHead
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,13 +34,13 @@ class _ReaderState(Enum):
 
 
 class ResponseReader:
-    """Takes one HTTP/1 response apart as libcurl would, but for bad header lines.
+    """Parses one HTTP/1 response as libcurl does, but skips bad header lines.
 
     Args:
-        on_header: Gets each line of the head with its line break; a value other than
+        on_header: Called with each header line and its line break; a value other than
             None ends the reading.
-        on_chunk: Gets each part of the body; likewise.
-        has_body: Does the request's method allow a body?
+        on_chunk: Called with each part of the body; likewise.
+        has_body: Whether the request's method allows a body.
     """
 
     def __init__(
@@ -54,21 +54,21 @@ class ResponseReader:
         self._on_chunk = on_chunk
         self._has_body = has_body
         self._state = _ReaderState.HEAD
-        self._head = Head()
+        self._head = ResponseHead()
         self._left = 0
         self._rest = b""
         self.is_ended = False
 
     @property
     def is_complete(self) -> bool:
-        """May the connection end here?"""
+        """Whether the connection may be closed at this point."""
         return self._state in {_ReaderState.DONE, _ReaderState.UNTIL_CLOSE}
 
     def feed(self, data: bytes) -> None:
-        """Take what came in; afterwards :attr:`is_ended` says if that was all.
+        """Parse *data*; then :attr:`is_ended` says whether the response is complete.
 
         Raises:
-            ValueError: If the response is no HTTP/1 response.
+            ValueError: If it is no HTTP/1 response.
         """
         self._rest += data
         while not self.is_ended and self._step():
@@ -77,7 +77,7 @@ class ResponseReader:
             raise ValueError("a line without an end")
 
     def _step(self) -> bool:
-        """Use up a part of what is there; False if more must come first."""
+        """Parse one part; return False if it is not complete yet."""
         if self._state in {
             _ReaderState.LENGTH,
             _ReaderState.UNTIL_CLOSE,
@@ -107,14 +107,15 @@ class ResponseReader:
             raise ValueError("no status line")
         self._head.lines.append(line)
         is_last = not line.strip()
-        # Before the line is passed on: with a wrong length there is no response.
+        # Computed before the line is passed on: a wrong length is an error, and then
+        # there is no response.
         state = self._state_after_head() if is_last else _ReaderState.HEAD
         if self._on_header(line) is not None:
             self.is_ended = True
             return
         self._state = state
         if is_last and state is _ReaderState.HEAD:
-            self._head = Head()
+            self._head = ResponseHead()
 
     def _state_after_head(self) -> _ReaderState:
         if self._head.status < 200:

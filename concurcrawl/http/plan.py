@@ -1,4 +1,4 @@
-"""What the thread that makes a request is told of it."""
+"""The description of a request for the thread that makes it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class TransferLimits:
-    """How much of a body is welcome.
+    """How large a body may be.
 
     Attributes:
-        max_bytes: Above it the download is cancelled; 0 means no limit.
-        warn_bytes: Above it one warning is logged; 0 means never.
-        fails_on_dataloss: Is a body that was cut short an error?
+        max_bytes: Size above which the download is cancelled; 0 means no limit.
+        warn_bytes: Size above which a warning is logged; 0 means never.
+        fails_on_dataloss: Whether a truncated body is an error.
     """
 
     max_bytes: int
@@ -48,20 +48,20 @@ class TransferLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TransferPlan:
-    """All that a thread needs to know to make a request.
+    """A request as a thread makes it.
 
     Attributes:
-        request: What is asked.
-        target: Where it goes.
-        route: Which way.
-        options: What libcurl is told of all requests.
-        limits: What of the body is welcome.
-        timeout_s: Time for all of it, as the request says; named in the error.
-        left_s: What is left of it.
-        heard: Signals that somebody receives.
-        wraps_certificate: Is the certificate Twisted's object, or DER?
-        tells_tls: Is protocol, cipher and certificate of a new connection logged?
-        inflates: Is the body of a page that came as gzip wanted inflated, too?
+        request: The request.
+        target: Scheme, host, port and path.
+        route: Proxy and local address.
+        options: Options of libcurl beside those of the message.
+        limits: Limits of the body's size.
+        timeout_s: Timeout of the whole download, for the error message.
+        left_s: Seconds that are left of it.
+        signals: Signals that have receivers.
+        wraps_certificate: Whether the certificate is Twisted's object instead of DER.
+        logs_tls: Whether protocol, cipher and certificate of a connection are logged.
+        inflates: Whether a gzip body is to be inflated, too.
     """
 
     request: Request
@@ -71,7 +71,7 @@ class TransferPlan:
     limits: TransferLimits
     timeout_s: float
     left_s: float
-    heard: frozenset[object]
+    signals: frozenset[object]
     wraps_certificate: bool
-    tells_tls: bool
+    logs_tls: bool
     inflates: bool

@@ -1,4 +1,4 @@
-"""One request in one thread: what libcurl reads becomes a response or an error."""
+"""One request in one thread, which ends with a response or an error."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from scrapy.exceptions import (
 from scrapy.responsetypes import responsetypes
 
 from concurcrawl.http import curl_options
-from concurcrawl.http.head import Head, content_length, framing, headers_of
+from concurcrawl.http.head import ResponseHead, content_length, framing, headers_of
 from concurcrawl.http.lenient_parser import ResponseReader
 from concurcrawl.tuning.gzip import gunzip
 
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
     from concurcrawl.http.handles import ClientPool, CurlClient
     from concurcrawl.http.plan import TransferPlan
 
-#: What a callback of libcurl returns to end the transfer.
+#: Returned by a callback of libcurl to end the transfer.
 _END = -1
-#: What libcurl takes as milliseconds at most.
+#: The largest timeout that libcurl takes, in milliseconds.
 _MAX_MS = 2**31 - 1
 #: CURLE_WEIRD_SERVER_REPLY, which pycurl knows by its older name only.
 _WEIRD_REPLY = pycurl.E_FTP_WEIRD_SERVER_REPLY
@@ -51,17 +51,17 @@ _LOSSES = {
     _WEIRD_REPLY,
     _HTTP2_STREAM,
 }
-#: Methods of which a second request does no harm.
+#: Methods that may be sent a second time.
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 
 
-class Listener(Protocol):
+class SignalSender(Protocol):
     """Sends a signal in the loop's thread, where Scrapy's receivers expect it."""
 
     def __call__(
-        self, verdict: Future[StopDownload | None], signal: object, **told: Any
+        self, verdict: Future[StopDownload | None], signal: object, **about: Any
     ) -> None:
-        """Put into *verdict* what a receiver decided, from the loop's thread."""
+        """Send *signal*; resolve *verdict* with the receivers' decision."""
 
 
 class Transfer:
@@ -69,33 +69,33 @@ class Transfer:
 
     Attributes:
         connects: Connections that it opened.
-        connect_s: How long that took.
+        connect_s: Seconds that this took.
         thread: Name of the thread that it ran in.
         ended_s: When it ended, in seconds since the epoch.
-        inflated: The response's body, inflated, if it was gzip and that was wanted.
-        notes: What is to be logged; kept for the loop's thread, because logging
-            counts in Scrapy's stats.
+        inflated: The response's body, inflated, if it is gzip and the plan asks for it.
+        notes: Level and text of log lines. The loop's thread logs them, because log
+            lines are counted in Scrapy's stats.
     """
 
     def __init__(
         self,
         plan: TransferPlan,
         clients: ClientPool,
-        listener: Listener,
+        send_signal: SignalSender,
         on_sent: Callable[[float], object] | None = None,
     ) -> None:
         """Prepare one.
 
         Args:
-            plan: What is asked.
-            clients: Where to get a client.
-            listener: Sends signals.
+            plan: The request.
+            clients: Has handles of libcurl.
+            send_signal: Sends a signal in the loop's thread.
             on_sent: Called in the transfer's thread when the request is sent, with
-                the time by the monotonic clock; None: nobody wants to know.
+                the time by the monotonic clock.
         """
         self._plan = plan
         self._clients = clients
-        self._listener = listener
+        self._send_signal = send_signal
         self._on_sent = on_sent
         self.connects = 0
         self.connect_s = 0.0
@@ -108,21 +108,21 @@ class Transfer:
         self._verdict: Future[StopDownload | None] | None = None
         self._aborted = False
         self._started_s = 0.0
-        self._head = Head()
+        self._head = ResponseHead()
         self._framing: set[bytes] = set()
         self._headers: Headers | None = None
         self._is_request_sent = not curl_options.is_tunnel(plan.target, plan.route)
         self._chunks: list[bytes] = []
         self._size = 0
         self._warned = False
-        self._is_settled = False  # the size is known, and nobody listens to chunks
+        self._is_settled = False  # the size is known and bytes_received unused
         self._stop: StopDownload | None = None
         self._refusal: Exception | None = None
         self._is_complete_early = False
         self._tls = ""
 
     def abort(self) -> None:
-        """End the transfer; from any thread, also before it began or after it ended."""
+        """End the transfer. May be called in any thread, before, during or after it."""
         with self._lock:
             self._aborted = True
             client, verdict = self._client, self._verdict
@@ -132,7 +132,7 @@ class Transfer:
             client.hang_up()
 
     def run(self) -> Response:
-        """Make the request and block until its response is there.
+        """Make the request and block until its response has arrived.
 
         Raises:
             Exception: One of Scrapy's download errors, or ``StopDownload``.
@@ -147,21 +147,22 @@ class Transfer:
         self._started_s = time.monotonic()
         misread, origin = self._clients.misread, self._plan.target.origin
         if origin not in misread:
-            with self._lent() as client:
+            with self._acquired() as client:
                 error = self._perform(client)
                 if not self._is_misread(error):
                     return self._response_or_raise(client, error)
                 misread.add(origin)
                 if self._plan.request.method not in _SAFE_METHODS:
-                    # Asking twice might do harm. If Scrapy asks again, it is known.
+                    # A second POST might do harm. If Scrapy retries it, the host is
+                    # known by then.
                     return self._response_or_raise(client, error)
-        self._head = Head()
-        with self._lent() as client:
+        self._head = ResponseHead()
+        with self._acquired() as client:
             return self._response_or_raise(client, self._exchange(client))
 
     @contextmanager
-    def _lent(self) -> Iterator[CurlClient]:
-        client = self._clients.lend(self._plan.route, self._plan.target.origin)
+    def _acquired(self) -> Iterator[CurlClient]:
+        client = self._clients.acquire(self._plan.route, self._plan.target.origin)
         with self._lock:
             self._client = client
             if self._aborted:
@@ -174,7 +175,7 @@ class Transfer:
             if self._aborted or client.is_spent:
                 client.close()
             else:
-                self._clients.take_back(client)
+                self._clients.release(client)
 
     def _perform(self, client: CurlClient) -> pycurl.error | None:
         plan = self._plan
@@ -185,10 +186,10 @@ class Transfer:
         ]
         if not self._is_request_sent:
             options.append((pycurl.PREREQFUNCTION, self._on_connected))
-        if plan.tells_tls or self._on_sent is not None:
+        if plan.logs_tls or self._on_sent is not None:
             options += [
                 (pycurl.VERBOSE, 1),
-                (pycurl.DEBUGFUNCTION, self._on_told),
+                (pycurl.DEBUGFUNCTION, self._on_debug),
             ]
         try:
             client.perform(plan.target.origin, options, self._on_header, self._on_chunk)
@@ -226,7 +227,7 @@ class Transfer:
         return (pycurl.TIMEOUT_MS, min(_MAX_MS, max(1, int(left_s * 1000))))
 
     def _is_misread(self, error: pycurl.error | None) -> bool:
-        """Did libcurl stop at a header line that Scrapy would skip?"""
+        """Return whether libcurl stopped at a header line that Scrapy would skip."""
         return (
             error is not None
             and error.args[0] == _WEIRD_REPLY
@@ -245,7 +246,7 @@ class Transfer:
         if self._stop is not None:
             return self._stopped(client, self._stop)
         if self._headers is None and error is None:
-            # libcurl takes a head without an end for a whole response.
+            # libcurl reports success if the connection ends within the headers.
             raise DownloadFailedError(
                 f"{self._plan.request.url}: the connection ended within the headers"
             )
@@ -273,7 +274,7 @@ class Transfer:
             304,
         }
         is_framed = bool(self._framing) or self._head.protocol == "HTTP/2"
-        # Scrapy's word for a body of which nobody can say whether it is whole.
+        # Scrapy's flag for a body whose end is only the end of the connection.
         return ["partial"] if has_body and not is_framed else []
 
     def _response(self, client: CurlClient, flags: list[str]) -> Response:
@@ -285,7 +286,7 @@ class Transfer:
             self._note_tls(der)
         codings = self._headers.getlist("Content-Encoding")
         if self._plan.inflates and codings == [b"gzip"]:
-            # Here, in a thread, because it needs no GIL.
+            # In this thread, because inflating releases the GIL.
             self.inflated = gunzip(body, self._plan.limits.max_bytes)
         kind = responsetypes.from_args(headers=self._headers, url=url, body=body)
         response = kind(
@@ -303,25 +304,25 @@ class Transfer:
         return response
 
     def _on_connected(self, *_: object) -> int:
-        # What came before is the proxy's answer to CONNECT.
+        # The lines before were the proxy's answer to CONNECT.
         self._is_request_sent = True
-        self._head = Head()
+        self._head = ResponseHead()
         return int(pycurl.PREREQFUNC_OK)
 
-    def _on_told(self, kind: int, text: bytes) -> None:
+    def _on_debug(self, kind: int, text: bytes) -> None:
         if kind == pycurl.INFOTYPE_HEADER_OUT:
-            # libcurl has just sent it; before, there is the request for a tunnel.
+            # libcurl has just sent the request, or before that the CONNECT of a tunnel.
             if self._on_sent is not None and self._is_request_sent:
                 self._on_sent(time.monotonic())
             return
-        if kind != pycurl.INFOTYPE_TEXT or not self._plan.tells_tls:
+        if kind != pycurl.INFOTYPE_TEXT or not self._plan.logs_tls:
             return
         words = text.decode("utf-8", "replace").split()
         if words[:3] == ["SSL", "connection", "using"]:
             self._tls = f"using protocol {words[3]}, cipher {words[5]}"
 
     def _note_tls(self, der: bytes) -> None:
-        # Late, because hardly anybody asks for it.
+        # Imported late: TLS logging is rarely on.
         from cryptography.x509 import load_der_x509_certificate
 
         found = load_der_x509_certificate(der)
@@ -334,12 +335,12 @@ class Transfer:
 
     def _on_header(self, line: bytes) -> int | None:
         if self._headers is not None:
-            return None  # a trailer; Scrapy shows none
+            return None  # a trailer, which Scrapy's responses do not have
         self._head.lines.append(line)
         if line.strip(b"\r\n"):
             return None
         if self._head.status < 200 or not self._is_request_sent:
-            self._head = Head()
+            self._head = ResponseHead()
             return None
         return self._on_head()
 
@@ -355,14 +356,14 @@ class Transfer:
         ):
             return _END
         if request.method == "HEAD":
-            # libcurl waits for the body that the length promises if the request had
-            # one itself, because then it does not know that this is a HEAD.
+            # If the request has a body, libcurl does not treat it as HEAD and waits for
+            # the body that Content-Length announces.
             self._is_complete_early = bool(request.body)
             return _END if self._is_complete_early else None
         self._is_settled = (
             size is not None
             and b"transfer-encoding" not in self._framing
-            and signals.bytes_received not in self._plan.heard
+            and signals.bytes_received not in self._plan.signals
         )
         return self._check_size(size or 0, "Expected to receive")
 
@@ -396,16 +397,16 @@ class Transfer:
         self.notes.append((logging.WARNING, text))
         return text
 
-    def _is_stopped(self, signal: object, **told: Any) -> bool:
-        """Ask the receivers of *signal*, if there are any, and wait for their word."""
-        if signal not in self._plan.heard:
+    def _is_stopped(self, signal: object, **about: Any) -> bool:
+        """Send *signal*, if it has receivers; return whether they stop the download."""
+        if signal not in self._plan.signals:
             return False
         verdict: Future[StopDownload | None] = Future()
         with self._lock:
             if self._aborted:
                 return True
             self._verdict = verdict
-        self._listener(verdict, signal, **told)
+        self._send_signal(verdict, signal, **about)
         left_s = self._started_s + self._plan.left_s - time.monotonic()
         try:
             self._stop = verdict.result(max(0.0, left_s))
@@ -424,7 +425,7 @@ class Transfer:
 
 @lru_cache(maxsize=64)
 def _certificate(der: bytes) -> Any:
-    # Late, because Scrapy without a reactor has no use for it.
+    # Imported late: Scrapy without a reactor does not need it.
     from twisted.internet.ssl import Certificate
 
     return Certificate.load(der)

@@ -47,6 +47,9 @@ class _Place:
 class AdmissionQueue:
     """Admits requests to their sites, those of a group in their order.
 
+    Invariant: only groups whose requests wait have a queue or a timer, so that nothing
+    here grows with the number of groups that were asked.
+
     Attributes:
         on_unleased: Called with True when the first request without a lease id waits,
             and with False when none does any more.
@@ -68,20 +71,19 @@ class AdmissionQueue:
 
     async def enter(self, group: str, lease_id: int | None) -> None:
         """Return when a request of *group* is admitted by the limiter."""
-        queue = self._queues.setdefault(group, deque())  # as many as there are sites
-        if not queue and not self._limiter.admit(group, lease_id):
+        if group not in self._queues and not self._limiter.admit(group, lease_id):
             return
         admitted: Deferred[None] = Deferred()
         place = _Place(lease_id, admitted)
-        queue.append(place)
+        self._queues.setdefault(group, deque()).append(place)
         if lease_id is None:
             self._count_unleased(group, +1)
         self._pump(group)
         try:
             await maybe_deferred_to_future(admitted)
         except asyncio.CancelledError:
-            if place in queue:
-                queue.remove(place)
+            if place in self._queues.get(group, ()):
+                self._remove(group, place)
             else:  # it was admitted while it was being cancelled
                 self._limiter.sent(group, lease_id, 0.0)
                 self._limiter.leave(group, lease_id, FetchResult())
@@ -96,10 +98,11 @@ class AdmissionQueue:
         self._limiter.sent(group, lease_id, max(0.0, time.monotonic() - at_s))
         self._pump(group)
 
-    def leave(self, group: str, lease_id: int | None, visit: FetchResult) -> None:
-        """Take in that a request has left its site, and admit those that may start."""
-        self._limiter.leave(group, lease_id, visit)
-        self.pump_all()
+    def leave(self, group: str, lease_id: int | None, result: FetchResult) -> None:
+        """Count a request as gone from its site, and admit those that may start."""
+        self._limiter.leave(group, lease_id, result)
+        self._pump(group)
+        self._pump_untimed()
         self._on_room()
 
     def release(self, leases: Iterable[_Leased]) -> None:
@@ -114,10 +117,15 @@ class AdmissionQueue:
 
     def withdraw(self, lease_ids: set[int]) -> None:
         """Take the requests with *lease_ids* out of their queues; their waits end."""
-        for queue in self._queues.values():
-            for place in [place for place in queue if place.lease_id in lease_ids]:
-                queue.remove(place)
-                place.admitted.cancel()
+        found = [
+            (group, place)
+            for group, queue in self._queues.items()
+            for place in queue
+            if place.lease_id in lease_ids
+        ]
+        for group, place in found:
+            self._remove(group, place)
+            place.admitted.cancel()
 
     @property
     def is_timed(self) -> bool:
@@ -126,31 +134,46 @@ class AdmissionQueue:
 
     def abandon(self, error: Exception) -> None:
         """Fail all requests that wait with *error*."""
-        for queue in self._queues.values():
-            while queue:
-                queue.popleft().admitted.errback(error)
+        while self._queues:
+            group, queue = next(iter(self._queues.items()))
+            place = queue[0]
+            self._remove(group, place)
+            place.admitted.errback(error)
 
     def pump_all(self) -> None:
         """Ask again for all that wait: something has ended."""
-        for group in [group for group, queue in self._queues.items() if queue]:
+        for group in list(self._queues):
+            self._pump(group)
+
+    def _pump_untimed(self) -> None:
+        """Ask again for all that wait for something to end.
+
+        The end of a request at one site does not make the others' delays shorter.
+        """
+        for group in [group for group in self._queues if group not in self._timers]:
             self._pump(group)
 
     def _pump(self, group: str) -> None:
-        queue = self._queues.get(group)
-        while queue:
+        while queue := self._queues.get(group):
             place = queue[0]
             try:
                 wait_s = self._limiter.admit(group, place.lease_id)
             except (LeaseLostError, PausedTooLongError) as error:
-                queue.popleft()
+                self._remove(group, place)
                 place.admitted.errback(error)
                 continue
             if wait_s:
-                if math.isfinite(wait_s):
-                    self._pump_in(wait_s, group)
+                self._pump_in(wait_s, group)
                 return
-            queue.popleft()
+            self._remove(group, place)
             place.admitted.callback(None)
+
+    def _remove(self, group: str, place: _Place) -> None:
+        queue = self._queues[group]
+        queue.remove(place)
+        if not queue:
+            del self._queues[group]
+            self._cancel_timer(group)
 
     def _count_unleased(self, group: str, change: int) -> None:
         self._limiter.expect(group, change)
@@ -159,13 +182,19 @@ class AdmissionQueue:
             self.on_unleased(bool(self._unleased))
 
     def _pump_in(self, wait_s: float, group: str) -> None:
+        """Ask for *group* again in so many seconds, if they are finite."""
         due_s = time.monotonic() + wait_s
         if group in self._timers:
-            other_s, timer = self._timers[group]
-            if other_s <= due_s:
+            if self._timers[group][0] <= due_s < math.inf:
                 return
+            self._cancel_timer(group)
+        if math.isfinite(wait_s):
+            self._timers[group] = (due_s, call_later(wait_s, self._on_time, group))
+
+    def _cancel_timer(self, group: str) -> None:
+        _, timer = self._timers.pop(group, (0.0, None))
+        if timer is not None:
             timer.cancel()
-        self._timers[group] = (due_s, call_later(wait_s, self._on_time, group))
 
     def _on_time(self, group: str) -> None:
         del self._timers[group]

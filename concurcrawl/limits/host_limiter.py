@@ -51,7 +51,7 @@ class HostLimiter(Protocol):
         """
 
     @abstractmethod
-    def leave(self, group: str, lease_id: int | None, visit: FetchResult) -> None:
+    def leave(self, group: str, lease_id: int | None, result: FetchResult) -> None:
         """Count a request as in flight no longer, and learn from how it went.
 
         A lease that was not admitted no longer counts as on its way to its site.
@@ -59,7 +59,7 @@ class HostLimiter(Protocol):
         Args:
             group: Its group.
             lease_id: Its lease id, or None.
-            visit: How it went.
+            result: How it went.
         """
 
     @abstractmethod

@@ -16,6 +16,7 @@ that is known it is on its way and holds up the next.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 #: Seconds after which what was admitted counts as sent, though nobody has said so: it
 #: tries to connect to a host that does not answer, or its process is dead.
 LONGEST_WAY_S = 10.0
+
+#: Seconds after its last request, and its delay, after which a group that nothing is
+#: known of is forgotten. Scrapy's downloader keeps the slot of a site as long.
+IDLE_S = 60.0
 
 #: A limit of requests in flight that lets none start: 0 means that there is no limit.
 NONE_AT_ALL = -1
@@ -145,6 +150,7 @@ class GroupLimiter:
 
     limits: GroupLimits
     in_flight: int = field(default=0, init=False)
+    coming: int = field(default=0, init=False)
     opens_at_s: float = field(default=0.0, init=False)
     delay_s: float = field(default=0.0, init=False)
     why: str = field(default="", init=False)
@@ -153,7 +159,8 @@ class GroupLimiter:
     _refusals: int = field(default=0, init=False)
     _asked_delay_s: float = field(default=0.0, init=False)  # by the site
     _last_s: float = field(default=0.0, init=False)  # when one started or was sent
-    _on_way: list[_OnWay] = field(default_factory=list, init=False)
+    _on_way: tuple[_OnWay, ...] = field(default=(), init=False)
+    _was_changed: bool = field(default=False, init=False)
 
     def __post_init__(self) -> None:
         """Start with the delay that is set."""
@@ -161,11 +168,47 @@ class GroupLimiter:
         if self.limits.throttle is not None:
             self.delay_s = max(self.delay_s, self.limits.throttle.start_delay_s)
 
+    def lease_at_s(self, now_s: float) -> float:
+        """Return when, by the clock, a request may be leased.
+
+        Infinity means that something must end first.
+        """
+        limit = self.limits.in_flight
+        if limit and self.in_flight + self.coming >= limit:
+            return math.inf
+        if self.is_paced() and self.coming:
+            return math.inf
+        pause_s = self.pause_left_s(now_s)
+        if 0 < pause_s <= self.limits.max_pause_s:
+            return self._paused_until_s
+        return now_s  # one that is paused for too long is leased, too, to fail
+
+    def idle_at_s(self) -> float:
+        """Return when the group will be as if it had never been asked.
+
+        Infinity means that it is in use, or must be remembered: its site has asked for
+        a delay, or the project has set limits of its own.
+        """
+        is_used = self.in_flight or self.coming
+        if is_used or self._asked_delay_s or self._was_changed:
+            return math.inf
+        last_s, delay_s, full_at_s = self._last_s, self.delay_s, self._bucket_full_at_s
+        if self._on_way:  # they were sent by then, though nobody has said so
+            last_s = self._on_way[-1].since_s + LONGEST_WAY_S
+            delay_s = max(way.delay_s for way in self._on_way)
+            if self.limits.rate_per_s:
+                full_at_s = max(last_s, full_at_s)
+                full_at_s += len(self._on_way) / self.limits.rate_per_s
+        quiet_at_s = last_s and last_s + delay_s + IDLE_S
+        memory_s = self.limits.max_pause_s if self._refusals else 0.0
+        paused_until_s = self._paused_until_s + memory_s
+        return max(quiet_at_s, self.opens_at_s, full_at_s, paused_until_s)
+
     def is_open(self, now_s: float) -> bool:
         """Return whether a request may start at *now_s*."""
-        return self.has_room() and now_s >= self.next_start_s()
+        return self.has_capacity() and now_s >= self.next_start_s()
 
-    def has_room(self) -> bool:
+    def has_capacity(self) -> bool:
         """Return whether one more may be in flight, whatever the time."""
         return not self.limits.in_flight or self.in_flight < self.limits.in_flight
 
@@ -209,7 +252,7 @@ class GroupLimiter:
             spread = self.limits.jitter
             delay_s = max(0.0, self.delay_s * (1 + uniform(-spread, spread)))
         if self._has_promise():
-            self._on_way.append(_OnWay(lease_id, now_s, delay_s))
+            self._on_way = (*self._on_way, _OnWay(lease_id, now_s, delay_s))
         else:  # AutoThrottle's delay alone is an aim, and no promise
             self.opens_at_s = now_s + delay_s
 
@@ -218,9 +261,9 @@ class GroupLimiter:
 
         One that is not on its way is sent once more: its connection had been closed.
         """
-        for way in self._on_way:
+        for i, way in enumerate(self._on_way):
             if way.lease_id == lease_id:
-                self._on_way.remove(way)
+                self._on_way = (*self._on_way[:i], *self._on_way[i + 1 :])
                 self._depart(at_s, way.delay_s)
                 return
         if self._has_promise():
@@ -231,9 +274,11 @@ class GroupLimiter:
         return any(way.lease_id == lease_id for way in self._on_way)
 
     def expire(self, now_s: float) -> None:
-        """Take for sent now what has been on its way for too long."""
+        """Count what has been on its way for too long as sent now."""
         while self._on_way and now_s >= self._on_way[0].since_s + LONGEST_WAY_S:
-            self._depart(now_s, self._on_way.pop(0).delay_s)
+            oldest, *others = self._on_way
+            self._on_way = tuple(others)
+            self._depart(now_s, oldest.delay_s)
 
     def _depart(self, at_s: float, delay_s: float) -> None:
         """Count time from a request that was sent.
@@ -279,32 +324,42 @@ class GroupLimiter:
             self.delay_s = max(limits.delay_s, self._asked_delay_s)
             self._last_s = max(self._last_s, since_s or 0.0)
             self.opens_at_s = self._last_s + self.delay_s if self._last_s else 0.0
-            self._on_way = [replace(way, delay_s=self.delay_s) for way in self._on_way]
+            self._on_way = tuple(
+                replace(way, delay_s=self.delay_s) for way in self._on_way
+            )
         self.limits = limits
+        self._was_changed = True
 
-    def hear(
-        self, visit: FetchResult, now_s: float, uniform: Callable[[float, float], float]
+    def learn(
+        self,
+        result: FetchResult,
+        now_s: float,
+        uniform: Callable[[float, float], float],
     ) -> None:
         """Learn from how a request went: pause, back off, adapt the delay."""
-        if visit.status in (429, 503):
-            self._back_off(visit, now_s, uniform)
-        elif visit.status is not None:
+        if result.status in (429, 503):
+            self._back_off(result, now_s, uniform)
+        elif result.status is not None:
             self._refusals = 0
-        if self.limits.throttle is not None and visit.latency_s is not None:
-            self._adapt(self.limits.throttle, visit.latency_s, visit.status)
+        if self.limits.throttle is not None and result.latency_s is not None:
+            self._adapt(self.limits.throttle, result.latency_s, result.status)
 
     def _back_off(
-        self, visit: FetchResult, now_s: float, uniform: Callable[[float, float], float]
+        self,
+        result: FetchResult,
+        now_s: float,
+        uniform: Callable[[float, float], float],
     ) -> None:
-        if visit.retry_after_s is None and self._paused_until_s > now_s:
+        if result.retry_after_s is None and self._paused_until_s > now_s:
             return  # another answer to the same burst: it is paused already
+        if now_s >= self._paused_until_s + self.limits.max_pause_s:
+            self._refusals = 0  # so long ago that the group may have been forgotten
         pause_s = self.limits.min_pause_s * 2**self._refusals * uniform(1.0, 1.5)
         pause_s = min(pause_s, self.limits.max_pause_s)
-        if visit.retry_after_s is not None:
-            pause_s = visit.retry_after_s
-        self.why = f"status {visit.status}"
-        if visit.retry_after_s is not None:
-            self.why += f", Retry-After {visit.retry_after_s:.0f} s"
+        self.why = f"status {result.status}"
+        if result.retry_after_s is not None:
+            pause_s = result.retry_after_s
+            self.why += f", Retry-After {pause_s:.0f} s"
         self._refusals = min(self._refusals + 1, 30)
         self._paused_until_s = max(self._paused_until_s, now_s + pause_s)
 

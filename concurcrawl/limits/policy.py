@@ -156,6 +156,11 @@ class Politeness:
         )
 
     @property
+    def default(self) -> GroupLimits:
+        """What groups must not exceed that have no limits of their own."""
+        return self._own
+
+    @property
     def is_throttled(self) -> bool:
         """Whether AutoThrottle steers a delay of each group."""
         return self._own.throttle is not None

@@ -227,6 +227,7 @@ class NodeScheduler(SupervisorScheduler):
                 ),
                 "workers": len(crawler.settings.getlist("CONCURCRAWL_SLOTS")),
             },
+            limits=self.politeness.default,
             started_s=time.monotonic() - _age_s(),
         )
         frontier = RedisFrontier(

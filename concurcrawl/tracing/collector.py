@@ -1,7 +1,7 @@
-"""When things happened to a request, and what its callback cost.
+"""Traces requests: times, CPU time of callbacks and pipelines.
 
 A :class:`Timeline` is filled by the middlewares and the item processor of this module,
-which are enabled only while records are kept (``CONCURCRAWL_RECORDS``).
+which are enabled only if ``CONCURCRAWL_RECORDS`` is set.
 """
 
 from __future__ import annotations
@@ -34,18 +34,20 @@ if TYPE_CHECKING:
     from scrapy.http import Request, Response
     from scrapy.settings import BaseSettings
 
+#: Traces by request. ``Request`` has no attribute for one, and ``meta`` would be sent
+#: to other processes and copied by retries.
 _timelines: WeakKeyDictionary[Request, Timeline] = WeakKeyDictionary()
 
 
 @dataclass(slots=True)
 class Spent:
-    """What the pipelines took for the items of one request.
+    """Time in the pipelines for the items of one request.
 
     Attributes:
         wall_s: Time in which at least one item was in them.
         cpu_s: CPU time.
-        items: How many are in them now.
-        since_s: Since when there are any, by the monotonic clock.
+        items: Number of items in them now.
+        since_s: When the first of those entered, by the monotonic clock.
     """
 
     wall_s: float = 0.0
@@ -56,7 +58,7 @@ class Spent:
 
 @dataclass(slots=True)
 class Timeline:
-    """What is known of a request so far; times in seconds since the epoch."""
+    """The trace of a request in progress; times in seconds since the epoch."""
 
     queued_s: float
     asked_s: float | None = None
@@ -71,20 +73,22 @@ class Timeline:
     pipelines: Spent | None = None
 
 
-#: Whose code runs. Each request has a context of its own.
-_at_hand: ContextVar[Timeline | None] = ContextVar("at_hand", default=None)
+#: The trace of the request that the running code belongs to. A context variable: the
+#: hooks of Scrapy's HTTP/1.1 connections are not told for which request they open.
+_current: ContextVar[Timeline | None] = ContextVar("current_timeline", default=None)
 
-#: For whose items the pipelines run.
+#: The account of the items that the running code yields. A context variable: pipelines
+#: are not told which request an item came from.
 _pipelines: ContextVar[Spent | None] = ContextVar("pipelines", default=None)
 
 
 def begin(request: Request, queued_s: float, *, has_pipelines: bool = False) -> None:
-    """Start to watch *request*, which leaves the frontier now.
+    """Start the trace of *request*, which leaves the frontier now.
 
     Args:
-        request: It.
-        queued_s: When the frontier got it.
-        has_pipelines: Whether its items pass a :class:`PipelineClock` here.
+        request: The request.
+        queued_s: When it was pushed to the frontier.
+        has_pipelines: Whether its items pass a :class:`PipelineClock` in this process.
     """
     line = _timelines[request] = Timeline(queued_s)
     if has_pipelines:
@@ -95,14 +99,14 @@ def begin(request: Request, queued_s: float, *, has_pipelines: bool = False) -> 
 def downloaded(
     request: Request, *, thread: str, ended_s: float, connect_s: float
 ) -> None:
-    """Note what a thread that has downloaded *request* knows, if it is watched.
+    """Add what the thread that has downloaded *request* knows, if it is traced.
 
     Args:
-        request: It.
+        request: The request.
         thread: The thread's name.
-        ended_s: When it had everything, in seconds since the epoch. The event loop
-            hears of it later.
-        connect_s: How long it took to have a connection.
+        ended_s: When the download ended, in seconds since the epoch. The event loop
+            is notified later.
+        connect_s: Seconds until there was a connection.
     """
     line = _timelines.get(request)
     if line is not None:
@@ -112,30 +116,30 @@ def downloaded(
 
 
 def clock_pipelines() -> Spent:
-    """Return what will be spent in pipelines by the running code and its tasks."""
+    """Return a new account of pipelines for the running code and its tasks."""
     spent = Spent()
     _pipelines.set(spent)
     return spent
 
 
 def with_pipelines(record: Record, spent: Spent) -> Record:
-    """Return *record* with what was *spent* in the pipelines."""
+    """Return *record* with the times of *spent*."""
     return replace(record, pipeline_s=spent.wall_s, pipeline_cpu_s=spent.cpu_s)
 
 
 def start(request: Request) -> None:
-    """Note that *request*, if it is watched, starts at its site now."""
+    """Note that *request*, if it is traced, starts at its site now."""
     line = _timelines.get(request)
     if line is not None:
         line.asked_s = time.time()
         line.downloaded_s = None  # it may have been tried before
-    _at_hand.set(line)
+    _current.set(line)
 
 
 def arrived(request: Request) -> None:
-    """Note that the answer to *request*, if it is watched, is here now.
+    """Note that the response to *request*, if it is traced, has arrived now.
 
-    What a thread has noted itself is nearer to the truth.
+    A time that the download thread has noted is more exact and stays.
     """
     line = _timelines.get(request)
     if line is not None and line.downloaded_s is None:
@@ -143,7 +147,7 @@ def arrived(request: Request) -> None:
 
 
 def end(request: Request, worker: str) -> Record | None:
-    """Return how *request*, which is done, went; None if it was not watched."""
+    """End the trace of *request* and return its record; None if it was not traced."""
     line = _timelines.pop(request, None)
     if line is None:
         return None
@@ -178,8 +182,8 @@ def enable(settings: BaseSettings, rank: str) -> None:
         components.add(settings, name, {middleware: position}, rank)
     reactor = str(settings["TWISTED_REACTOR"])
     has_tasks = reactor.endswith("AsyncioSelectorReactor")
-    # A context of its own is what a task of asyncio has. Another item processor than
-    # Scrapy's is not ours to replace.
+    # Only tasks of asyncio have a context of their own. An item processor other than
+    # Scrapy's is not replaced.
     if settings["ITEM_PROCESSOR"] == "scrapy.pipelines.ItemPipelineManager" and (
         has_tasks or not settings.getbool("TWISTED_REACTOR_ENABLED")
     ):
@@ -192,15 +196,15 @@ def clocks_pipelines(settings: BaseSettings) -> bool:
 
 
 def clock_connections(handler: BaseDownloadHandler) -> None:
-    """Have the connections that *handler* makes noted, if Scrapy's own is one.
+    """Measure the connections of *handler*, if it is Scrapy's own for http.
 
-    Not for https: Twisted says that it is connected before the handshake.
+    Not for https: Twisted reports a connection before its TLS handshake.
     """
     http11.listen(handler, _clock_connection)
 
 
 def _clock_connection() -> Callable[[Any], None] | None:
-    line, began_s = _at_hand.get(), time.monotonic()
+    line, began_s = _current.get(), time.monotonic()
     if line is None:
         return None
 
@@ -214,13 +218,13 @@ class DownloadClock:
     """Downloader middleware: when the downloader was asked and when it answered."""
 
     def process_request(self, request: Request) -> None:
-        """Note that the downloader is asked now."""
+        """Note that the downloader gets *request* now."""
         line = _timelines.get(request)
         if line is not None:
             line.asked_s = time.time()
 
     def process_response(self, request: Request, response: Response) -> Response:
-        """Note what came."""
+        """Note status, size and latency."""
         line = _timelines.get(request)
         if line is not None:
             if line.downloaded_s is None:
@@ -233,7 +237,7 @@ class DownloadClock:
         return response
 
     def process_exception(self, request: Request, exception: Exception) -> None:
-        """Note why nothing came."""
+        """Note the error."""
         line = _timelines.get(request)
         if line is not None:
             line.error = f"{type(exception).__name__}: {exception}"
@@ -242,12 +246,12 @@ class DownloadClock:
 class CallbackClock:
     """Spider middleware: CPU time of callbacks.
 
-    It counts what runs while a callback's output is drawn from it. A callback that
-    returns a list instead of yielding has run before, and is not counted.
+    It counts the time in which a generator callback runs. A callback that returns a
+    list has run before and is not counted.
     """
 
     def process_spider_input(self, response: Response) -> None:
-        """Note whose items will come."""
+        """Note which request the items will come from."""
         line = _timelines.get(response.request) if response.request else None
         if line is not None:
             _pipelines.set(line.pipelines)
@@ -255,7 +259,7 @@ class CallbackClock:
     def process_spider_output(
         self, response: Response, result: Iterable[Any]
     ) -> Iterator[Any]:
-        """Pass the output on and count its cost."""
+        """Yield the output and count its CPU time."""
         line = _timelines.get(response.request) if response.request else None
         outputs = iter(result)
         while True:
@@ -272,7 +276,7 @@ class CallbackClock:
     async def process_spider_output_async(
         self, response: Response, result: AsyncIterator[Any]
     ) -> AsyncIterator[Any]:
-        """Pass the output on and count its cost."""
+        """Yield the output and count its CPU time."""
         line = _timelines.get(response.request) if response.request else None
         outputs = aiter(result)
         while True:
@@ -288,7 +292,7 @@ class CallbackClock:
 
 
 class PipelineClock(ItemPipelineManager):
-    """Item processor: Scrapy's own, with a look at the clock."""
+    """Item processor: Scrapy's own, with its times measured."""
 
     @override
     async def process_item_async(self, item: Any) -> Any:
@@ -307,7 +311,7 @@ class PipelineClock(ItemPipelineManager):
 
 
 class _Metered:
-    """Waits for something, and counts the CPU time of its steps, not of others'."""
+    """Awaits something and counts the CPU time of its own steps."""
 
     def __init__(self, awaited: Awaitable[Any], spent: Spent) -> None:
         self._awaited = awaited
@@ -329,5 +333,5 @@ class _Metered:
             except GeneratorExit:
                 steps.close()
                 raise
-            except BaseException as error:  # noqa: BLE001 - it is for whoever waits
+            except BaseException as error:  # noqa: BLE001 - thrown into the coroutine that waits
                 step = partial(steps.throw, error)

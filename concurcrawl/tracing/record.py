@@ -1,6 +1,6 @@
-"""One record a request: when it was asked, where it ran, how long it took.
+"""One record per request: when it was sent, where it ran, how long it took.
 
-Records cross process and file borders, so they hold plain values only.
+Records are sent between processes and written to files, so they hold plain values only.
 """
 
 from __future__ import annotations
@@ -15,31 +15,31 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
-    """How one request went.
+    """The trace of one request.
 
     All times are seconds since the epoch, as ``time.time()`` gives them, so that
     processes of one machine can be laid on one axis.
 
     Attributes:
-        url: What was asked for.
+        url: URL of the request.
         status: HTTP status, or None if no response came.
         size_bytes: Body as it came over the network, before decoding; 0 if none came.
         worker: ``main`` or ``worker-N``.
         pid: The process that downloaded it and ran its callback.
         thread: Name of the thread that downloaded it.
-        queued_s: When the frontier got it.
+        queued_s: When it was pushed to the frontier.
         asked_s: When it reached the downloader.
         first_byte_s: When its headers had come, or None.
         downloaded_s: When its body had come, or None.
         done_s: When its callback had ended.
         callback_cpu_s: CPU seconds of its callback.
-        error: Why it failed, in the words of the exception, or None.
-        connect_s: Seconds that it took to look the host up and to connect, with the
-            handshake of TLS; 0 on a connection that was open. None where that is not
-            told apart from waiting for the first byte.
+        error: Class and message of the exception if it failed, or None.
+        connect_s: Seconds for name resolution, connection and TLS handshake; 0 on an
+            open connection. None if it was not measured apart from the wait for the
+            first byte.
         pipeline_s: Seconds in which at least one of its items was in the pipelines.
-            Before ``done_s`` where the worker is ``main``, after it elsewhere. None
-            where that is not told apart.
+            Before ``done_s`` if the worker is ``main``, else after it. None if it was
+            not measured.
         pipeline_cpu_s: CPU seconds of those, in the thread that runs the pipelines;
             None likewise.
     """
@@ -71,7 +71,7 @@ def to_line(record: Record) -> str:
 def from_lines(lines: Iterable[str]) -> Iterator[Record]:
     """Read what :func:`to_line` wrote, in this version, an earlier or a later one.
 
-    Keys of later versions are passed over; what earlier ones did not tell is None.
+    Keys of later versions are ignored; keys that earlier ones lack are None.
 
     Raises:
         ValueError: If a line is not a record.

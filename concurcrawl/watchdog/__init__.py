@@ -1,1 +1,1 @@
-"""Ends crawls that wait for something that never comes."""
+"""Ends crawls and callbacks that make no progress."""

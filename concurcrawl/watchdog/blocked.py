@@ -1,11 +1,10 @@
-"""Ends what blocks the process of ``scrapy crawl`` after it was told to stop.
+"""Ends callbacks that block the process of ``scrapy crawl`` after a stop.
 
-A callback that never returns keeps the event loop from everything else, also from a
-stop: no task and no timer runs. A signal's handler does. It runs in the main thread,
-inside the code that blocks, and raises an exception there, which Scrapy handles as any
-error of a callback. Python lets handlers run in its own loops, in waits on sockets and
-in regular expressions; an extension module may not, and then all that can be done is to
-print where the process is.
+While a callback blocks the event loop, no task and no timer runs, so the crawl cannot
+stop. A handler of an operating system signal does run: in the main thread, inside the
+code that blocks. It raises an exception there, which Scrapy handles like any error of a
+callback. Python calls handlers within its own loops, waits on sockets and regular
+expressions. An extension module may not let them run; then the stack is printed.
 """
 
 from __future__ import annotations
@@ -38,19 +37,19 @@ if TYPE_CHECKING:
 
     Handler = Callable[[int, FrameType | None], Any]
 
-#: Seconds between two beats, by which the loop shows that nothing blocks it.
+#: Seconds between two heartbeats of the event loop.
 _BEAT_S = 1.0
-#: Seconds after the time-out at which the stack is printed, if nothing was ended.
+#: Seconds from the timeout until the stack is printed, if the exception had no effect.
 _PRINT_AFTER_S = 2.0
 
 _STOPS = ("SIGINT", "SIGTERM")
 
 
 class BlockWatch:
-    """Extension that ends a callback which blocks a crawl that was told to stop.
+    """Extension that ends a callback which blocks a crawl that is to stop.
 
-    Invariant: the alarm is set only once a stop was asked for, or for the time at which
-    ``CLOSESPIDER_TIMEOUT`` is going to be overdue. Each beat sets it anew.
+    Invariant: the alarm is set only after a stop was requested, or for the time at
+    which ``CLOSESPIDER_TIMEOUT`` will be overdue. Each heartbeat sets it again.
     """
 
     def __init__(self, crawler: Crawler) -> None:
@@ -59,7 +58,7 @@ class BlockWatch:
         if not self._timeout_s or not hasattr(signal, "setitimer"):
             raise NotConfigured
         self._beat_s = 0.0
-        self._was_told = False
+        self._is_stopping = False
         self._handlers: dict[signal.Signals, tuple[Handler, Handler]] = {}
         self._beats: asyncio.Task[None] | None = None
         crawler.signals.connect(self._start, signals.engine_started)
@@ -74,7 +73,7 @@ class BlockWatch:
         is_main = threading.current_thread() is threading.main_thread()
         is_free = signal.getsignal(signal.SIGALRM) is signal.SIG_DFL
         if not (is_main and is_free and is_asyncio_available()):
-            return  # a project's own use of that signal comes first
+            return  # the project uses the signal itself
         signal.signal(signal.SIGALRM, self._on_alarm)
         for name in _STOPS:
             self._listen(getattr(signal, name))
@@ -91,30 +90,30 @@ class BlockWatch:
             self._beats.cancel()
             self._disarm()
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
-            for number, (ours, before) in self._handlers.items():
-                if signal.getsignal(number) is ours:
+            for number, (own, before) in self._handlers.items():
+                if signal.getsignal(number) is own:
                     signal.signal(number, before)
 
     def _listen(self, number: signal.Signals) -> None:
-        """Hear of a signal that asks for a stop, before its handler does."""
+        """Set the alarm when a signal requests a stop, before its handler runs."""
         handler = signal.getsignal(number)
         if not callable(handler):
             return
 
-        def told(number: int, frame: FrameType | None) -> None:
-            if not self._was_told:
-                self._was_told = True
+        def on_stop(number: int, frame: FrameType | None) -> None:
+            if not self._is_stopping:
+                self._is_stopping = True
                 self._arm()
             handler(number, frame)
 
-        self._handlers[number] = told, handler
-        signal.signal(number, told)
+        self._handlers[number] = on_stop, handler
+        signal.signal(number, on_stop)
 
     async def _beat(self) -> None:
         while True:
             self._beat_s = time.monotonic()
-            if self._was_told or is_closing(self._crawler.engine):
-                # When no request is left, pipelines and feeds take the time they need.
+            if self._is_stopping or is_closing(self._crawler.engine):
+                # Once no request is left, pipelines and feeds may take their time.
                 if in_progress(self._crawler.engine):
                     self._arm()
                 else:
@@ -137,7 +136,7 @@ class BlockWatch:
     def _on_alarm(self, _: int, frame: FrameType | None) -> None:
         code = hanging_code(frame)
         if code is None or time.monotonic() - self._beat_s < self._timeout_s:
-            return  # the alarm is repeated until the next beat
+            return  # the alarm is repeated until the next heartbeat
         where = f"{Path(code.f_code.co_filename).name}:{code.f_lineno}"
-        # Not logged here: what was interrupted may be writing to the same stream.
+        # Not logged here: the interrupted code may be writing to the same stream.
         raise BlockedError(f"{where} in {code.f_code.co_qualname}", self._timeout_s)

@@ -1,4 +1,4 @@
-"""Where a suspended coroutine waits."""
+"""Finds the line at which a suspended coroutine waits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _LIBRARIES = ("scrapy", "twisted", "asyncio", "concurcrawl", "contextlib")
 def suspended_frames(task: asyncio.Task[Any]) -> Iterator[FrameType]:
     """Yield the frames of a suspended task, from the outermost to the innermost.
 
-    The chain ends at the first future: what completes that is not known to it.
+    The chain ends at the first future, which does not know what will complete it.
     """
     awaited: Any = task.get_coro()
     while awaited is not None:

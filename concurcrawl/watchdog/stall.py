@@ -1,4 +1,4 @@
-"""Notices that nothing moves any more, says who waits for what, and ends the crawl."""
+"""Ends a crawl that makes no progress, and logs what each request waits for."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: ``finish_reason`` of a crawl that is ended for it.
+#: ``finish_reason`` of a crawl that has stalled.
 STALLED = "stalled"
 
-#: Seconds without any movement after which a crawl that was told to end drops what is
-#: in progress.
+#: Seconds without progress after which a crawl that closes drops the requests in
+#: progress.
 _CLOSING_S = 5.0
-#: Seconds between two looks at whether it is time to look.
+#: Seconds between two wake-ups of the watch.
 _STEP_S = 0.5
-#: Looks in the time after which a crawl counts as stalled.
+#: Looks at the crawl within the timeout; all of them must agree.
 _LOOKS = 5
-#: Seconds that a closing engine has to finish requests that were abandoned.
+#: Seconds in which a closing engine may finish abandoned requests.
 _GRACE_S = 2.0
-#: Requests that the log names.
+#: Most requests that the log names.
 _NAMED = 20
 
 
 class Waiting(NamedTuple):
-    """A request in progress that does not move.
+    """A request in progress that waits.
 
     Attributes:
         request: Method and URL.
-        phase: What it waits for, in words that follow "waits".
+        phase: What it waits for, as words that follow "waits".
         where: The line of the project's code that awaits, if there is one.
     """
 
@@ -51,10 +51,10 @@ class Waiting(NamedTuple):
 
 
 class StallWatch:
-    """Looks at a crawl now and then, as long as it runs.
+    """Looks at a crawl several times per timeout, as long as it runs.
 
-    Invariant: a crawl is ended only if each look of the whole time-out found the same
-    requests in progress and nothing that could move them.
+    Invariant: a crawl is ended only if each look within the timeout found the same
+    requests in progress and nothing that could complete them.
     """
 
     def __init__(
@@ -68,11 +68,11 @@ class StallWatch:
 
         Args:
             crawler: The crawl to watch and to end.
-            timeout_s: Seconds without movement; 0 means that only a crawl that was
-                told to end is ended.
+            timeout_s: Seconds without progress; with 0 only a crawl that closes is
+                ended.
             look: Returns the requests in progress if none of them is at its site, in a
                 callback or a pipeline, or waits for a timer; else nothing.
-            abandon: Gives up what is in progress; it is kept for a resume.
+            abandon: Gives up the requests in progress; a resume does them again.
         """
         self._crawler = crawler
         self._timeout_s = timeout_s
@@ -81,11 +81,11 @@ class StallWatch:
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start the watch."""
         self._task = asyncio.ensure_future(self._run())
 
     def stop(self) -> None:
-        """Look no more."""
+        """End the watch."""
         if self._task is not None:
             self._task.cancel()
 
@@ -108,20 +108,20 @@ class StallWatch:
                 return
 
     def _limit_s(self) -> float:
-        """Return the seconds without movement to tolerate now, 0 for any."""
+        """Return the seconds without progress to tolerate now; 0 means no limit."""
         if not is_closing(self._crawler.engine):
             return self._timeout_s
         return min(self._timeout_s or _CLOSING_S, _CLOSING_S)
 
     async def _end(self, found: list[Waiting], limit_s: float) -> None:
-        was_told = is_closing(self._crawler.engine)
+        was_closing = is_closing(self._crawler.engine)
         logger.error(_describe(found, limit_s))
-        if not was_told:
+        if not was_closing:
             fail_crawl(self._crawler)
             asyncio.ensure_future(  # noqa: RUF006 - the engine outlives it
                 self._crawler.engine.close_spider_async(reason=STALLED)
             )
-            await asyncio.sleep(0)  # so that nothing is started in their place
+            await asyncio.sleep(0)  # so that no other request takes their place
         self._abandon()
         await asyncio.sleep(_GRACE_S)
         abandon_requests(self._crawler.engine)

@@ -1,4 +1,4 @@
-"""What will happen in a process without anything from outside: timers and threads."""
+"""Timers and threads that may still complete something in this process."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _HOUSEKEEPING = ("twisted.web", "twisted.protocols", "twisted.conch")
 
 
 def is_something_due() -> bool:
-    """Return whether a timer or a thread may still move what waits in this process.
+    """Return whether a timer or a thread may still complete what waits here.
 
-    Periodic timers do not count: they run as long as the process does. The check takes
-    tens of milliseconds, since it looks at all objects.
+    Periodic timers do not count: they run as long as the process. The check takes tens
+    of milliseconds, because it looks at all objects.
     """
     return (
         is_a_task_sleeping() or any(timers()) or _reactor_is_due() or busy_threads() > 0

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from concurcrawl.frontier.redis import protocol
 from concurcrawl.frontier.redis.connection import connect
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
 
     from concurcrawl.frontier.redis.connection import JobRef
     from concurcrawl.frontier.redis.keys import Keys
@@ -249,40 +250,35 @@ def _nodes(
 def _groups(
     client: Any, keys: Keys, now_s: float, most: int | None
 ) -> tuple[GroupStatus, ...]:
-    raws = client.sscan_iter(keys.one("groups"), count=_PAGE)
+    read = "least_delay", "start_delay", "limit"
+    defaults = client.hmget(keys.one("default_limits"), *read)
+    *delays_s, limit = (float(value or 0) for value in defaults)
     looked_at = None if most is None else _PAGE
-    names = (raw.decode() for raw in islice(raws, looked_at))
-    found: list[GroupStatus] = []
-    while page := [*islice(names, _PAGE)]:
+    found = client.hscan_iter(keys.one("limiters"), count=_PAGE)
+    limiters = dict(islice(found, looked_at))
+    waiting = client.hscan_iter(keys.one("heads"), count=_PAGE)
+    raws = iter(limiters.keys() | {raw for raw, _ in islice(waiting, looked_at)})
+    groups: list[GroupStatus] = []
+    while page := [*islice(raws, _PAGE)]:
         with client.pipeline(transaction=False) as pipeline:
-            for name in page:
-                pipeline.hmget(keys.of("limiter", name), *_LIMITER)
-                pipeline.zcard(keys.of("waiting", name))
-            answers = iter(pipeline.execute())
-        for name, limiter, waiting in zip(page, answers, answers, strict=True):
-            group = _group(name, limiter, waiting, now_s)
+            for raw in page:
+                pipeline.zcard(keys.of("waiting", raw.decode()))
+            counts = pipeline.execute()
+        for raw, count in zip(page, counts, strict=True):
+            packed = limiters.get(raw)
+            limiter = protocol.read_limiter(packed, max(delays_s), int(limit))
+            group = GroupStatus(
+                name=raw.decode(),
+                waiting=count,
+                in_flight=limiter.in_flight,
+                delay_s=limiter.delay_s,
+                paused_s=max(0.0, limiter.paused_until_s - now_s),
+                limit=limiter.limit,
+            )
             if group.waiting or group.in_flight or group.paused_s:
-                found.append(group)
-    found.sort(key=lambda g: (-g.paused_s, -g.waiting, g.name))
-    return tuple(found[:most])
-
-
-#: What is read of a group's limiter.
-_LIMITER = ("in_flight", "delay", "paused_until", "limit")
-
-
-def _group(
-    name: str, limiter: Sequence[bytes | None], waiting: int, now_s: float
-) -> GroupStatus:
-    in_flight, delay_s, paused_until_s, limit = (float(one or 0) for one in limiter)
-    return GroupStatus(
-        name=name,
-        waiting=waiting,
-        in_flight=int(in_flight),
-        delay_s=delay_s,
-        paused_s=max(0.0, paused_until_s - now_s),
-        limit=int(limit),
-    )
+                groups.append(group)
+    groups.sort(key=lambda g: (-g.paused_s, -g.waiting, g.name))
+    return tuple(groups[:most])
 
 
 def _count(job: Mapping[str, str], name: str, former: str) -> int:

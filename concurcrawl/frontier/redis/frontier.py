@@ -20,7 +20,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-import random
 import time
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -44,8 +43,8 @@ from concurcrawl.frontier.base import (
 from concurcrawl.frontier.redis import operations, protocol
 from concurcrawl.frontier.redis.admissions import Admissions
 from concurcrawl.frontier.redis.node import RedisNode
-from concurcrawl.limits.gates import Limiter
 from concurcrawl.limits.limiter import FetchResult, GroupLimits
+from concurcrawl.limits.total_limiter import TotalLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -105,11 +104,11 @@ class RedisFrontier(RedisNode, Frontier):
         self._limits_of = limits_of
         self._clock = clock or time.monotonic
         # Limits by group are kept in Redis; the total is this node's own.
-        self._total = Limiter(lambda _: GroupLimits(), total, asks, random.uniform)
+        self._total = TotalLimiter(total, asks)
         self._admissions = Admissions()
         self._prefetched: deque[Lease] = deque()
         self._held: dict[int, Lease] = {}
-        self._known_groups: set[str] = set()
+        self._known_groups: set[str] = set()  # with limits of their own
         self._expected = 0
         self._pushes = 0  # exchanges with requests that are yet to be answered
         self._ready_at_s: float | None = None
@@ -206,7 +205,7 @@ class RedisFrontier(RedisNode, Frontier):
 
     def _lose_leases(self) -> None:
         for lease_id in self._held:
-            self._total.forget(lease_id, 0.0)
+            self._total.leave(lease_id)
         self._held.clear()
         self._prefetched.clear()
         self._admissions.begin_anew()
@@ -316,8 +315,9 @@ class RedisFrontier(RedisNode, Frontier):
             max_pause_s = self._limits_of(group).max_pause_s
             raise PausedTooLongError(group, pause_s, max_pause_s)
         if known.has_permit(place):
-            if self._total.admit(group, lease_id, now_s):
+            if not self._total.may_start(group, lease_id):
                 return math.inf
+            self._total.start(group, lease_id)
             known.use_permit(place)
             return 0.0
         wait_s = known.wait_s(group, now_s)
@@ -356,12 +356,12 @@ class RedisFrontier(RedisNode, Frontier):
         self._outbox.send(operations.Sent(group, lease_id, ago_s))
 
     @override
-    def leave(self, group: str, lease_id: int | None, visit: FetchResult) -> None:
-        self._total.leave(group, lease_id, visit, 0.0)
+    def leave(self, group: str, lease_id: int | None, result: FetchResult) -> None:
+        self._total.leave(lease_id)
         self._admissions.drop_permits((group, lease_id))
         self._admissions.stop_waiting(group)
         self._introduce_group(group)
-        self._outbox.send(operations.Leave(group, lease_id, visit))
+        self._outbox.send(operations.Leave(group, lease_id, result))
 
     @override
     def expect(self, group: str, change: int) -> None:
@@ -399,7 +399,8 @@ class RedisFrontier(RedisNode, Frontier):
     def has_ready(self) -> bool:
         if self._total.is_starved or self._is_leaving or not self._prefetched:
             return False
-        return self._total.has_capacity(self._prefetched[0].group)
+        group = self._prefetched[0].group
+        return self._total.may_lease(asks=self._total.asks(group))
 
     @property
     def is_pushing(self) -> bool:
@@ -411,7 +412,7 @@ class RedisFrontier(RedisNode, Frontier):
         lease = self._held.get(lease_id)
         if lease is None:
             return
-        self._total.forget(lease_id, 0.0)
+        self._total.leave(lease_id)
         self._total.lease(lease_id, lease.group)
         self._admissions.drop_permits((lease.group, lease_id))
         self._admissions.stop_waiting(lease.group)
@@ -448,7 +449,7 @@ class RedisFrontier(RedisNode, Frontier):
     def _forget(self, lease_id: int) -> None:
         lease = self._held.pop(lease_id)
         self._admissions.stop_waiting(lease.group)
-        self._total.forget(lease_id, 0.0)
+        self._total.leave(lease_id)
         self._admissions.drop_permits((lease.group, lease_id))
 
     def _introduce(self, entries: Sequence[Entry]) -> None:
@@ -460,7 +461,8 @@ class RedisFrontier(RedisNode, Frontier):
             self._introduce_group(entry.group)
 
     def _introduce_group(self, group: str) -> None:
-        """Say a group's limits, once."""
-        if group not in self._known_groups:
+        """Say a group's limits, once, if it has some of its own."""
+        limits = self._limits_of(group)
+        if limits != self._member.limits and group not in self._known_groups:
             self._known_groups.add(group)
-            self._outbox.send(operations.Limits(group, self._limits_of(group)))
+            self._outbox.send(operations.Limits(group, limits))

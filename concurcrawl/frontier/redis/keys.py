@@ -15,7 +15,11 @@ SINGLE = frozenset(
         "seen",
         "requests",
         "heads",
-        "groups",
+        "ready",
+        "paused",
+        "default_limits",
+        "limiters",
+        "idle",
         "nodes",
         "members",
         "attempts",
@@ -36,7 +40,7 @@ SINGLE = frozenset(
 )
 
 #: Of a job, one for each group, node or batch.
-MANY = frozenset({"waiting", "limiter", "node", "leases", "unleased", "items", "batch"})
+MANY = frozenset({"waiting", "node", "leases", "unleased", "items", "batch"})
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,9 +30,11 @@ from concurcrawl.frontier.redis.operations import Operation
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from concurcrawl.limits.limiter import GroupLimits
+
 #: The layout of the messages and of what is stored (``lua/message.lua`` has it too).
 #: 0.1.0, which stored none, is 1. Nodes refuse a job of another format.
-FORMAT = 2
+FORMAT = 3
 
 #: Of each dataclass that was sent, the names of its fields: to ask for them is slow.
 _NAMES: dict[type, tuple[str, ...]] = {}
@@ -51,6 +53,7 @@ class Join:
         job_id: What a new job would be called.
         spider: Whose job it must be.
         about: What others are told of the node, as JSON.
+        limits: What groups must not exceed that have no limits of their own.
     """
 
     how: str
@@ -58,6 +61,7 @@ class Join:
     job_id: str
     spider: str
     about: str
+    limits: GroupLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,6 +206,46 @@ def read(raw: bytes) -> Reply | Refusal:
         cookies=[_cookies(change) for change in found["cookies"]],
         throttled=[group.decode() for group in found["throttled"]],
         answers=found["answers"],
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredLimiter:
+    """What Redis has of the limiter of a group.
+
+    Attributes:
+        in_flight: Requests at its site.
+        delay_s: Seconds between two starts.
+        paused_until_s: When its pause ends, by the clock; 0 if there was none.
+        limit: Requests at a time; 0 means no limit.
+    """
+
+    in_flight: int
+    delay_s: float
+    paused_until_s: float
+    limit: int = 0
+
+
+def read_limiter(
+    packed: bytes | None, default_delay_s: float, default_limit: int = 0
+) -> StoredLimiter:
+    """Read a field of ``limiters``, which ``lua/limiter.lua`` writes.
+
+    Args:
+        packed: Its value; None if there is none.
+        default_delay_s: The first delay of groups without limits of their own.
+        default_limit: How many requests at a time those may have.
+    """
+    state = {} if packed is None else _unpacked(packed)
+    if "has_own_limits" in state:
+        delays_s = (state.get("least_delay", 0.0), state.get("start_delay", 0.0))
+        default_delay_s = max(delays_s)
+        default_limit = state.get("limit", 0)
+    return StoredLimiter(
+        in_flight=state.get("in_flight", 0),
+        delay_s=state.get("delay", default_delay_s),
+        paused_until_s=state.get("paused_until", 0.0),
+        limit=int(default_limit),
     )
 
 

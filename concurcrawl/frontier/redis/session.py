@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from concurcrawl.errors import FrontierError
 from concurcrawl.frontier.redis import protocol
 from concurcrawl.frontier.redis.protocol import Exchange, Join, Refusal, Reply
+from concurcrawl.limits.limiter import GroupLimits
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -56,6 +57,7 @@ class Member:
         max_attempts: Deaths of nodes that one request may cause.
         streams: Whether items go into one stream.
         about: What others are told of it.
+        limits: What groups must not exceed that have no limits of their own.
         started_s: When its process was started, as ``time.monotonic()`` counts.
     """
 
@@ -66,6 +68,7 @@ class Member:
     max_attempts: int = 3
     streams: bool = False
     about: Mapping[str, Any] = field(default_factory=dict)
+    limits: GroupLimits = field(default_factory=GroupLimits)
     started_s: float = field(default_factory=time.monotonic)
 
 
@@ -221,6 +224,7 @@ class Session:
             job_id=secrets.token_hex(8),
             spider=member.spider,
             about=json.dumps(dict(member.about)),
+            limits=member.limits,
         )
 
     def _other_spider(self, spider: str) -> FrontierError:

@@ -18,7 +18,7 @@ RESET_PATH = "/_testsite/reset"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
+class SiteCounts:
     """What the test site saw since it was started or reset.
 
     Attributes:
@@ -57,12 +57,12 @@ class Counts:
     during_pause: Mapping[str, int] = field(default_factory=dict)
 
 
-def to_json(counts: Counts) -> str:
+def to_json(counts: SiteCounts) -> str:
     """Return *counts* as one JSON object."""
     return json.dumps(asdict(counts))  # in ASCII: a header may be no UTF-8
 
 
-def from_json(text: str | bytes) -> Counts:
+def from_json(text: str | bytes) -> SiteCounts:
     """Read what :func:`to_json` wrote; keys of later versions are passed over.
 
     Raises:
@@ -70,7 +70,7 @@ def from_json(text: str | bytes) -> Counts:
     """
     try:
         raw = json.loads(text)
-        return Counts(**{f.name: raw[f.name] for f in fields(Counts)})
+        return SiteCounts(**{f.name: raw[f.name] for f in fields(SiteCounts)})
     except (KeyError, TypeError) as error:
         raise ValueError(f"not the test site's counts: {text[:80]!r}") from error
 
@@ -194,11 +194,11 @@ class SeenCounts:
         if seen.entry is not None:
             seen.entry.done = now_s
 
-    def counts(self, cpu_s: float) -> Counts:
+    def counts(self, cpu_s: float) -> SiteCounts:
         """Return the numbers as they are now."""
         hosts = self._hosts
         gaps = {name: host.min_gap_s for name, host in hosts.items()}
-        return Counts(
+        return SiteCounts(
             requests=self._requests,
             pages=self._pages,
             peak_in_flight=self._peak_in_flight,

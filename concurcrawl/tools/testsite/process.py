@@ -14,7 +14,12 @@ from urllib.request import HTTPSHandler, ProxyHandler, Request, build_opener
 
 from concurcrawl.errors import SiteError
 from concurcrawl.tools.testsite.countries import COUNTRY_COUNT
-from concurcrawl.tools.testsite.counts import COUNTS_PATH, RESET_PATH, Counts, from_json
+from concurcrawl.tools.testsite.counts import (
+    COUNTS_PATH,
+    RESET_PATH,
+    SiteCounts,
+    from_json,
+)
 from concurcrawl.tools.testsite.log import LOG_PATH, LogEntry, from_json_lines
 from concurcrawl.tools.testsite.site import LIST_PATH
 
@@ -147,7 +152,7 @@ class SiteProcess:
                 if pipe is not None:
                     pipe.close()
 
-    def counts(self) -> Counts:
+    def counts(self) -> SiteCounts:
         """Ask it what it saw.
 
         Raises:

@@ -1,4 +1,4 @@
-"""Cookies that one process receives become everybody's."""
+"""Shares the cookies that one process receives with all others."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CookieChange:
-    """A cookie that a jar got, or one that it dropped.
+    """A cookie that was added to a jar, or one that was removed.
 
     Attributes:
         jar: The value of the request's ``cookiejar`` meta key.
-        cookie: The cookie, or None if it was dropped.
+        cookie: The cookie, or None if it was removed.
         place: Domain, path and name of the cookie.
     """
 
@@ -37,12 +37,12 @@ class CookieChange:
 class SharedCookies:
     """Watches the jars of a crawler's ``CookiesMiddleware``.
 
-    Invariant: a change that came from another process is never reported as ours, so
-    that changes do not go round in circles.
+    Invariant: a change that came from another process is never returned as one of this
+    process, or changes would go round in circles.
     """
 
     def __init__(self, crawler: Crawler) -> None:
-        """Watch *crawler*, whose engine exists. Without cookies there is no change."""
+        """Watch *crawler*, whose engine exists. If cookies are off, nothing changes."""
         self._changes: list[CookieChange] = []
         self._jars: dict[Any, CookieJar] | None = None
         middleware = crawler.get_downloader_middleware(CookiesMiddleware)
@@ -50,13 +50,13 @@ class SharedCookies:
             self._jars = middleware.jars = _Jars(self._changes)
 
     def changes(self) -> list[CookieChange]:
-        """Return and forget what changed here since the last call."""
+        """Return the changes in this process since the last call."""
         found = list(self._changes)
         self._changes.clear()
         return found
 
     def apply(self, changes: Iterable[CookieChange]) -> None:
-        """Do here what was done in another process."""
+        """Apply changes of another process."""
         if self._jars is None:
             return
         noted = len(self._changes)
@@ -69,7 +69,7 @@ class SharedCookies:
         del self._changes[noted:]
 
     def snapshot(self) -> tuple[CookieChange, ...]:
-        """Return what a process that starts now must be told."""
+        """Return all cookies as changes, for a process that starts now."""
         return tuple(
             CookieChange(key, cookie, (cookie.domain, cookie.path, cookie.name))
             for key, jar in (self._jars or {}).items()
@@ -78,7 +78,7 @@ class SharedCookies:
 
 
 class _Jars(defaultdict[Any, CookieJar]):
-    """As the middleware's own: a jar for each key, made when it is asked for."""
+    """Like the middleware's own: makes the jar of a key at its first use."""
 
     def __init__(self, changes: list[CookieChange]) -> None:
         super().__init__()

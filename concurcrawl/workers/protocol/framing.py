@@ -1,4 +1,4 @@
-"""How messages go over a socket: a length, then a pickle of known types."""
+"""Frames messages on a socket: a length, then a pickle of known types."""
 
 from __future__ import annotations
 
@@ -23,31 +23,32 @@ _LENGTH = struct.Struct("!Q")
 
 
 def frame(message: ToWorker | ToSupervisor) -> bytes:
-    """Return *message* as it goes over a socket: length, then pickle."""
+    """Return *message* as bytes for a socket: length, then pickle."""
     body = pickle.dumps(message, pickle.HIGHEST_PROTOCOL)
     return _LENGTH.pack(len(body)) + body
 
 
 async def connect(
     sock: socket.socket, protocol: Callable[[], asyncio.Protocol]
-) -> None:
-    """Hand *sock* to the running event loop."""
+) -> asyncio.Transport:
+    """Hand *sock* to the running event loop; return its transport."""
     loop = asyncio.get_running_loop()
     if sock.family == getattr(socket, "AF_UNIX", None):
-        await loop.create_unix_connection(protocol, sock=sock)
+        transport, _ = await loop.create_unix_connection(protocol, sock=sock)
     else:
-        await loop.create_connection(protocol, sock=sock)
+        transport, _ = await loop.create_connection(protocol, sock=sock)
+    return transport
 
 
 def send_now(sock: socket.socket, transport: asyncio.Transport, data: bytes) -> bool:
-    """Send *data* over *sock*, the socket of *transport*, which may only queue it.
+    """Send *data* over *sock*, the socket of *transport*, without the event loop.
 
     Returns:
-        Whether it was sent now: what waits there already is not overtaken.
+        Whether it was sent now. If other data waits in *transport*, it waits behind it.
     """
     is_free = not transport.get_write_buffer_size()
     if is_free:
-        with contextlib.suppress(OSError):  # full; or lost, as the transport will find
+        with contextlib.suppress(OSError):  # full, or lost, which the transport notices
             data = data[sock.send(data) :]
     if data:
         transport.write(data)
@@ -55,22 +56,23 @@ def send_now(sock: socket.socket, transport: asyncio.Transport, data: bytes) -> 
 
 
 def messages(sock: socket.socket, frames: Frames, timeout_s: float) -> Iterator[Any]:
-    """Yield what comes over *sock* within *timeout_s* seconds; blocks meanwhile.
+    """Yield messages that arrive on *sock* within *timeout_s* seconds; blocks.
 
-    What is left in *frames* when the caller has enough is to be had by feeding nothing.
+    Messages that are left in *frames* when the caller stops are returned by its next
+    ``feed()``, also with no data.
     """
     deadline_s = time.monotonic() + timeout_s
     with selectors.DefaultSelector() as selector:
         selector.register(sock, selectors.EVENT_READ)
         while selector.select(max(0, deadline_s - time.monotonic())):
             data = sock.recv(1 << 16)
-            if not data:  # the end, which the event loop will find
+            if not data:  # closed, which the event loop notices
                 return
             yield from frames.feed(data)
 
 
 class Frames:
-    """Cuts a stream of bytes into messages. Feed it; it yields what is whole."""
+    """Cuts a stream of bytes into messages."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -79,7 +81,7 @@ class Frames:
         """Add *data* and yield each message that is complete with it.
 
         Raises:
-            pickle.UnpicklingError: If a message holds what is no part of messages.
+            pickle.UnpicklingError: If a message holds an object of another type.
         """
         self._buffer += data
         while len(self._buffer) >= _LENGTH.size:
@@ -94,9 +96,9 @@ class Frames:
 
 
 class _MessageUnpickler(pickle.Unpickler):
-    """Knows the types that messages are made of, and no others.
+    """Accepts the types that messages consist of, and no others.
 
-    What people put into requests and items is inside, as bytes, for :class:`Codec`.
+    Requests and items of a project are inside as bytes, for :class:`Codec`.
     """
 
     def find_class(self, module: str, name: str) -> Any:
@@ -111,10 +113,10 @@ class _MessageUnpickler(pickle.Unpickler):
         found = super().find_class(module, name)
         if isinstance(found, type) and issubclass(found, Response | Exception):
             return found
-        raise pickle.UnpicklingError(f"{module}.{name} is no part of a message")
+        raise pickle.UnpicklingError(f"{module}.{name} is not allowed in a message")
 
 
-#: What was found, by module and name.
+#: Types found so far, by module and name.
 _found: dict[tuple[str, str], Any] = {}
 
 _MESSAGE_MODULES = {

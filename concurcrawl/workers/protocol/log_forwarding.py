@@ -1,4 +1,4 @@
-"""Log lines of workers, which come into the supervisor's one log."""
+"""Log lines of workers, which the supervisor logs."""
 
 from __future__ import annotations
 
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     from scrapy import Spider
 
 
-class LineHandler(logging.Handler):
-    """Passes log records on. Belongs to the loop that is running when it is made.
+class ForwardingHandler(logging.Handler):
+    """Sends log records of any thread, in the thread of the running event loop.
 
     Args:
-        pass_on: Takes each, in the loop's thread.
-        encode: Returns an object as bytes, from any thread.
+        send: Called with each line, in the loop's thread.
+        encode: Encodes an object, in any thread.
     """
 
     def __init__(
-        self, pass_on: Callable[[LogLine], None], encode: Callable[[object], bytes]
+        self, send: Callable[[LogLine], None], encode: Callable[[object], bytes]
     ) -> None:
         super().__init__()
-        self._pass_on = pass_on
+        self._send = send
         self._encode = encode
         self._formatter = logging.Formatter()
         self._loop = asyncio.get_running_loop()
@@ -40,15 +40,16 @@ class LineHandler(logging.Handler):
     @override
     def emit(self, record: logging.LogRecord) -> None:
         if threading.current_thread() is threading.main_thread():
-            self._pass_on(self._line(record))
+            self._send(self._line(record))
         elif not self._loop.is_closed():
-            self._loop.call_soon_threadsafe(self._pass_on, self._line(record))
+            self._loop.call_soon_threadsafe(self._send, self._line(record))
 
     def _line(self, record: logging.LogRecord) -> LogLine:
         trace = whole = None
         if record.exc_info and record.exc_info[0] is not None:
             trace = self._formatter.formatException(record.exc_info)
-        # Scrapy's have the request of the page, which costs more than all of the line.
+        # Scrapy's records hold the request of the page, which would cost more to encode
+        # than the rest of the line.
         if trace or not record.name.startswith("scrapy."):
             whole = self._whole(record)
         return LogLine(
@@ -61,7 +62,7 @@ class LineHandler(logging.Handler):
         )
 
     def _whole(self, record: logging.LogRecord) -> bytes | None:
-        """Return all attributes of *record*, encoded, None if they cannot travel."""
+        """Return all attributes of *record*, encoded, or None if they cannot be."""
         about = {**vars(record), "exc_info": None}
         if record.exc_info and record.exc_info[1] is not None:
             _, error, trace = record.exc_info
@@ -73,10 +74,9 @@ class LineHandler(logging.Handler):
 
 
 class ForwardedRecord(logging.LogRecord):
-    """A record of a worker: as it was made there, but for who says it.
+    """A record of a worker, with the worker's name before its message.
 
-    The name of the worker is in the message, where every format shows it, and not in
-    ``msg``, by which records are grouped.
+    The name is not part of ``msg``, by which error trackers group records.
     """
 
     worker = ""
@@ -86,17 +86,17 @@ class ForwardedRecord(logging.LogRecord):
         return f"[{self.worker}] {super().getMessage()}"
 
 
-#: What listens at the root of all loggers if the project has nothing there.
-_OURS = {LineHandler, logging.NullHandler}
+#: Handlers of the root logger that are not the project's.
+_OURS = {ForwardingHandler, logging.NullHandler}
 
 
-def leave_to_supervisor() -> list[int]:
-    """Have what listens to loggers here hear nothing that reaches our own handler.
+def remove_root_handlers() -> list[int]:
+    """Remove the project's handlers from loggers whose records reach the root logger.
 
-    The supervisor has the same handlers and logs all that comes from here.
+    The supervisor has the same handlers and gives them the forwarded records.
 
     Returns:
-        The lowest levels that these handlers want.
+        The levels of the removed handlers.
     """
     levels = []
     for logger in [logging.root, *logging.root.manager.loggerDict.values()]:
@@ -107,10 +107,10 @@ def leave_to_supervisor() -> list[int]:
     return levels
 
 
-def spare_unheard() -> None:
-    """Have Scrapy make no lines that nobody here or there wants.
+def raise_scrapys_level() -> None:
+    """Let Scrapy make no records below the root logger's level.
 
-    It makes one for each page.
+    It makes one for each page and has handlers drop it.
     """
     scrapys = logging.getLogger("scrapy")
     scrapys.setLevel(max(scrapys.level, logging.root.level))
@@ -119,13 +119,13 @@ def spare_unheard() -> None:
 def log(
     line: LogLine, worker: str, spider: Spider | None, decode: Callable[[bytes], Any]
 ) -> None:
-    """Log what the worker of that name had to log, in the supervisor.
+    """Log a line of a worker, in the supervisor.
 
     Args:
-        line: What came from it.
-        worker: Its name.
-        spider: Ours.
-        decode: Returns what the worker encoded.
+        line: The line.
+        worker: Name of the worker.
+        spider: The supervisor's spider.
+        decode: Decodes the attributes of the record.
     """
     record = ForwardedRecord(line.logger, line.level, "", 0, line.message, None, None)
     record.created = line.created_s
@@ -134,7 +134,7 @@ def log(
     if line.record is None:
         record.spider = spider
     else:
-        # What is read back may be of a class that is not here, or anything else.
+        # The project's classes may fail to decode in any way.
         with contextlib.suppress(Exception):
             vars(record).update(_attributes(decode(line.record)))
     record.worker = worker
@@ -146,7 +146,6 @@ def _attributes(about: dict[str, Any]) -> dict[str, Any]:
         error, frames = about["exc_info"]
         trace = None if frames is None else frames.as_traceback()
         about["exc_info"] = (type(error), error, trace)
-    # Read back before any is used: a message may not fit its arguments.
     return about
 
 

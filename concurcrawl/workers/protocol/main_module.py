@@ -1,8 +1,8 @@
-"""What a spawned worker has for ``__main__``.
+"""The ``__main__`` module of a spawned worker.
 
 A script is imported once more, as Python's own multiprocessing does it. Where there is
-none (a notebook, ``python -c``, standard input, the ``__main__.py`` of a package), what
-the spider needs of ``__main__`` is sent by value.
+none (a notebook, ``python -c``, standard input, the ``__main__.py`` of a package), the
+definitions in ``__main__`` that the spider needs are sent by value.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class MainModule:
-    """What to make ``__main__`` of; nothing if all is empty.
+    """Where ``__main__`` comes from; it is empty if all attributes are.
 
     Attributes:
         name: The module to import, of ``python -m``.
         path: The script to import.
-        definitions: What to define instead, packed.
-        sources: The lines of what was typed in, by the name of their "file": Scrapy
+        definitions: Names and values to define instead, pickled.
+        sources: Lines of interactive input, by the name of their pseudo file; Scrapy
             reads the source of callbacks.
     """
 
@@ -39,17 +39,17 @@ class MainModule:
 
 
 def load(main: MainModule, on_crawl: Callable[[], None]) -> None:
-    """Make ``__main__`` of this process, a worker.
+    """Load the ``__main__`` module of this process, a worker.
 
     Args:
-        main: What it is.
+        main: Where it comes from.
         on_crawl: Called if the script begins a crawl because it is imported, also in
             a thread of its own; must not return.
 
     Raises:
-        Exception: Any that the script raises.
+        Exception: Any error of the script.
     """
-    global _on_crawl  # noqa: PLW0603 - one a process, as there is one __main__
+    global _on_crawl  # noqa: PLW0603 - one per process, like __main__
     if not (main.name or main.path):
         _define(main)
         return
@@ -64,12 +64,12 @@ def load(main: MainModule, on_crawl: Callable[[], None]) -> None:
     sys.modules["__main__"] = sys.modules[name] = module
 
 
-#: The worker whose script was imported, and what it does when that crawls.
+#: The worker's pid and its ``on_crawl``, once its script is imported.
 _on_crawl: tuple[int, Callable[[], None]] | None = None
 
 
 def crawl_begins() -> None:
-    """End this process if it is a worker: its script was imported, and crawls."""
+    """End this process if it is a worker whose imported script starts a crawl."""
     if _on_crawl is not None and _on_crawl[0] == os.getpid():
         _on_crawl[1]()
 
@@ -81,5 +81,5 @@ def _define(main: MainModule) -> None:
         vars(module).update(pickle.loads(main.definitions))  # noqa: S301 - our supervisor's
     for file, lines in main.sources:
         text = "".join(lines)
-        # Without a time it is never looked for on the disk.
+        # With None as its time, linecache never checks the file on the disk.
         linecache.cache[file] = len(text), None, list(lines), file

@@ -1,7 +1,7 @@
-"""Requests, items and spider classes as bytes, from one process to another.
+"""Encodes requests, items and spider classes for other processes of the crawl.
 
-Both ends are processes of one machine that run the same code, started by one another,
-so objects travel by pickle. Nothing that came from the network is ever unpickled.
+Both ends are processes of one machine that run the same code, one started by the other,
+so objects are pickled. Nothing that came from the network is ever unpickled.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ IS_DURABLE = "CONCURCRAWL_IS_DURABLE"
 class Codec:
     """Turns requests, items and spider classes into bytes and back.
 
-    Objects that exist once in each process (the spider, its crawler, its settings)
-    travel as their names, so that a callback that is a spider's method, or a lambda
-    that mentions ``self``, means the receiving process's own spider.
+    Objects that exist once in each process (the spider, its crawler, its settings) are
+    encoded as names, so that a callback that is a spider's method, or a lambda that
+    mentions ``self``, means the receiving process's own spider.
     """
 
     def __init__(
@@ -46,11 +46,13 @@ class Codec:
         residents: Mapping[str, object] | None = None,
         remedy: str = IN_ONE_PROCESS,
     ) -> None:
-        """Name the residents.
+        """Make one.
 
         Args:
-            residents: Objects by name; the other end must know the same names.
-            remedy: What to advise if something cannot travel, as words after "or".
+            residents: Objects that exist once in each process, by name; the other end
+                must have the same names.
+            remedy: Advice for an error that something cannot be encoded, as words
+                after "or".
         """
         self._residents = dict(residents or {})
         self._remedy = remedy
@@ -65,7 +67,7 @@ class Codec:
         buffer = io.BytesIO()
         try:
             _Pickler(buffer, self._names).dump(thing)
-        except Exception:  # noqa: BLE001 - a pickler runs anybody's code
+        except Exception:  # noqa: BLE001 - a pickler runs code of any class
             buffer = io.BytesIO(_BY_VALUE)
             buffer.seek(len(_BY_VALUE))
             try:
@@ -79,18 +81,18 @@ class Codec:
     def encode_plain(self, thing: object) -> bytes | None:
         """Return *thing* as bytes, or None if it needs more than pickle.
 
-        What is by the way is not worth the thorough pickler, which takes long to find
-        that a live object, a browser say, cannot travel.
+        For what may be left out: the thorough pickler takes long to find that a live
+        object, such as a browser, cannot be encoded.
         """
         buffer = io.BytesIO()
         try:
             _Pickler(buffer, self._names).dump(thing)
-        except Exception:  # noqa: BLE001 - a pickler runs anybody's code
+        except Exception:  # noqa: BLE001 - a pickler runs code of any class
             return None
         return buffer.getvalue()
 
     def decode(self, payload: bytes) -> Any:
-        """Return what :meth:`encode` was given."""
+        """Return the object that :meth:`encode` was given."""
         if payload.startswith(_BY_VALUE):
             file = io.BytesIO(payload)
             file.seek(len(_BY_VALUE))
@@ -98,12 +100,12 @@ class Codec:
         return _Unpickler(io.BytesIO(payload), self._residents).load()
 
 
-#: Before what the thorough pickler wrote; no pickle begins like this.
+#: Prefix of what the thorough pickler wrote; no pickle begins like this.
 _BY_VALUE = b"by value:"
 
 
 class _Pickler(pickle.Pickler):
-    """The quick one: in C, by reference, no closures."""
+    """The fast pickler: in C, by reference, no closures."""
 
     def __init__(self, file: io.BytesIO, names: Mapping[int, str]) -> None:
         super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
@@ -117,10 +119,10 @@ class _Pickler(pickle.Pickler):
 
 
 class _ClosurePickler(dill.Pickler):  # type: ignore[misc]  # dill has no types
-    """The thorough one: lambdas, closures and local classes, by value."""
+    """The thorough pickler: lambdas, closures and local classes, by value."""
 
     def __init__(self, file: io.BytesIO, names: Mapping[int, str]) -> None:
-        # recurse: of a function's globals only those it mentions travel with it.
+        # recurse: of a function's globals only those that it mentions are encoded.
         super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL, recurse=True)
         self._resident_names = names
 
@@ -129,8 +131,8 @@ class _ClosurePickler(dill.Pickler):  # type: ignore[misc]  # dill has no types
 
     def reducer_override(self, obj: Any) -> Any:
         if isinstance(obj, FunctionType | type) and has_address(obj):
-            # dill would copy those of a script's own module, and a copy of a class is
-            # another class. Workers have that module too.
+            # dill would copy functions and classes of ``__main__``, and a copy of a
+            # class is another class. Workers have that module too.
             return obj.__qualname__
         return _reduce(obj)
 
@@ -154,7 +156,7 @@ class _ClosureUnpickler(dill.Unpickler):  # type: ignore[misc]  # dill has no ty
 
 
 def _reduce(obj: Any) -> Any:
-    """Return how to rebuild what pickle alone cannot, or NotImplemented."""
+    """Return how to rebuild objects that pickle cannot handle, or NotImplemented."""
     if isinstance(obj, Selector):
         if not etree.iselement(obj.root):  # a text, or JSON
             return _selector, (type(obj), obj.type, obj.namespaces, obj.root)
@@ -177,7 +179,7 @@ def _reduce_method(method: MethodType) -> tuple[Any, ...]:
 
 
 def _reduce_response(response: Response) -> tuple[Any, ...]:
-    # A certificate belongs to the connection, which stays behind.
+    # A certificate may be an object of the TLS library, which cannot be pickled.
     kind = type(response)
     if kind.__module__.startswith("scrapy."):
         names = [name for name in response.attributes if name != "certificate"]
@@ -188,7 +190,7 @@ def _reduce_response(response: Response) -> tuple[Any, ...]:
 
 
 def has_address(obj: FunctionType | type) -> bool:
-    """Return whether *obj* is what its module and name lead to."""
+    """Return whether its module and qualified name lead to *obj*."""
     found: Any = sys.modules.get(obj.__module__)
     for name in obj.__qualname__.split("."):
         found = getattr(found, name, None)

@@ -1,4 +1,4 @@
-"""Which of Scrapy's signals workers report, and the supervisor sends in their stead."""
+"""Scrapy's signals that workers report and the supervisor sends for them."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ REPLAYED = (
     "spider_error",
 )
 
-#: Those signals, and their names.
+#: The names by signal.
 NAMES = {getattr(signals, name): name for name in REPLAYED}
 
-#: Signals about what only the supervisor does.
+#: Signals that only the supervisor sends.
 SUPERVISORS = frozenset(
     {
         signals.request_scheduled,

@@ -1,8 +1,7 @@
 """Responses and requests, as workers report them to receivers of signals.
 
-Scrapy's own receivers look at the head of a response. A receiver of the project's own
-may look at anything, so for it there is the body, and what middlewares and callbacks
-have made of the request.
+Scrapy's own receivers use status and headers of a response. A receiver of the project's
+own may use anything, so it also gets the body and the current state of the request.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ if TYPE_CHECKING:
     Decode = Callable[[bytes], Any]
 
 
-#: By the classes of the responses that were told of: what they are told to be.
+#: The class that is made elsewhere, by the class of the response here.
 _kinds: dict[type[Response], type[Response]] = {}
 
 
 def meta_of(response: Response, content: ResponseContent | None = None) -> ResponseMeta:
-    """Return what another process is told of *response*."""
+    """Return *response* without its body, unless *content* is given."""
     address = response.ip_address
     return ResponseMeta(
         kind=_kind(type(response)),
@@ -50,7 +49,7 @@ def meta_of(response: Response, content: ResponseContent | None = None) -> Respo
 
 
 def content_of(response: Response, codec: Codec) -> ResponseContent:
-    """Return what :func:`head_of` leaves out of *response*."""
+    """Return what :func:`meta_of` leaves out of *response*, to be passed to it."""
     certificate = response.certificate
     is_wrapped = hasattr(certificate, "dump")
     if is_wrapped:
@@ -69,7 +68,7 @@ def content_of(response: Response, codec: Codec) -> ResponseContent:
 
 
 def _encode_own(response: Response, codec: Codec) -> bytes | None:
-    request, response.request = response.request, None  # it is there already
+    request, response.request = response.request, None  # the other process has it
     try:
         return codec.encode_plain(response)
     finally:
@@ -77,60 +76,65 @@ def _encode_own(response: Response, codec: Codec) -> bytes | None:
 
 
 def response_of(
-    head: ResponseMeta, request: Request | None, decode: Decode
+    meta: ResponseMeta, request: Request | None, decode: Decode
 ) -> Response:
-    """Return the response that *head* tells of, to *request*.
+    """Return the response that *meta* describes.
 
-    Its body is empty unless *head* has the whole of it.
+    Its body is empty unless *meta* has the content.
+
+    Args:
+        meta: The response, from another process.
+        request: The request that it answers.
+        decode: Decodes responses of a project's own class.
     """
-    whole = head.content
-    if whole is None:
-        return _make(head, request)
-    response = _decode_own(whole, decode)
+    content = meta.content
+    if content is None:
+        return _make(meta, request)
+    response = _decode_own(content, decode)
     if response is None:
-        more: dict[str, Any] = {"body": whole.body}
-        if issubclass(head.kind, TextResponse):
-            more["encoding"] = whole.encoding
-        response = _make(head, request, **more)
+        more: dict[str, Any] = {"body": content.body}
+        if issubclass(meta.kind, TextResponse):
+            more["encoding"] = content.encoding
+        response = _make(meta, request, **more)
     response.request = request
-    response.certificate = _certificate(whole)
+    response.certificate = _certificate(content)
     return response
 
 
-def _make(head: ResponseMeta, request: Request | None, **more: Any) -> Response:
-    return head.kind(
-        url=head.url,
-        status=head.status,
-        headers=head.headers,
-        flags=list(head.flags),
+def _make(meta: ResponseMeta, request: Request | None, **more: Any) -> Response:
+    return meta.kind(
+        url=meta.url,
+        status=meta.status,
+        headers=meta.headers,
+        flags=list(meta.flags),
         request=request,
-        protocol=head.protocol,
-        ip_address=None if head.address is None else ip_address(head.address),
+        protocol=meta.protocol,
+        ip_address=None if meta.address is None else ip_address(meta.address),
         **more,
     )
 
 
-def _decode_own(whole: ResponseContent, decode: Decode) -> Response | None:
-    if whole.own is None:
+def _decode_own(content: ResponseContent, decode: Decode) -> Response | None:
+    if content.own is None:
         return None
     try:
-        response: Response = decode(whole.own)
-    except Exception:  # noqa: BLE001 - any class's code; one of its bases will do
+        response: Response = decode(content.own)
+    except Exception:  # noqa: BLE001 - a project's class; one of its bases will do
         return None
     return response
 
 
-def _certificate(whole: ResponseContent) -> Any:
-    if whole.certificate is None or not whole.is_wrapped:
-        return whole.certificate
-    # Late, because Scrapy without a reactor has no use for it.
+def _certificate(content: ResponseContent) -> Any:
+    if content.certificate is None or not content.is_wrapped:
+        return content.certificate
+    # Imported late: Scrapy without a reactor does not need it.
     from twisted.internet.ssl import Certificate
 
-    return Certificate.load(whole.certificate)
+    return Certificate.load(content.certificate)
 
 
 def state_of(request: Request, codec: Codec) -> RequestState:
-    """Return what middlewares and callbacks have made of *request*."""
+    """Return headers, flags and meta of *request* as they are now."""
     meta, lost = [], []
     for key, value in request.meta.items():
         encoded = codec.encode_plain((key, value))
@@ -147,22 +151,22 @@ def state_of(request: Request, codec: Codec) -> RequestState:
 
 
 class RestoredRequest:
-    """A request that was leased, which becomes what its worker has made of it.
+    """A leased request in the supervisor, kept like the one in its worker.
 
-    What a receiver of a signal adds to its ``meta`` here is there for the next one.
+    Keys that a receiver of a signal adds to its ``meta`` stay for the next receiver.
     """
 
     def __init__(self, request: Request, decode: Decode) -> None:
         self.request = request
         self._decode = decode
-        self._keys: set[Any] | None = None  # those that the worker has
+        self._keys: set[Any] | None = None  # of the meta in the worker
 
     def update(self, state: RequestState) -> list[tuple[str, str]]:
-        """Make the request what *state* says.
+        """Apply *state*, which its worker has sent.
 
         Returns:
-            The keys of its ``meta`` that are left out, and the classes of their
-            values. Those that were there before the lease are not among them.
+            Keys of its ``meta`` that could not be sent, and the classes of their
+            values, without keys that the request has had since before the lease.
         """
         request = self.request
         keys = set(request.meta) if self._keys is None else self._keys
@@ -186,7 +190,7 @@ class RestoredRequest:
         for encoded in state.meta:
             try:
                 key, value = self._decode(encoded)
-            except Exception:  # noqa: BLE001 - any class's code
+            except Exception:  # noqa: BLE001 - a project's class
                 left_out.append(("…", "that cannot be read back"))
             else:
                 meta[key] = value
@@ -194,7 +198,7 @@ class RestoredRequest:
 
 
 def _kind(cls: type[Response]) -> type[Response]:
-    """Return *cls* or the first of its bases that the supervisor can make, too."""
+    """Return *cls*, or the first of its bases that the supervisor can make."""
     if cls not in _kinds:
         bases = cls.__mro__
         _kinds[cls] = next(one for one in bases if has_address(one) and _is_made(one))
@@ -202,10 +206,10 @@ def _kind(cls: type[Response]) -> type[Response]:
 
 
 def _is_made(kind: type) -> bool:
-    """Return whether *kind* is made with the arguments that Scrapy's responses take."""
+    """Return whether *kind* takes the arguments that Scrapy's responses take."""
     names = ("request", "protocol", "ip_address")
     try:
         kind("data:,", status=200, headers={}, flags=[], **dict.fromkeys(names))
-    except Exception:  # noqa: BLE001 - anybody's class
+    except Exception:  # noqa: BLE001 - a project's class
         return False
     return True

@@ -1,6 +1,6 @@
-"""What workers send ahead of an outcome, until that is there.
+"""Keeps partial results on disk until the result arrives.
 
-It is on disk: a page may have any number of links.
+A page may have any number of links; in memory they could fill it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ T_co = TypeVar("T_co", covariant=True)
 
 
 class SpoolView(Generic[T_co]):
-    """Some of what was sent ahead. It is read anew each time that it is looked at."""
+    """A part of a spool. Each iteration reads it from the file again."""
 
     def __init__(self, read: Callable[[], Iterator[T_co]], count: int) -> None:
         self._read = read
@@ -34,7 +34,7 @@ class SpoolView(Generic[T_co]):
 
 
 class Spool:
-    """The products of one lease, in a file without a name."""
+    """The products of one lease, in an anonymous temporary file."""
 
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None
@@ -42,7 +42,7 @@ class Spool:
         self._error: OSError | None = None
 
     def add(self, products: Sequence[Product]) -> None:
-        """Add *products*. If they cannot be written, whoever reads is told."""
+        """Add *products*. If they cannot be written, iteration raises the error."""
         items = sum(product.is_item for product in products)
         self._items += items
         self._requests += len(products) - items
@@ -63,7 +63,7 @@ class Spool:
         return SpoolView(lambda: (p for p in self if not p.is_item), self._requests)
 
     def __iter__(self) -> Iterator[Product]:
-        """Yield all, in the order they were added.
+        """Yield all products, in the order they were added.
 
         Raises:
             OSError: If they could not be written.
@@ -80,14 +80,14 @@ class Spool:
             yield from products
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file, which deletes it."""
         if self._file is not None:
-            with contextlib.suppress(OSError):  # its last bytes found no room
+            with contextlib.suppress(OSError):  # its last bytes did not fit on the disk
                 self._file.close()
 
 
 def _nameless() -> IO[bytes]:
     try:
         return tempfile.TemporaryFile()
-    except OSError:  # every folder for such files is read-only, or too many are open
+    except OSError:  # no temporary folder is writable, or too many files are open
         return io.BytesIO()

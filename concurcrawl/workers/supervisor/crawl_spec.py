@@ -27,12 +27,12 @@ _WORKER_SETTINGS: dict[str, Any] = {
     "EXTENSIONS_BASE": {},
     "FEEDS": {},
     "ITEM_PIPELINES": {},
-    "ITEM_PROCESSOR": "concurcrawl.workers.worker.crawler.WorkerItems",
+    "ITEM_PROCESSOR": "concurcrawl.workers.worker.scheduler.WorkerItems",
     "JOBDIR": None,
     "LOG_FILE": None,
     "LOG_INSTALL_ROOT_HANDLER": False,  # our lines go through the supervisor's
     "CONCURCRAWL_MODE": "",
-    "SCHEDULER": "concurcrawl.workers.worker.crawler.WorkerScheduler",
+    "SCHEDULER": "concurcrawl.workers.worker.scheduler.WorkerScheduler",
     "STATS_DUMP": False,
 }
 

@@ -1,4 +1,4 @@
-"""Attributes of the spider that pipelines and extensions have set in the supervisor."""
+"""Attributes that pipelines and extensions set on the supervisor's spider."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def set_attributes(spider: Spider, changes: Iterable[tuple[str, Change]]) -> None:
-    """Make on *spider*, a worker's, the changes that the supervisor has sent."""
+    """Apply the changes that the supervisor has sent to *spider* of a worker."""
     own = vars(spider)
     for name, change in changes:
         if name not in own and hasattr(spider, name):
-            own[name] = copy.copy(getattr(spider, name))  # of the class, which stays
+            own[name] = copy.copy(getattr(spider, name))  # the class keeps its own
         apply(own, name, change)

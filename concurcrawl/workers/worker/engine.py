@@ -1,16 +1,14 @@
-"""The engine of a worker: Scrapy's, with one task for all of a request.
+"""The engine of a worker: Scrapy's, with a single task per request.
 
-Scrapy makes a chain of deferreds, tasks and queues of it, which costs time for each
-page. What it does, and in which order, is the same here.
+Scrapy works on a request in a chain of deferreds, tasks and queues, which costs time
+per page. The steps and their order are the same here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import time
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from scrapy import Request, signals
@@ -28,29 +26,22 @@ from concurcrawl.local.downloader import PassThroughDownloader
 from concurcrawl.watchdog.frames import where_awaited
 from concurcrawl.watchdog.stall import Waiting
 from concurcrawl.watchdog.timers import is_something_due
-from concurcrawl.workers.protocol.messages.lifecycle import FileOpened, Ready
 from concurcrawl.workers.protocol.messages.questions import FetchRobots
-from concurcrawl.workers.worker.channel import robots_were_known
-from concurcrawl.workers.worker.exclusive import dbm_files
+from concurcrawl.workers.worker.outbox import robots_are_shared
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 
     from scrapy.settings import BaseSettings
 
-    from concurcrawl.workers.worker.crawler import WorkerCrawler, WorkerGate
-
-
-#: Requests that the lease at hand made and that cannot leave this process.
-_refused: ContextVar[list[tuple[Request, Exception]] | None] = ContextVar(
-    "refused", default=None
-)
+    from concurcrawl.workers.worker.crawler import WorkerCrawler
 
 
 class WorkerDownloader(PassThroughDownloader):
-    """Prefetches only where threads keep to the number that may be in flight.
+    """Prefetches only where the download threads limit the requests in flight.
 
-    A leased request whose site has no limits does not ask before it starts.
+    A leased request whose site has no limits starts without asking, so nothing else
+    would hold a prefetched one back.
     """
 
     def _prefetch(self, settings: BaseSettings) -> int:
@@ -74,52 +65,55 @@ class WorkerEngine(OtherwiseStartingEngine):
     @override
     async def open_spider_async(self, *, close_if_idle: bool = True) -> None:
         assert self.crawler.spider is not None
-        await self.crawler.channel.connect(self.crawler)
-        # The supervisor's spider starts the crawl; ours only has callbacks. Nor may a
-        # middleware make up a start of its own.
+        app = self.crawler.open_app()
+        await app.connect()
+        # The supervisor's spider starts the crawl. Here neither the spider nor a spider
+        # middleware may do so again.
         scraper.start_nothing(self.scraper)
         await super().open_spider_async(close_if_idle=False)
-        self.crawler.channel.send(Ready(os.getpid()))
-        dbm_files.tell(lambda path: self.crawler.channel.send(FileOpened(path)))
+        app.report_ready()
 
     async def close_spider_async(self, *, reason: str = "cancelled") -> None:
-        """Close for the supervisor; for a callback that asks, ask the supervisor."""
-        if self.crawler.channel.is_stopping:
+        """Close if the supervisor stops this worker, else ask it to end the crawl."""
+        if self.crawler.app.control.is_stopping:
             await super().close_spider_async(reason=reason)
         else:
-            self.crawler.channel.here().close_reason = reason
+            self.crawler.app.outbox.here().close_reason = reason
 
     @override
     async def stop_async(self) -> None:
-        if self.crawler.channel.is_stopping:
+        if self.crawler.app.control.is_stopping:
             await super().stop_async()
         else:
-            self.crawler.channel.here().close_reason = "shutdown"
+            self.crawler.app.outbox.here().close_reason = "shutdown"
 
     def pause(self) -> None:
         """Pause the whole crawl."""
-        self.crawler.channel.pause(is_on=True)
+        self.crawler.app.control.pause(is_on=True)
 
     def unpause(self) -> None:
         """Go on with the whole crawl."""
-        self.crawler.channel.pause(is_on=False)
+        self.crawler.app.control.pause(is_on=False)
 
     @override
     async def download_async(self, request: Request) -> Response:
-        """A robots.txt is fetched once for all."""
+        """Download *request*; a robots.txt is downloaded once, by the supervisor."""
         if not is_robots(request):
             return await super().download_async(request)
-        channel = self.crawler.channel
-        channel.on_recall()  # the request that waits for it is not at its site
-        answer = await channel.ask(FetchRobots(channel.encode(request)))
-        is_first, response = channel.decode(answer)
-        robots_were_known.set(not is_first)
+        app = self.crawler.app
+        app.limiter.report_idle()  # the request that waits for it is not at its site
+        question = FetchRobots(app.codec.encode(request))
+        answer = await app.connection.ask(question)
+        is_first, response = app.codec.decode(answer)
+        robots_are_shared.set(not is_first)
         found: Response = response
         return found
 
     @override
     def start_next(self) -> bool:
         assert self.scheduler is not None
+        if not self.crawler.app.is_started:
+            self.crawler.app.start()
         request = self.scheduler.next_request()
         if request is None:
             return False
@@ -129,49 +123,48 @@ class WorkerEngine(OtherwiseStartingEngine):
         return True
 
     async def _work_on(self, request: Request) -> None:
-        """Download *request* and have the spider scrape what came."""
-        refused: list[tuple[Request, Exception]] = []
-        _refused.set(refused)
+        """Download *request*, call its callback and send the result."""
         try:
             result = await self._downloaded(request)
-            engine.wake(self)  # there may be room for the next
-            if isinstance(result, Request):  # a redirect, say
+            engine.wake(self)  # there may be capacity for the next request
+            if isinstance(result, Request):  # a redirect, for example
                 self.crawl(result)
             else:
                 await self._scrape(result, request)
-            await self._call_errbacks(refused)
+            await self._call_errbacks()
         finally:
             engine.end(self, request)
-            self.crawler.channel.finish(request)
+            self.crawler.app.finisher.finish(request)
             engine.wake(self)
 
     def refuse(self, request: Request, error: Exception) -> None:
         """Call the errback of *request*, which cannot leave this process."""
         if request.errback is None:
             return
-        refused = _refused.get()
-        if refused is not None:  # its errback is called before the lease at hand ends
-            refused.append((request, error))
+        work = self.crawler.app.work.current()
+        if work is not None:  # its errback is called before the lease ends
+            work.refused.append((request, error))
         else:
             asyncio.ensure_future(self._scrape(Failure(error), request))  # noqa: RUF006 - the scraper's slot waits for it
 
-    async def _call_errbacks(self, refused: list[tuple[Request, Exception]]) -> None:
-        while refused:
-            request, error = refused.pop(0)
+    async def _call_errbacks(self) -> None:
+        """Call the errbacks of requests that the callback could not send."""
+        work = self.crawler.app.work.current()
+        while work is not None and work.refused:
+            request, error = work.refused.pop(0)
             await self._scrape(Failure(error), request)
-        _refused.set(None)
 
-    def look(self) -> tuple[Waiting, ...] | None:
+    def inspect(self) -> tuple[Waiting, ...] | None:
         """Return the requests in progress, or None if something may move them."""
         assert self.scraper.slot is not None
-        gate = self._gate
-        if gate.inside or not self.scraper.slot.is_idle() or is_something_due():
+        app, limiter = self.crawler.app, self.crawler.app.limiter
+        if limiter.inside or not self.scraper.slot.is_idle() or is_something_due():
             return None
         return tuple(
             Waiting(
-                f"[{self.crawler.channel.name}] {request}",
+                f"[{app.name}] {request}",
                 "for free capacity at its site"
-                if request in gate.waiting
+                if request in limiter.waiting
                 else "in a downloader middleware",
                 where_awaited(request),
             )
@@ -180,15 +173,11 @@ class WorkerEngine(OtherwiseStartingEngine):
 
     @property
     def is_downloading(self) -> bool:
-        """Whether something else than callbacks is in progress."""
+        """Whether requests that are not in a callback are in progress."""
         assert self.scraper.slot is not None
-        is_waiting = bool(self._gate.inside or self._gate.waiting)
+        limiter = self.crawler.app.limiter
+        is_waiting = bool(limiter.inside or limiter.waiting)
         return is_waiting or not engine.in_progress(self) <= self.scraper.slot.active
-
-    @property
-    def _gate(self) -> WorkerGate:
-        gate: WorkerGate = self.scheduler.gate  # type: ignore[union-attr]
-        return gate
 
     async def _downloaded(self, request: Request) -> Response | Request | Failure:
         try:
@@ -199,7 +188,7 @@ class WorkerEngine(OtherwiseStartingEngine):
             if result.request is None:
                 result.request = request
             assert self.spider is not None
-            self.crawler.channel.note_page(request, result)
+            self.crawler.app.work.note_response(request, result)
             line = self.logformatter.crawled(result.request, result, self.spider)
             if line is not None:
                 _engines.log(*logformatter_adapter(line), extra={"spider": self.spider})
@@ -214,7 +203,8 @@ class WorkerEngine(OtherwiseStartingEngine):
     async def _scrape(self, result: Response | Failure, request: Request) -> None:
         """Call back the spider with *result* and handle what it yields."""
         await scraper.scrape(self.scraper, result, request)
-        # What a callback has scheduled, the end of the crawl say, is told with it.
+        # A task that the callback has started, to end the crawl for example, gets its
+        # turn before the result is sent.
         await asyncio.sleep(0)
 
     async def _handle_output(
@@ -223,9 +213,9 @@ class WorkerEngine(OtherwiseStartingEngine):
         request: Request,
         response: Response | Failure,
     ) -> None:
-        """Do for one output at a time what the scraper does for several.
+        """Handle one output at a time, where Scrapy's scraper handles several.
 
-        Here they only leave, through the pipelines that were moved here, if any.
+        Items and requests only leave here; there is nothing to wait for.
         """
         outputs = aiter_errback(
             as_async_generator(result),
@@ -234,19 +224,19 @@ class WorkerEngine(OtherwiseStartingEngine):
             response,
         )
         began_s = time.monotonic()
-        collect_state = self.crawler.channel.collect_state
+        collect_state = self.crawler.app.state.collect
         collect_state()
         async for output in outputs:
-            # Now, while no other callback can have had its turn.
+            # Before any other callback runs, which could change the state too.
             collect_state()
             await scraper.handle_output(self.scraper, output, response)
             if time.monotonic() - began_s > _TURN_S:
-                await asyncio.sleep(0)  # others have theirs
+                await asyncio.sleep(0)  # other callbacks have theirs
                 began_s = time.monotonic()
 
 
-#: How long a callback that does not wait for anything has its turn.
+#: Seconds that a callback which awaits nothing runs before others have their turn.
 _TURN_S = 0.005
 
-#: The one that says the same in a crawl without workers.
+#: Scrapy's logger for the same lines in a crawl without workers.
 _engines = logging.getLogger("scrapy.core.engine")

@@ -1,6 +1,7 @@
-"""Notes which dbm files a worker opens to write: only one process can have each.
+"""The dbm files that a worker opens to write. Only one process can hold each.
 
-With gdbm another process cannot open it; with dbm.dumb both write, and one loses.
+With gdbm a second process cannot open the file; with dbm.dumb both write, and the
+writes of one are lost.
 """
 
 from __future__ import annotations
@@ -17,23 +18,20 @@ class DbmFiles:
     """The dbm files that this process has opened to write."""
 
     def __init__(self) -> None:
+        """Keep paths until :meth:`report_to`: middlewares open files first."""
         self._kept: list[str] = []
         self._on_open: Callable[[str], None] = self._kept.append
 
     def watch(self) -> None:
-        """Note from now on what ``dbm.open`` opens, also for ``shelve``."""
+        """Note each file that ``dbm.open`` opens from now on, also for ``shelve``."""
         watch_opens(self._note)
 
     def _note(self, path: str) -> None:
         self._on_open(path)
 
-    def tell(self, on_open: Callable[[str], None]) -> None:
-        """Call *on_open* with each path, from those up to now on."""
+    def report_to(self, on_open: Callable[[str], None]) -> None:
+        """Call *on_open* with the paths up to now and with each further one."""
         self._on_open = on_open
         for path in self._kept:
             on_open(path)
         self._kept.clear()
-
-
-#: Those of this process.
-dbm_files = DbmFiles()

@@ -1,4 +1,4 @@
-"""A worker process: from the fork to the end."""
+"""The main function of a worker process."""
 
 from __future__ import annotations
 
@@ -30,58 +30,60 @@ from concurcrawl.workers.protocol.main_module import MainModule, load
 from concurcrawl.workers.protocol.messages.lifecycle import Failed, WorkerInit
 from concurcrawl.workers.protocol.pickle_codec import Codec
 from concurcrawl.workers.signals import leave_signals_to_supervisor
-from concurcrawl.workers.worker.channel import SupervisorChannel
+from concurcrawl.workers.worker.app import WorkerApp
 from concurcrawl.workers.worker.crawler import WorkerCrawler
-from concurcrawl.workers.worker.exclusive import dbm_files
+from concurcrawl.workers.worker.exclusive import DbmFiles
 
 if TYPE_CHECKING:
     import socket
 
 _STDERR = 2
 
-#: How often a worker looks whether its parent is there.
+#: Seconds between two checks that the parent process is alive.
 _INTERVAL_S = 1.0
 
 
 def serve(sock: socket.socket, main: MainModule | None = None) -> None:
-    """Be a worker until the supervisor says stop or is gone.
+    """Run a worker until the supervisor stops it or is gone; then end the process.
 
     Args:
         sock: Connected to the supervisor, which sends a :class:`WorkerInit` first.
-        main: What to make ``__main__`` of; None: it is there, as in a fork.
+        main: The ``__main__`` module to load; None after a fork, which has it.
     """
     leave_signals_to_supervisor()
-    _let_be_woken_without_hurry()
+    _prefer_running_threads()
     tuned_gc.look_less_often()
-    threading.Thread(target=_die_with_parent, daemon=True, name="lifeline").start()
-    job = _first_message(sock)
-    if job is None:
+    threading.Thread(
+        target=_end_with_parent, daemon=True, name="parent watchdog"
+    ).start()
+    init = _first_message(sock)
+    if init is None:
         return
-    sys.path[:] = job.sys_path
+    sys.path[:] = init.sys_path
     try:
         if main is not None:
             load(main, partial(_refuse, sock, UnguardedError(main.path or main.name)))
-        _run(job, sock)
+        _run(init, sock)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - the border of the process
         _report(sock, error)
     finally:
-        children.end_own()  # before the supervisor hears that we are gone, and ends
+        children.end_own()  # first: the supervisor may end once the socket is closed
         sock.close()
         logging.shutdown()
         _close_files()
         sys.stdout.flush()
         sys.stderr.flush()
-        exit_now(0)  # what was registered to run at exit is the supervisor's
+        exit_now(0)  # after a fork the exit handlers are the supervisor's
 
 
 def _refuse(sock: socket.socket, error: ConcurcrawlError) -> NoReturn:
-    """End here and now: the script that we import is about to crawl."""
+    """End the process: the imported script is about to start a crawl of its own."""
     _report(sock, error)
     exit_now(1)
 
 
 def _report(sock: socket.socket, error: BaseException) -> None:
-    """Send the supervisor why this worker cannot go on."""
+    """Send the supervisor the error that ends this worker."""
     reason = str(error)
     if not isinstance(error, ConcurcrawlError):
         last = traceback.format_exception_only(error)[-1].strip()
@@ -89,17 +91,17 @@ def _report(sock: socket.socket, error: BaseException) -> None:
     sock.setblocking(True)
     with contextlib.suppress(OSError):  # the supervisor is gone
         sock.sendall(frame(Failed(reason)))
-        # It may not have connected yet. Closed by us now, what it sends then would
-        # fail, and it would not read why.
+        # The supervisor may not have connected yet. If the socket were closed now, its
+        # first message would fail and it would never read the reason.
         while sock.recv(1 << 16):
             pass
 
 
-def _let_be_woken_without_hurry() -> None:
-    """Have a thread that is woken wait until the one that woke it has had its turn.
+def _prefer_running_threads() -> None:
+    """Let a thread that wakes another keep the CPU until its time slice ends.
 
-    By default it takes the CPU at once, and gives it back because that one has the
-    interpreter: for pages of 5 kB, a tenth of the time that they took.
+    By default Linux switches to the woken thread at once, which only finds that the
+    other one holds the interpreter. That was a tenth of the time of pages of 5 kB.
 
     References:
         SCHED_BATCH in https://man7.org/linux/man-pages/man7/sched.7.html
@@ -110,16 +112,17 @@ def _let_be_woken_without_hurry() -> None:
 
 
 def _close_files() -> None:
-    """Write out what is in files that are open, as a program does at its end.
+    """Flush and close all open files, as the interpreter does at a normal exit.
 
-    A spider closes its own when it is closed, which only the supervisor's is.
+    A spider closes its files in ``closed()``, which is called in the supervisor only.
     """
     files = [
         thing
         for thing in gc.get_objects()
         if issubclass(type(thing), io.TextIOBase | io.BufferedIOBase)
     ]
-    # From the outside in: text is in a file of bytes, which may be a compressed one.
+    # Outer layers first: text wraps bytes, which may be compressed before they are
+    # buffered.
     files.sort(
         key=lambda file: (
             isinstance(file, io.BufferedIOBase),
@@ -127,17 +130,18 @@ def _close_files() -> None:
         )
     )
     for file in files:
-        with contextlib.suppress(Exception):  # closed, or anybody's
+        with contextlib.suppress(Exception):  # closed already, or a project's own class
             if file.fileno() > _STDERR:
                 file.close()
 
 
-def _die_with_parent() -> None:
-    """End at once when the process that started us is gone, whatever we are doing."""
+def _end_with_parent() -> None:
+    """End this process at once when its parent is gone, even during a callback."""
     parent, pid = multiprocess.parent_process(), os.getppid()
     if parent is None:
         return
-    # Its end closes a pipe, which other workers, or what they started, may hold open.
+    # join() alone waits for the end of a pipe that other workers, and processes they
+    # started, may hold open.
     while parent.is_alive() and os.getppid() == pid:
         parent.join(_INTERVAL_S)
     children.end_now()
@@ -150,9 +154,9 @@ def _first_message(sock: socket.socket) -> WorkerInit | None:
     body = _read(sock, struct.unpack("!Q", header)[0])
     if body is None:
         return None
-    (job,) = Frames().feed(header + body)
-    assert isinstance(job, WorkerInit)
-    return job
+    (init,) = Frames().feed(header + body)
+    assert isinstance(init, WorkerInit)
+    return init
 
 
 def _read(sock: socket.socket, size: int) -> bytes | None:
@@ -165,24 +169,25 @@ def _read(sock: socket.socket, size: int) -> bytes | None:
     return bytes(chunks)
 
 
-def _run(job: WorkerInit, sock: socket.socket) -> None:
-    crawl = Codec().decode(job.crawl)
+def _run(init: WorkerInit, sock: socket.socket) -> None:
+    crawl = Codec().decode(init.crawl)
     settings = Settings()
     for name, (value, priority) in crawl.settings.items():
         settings.set(name, value, priority)
     rank = 1 << 10  # above every source
     collector = stats_collector.merging(load_object(settings["STATS_CLASS"]))
     settings.set("STATS_CLASS", collector, rank)
-    settings.set("CONCURRENT_REQUESTS", job.slots, rank)
-    settings.set("CONCURCRAWL_THREADS", job.slots or Config().threads, rank)
-    # Our lines go to the supervisor, which has the handlers that the user asked for.
-    # Until we are connected nothing is logged: the supervisor has said it all by then.
+    settings.set("CONCURRENT_REQUESTS", init.slots, rank)
+    settings.set("CONCURCRAWL_THREADS", init.slots or Config().threads, rank)
+    # Log lines go to the supervisor, which has the handlers that the user configured.
+    # Until there is a connection nothing is logged: the supervisor logs the same start.
     logging.root.handlers[:] = [logging.NullHandler()]
+    files = DbmFiles()
     if len(settings.getlist("CONCURCRAWL_SLOTS")) > 1:
-        dbm_files.watch()
+        files.watch()
     process = AsyncCrawlerProcess(settings)
-    channel = SupervisorChannel(job.name, sock)
-    crawler = WorkerCrawler(crawl.spidercls, settings, channel, crawl.attributes)
+    make_app = partial(WorkerApp, init.name, sock, files)
+    crawler = WorkerCrawler(crawl.spidercls, settings, crawl.attributes, make_app)
     crawler.addons.addons += [
         build_from_crawler(load_object(addon), crawler) for addon in crawl.addons
     ]
@@ -190,4 +195,4 @@ def _run(job: WorkerInit, sock: socket.socket) -> None:
     process.start(install_signal_handlers=False)
     if (error := task.exception()) is not None:
         raise error
-    channel.send_the_rest()
+    crawler.app.outbox.send_last()

@@ -1,4 +1,4 @@
-"""What a worker reports for the receivers of signals that the supervisor has."""
+"""Reports signals to the receivers that the supervisor has."""
 
 from __future__ import annotations
 
@@ -30,12 +30,7 @@ _ITEMS = frozenset({"item_scraped", "item_dropped", "item_error"})
 
 
 class Reports:
-    """Notes on outcomes what receivers in the supervisor want, and no more.
-
-    Attributes:
-        is_open: Whether signals of the project's own are passed on. What a middleware
-            sends as the spider opens, the supervisor's has sent.
-    """
+    """Adds to results what receivers in the supervisor take, and no more."""
 
     def __init__(
         self,
@@ -47,65 +42,78 @@ class Reports:
         """Report on *crawler*.
 
         Args:
-            crawler: It.
-            codec: Encodes what signals carry.
-            here: Returns the outcome that the running code belongs to.
+            crawler: The worker's crawler.
+            codec: Encodes the arguments of signals.
+            here: Returns the result that the running code belongs to.
             is_leased: Returns whether a request is one that was leased.
         """
         self._crawler = crawler
         self._codec = codec
         self._here = here
         self._is_leased = is_leased
-        self._listen = Subscribe()
+        self._wanted = Subscribe()
         self._elsewhere = SignalsElsewhere()
         self._failed: set[int] = set()
-        self.is_open = False
+        self._is_started = False
 
-    def listen(self, message: Subscribe) -> None:
+    def start(self) -> None:
+        """Report signals of the project's own from now on.
+
+        Those that middlewares send while the spider opens are sent in the supervisor,
+        too.
+        """
+        self._is_started = True
+
+    def on_subscribe(self, message: Subscribe) -> None:
         """Report what *message* asks for, from now on."""
-        self._listen = message
+        self._wanted = message
         self._elsewhere = SignalsElsewhere(message.own)
 
     def add_page(
-        self, outcome: RequestResult, request: Request, page: Response
+        self, result: RequestResult, request: Request, response: Response
     ) -> None:
-        """Note the response that the items of *outcome* came of."""
-        is_whole = not _ITEMS.isdisjoint(self._listen.with_content)
-        outcome.page = self._add_head(outcome, page, is_whole=is_whole)
+        """Add the response that the items of *result* came from."""
+        is_whole = not _ITEMS.isdisjoint(self._wanted.with_content)
+        result.page = self._add_response(result, response, is_whole=is_whole)
         if is_whole:
-            outcome.page_state = state_of(request, self._codec)
+            result.page_state = state_of(request, self._codec)
 
     def add(self, name: str, about: dict[str, Any]) -> None:
-        """Note one of Scrapy's signals, unless nothing needs it."""
-        listen = self._listen
-        if name not in listen.signals:
+        """Add one of Scrapy's signals, if a receiver wants it.
+
+        Args:
+            name: Its name in ``scrapy.signals``.
+            about: Its arguments.
+        """
+        wanted = self._wanted
+        if name not in wanted.signals:
             return
         request, response = about.get("request"), about.get("response")
-        outcome, head = self._here(), None
-        if response is not None and name in listen.with_response:
-            is_whole = name in listen.with_content
-            head = self._add_head(outcome, response, is_whole=is_whole)
-            if is_whole and request is None:  # that of spider_error has it
+        result, index = self._here(), None
+        if response is not None and name in wanted.with_response:
+            is_whole = name in wanted.with_content
+            index = self._add_response(result, response, is_whole=is_whole)
+            if is_whole and request is None:  # spider_error passes no request
                 request = response.request
         failure = about.get("failure")
-        told = None if failure is None else self._encode_failure(failure)
+        encoded = None if failure is None else self._encode_failure(failure)
         other = latency_s = slot = state = None
         if request is not None:
             other = self._encode_other(request)
             latency_s = request.meta.get("download_latency")
             slot = request.meta.get("download_slot")
-            if name in listen.with_request:
+            if name in wanted.with_request:
                 state = state_of(request, self._codec)
-        outcome.events.append(Event(name, head, told, other, latency_s, state, slot))
+        result.events.append(Event(name, index, encoded, other, latency_s, state, slot))
 
     def add_own(self, signal: Any, about: dict[str, Any]) -> None:
-        """Note a signal of the project's own, if it has receivers elsewhere."""
+        """Add a signal of the project's own, if it has receivers elsewhere."""
         number = self._elsewhere.number_of(signal)
-        if number is None or not self.is_open:
+        if number is None or not self._is_started:
             return
-        heard = tuple(map(receiver_name, receivers_of(self._crawler, signal)))
+        receivers = tuple(map(receiver_name, receivers_of(self._crawler, signal)))
         try:
-            event = OwnEvent(number, self._codec.encode(about), heard)
+            event = OwnEvent(number, self._codec.encode(about), receivers)
         except NotShippableError as error:
             if number in self._failed:
                 return
@@ -121,30 +129,30 @@ class Reports:
                 return f"{name}={found.what}: {found.reason}"
         return error.reason
 
-    def _add_head(
-        self, outcome: RequestResult, response: Response, *, is_whole: bool
+    def _add_response(
+        self, result: RequestResult, response: Response, *, is_whole: bool
     ) -> int:
-        whole = content_of(response, self._codec) if is_whole else None
-        outcome.responses.append(meta_of(response, whole))
-        return len(outcome.responses) - 1
+        content = content_of(response, self._codec) if is_whole else None
+        result.responses.append(meta_of(response, content))
+        return len(result.responses) - 1
 
     def _encode_other(self, request: Request) -> bytes | None:
-        """Return a request that a callback downloads by itself as bytes."""
+        """Encode a request that a callback downloads by itself; None if leased."""
         if self._is_leased(request):
             return None
         try:
             return self._codec.encode(request)
         except NotShippableError:
             bare: Any = {"callback": None, "errback": None, "cb_kwargs": {}, "meta": {}}
-        with suppress(NotShippableError):  # then they hear of the one that was lent
+        with suppress(NotShippableError):  # receivers then get the leased request
             return self._codec.encode(request.replace(**bare))
         return None
 
     def _encode_failure(self, failure: Failure) -> bytes:
         try:
-            told = self._codec.encode(failure)
-            self._codec.decode(told)
-        except Exception:  # noqa: BLE001 - anybody's exceptions
-            words = f"{type(failure.value).__name__}: {failure.getErrorMessage()}"
-            told = self._codec.encode(Failure(RuntimeError(words)))
-        return told
+            encoded = self._codec.encode(failure)
+            self._codec.decode(encoded)
+        except Exception:  # noqa: BLE001 - exceptions may be of any class
+            text = f"{type(failure.value).__name__}: {failure.getErrorMessage()}"
+            encoded = self._codec.encode(Failure(RuntimeError(text)))
+        return encoded

@@ -206,8 +206,8 @@ def test_requests_that_overlap_are_in_flight_together() -> None:
 
 @pytest.mark.parametrize("where", list(frontier.PLACES))
 def test_a_frontier_alone_is_measured_step_by_step(where: str) -> None:
-    found = frontier.measure(where, 50)
-    assert found.requests == 50
+    found = frontier.measure(where, 150, 100)
+    assert (found.requests, found.groups) == (150, 100)
     for step_us in (found.push_us, found.take_us, found.complete_us):
         assert step_us is not None
         assert step_us > 0

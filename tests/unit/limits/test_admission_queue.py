@@ -51,8 +51,8 @@ class FakeLimiter:
     def sent(self, group: str, lease_id: int | None, ago_s: float) -> None:
         self.calls.append(("sent", group, lease_id, ago_s))
 
-    def leave(self, group: str, lease_id: int | None, visit: FetchResult) -> None:
-        self.calls.append(("leave", group, lease_id, visit.status))
+    def leave(self, group: str, lease_id: int | None, result: FetchResult) -> None:
+        self.calls.append(("leave", group, lease_id, result.status))
         self.inside[group] = 0
 
     def expect(self, group: str, change: int) -> None:

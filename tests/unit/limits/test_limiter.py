@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concurcrawl.limits.gates import Limiter
+from concurcrawl.limits.crawl_limiter import CrawlLimiter
 from concurcrawl.limits.limiter import FetchResult, GroupLimiter, GroupLimits, Throttle
 
 
@@ -18,43 +18,43 @@ def high(_: float, most: float) -> float:
     return most
 
 
-def free_gates(total: int) -> Limiter:
-    """Gates of groups without limits, whose requests do not ask."""
-    return Limiter(lambda _: GroupLimits(), total, lambda _: False, low)
+def unlimited(total: int) -> CrawlLimiter:
+    """Limiters of groups without limits, whose requests do not ask."""
+    return CrawlLimiter(lambda _: GroupLimits(), total, lambda _: False, low)
 
 
 def test_a_leased_request_that_is_not_at_its_site_gives_its_place_to_another() -> None:
-    gates = free_gates(1)
-    gates.lease(1, "a")
-    assert gates.admit("b", None, 0.0) == math.inf
-    gates.leave("a", 1, FetchResult(), 0.0)
-    assert gates.admit("b", None, 0.0) == 0
-    assert gates.admit("a", 1, 0.0) == math.inf
-    gates.leave("b", None, FetchResult(), 0.0)
-    assert gates.admit("a", 1, 0.0) == 0
+    limiter = unlimited(1)
+    limiter.lease(1, "a")
+    assert limiter.admit("b", None, 0.0) == math.inf
+    limiter.leave("a", 1, FetchResult(), 0.0)
+    assert limiter.admit("b", None, 0.0) == 0
+    assert limiter.admit("a", 1, 0.0) == math.inf
+    limiter.leave("b", None, FetchResult(), 0.0)
+    assert limiter.admit("a", 1, 0.0) == 0
 
 
 def test_nothing_is_leased_as_long_as_an_unleased_request_is_short_of_the_total() -> (
     None
 ):
-    gates = free_gates(1)
-    gates.lease(1, "a")
-    assert gates.admit("b", None, 0.0) == math.inf
-    gates.expect("b", 1)
-    assert gates.lease_at_s("c", 0.0) == math.inf
-    gates.forget(1, 0.0)
-    assert gates.admit("b", None, 0.0) == 0
-    gates.leave("b", None, FetchResult(), 0.0)
-    assert gates.lease_at_s("c", 0.0) == 0
+    limiter = unlimited(1)
+    limiter.lease(1, "a")
+    assert limiter.admit("b", None, 0.0) == math.inf
+    limiter.total.expect("b", 1)
+    assert not limiter.total.may_lease(asks=True)
+    limiter.forget(1, 0.0)
+    assert limiter.admit("b", None, 0.0) == 0
+    limiter.leave("b", None, FetchResult(), 0.0)
+    assert limiter.total.may_lease(asks=True)
 
 
 def test_an_unleased_request_that_is_gone_holds_up_no_others() -> None:
-    gates = free_gates(1)
-    gates.lease(1, "a")
-    gates.admit("b", None, 0.0)
-    gates.expect("b", 1)
-    gates.expect("b", -1)
-    assert not gates.is_starved
+    limiter = unlimited(1)
+    limiter.lease(1, "a")
+    limiter.admit("b", None, 0.0)
+    limiter.total.expect("b", 1)
+    limiter.total.expect("b", -1)
+    assert not limiter.total.is_starved
 
 
 def test_without_limits_a_gate_is_always_open() -> None:
@@ -76,16 +76,16 @@ def test_a_gate_is_open_until_its_limit_is_in_flight() -> None:
 def test_each_that_finishes_makes_room_for_one() -> None:
     gate = GroupLimiter(GroupLimits(in_flight=1))
     gate.start(0.0, high)
-    assert not gate.has_room()
+    assert not gate.has_capacity()
     gate.finish()
-    assert gate.has_room()
+    assert gate.has_capacity()
     assert gate.in_flight == 0
 
 
-def test_a_gate_that_waits_for_time_has_room() -> None:
+def test_a_gate_that_waits_for_time_has_capacity() -> None:
     gate = GroupLimiter(GroupLimits(in_flight=2, delay_s=1.0))
     gate.start(10.0, high)
-    assert gate.has_room()
+    assert gate.has_capacity()
     assert not gate.is_open(10.0)
 
 
@@ -180,5 +180,5 @@ def test_autothrottle_never_goes_below_what_the_site_asks_for() -> None:
     gate = GroupLimiter(GroupLimits(throttle=throttle))
     gate.slow_down(3.0)
     for _ in range(10):
-        gate.hear(FetchResult(status=200, latency_s=0.1), 0.0, high)
+        gate.learn(FetchResult(status=200, latency_s=0.1), 0.0, high)
     assert gate.delay_s == 3.0

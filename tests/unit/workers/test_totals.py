@@ -1,4 +1,4 @@
-"""Totals of the crawl in a worker, with a supervisor that is a collector beside it."""
+"""Totals of the crawl in a worker, with a supervisor that is a stats collector."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from scrapy.settings import Settings
 
 from concurcrawl import stats
 from concurcrawl.compat.stats_collector import MergingStatsCollector
+from concurcrawl.workers.protocol.messages.state import SetStats
 from concurcrawl.workers.supervisor.totals import TotalsSender
 from concurcrawl.workers.worker.totals import Totals
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from concurcrawl.workers.protocol.messages.state import ReadStats, SetStats
+    from concurcrawl.workers.protocol.messages.state import ReadStats
 
 
 def collector() -> MergingStatsCollector:
@@ -46,12 +47,21 @@ class Worker:
         self._is_busy = is_busy
         self._unsent: dict[Any, Any] = {}
         self._sent: list[dict[Any, Any]] = []
-        self.totals = Totals(self.stats, lambda: [self._unsent], self.subscribe)
+        self.totals = Totals(self.stats, lambda: [self._unsent], self.exchange)
+        self.totals.start()
 
     def write(self, how: str, key: str, value: Any) -> None:
         stats.note(self._unsent, how, key, value)
 
-    def subscribe(self, message: ReadStats, is_answered: Callable[[], bool]) -> bool:
+    def exchange(
+        self,
+        message: ReadStats,
+        kind: type[SetStats],
+        on_answer: Callable[[SetStats], None],
+        is_answered: Callable[[], bool],
+    ) -> bool:
+        assert kind is SetStats
+        assert on_answer == self.totals.on_set
         self.asked += 1
         if self._is_busy:
             return False
@@ -63,10 +73,10 @@ class Worker:
 
     def send(self, message: SetStats) -> None:
         self.messages += 1
-        self.totals.heard(message)
+        self.totals.on_set(message)
 
     def finish(self) -> None:
-        """Send an outcome, which is on its way until arrive()."""
+        """Send a result, which is on its way until arrive()."""
         self._sent.append(self._unsent)
         self.totals.sent(self._unsent)
         self._unsent = {}
@@ -77,7 +87,7 @@ class Worker:
             self.outcomes += 1
         self._sent.clear()
 
-    def is_lent(self) -> None:
+    def is_dispatched_to(self) -> None:
         worker: Any = self
         self._supervisor.sender._update(worker)
 
@@ -88,7 +98,7 @@ def test_a_worker_that_reads_nothing_is_sent_nothing() -> None:
     worker.stats.inc_value("pages")
     worker.finish()
     worker.arrive()
-    worker.is_lent()
+    worker.is_dispatched_to()
     assert worker.messages == worker.asked == 0
 
 
@@ -114,15 +124,15 @@ def test_what_is_on_its_way_is_counted_once() -> None:
     other.stats.inc_value("pages", 5)
     other.finish()
     other.arrive()
-    ours.is_lent()  # before the supervisor has heard of the first
+    ours.is_dispatched_to()  # before the supervisor gets the first result
     assert ours.stats.get_value("pages") == 6
     ours.stats.inc_value("pages")
     ours.arrive()
-    ours.is_lent()
+    ours.is_dispatched_to()
     assert ours.stats.get_value("pages") == 7
     ours.finish()
     ours.arrive()
-    ours.is_lent()
+    ours.is_dispatched_to()
     assert ours.stats.get_value("pages") == 7
 
 
@@ -167,11 +177,11 @@ def test_only_what_is_read_and_has_changed_is_sent() -> None:
     supervisor.stats.inc_value("items")
     assert worker.stats.get_value("pages") == 1
     supervisor.stats.inc_value("items")
-    worker.is_lent()
+    worker.is_dispatched_to()
     assert worker.messages == 1
     assert worker.stats.get_stats() == {"pages": 1, "items": 2}
     supervisor.stats.inc_value("items")
-    worker.is_lent()
+    worker.is_dispatched_to()
     assert worker.stats.get_value("items") == 3
 
 
@@ -180,7 +190,7 @@ def test_so_many_different_stats_are_all_asked_for_at_once() -> None:
     worker = Worker(supervisor)
     for number in range(500):
         supervisor.stats.inc_value(f"page/{number}")
-        worker.is_lent()
+        worker.is_dispatched_to()
         assert worker.stats.get_value(f"page/{number}") == 1
     assert worker.asked < 150
 

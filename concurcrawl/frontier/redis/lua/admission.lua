@@ -1,45 +1,27 @@
 -- What nodes ask and tell about a request at its site, and the limits of its group.
 
--- Take over limits, each under the name that limiter.lua has for it.
-local function take_limits(limiter, limits)
-  local throttle = limits.throttle or { target = 0, start_delay_s = 0, max_delay_s = 0 }
-  limiter.limit = limits.in_flight
-  limiter.least_delay = limits.delay_s
-  limiter.jitter = limits.jitter
-  limiter.rate = limits.rate_per_s
-  limiter.burst = limits.burst
-  limiter.min_pause = limits.min_pause_s
-  limiter.max_pause = limits.max_pause_s
-  limiter.target = throttle.target
-  limiter.start_delay = throttle.start_delay_s
-  limiter.max_delay = throttle.max_delay_s
-  limiter.dirty = true
-end
-
 -- Who is on the way to a site: a lease, or a node's requests without one.
 local unleased = '-' .. node
 
 function operations.limits(fields)
   local limiter = limiter_of(fields.group)
-  local is_first = redis.call('SADD', keys.groups, fields.group) == 1
   if limiter.is_changed ~= 0 then -- what nodes are started with counts no longer
     return
   end
+  local is_first = not limiter.has_own_limits
   take_limits(limiter, fields.limits)
   if is_first then
-    limiter.delay = math.max(limiter.least_delay, limiter.start_delay)
+    limiter.delay = math.max(
+      limiter.least_delay, limiter.start_delay, limiter.asked_delay)
   end
 end
 
 function operations.change_limits(fields)
   local limiter = limiter_of(fields.group)
   local least_before = limiter.least_delay
-  local is_first = redis.call('SADD', keys.groups, fields.group) == 1
   take_limits(limiter, fields.limits)
   limiter.is_changed = 1
-  if is_first then
-    limiter.delay = math.max(limiter.least_delay, limiter.start_delay)
-  elseif limiter.least_delay ~= least_before then
+  if limiter.least_delay ~= least_before then
     limiter.delay = math.max(limiter.least_delay, limiter.asked_delay)
     if fields.was_free and limiter.coming > 0 then
       limiter.last = math.max(limiter.last, now)
@@ -117,6 +99,6 @@ function operations.slow_down(fields)
   local limiter = limiter_of(fields.group)
   limiter.asked_delay = math.max(limiter.asked_delay, fields.delay_s)
   limiter.delay = math.max(limiter.delay, fields.delay_s)
-  limiter.dirty = true
+  touch(limiter)
   note_throttled(fields.group)
 end

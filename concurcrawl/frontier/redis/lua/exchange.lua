@@ -25,13 +25,13 @@ else
     if is_same_life then
       reap()
       drop(node, false)
-      write_limiters()
-      write_job()
+      write_all()
     end
     return cmsgpack.pack({ refused = 'lost', job_id = job.id })
   end
   reap()
 end
+forget_idle()
 redis.call('ZADD', keys.nodes, text(now + lease_s), node)
 
 local answers = {}
@@ -55,8 +55,7 @@ end
 if done_here > 0 then
   redis.call('HINCRBY', node_key(node), 'done', done_here)
 end
-write_limiters()
-write_job()
+write_all()
 local reply = cmsgpack.pack({
   job_id = job.id,
   state = job.state,

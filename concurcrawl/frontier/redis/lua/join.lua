@@ -1,8 +1,8 @@
 -- How a node joins a job, or begins it.
 
 local function wipe()
-  for _, group in ipairs(redis.call('SMEMBERS', keys.groups)) do
-    redis.call('DEL', waiting_key(group), limiter_key(group))
+  for _, group in ipairs(redis.call('HKEYS', keys.heads)) do
+    redis.call('DEL', waiting_key(group))
   end
   for _, name in ipairs(redis.call('SMEMBERS', keys.members)) do
     redis.call('DEL', node_key(name), leases_key(name), unleased_key(name),
@@ -58,8 +58,7 @@ local function join(fields, is_same_life)
     reap()
     local deadline = tonumber(redis.call('ZSCORE', keys.nodes, node) or nil)
     if deadline and deadline > now and not is_same_life then
-      write_limiters() -- others that were dead are dropped all the same
-      write_job()
+      write_all() -- others that were dead are dropped all the same
       return { refused = 'taken', free_in_s = deadline - now }
     end
     if deadline then
@@ -69,6 +68,7 @@ local function join(fields, is_same_life)
       job.state, job.reason = 'live', ''
     end
   end
+  set_default_limits(fields.limits)
   redis.call('SADD', keys.members, node)
   redis.call('HSET', node_key(node), 'incarnation', message.incarnation,
     'about', fields.about, 'joined_s', text(now), 'left_s', '', 'is_dead', '0')

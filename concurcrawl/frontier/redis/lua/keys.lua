@@ -22,16 +22,24 @@
 --                           push and ack write; ack and a dead letter delete.
 -- waiting:<group>   zset    What waits: number in its order (queue.lua), by -priority.
 --                           push, ack, release and a node's death add; dispatch removes.
--- heads             hash    Group -> "<priority> <turn>" of what leaves it next.
---                           Written with waiting:<group>; a field goes with the last
+-- heads             hash    Group -> "<priority> <turn> <place>" of what leaves it next
+--                           and where it is filed (queue.lua). Each exchange writes those
+--                           of the groups it has changed; a field goes with the last
 --                           request that waits.
--- groups            set     Groups whose limits are known: those with a limiter.
---                           limits and change_limits add; deleted with the job.
--- limiter:<group>   hash    Limits and state of a group's limiter (limiter.lua: NUMBERS),
---                           on_way (MessagePack of {who, since_s, delay_s} of those who
---                           were admitted and not sent), throttled (1 once it was).
+-- ready             zset    Groups that may be asked, in the order in which they are
+--                           served: "<load><turn>:<group>", by -priority (queue.lua).
+-- paused            zset    Groups with waiting requests whose pause must end first, by
+--                           when it does. Both are written with heads.
+-- default_limits    hash    Limits of groups that have none of their own (limiter.lua:
+--                           LIMITS). join writes; deleted with the job.
+-- idle              zset    Groups with a limiter that nothing is in flight of, by when
+--                           they may be forgotten. Exchanges add those they have left,
+--                           and remove those whose time has come.
+-- limiters          hash    Group -> MessagePack of the state of its limiter, and of its
+--                           limits if it has some of its own (limiter.lua: NUMBERS, and
+--                           on_way, is_throttled, has_own_limits); what is 0 is left out.
 --                           The operations of admission.lua write, and so does each
---                           that moves a lease; deleted with the job.
+--                           that moves a lease; a field goes when its group is idle.
 -- nodes             zset    Live nodes by the time at which their leases expire.
 --                           Each exchange of a node adds it; quit and its death remove.
 -- members           set     Nodes that ever joined. join adds; deleted with the job.
@@ -83,7 +91,7 @@ local base = string.sub(KEYS[1], 1, -4) -- without "job"
 
 local keys = {}
 for _, name in ipairs({
-  'job', 'seen', 'requests', 'heads', 'groups', 'nodes', 'members', 'attempts',
+  'job', 'seen', 'requests', 'heads', 'ready', 'paused', 'default_limits', 'limiters', 'idle', 'nodes', 'members', 'attempts',
   'in_doubt', 'in_doubt_of_dead', 'orphans', 'stream', 'outputs', 'notes', 'stats',
   'cookies', 'throttled', 'dead_letters', 'control', 'commands', 'answers',
 }) do
@@ -98,7 +106,6 @@ local function keys_of(kind)
 end
 
 local waiting_key = keys_of('waiting')
-local limiter_key = keys_of('limiter')
 local node_key = keys_of('node')
 local leases_key = keys_of('leases')
 local unleased_key = keys_of('unleased')

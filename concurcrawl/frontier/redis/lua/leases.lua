@@ -23,13 +23,13 @@ local function forget(state, group, lease)
   local limiter = limiter_of(group)
   if state == 'c' then
     limiter.coming = limiter.coming - 1
-    limiter.dirty = true
+    touch(limiter)
   elseif state == 't' then
     if lease and is_on_way(limiter, lease) then
       sent(limiter, lease, now)
     end
     limiter.in_flight = limiter.in_flight - 1
-    limiter.dirty = true
+    touch(limiter)
   end
 end
 
@@ -88,7 +88,7 @@ function operations.start_over(fields)
     found.state = 'c'
     local limiter = limiter_of(found.group)
     limiter.coming = limiter.coming + 1
-    limiter.dirty = true
+    touch(limiter)
     set_lease(lease, found)
   end
 end

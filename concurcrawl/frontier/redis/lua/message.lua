@@ -4,7 +4,7 @@
 local message = cmsgpack.unpack(ARGV[1])
 
 -- The layout of the messages and of what is stored. Nodes of one job agree on it.
-local FORMAT = 2
+local FORMAT = 3
 
 local node = message.node
 local lease_s = message.lease_s

@@ -25,7 +25,7 @@ local function drop_unleased(name)
   for i = 1, #counts, 2 do
     local limiter = limiter_of(counts[i])
     limiter.in_flight = limiter.in_flight - tonumber(counts[i + 1])
-    limiter.dirty = true
+    touch(limiter)
     while is_on_way(limiter, '-' .. name) do
       sent(limiter, '-' .. name, now)
     end

@@ -1,37 +1,104 @@
 -- Requests that wait, in order, and those that were dead-lettered.
 
 local TEN15 = 1e15
--- Of each group {priority, turn} of what leaves next, or false if nothing waits.
+-- What is known of a group with waiting requests: priority of the one that leaves next,
+-- the group's turn, and where it is filed: see file(). Without a priority nothing waits.
 local heads = {}
 
 local function parse_head(value)
-  local priority, turn = string.match(value, '^(%S+) (%S+)$')
-  return { tonumber(priority), tonumber(turn) }
+  if not value then
+    return { filed = '' }
+  end
+  local priority, turn, filed = string.match(value, '^(%S+) (%S+) (%S*)$')
+  priority = tonumber(priority)
+  return {
+    priority = priority, scored = priority, turn = tonumber(turn), filed = filed,
+    old = value,
+  }
 end
 
 local function head_of(group)
-  if heads[group] == nil then
-    local found = redis.call('HGET', keys.heads, group)
-    heads[group] = found and parse_head(found)
+  local head = heads[group]
+  if not head then
+    head = parse_head(redis.call('HGET', keys.heads, group))
+    heads[group] = head
   end
-  return heads[group]
+  return head
 end
 
-local function set_head(group, priority, turn)
-  heads[group] = { priority, turn }
-  redis.call('HSET', keys.heads, group, text(priority) .. ' ' .. text(turn))
+local function next_turn()
+  job.turns = job.turns + 1
+  return job.turns
 end
 
 local function wait(member, priority, group)
   redis.call('ZADD', waiting_key(group), -priority, member)
   job.waiting = job.waiting + 1
   local head = head_of(group)
-  if not head then
-    job.turns = job.turns + 1
-    set_head(group, priority, job.turns)
-  elseif priority > head[1] then
-    set_head(group, priority, head[2])
+  if not head.priority then
+    head.priority, head.turn = priority, next_turn()
+    changed[group] = true
+  elseif priority > head.priority then
+    head.priority = priority
+    changed[group] = true
   end
+end
+
+-- Where a group is: in keys.ready, by the priority of what leaves next, if its limits
+-- let a request be leased; in keys.paused, by its time, if time alone will let it; in
+-- neither if a request must end first. Its head says 'p' for paused, '' for neither, and
+-- else what stands before the group's name in keys.ready, whose members of one score
+-- Redis keeps in alphabetical order: load, then turn, so that the fewest in flight come
+-- first and equals take turns.
+local function file(group, head)
+  local limiter = limiter_of(group)
+  local when = head.priority and lease_at(limiter)
+  local place = ''
+  if when and when > now then
+    place = 'p'
+  elseif when then
+    place = string.format('%010.0f%015.0f:',
+      math.max(0, limiter.in_flight + limiter.coming), head.turn)
+  end
+  local before = head.filed
+  if before == 'p' and place ~= 'p' then
+    redis.call('ZREM', keys.paused, group)
+  elseif before ~= '' and before ~= 'p' and before ~= place then
+    redis.call('ZREM', keys.ready, before .. group)
+  end
+  if place == 'p' then
+    redis.call('ZADD', keys.paused, text(when), group)
+  elseif place ~= '' and (place ~= before or head.priority ~= head.scored) then
+    redis.call('ZADD', keys.ready, -head.priority, place .. group)
+  end
+  head.filed, head.scored = place, head.priority
+end
+
+local function write_head(group, head)
+  local value = head.priority
+    and text(head.priority) .. ' ' .. text(head.turn) .. ' ' .. head.filed
+  if value and value ~= head.old then
+    redis.call('HSET', keys.heads, group, value)
+  elseif not value and head.old then
+    redis.call('HDEL', keys.heads, group)
+  end
+  head.old = value
+end
+
+-- File all groups that have changed since this was called last.
+local function file_changed()
+  for group in pairs(changed) do
+    local head = head_of(group)
+    file(group, head)
+    write_head(group, head)
+  end
+  changed = {}
+end
+
+local function write_all()
+  file_changed()
+  write_limiters()
+  write_job()
 end
 
 local function wait_again(number)

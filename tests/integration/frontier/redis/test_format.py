@@ -119,7 +119,7 @@ def test_an_earlier_release_takes_a_job_for_that_of_another_spider(
     with closing(_node(redis_frontiers)):
         target = connection.parse(redis_frontiers.url, "test", "format")
         stored = redis_frontiers.client.hget(target.keys.one("job"), "spider")
-        assert stored == b"spider in format 2 of a newer concurcrawl"
+        assert stored == b"spider in format 3 of a newer concurcrawl"
         seen = admin.snapshot(target)
         assert seen is not None
         assert seen.spider == "spider"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field, replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -11,8 +12,8 @@ from hypothesis import strategies as st
 
 from concurcrawl.frontier.base import Entry
 from concurcrawl.frontier.redis import connection, operations, protocol, script
-from concurcrawl.limits.gates import Limiter
-from concurcrawl.limits.limiter import FetchResult, GroupLimits, Throttle
+from concurcrawl.limits.crawl_limiter import CrawlLimiter
+from concurcrawl.limits.limiter import FetchResult, GroupLimiter, GroupLimits, Throttle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -99,6 +100,7 @@ class Script:
 
     server: RedisServer
     job: str
+    default_delay_s: float
     seq: int = 0
     keys: Keys = field(init=False)
 
@@ -140,10 +142,9 @@ class Script:
 
     def shown(self, now_s: float) -> tuple[float, ...]:
         """Return what people are shown: in flight, delay, pause."""
-        names = ("in_flight", "delay", "paused_until")
-        gate = self.server.client.hmget(self.keys.of("limiter", GROUP), names)
-        in_flight, delay_s, until_s = (float(number or 0) for number in gate)
-        return in_flight, delay_s, max(0.0, until_s - now_s)
+        packed = self.server.client.hget(self.keys.one("limiters"), GROUP)
+        found = protocol.read_limiter(packed, self.default_delay_s)
+        return found.in_flight, found.delay_s, max(0.0, found.paused_until_s - now_s)
 
 
 class Both:
@@ -153,16 +154,21 @@ class Both:
         self.limits = of
         self.now_s = 1_700_000_000.123456
         self.numbers = Numbers()
-        self.gates = Limiter(lambda _: of, 0, None, self.numbers.uniform)
-        self.script = Script(server, str(next(_jobs)))
+        self.gates = CrawlLimiter(lambda _: of, 0, None, self.numbers.uniform)
+        self.script = Script(server, str(next(_jobs)), GroupLimiter(of).delay_s)
         self.leased: list[Lease] = []
         self.waiting = REQUESTS
         self.unleased = 0
         entries = [Entry(None, GROUP, 0, is_start=False, payload=b"x")] * REQUESTS
         join = protocol.Join(
-            how="auto", age_s=0.0, job_id="id", spider="spider", about="{}"
+            how="auto",
+            age_s=0.0,
+            job_id="id",
+            spider="spider",
+            about="{}",
+            limits=of,
         )
-        said = [operations.Limits(GROUP, of), operations.Push(entries, {})]
+        said = [operations.Push(entries, {})]
         self.script.exchange(self.now_s, 1, -1, said, join)
         self.events = 0
 
@@ -189,11 +195,14 @@ class Both:
                 self.leased.append(new)
                 self.gates.lease(new.lease_id, GROUP)
                 self.waiting -= 1
-        groups = [GROUP] if self.waiting else []
-        assert reply.ready_in_s == self.gates.ready_in_s(groups, self.now_s)
+        assert reply.ready_in_s == self._ready_in_s()
         gate = self.gates[GROUP]
         shown = (gate.in_flight, gate.delay_s, gate.pause_left_s(self.now_s))
         assert self.script.shown(self.now_s) == shown
+
+    def _ready_in_s(self) -> float | None:
+        at_s = self.gates.lease_at_s(GROUP, self.now_s) if self.waiting else math.inf
+        return at_s - self.now_s if math.isfinite(at_s) else None
 
     def _here(  # noqa: C901 - a case each
         self, what: str, lease: Lease | None, *how: Any
@@ -203,7 +212,7 @@ class Both:
         lease_id = None if lease is None else lease.lease_id
         match what:
             case "lease":
-                return self.waiting > 0 and gates.may_lease(GROUP, self.now_s)
+                return self.waiting > 0 and self._ready_in_s() == 0
             case "admit":
                 pause_s = gate.pause_left_s(self.now_s)
                 if pause_s > self.limits.max_pause_s:
@@ -217,11 +226,12 @@ class Both:
                 gates.leave(GROUP, lease_id, how[1], self.now_s)
                 self.unleased -= lease_id is None
             case "slow_down":
-                gate.slow_down(how[0])
+                gates.slow_down(GROUP, how[0])
             case "change_limits":
                 gates.change(GROUP, self._other(*how), self.now_s, was_free=how[2])
             case "wait":
                 self.now_s += how[0]
+                gates.forget_idle(self.now_s)
             case "start_over" | "ack" | "release":
                 assert lease is not None
                 gates.forget(lease.lease_id, self.now_s)

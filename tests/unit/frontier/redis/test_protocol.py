@@ -52,7 +52,14 @@ def encoded(*said: Operation) -> dict[str, Any]:
         adopts=0,
         newest_first=True,
         streams=False,
-        join=protocol.Join(how="auto", age_s=0.5, job_id="id", spider="s", about="{}"),
+        join=protocol.Join(
+            how="auto",
+            age_s=0.5,
+            job_id="id",
+            spider="s",
+            about="{}",
+            limits=GroupLimits(),
+        ),
         operations=said,
     )
     packed = protocol.encode(exchange)

@@ -13,7 +13,8 @@ from concurcrawl.workers.protocol.messages.results import (
     RequestResult,
 )
 from concurcrawl.workers.protocol.pickle_codec import Codec
-from concurcrawl.workers.worker.local import LocalRequests, encode_outline
+from concurcrawl.workers.worker.claims import encode_outline
+from concurcrawl.workers.worker.local import LocalRequests
 
 LEASE = 7
 
@@ -23,8 +24,9 @@ class Bench:
 
     def __init__(self, *, is_durable: bool = False, part_bytes: int = 1000) -> None:
         self.sent: list[Any] = []
-        self.local = LocalRequests(self.sent.append, self.sent.append, part_bytes)
-        self.local.is_durable = is_durable
+        self.local = LocalRequests(
+            self.sent.append, self.sent.append, part_bytes, is_durable=is_durable
+        )
         self.leased = Request("http://a.example/")
 
     def add(self, path: str, priority: int = 0) -> None:
@@ -37,42 +39,42 @@ class Bench:
         assert found is not None
         return found
 
-    def finish(self, request: Request, *items: bytes, heads: int = 1) -> None:
-        outcome = RequestResult(LEASE, items=len(items))
-        outcome.products = [Product(True, item) for item in items]
-        outcome.size_bytes = sum(map(len, items))
-        if heads:
-            outcome.responses = [object()]  # type: ignore[list-item]
-            outcome.page = 0
-        self.local.finish(request, outcome)
+    def finish(self, request: Request, *items: bytes, responses: int = 1) -> None:
+        result = RequestResult(LEASE, items=len(items))
+        result.products = [Product(True, item) for item in items]
+        result.size_bytes = sum(map(len, items))
+        if responses:
+            result.responses = [object()]  # type: ignore[list-item]
+            result.page = 0
+        self.local.finish(request, result)
 
-    def told(self) -> list[tuple[bool, list[bytes]]]:
-        """What was sent: whether the lease is held on, and which items."""
+    def results(self) -> list[tuple[bool, list[bytes]]]:
+        """Return of each result whether the lease stays held, and its items."""
         return [
-            (outcome.is_partial, [product.payload for product in outcome.products])
-            for outcome in self.sent
+            (result.is_partial, [product.payload for product in result.products])
+            for result in self.sent
         ]
 
 
-def test_what_comes_of_each_is_sent_at_once_and_the_last_ends_the_lease() -> None:
+def test_each_result_is_sent_at_once_and_the_last_ends_the_lease() -> None:
     bench = Bench()
     bench.add("1")
     bench.finish(bench.leased, b"0")
     request, _ = bench.begin()
     assert bench.local.leases() == {LEASE}
     bench.finish(request, b"1")
-    assert bench.told() == [(True, [b"0"]), (True, [b"1"]), (False, [])]
+    assert bench.results() == [(True, [b"0"]), (True, [b"1"]), (False, [])]
     assert not bench.local.leases()
 
 
-def test_what_comes_of_a_local_request_waits_for_the_leased_one() -> None:
+def test_the_result_of_a_local_request_waits_for_the_leased_one() -> None:
     bench = Bench()
     bench.add("1")
     request, _ = bench.begin()
     bench.finish(request, b"1")
     assert bench.sent == []
     bench.finish(bench.leased, b"0")
-    assert bench.told() == [(True, [b"0"]), (True, [b"1"]), (False, [])]
+    assert bench.results() == [(True, [b"0"]), (True, [b"1"]), (False, [])]
 
 
 def test_a_crawl_that_can_be_resumed_has_all_items_with_the_end_of_the_lease() -> None:
@@ -80,12 +82,12 @@ def test_a_crawl_that_can_be_resumed_has_all_items_with_the_end_of_the_lease() -
     bench.add("1")
     bench.finish(bench.leased, b"0", b"00")
     request, _ = bench.begin()
-    bench.finish(request, b"1", heads=0)
-    assert bench.told() == [(True, []), (True, []), (False, [b"0", b"00", b"1"])]
+    bench.finish(request, b"1", responses=0)
+    assert bench.results() == [(True, []), (True, []), (False, [b"0", b"00", b"1"])]
     assert bench.sent[-1].pages == [(2, 0), (1, None)]
 
 
-def test_much_is_sent_ahead() -> None:
+def test_large_products_are_sent_in_parts() -> None:
     bench = Bench(is_durable=True, part_bytes=10)
     bench.add("1")
     bench.finish(bench.leased, b"0" * 10)
@@ -112,7 +114,7 @@ def test_a_lease_whose_local_requests_are_cut_ends_where_nothing_is_kept() -> No
     bench.local.close()
     bench.add("2")
     bench.finish(bench.leased, b"0")
-    assert bench.told() == [(True, [b"0"]), (False, [])]
+    assert bench.results() == [(True, [b"0"]), (False, [])]
     assert len(bench.local) == 0
 
 
@@ -138,10 +140,10 @@ def test_a_duplicate_is_dropped_and_ends_the_lease() -> None:
     assert bench.local.expect(LEASE)
     bench.finish(bench.leased)
     bench.local.drop(LEASE)
-    assert bench.told() == [(True, []), (False, [])]
+    assert bench.results() == [(True, []), (False, [])]
 
 
-def test_an_outline_has_what_can_travel() -> None:
+def test_an_outline_has_what_can_be_encoded() -> None:
     codec = Codec()
     meta = {"plain": 1, "live": (n for n in range(3))}
     request = Request("http://a.example/", meta=meta, headers={"A": "b"})

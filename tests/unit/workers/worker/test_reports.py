@@ -1,4 +1,4 @@
-"""What workers report of responses and requests, and what is made of it."""
+"""Responses, requests and signals as workers report them."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ class Priced(HtmlResponse):
 def travelled(response: Response, request: Request | None = None) -> Response:
     """Return *response* as receivers in the supervisor get it."""
     codec = Codec()
-    head = pickle.loads(pickle.dumps(meta_of(response, content_of(response, codec))))
-    return response_of(head, request, codec.decode)
+    meta = pickle.loads(pickle.dumps(meta_of(response, content_of(response, codec))))
+    return response_of(meta, request, codec.decode)
 
 
 def test_a_response_is_whole() -> None:
@@ -100,7 +100,7 @@ def test_a_class_of_the_projects_own_keeps_its_attributes() -> None:
     assert priced.request is request
 
 
-def test_a_class_that_cannot_travel_arrives_as_one_of_its_bases() -> None:
+def test_a_class_that_cannot_be_pickled_arrives_as_one_of_its_bases() -> None:
     class Local(TextResponse):
         pass
 
@@ -109,7 +109,7 @@ def test_a_class_that_cannot_travel_arrives_as_one_of_its_bases() -> None:
     assert response.text == "<title>Grüße</title>"
 
 
-def test_what_a_worker_makes_of_a_request_is_restored() -> None:
+def test_the_state_of_a_request_is_restored() -> None:
     codec = Codec()
     theirs = Request(URL, headers={"A": "1"}, meta={"new": [1], "old": 2})
     with socket.socket() as live:
@@ -127,80 +127,80 @@ def test_what_a_worker_makes_of_a_request_is_restored() -> None:
     assert "new" not in ours.meta
 
 
-class Desk:
-    """What reports are made on."""
+class Bench:
+    """Reports that fill one result."""
 
     def __init__(self) -> None:
         self.crawler = get_crawler()
-        self.outcome = RequestResult(1)
+        self.result = RequestResult(1)
         self.leased = Request(URL, meta={"row": 1})
         self.reports = Reports(
             cast("WorkerCrawler", self.crawler),
             Codec(),
-            lambda: self.outcome,
+            lambda: self.result,
             lambda request: request is self.leased,
         )
-        self.reports.is_open = True
 
     def receive(self, request: Request) -> Event:
         response = HtmlResponse(URL, body=BODY, request=request)
         self.reports.add(NAME, {"request": request, "response": response})
-        (event,) = self.outcome.events
+        (event,) = self.result.events
         assert isinstance(event, Event)
         return event
 
 
 @pytest.fixture
-def channel() -> Iterator[Desk]:
-    channel = Desk()
-    yield channel
-    dispatcher.connections.pop(id(channel.crawler), None)
+def bench() -> Iterator[Bench]:
+    bench = Bench()
+    bench.reports.start()
+    yield bench
+    dispatcher.connections.pop(id(bench.crawler), None)
 
 
-def test_of_what_nothing_hears_nothing_is_reported(channel: Desk) -> None:
-    channel.reports.add(NAME, {"request": channel.leased})
-    channel.reports.add_own(mine, {"n": 1})
-    assert channel.outcome.events == []
+def test_a_signal_without_receivers_is_not_reported(bench: Bench) -> None:
+    bench.reports.add(NAME, {"request": bench.leased})
+    bench.reports.add_own(mine, {"n": 1})
+    assert bench.result.events == []
 
 
-def test_for_scrapys_own_receivers_there_is_the_head(channel: Desk) -> None:
+def test_scrapys_own_receivers_get_metadata_only(bench: Bench) -> None:
     names = frozenset({NAME})
-    channel.reports.listen(Subscribe(signals=names, with_response=names))
-    event = channel.receive(channel.leased)
+    bench.reports.on_subscribe(Subscribe(signals=names, with_response=names))
+    event = bench.receive(bench.leased)
     assert event.state is None
-    assert channel.outcome.responses[0].content is None
-    channel.reports.add_page(channel.outcome, channel.leased, Response(URL, body=BODY))
-    assert channel.outcome.responses[1].content is None
-    assert channel.outcome.page_state is None
+    assert bench.result.responses[0].content is None
+    bench.reports.add_page(bench.result, bench.leased, Response(URL, body=BODY))
+    assert bench.result.responses[1].content is None
+    assert bench.result.page_state is None
 
 
-def test_for_a_receiver_of_the_projects_own_there_is_all_and_the_body_once(
-    channel: Desk,
+def test_a_receiver_of_the_projects_own_gets_all_and_the_body_once(
+    bench: Bench,
 ) -> None:
     names = frozenset({NAME, "item_scraped"})
-    channel.reports.listen(
+    bench.reports.on_subscribe(
         Subscribe(names, names, with_content=names, with_request=names)
     )
     body = b"a" * 100_000
-    response = HtmlResponse(URL, body=body, encoding="utf-8", request=channel.leased)
-    channel.reports.add(NAME, {"request": channel.leased, "response": response})
-    channel.reports.add_page(channel.outcome, channel.leased, response)
-    assert [
-        head.content.body for head in channel.outcome.responses if head.content
-    ] == [body] * 2
-    assert channel.outcome.page_state is not None
-    assert len(pickle.dumps(channel.outcome)) < 150_000
+    response = HtmlResponse(URL, body=body, encoding="utf-8", request=bench.leased)
+    bench.reports.add(NAME, {"request": bench.leased, "response": response})
+    bench.reports.add_page(bench.result, bench.leased, response)
+    assert [meta.content.body for meta in bench.result.responses if meta.content] == [
+        body
+    ] * 2
+    assert bench.result.page_state is not None
+    assert len(pickle.dumps(bench.result)) < 150_000
 
 
-def test_a_request_that_a_callback_downloads_travels_without_what_cannot(
-    channel: Desk,
+def test_a_request_that_a_callback_downloads_is_sent_without_live_values(
+    bench: Bench,
 ) -> None:
     names = frozenset({NAME})
-    channel.reports.listen(
+    bench.reports.on_subscribe(
         Subscribe(names, names, with_content=names, with_request=names)
     )
     with socket.socket() as live:
-        event = channel.receive(Request(f"{URL}inner", meta={"live": live, "row": 2}))
+        event = bench.receive(Request(f"{URL}inner", meta={"live": live, "row": 2}))
     assert event.request is not None
     assert event.state is not None
     request = Codec().decode(event.request)
@@ -211,39 +211,39 @@ def test_a_request_that_a_callback_downloads_travels_without_what_cannot(
     assert request.meta["row"] == 2
 
 
-def test_a_signal_of_the_projects_own_says_who_has_heard_it(channel: Desk) -> None:
+def test_a_signal_of_the_projects_own_names_the_receivers_in_the_worker(
+    bench: Bench,
+) -> None:
     def on_mine() -> None: ...
 
-    channel.crawler.signals.connect(on_mine, mine)
+    bench.crawler.signals.connect(on_mine, mine)
     name = name_signal(mine)
     assert name is not None
-    channel.reports.listen(Subscribe(own=(name,)))
-    channel.reports.add_own(mine, {"n": 1})
-    (event,) = channel.outcome.events
+    bench.reports.on_subscribe(Subscribe(own=(name,)))
+    bench.reports.add_own(mine, {"n": 1})
+    (event,) = bench.result.events
     assert isinstance(event, OwnEvent)
     assert Codec().decode(event.about) == {"n": 1}
     assert event.receivers == (receiver_name(on_mine),)
 
 
-def test_what_a_signal_cannot_carry_is_reported_once(channel: Desk) -> None:
+def test_arguments_that_cannot_be_encoded_are_reported_once(bench: Bench) -> None:
     name = name_signal(mine)
     assert name is not None
-    channel.reports.listen(Subscribe(own=(name,)))
+    bench.reports.on_subscribe(Subscribe(own=(name,)))
     with socket.socket() as live:
         about: dict[str, Any] = {"n": 1, "live": live}
-        channel.reports.add_own(mine, about)
-        channel.reports.add_own(mine, about)
-    (event,) = channel.outcome.events
+        bench.reports.add_own(mine, about)
+        bench.reports.add_own(mine, about)
+    (event,) = bench.result.events
     assert isinstance(event, OwnEvent)
     assert event.problem.startswith("live=<socket.socket")
 
 
-def test_what_is_sent_while_the_spider_opens_the_supervisor_has_sent(
-    channel: Desk,
-) -> None:
+def test_own_signals_are_not_reported_before_the_start() -> None:
+    bench = Bench()
     name = name_signal(mine)
     assert name is not None
-    channel.reports.listen(Subscribe(own=(name,)))
-    channel.reports.is_open = False
-    channel.reports.add_own(mine, {})
-    assert channel.outcome.events == []
+    bench.reports.on_subscribe(Subscribe(own=(name,)))
+    bench.reports.add_own(mine, {})
+    assert bench.result.events == []

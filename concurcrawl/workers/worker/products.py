@@ -1,0 +1,54 @@
+"""Sends the items and requests that callbacks yield."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from concurcrawl.workers.protocol.messages.results import Product
+
+if TYPE_CHECKING:
+    from scrapy import Request
+    from scrapy.utils.request import RequestFingerprinterProtocol
+
+    from concurcrawl.workers.protocol.pickle_codec import Codec
+    from concurcrawl.workers.worker.outbox import Outbox
+
+
+class Products:
+    """Encodes items and requests and adds them to the current result."""
+
+    def __init__(
+        self, codec: Codec, outbox: Outbox, fingerprinter: RequestFingerprinterProtocol
+    ) -> None:
+        self._codec = codec
+        self._outbox = outbox
+        self._fingerprinter = fingerprinter
+        self._is_moving = False
+
+    def add_item(self, item: Any) -> None:
+        """Add an item.
+
+        Raises:
+            NotShippableError: If it cannot leave this process.
+        """
+        self._add(Product(True, self._codec.encode(item)))
+
+    def add_request(self, request: Request) -> None:
+        """Add a request that the spider or a middleware made.
+
+        Raises:
+            NotShippableError: If it cannot leave this process.
+        """
+        key = b""
+        if not request.dont_filter:
+            key = self._fingerprinter.fingerprint(request)
+        self._add(Product(False, self._codec.encode(request), key))
+
+    def take_is_moving(self) -> bool:
+        """Return whether anything was added since the last call."""
+        is_moving, self._is_moving = self._is_moving, False
+        return is_moving
+
+    def _add(self, product: Product) -> None:
+        self._outbox.add(product)
+        self._is_moving = True
