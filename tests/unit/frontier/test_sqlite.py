@@ -282,8 +282,9 @@ def test_the_busiest_groups_are_those_that_are_paused_and_those_in_flight() -> N
     paused, busy = found
     assert (paused.name, paused.paused_s) == ("a", 30)
     assert paused.why == "status 429, Retry-After 30 s"
-    assert busy.in_flight == 2
+    others = frontier.busiest(9)[0][1:]
+    assert busy.in_flight == max(one.in_flight for one in others) > 0
     assert (busy.limit, busy.paused_s, busy.why) == (4, 0, "")
-    counted = {one.name: one.waiting for one in frontier.busiest(9)[0]}
+    counted = {one.name: one.waiting for one in others}
     assert counted["c"] == 1000
     frontier.close()
