@@ -128,7 +128,7 @@ def options_of(command: str) -> set[str]:
         contextlib.suppress(SystemExit),
     ):
         cli.main([command, "--help"])
-    return set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", said.getvalue()))
+    return set(re.findall(r"(?<![\w-])--?[a-zA-Z][a-z-]*", said.getvalue()))
 
 
 @each_page

@@ -130,7 +130,7 @@ class _Report:
     failing: tuple[FailingUrl, ...]
 
 
-class Reports:
+class ActivityReports:
     """What workers said last. Memory is bounded."""
 
     def __init__(self, crawler: Crawler) -> None:

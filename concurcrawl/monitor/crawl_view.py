@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
     from concurcrawl.frontier.base import GroupState
-    from concurcrawl.monitor.activity import Reports
+    from concurcrawl.monitor.activity import ActivityReports
     from concurcrawl.monitor.snapshot import Doing
     from concurcrawl.tracing.meter import FailingUrl, SlowUrl
 
@@ -34,7 +34,7 @@ class CrawlView:
     Nothing here changes the crawl, and nothing runs unless it is called.
     """
 
-    def __init__(self, crawler: Crawler, reports: Reports) -> None:
+    def __init__(self, crawler: Crawler, reports: ActivityReports) -> None:
         """Make one.
 
         Args:

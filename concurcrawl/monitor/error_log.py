@@ -22,7 +22,7 @@ class LoggedError:
     """An error in the log.
 
     Attributes:
-        number: Counts the errors of this crawl, from 1.
+        number: CrawlCounts the errors of this crawl, from 1.
         at_s: When, in seconds since the epoch.
         logger: The logger's name.
         message: Its message; both texts are cut after 8000 characters.

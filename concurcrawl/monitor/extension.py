@@ -101,7 +101,7 @@ class Monitor:
     async def _start(self) -> None:
         if not is_asyncio_available():
             return
-        reports = activity.Reports(self._crawler)
+        reports = activity.ActivityReports(self._crawler)
         view, processes = CrawlView(self._crawler, reports), Processes()
         servers: dict[Address, Server] = {}
         if self._metrics is not None:

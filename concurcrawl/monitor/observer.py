@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from concurcrawl.monitor.snapshot import Progress, Snapshot, counts_of
+from concurcrawl.monitor.snapshot import CrawlSnapshot, Progress, counts_of
 from concurcrawl.progress.pace import Pace, Row, Sight, Tally
 from concurcrawl.watchdog.stall import STALLED
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from concurcrawl.monitor.error_log import ErrorLog
     from concurcrawl.monitor.processes import Processes
     from concurcrawl.monitor.shared_job import SharedJob
-    from concurcrawl.monitor.snapshot import Counts
+    from concurcrawl.monitor.snapshot import CrawlCounts
 
 #: Groups that are shown.
 MOST_GROUPS = 20
@@ -60,11 +60,11 @@ class Observer:
         self._pace = Pace()
         self._change = _Change(at_s=self._began_s)
         self._last_s = 0.0
-        self._last: Snapshot | None = None
+        self._last: CrawlSnapshot | None = None
         self._is_over = False
         self._lock = asyncio.Lock()
 
-    async def look(self) -> Snapshot:
+    async def look(self) -> CrawlSnapshot:
         """Return the crawl as it is now; after its end, as it was at last."""
         async with self._lock:
             is_old = time.monotonic() - self._last_s > _FRESH_S
@@ -73,7 +73,7 @@ class Observer:
                 self._last_s = time.monotonic()
             return self._last
 
-    def end(self, reason: str) -> Snapshot:
+    def end(self, reason: str) -> CrawlSnapshot:
         """Note that the crawl has ended, and why.
 
         Returns:
@@ -101,7 +101,7 @@ class Observer:
     def _elapsed_s(self) -> float:
         return time.monotonic() - self._began_s
 
-    async def _make(self) -> Snapshot:
+    async def _make(self) -> CrawlSnapshot:
         view = self._view
         loop = asyncio.get_running_loop()
         measuring = loop.run_in_executor(
@@ -129,9 +129,9 @@ class Observer:
         still_s = self._still_s(made)
         return replace(made, still_s=still_s, state=self._state(made, still_s))
 
-    def _empty(self, counts: Counts) -> Snapshot:
+    def _empty(self, counts: CrawlCounts) -> CrawlSnapshot:
         view = self._view
-        return Snapshot(
+        return CrawlSnapshot(
             at_s=time.time(),
             spider=view.spider,
             mode=view.mode,
@@ -167,7 +167,7 @@ class Observer:
             items_per_s=pace.pages_per_s(rows[0]),
         )
 
-    def _still_s(self, made: Snapshot) -> float:
+    def _still_s(self, made: CrawlSnapshot) -> float:
         """Return the seconds for which nothing was seen to be done."""
         progress, counts = made.progress, made.counts
         what = (
@@ -179,7 +179,7 @@ class Observer:
             self._change = _Change(what, now_s)
         return now_s - self._change.at_s
 
-    def _state(self, made: Snapshot, still_s: float) -> str:
+    def _state(self, made: CrawlSnapshot, still_s: float) -> str:
         if self._view.is_closing:
             return "closing"
         if self._view.is_paused:
@@ -190,7 +190,7 @@ class Observer:
         return "stalled" if is_stalled else "running"
 
 
-def _waits_for_time(made: Snapshot) -> bool:
+def _waits_for_time(made: CrawlSnapshot) -> bool:
     """Return whether sites that asked for a pause are all that is left to ask."""
     paused = [group for group in made.groups if group.paused_s]
     others = [group for group in made.groups if not group.paused_s]

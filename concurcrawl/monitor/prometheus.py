@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from prometheus_client.metrics_core import Metric
 
-    from concurcrawl.monitor.snapshot import Snapshot
+    from concurcrawl.monitor.snapshot import CrawlSnapshot
 
 __all__ = ["CONTENT_TYPE_LATEST", "FAMILIES", "exposition"]
 
@@ -50,11 +50,13 @@ class Family(NamedTuple):
     kind: str
     text: str
     labels: tuple[str, ...]
-    read: Callable[[Snapshot], Values]
+    read: Callable[[CrawlSnapshot], Values]
 
 
-def _one(read: Callable[[Snapshot], float | None]) -> Callable[[Snapshot], Values]:
-    def values(snapshot: Snapshot) -> Values:
+def _one(
+    read: Callable[[CrawlSnapshot], float | None],
+) -> Callable[[CrawlSnapshot], Values]:
+    def values(snapshot: CrawlSnapshot) -> Values:
         value = read(snapshot)
         return [] if value is None else [((), float(value))]
 
@@ -62,9 +64,9 @@ def _one(read: Callable[[Snapshot], float | None]) -> Callable[[Snapshot], Value
 
 
 def _each(
-    read: Callable[[Snapshot], Mapping[str, float]],
-) -> Callable[[Snapshot], Values]:
-    def values(snapshot: Snapshot) -> Values:
+    read: Callable[[CrawlSnapshot], Mapping[str, float]],
+) -> Callable[[CrawlSnapshot], Values]:
+    def values(snapshot: CrawlSnapshot) -> Values:
         found = sorted(read(snapshot).items(), key=lambda pair: (-pair[1], pair[0]))
         kept, rest = found[:_MOST_REASONS], found[_MOST_REASONS:]
         if rest:
@@ -74,14 +76,14 @@ def _each(
     return values
 
 
-def _workers(snapshot: Snapshot) -> dict[str, float]:
+def _workers(snapshot: CrawlSnapshot) -> dict[str, float]:
     found: dict[str, float] = {}
     for worker in snapshot.workers:
         found[worker.state] = found.get(worker.state, 0) + 1
     return found
 
 
-def _info(snapshot: Snapshot) -> Values:
+def _info(snapshot: CrawlSnapshot) -> Values:
     return [((snapshot.spider, snapshot.mode, snapshot.job), 1.0)]
 
 
@@ -271,7 +273,7 @@ LATENCY_TEXT = "Time from a request to the first byte of its answer."
 class _OneSnapshot(Collector):
     """Collects from one snapshot."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: CrawlSnapshot) -> None:
         self._snapshot = snapshot
 
     def collect(self) -> Iterator[Metric]:
@@ -297,7 +299,7 @@ def _metric(family: Family, values: Iterable[tuple[tuple[str, ...], float]]) -> 
     return found
 
 
-def exposition(snapshot: Snapshot) -> bytes:
+def exposition(snapshot: CrawlSnapshot) -> bytes:
     """Return *snapshot* in Prometheus's text format."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_OneSnapshot(snapshot))

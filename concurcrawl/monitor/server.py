@@ -18,7 +18,7 @@ from concurcrawl.monitor.address import LOOPBACK, Address
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
 
-    from concurcrawl.monitor.snapshot import Snapshot
+    from concurcrawl.monitor.snapshot import CrawlSnapshot
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -66,7 +66,7 @@ class Dashboard:
 
     def __init__(
         self,
-        look: Callable[[], Awaitable[Snapshot]],
+        look: Callable[[], Awaitable[CrawlSnapshot]],
         *,
         token: str,
         is_open: bool,
@@ -255,7 +255,7 @@ class Server:
         self.app = web.Application(client_max_size=_LONGEST_BODY)
         self._runner: web.AppRunner | None = None
 
-    def serve_metrics(self, look: Callable[[], Awaitable[Snapshot]]) -> None:
+    def serve_metrics(self, look: Callable[[], Awaitable[CrawlSnapshot]]) -> None:
         """Serve what *look* returns at ``/metrics``."""
         from concurcrawl.monitor import prometheus  # needs an extra
 

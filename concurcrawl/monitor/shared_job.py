@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from concurcrawl.errors import ConcurcrawlError
 from concurcrawl.frontier.base import GroupState
 from concurcrawl.frontier.redis import admin
-from concurcrawl.monitor.snapshot import Node, Snapshot, counts_of
+from concurcrawl.monitor.snapshot import CrawlSnapshot, Node, counts_of
 
 if TYPE_CHECKING:
     from concurcrawl.frontier.redis.connection import JobRef
@@ -29,7 +29,7 @@ class SharedJob:
         self._read_s = 0.0
         self._read: admin.Snapshot | None = None
 
-    async def merged(self, made: Snapshot) -> Snapshot:
+    async def merged(self, made: CrawlSnapshot) -> CrawlSnapshot:
         """Return *made*, a node's own, with what all nodes have done."""
         found = await self._look()
         return made if found is None else with_job(made, found)
@@ -46,7 +46,7 @@ class SharedJob:
         return self._read
 
 
-def with_job(made: Snapshot, job: admin.Snapshot) -> Snapshot:
+def with_job(made: CrawlSnapshot, job: admin.Snapshot) -> CrawlSnapshot:
     """Return *made* with the totals, groups and nodes of *job*."""
     counts = counts_of(job.stats)
     pages = int(job.stats.get("response_received_count", 0))

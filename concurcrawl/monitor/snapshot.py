@@ -47,7 +47,7 @@ class Progress:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Counts:
+class CrawlCounts:
     """Totals since the crawl began.
 
     Attributes:
@@ -189,7 +189,7 @@ class Feed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Snapshot:
+class CrawlSnapshot:
     """A crawl at one moment.
 
     Attributes:
@@ -225,7 +225,7 @@ class Snapshot:
     elapsed_s: float = 0.0
     still_s: float = 0.0
     progress: Progress = Progress()
-    counts: Counts = Counts()
+    counts: CrawlCounts = CrawlCounts()
     groups: tuple[GroupState, ...] = ()
     more_groups: int = 0
     workers: tuple[Worker, ...] = ()
@@ -252,9 +252,9 @@ class Snapshot:
         return asdict(self) | more
 
 
-def counts_of(stats: Mapping[str, Any]) -> Counts:
+def counts_of(stats: Mapping[str, Any]) -> CrawlCounts:
     """Return what *stats*, those of Scrapy and of this package, say of a crawl."""
-    return Counts(
+    return CrawlCounts(
         requests=_by_class(_below(stats, "downloader/response_status_count/")),
         errors=_errors(stats),
         retries=_below(stats, "retry/reason_count/"),

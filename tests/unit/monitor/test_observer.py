@@ -17,7 +17,7 @@ from concurcrawl.monitor.error_log import ErrorLog
 from concurcrawl.monitor.observer import Observer
 from concurcrawl.monitor.processes import Processes
 from concurcrawl.monitor.shared_job import with_job
-from concurcrawl.monitor.snapshot import Progress, Snapshot, Worker
+from concurcrawl.monitor.snapshot import CrawlSnapshot, Progress, Worker
 
 WORKER = Worker(
     name="main", host="a", pid=1, state="busy", in_flight=1, slots=4, done=0
@@ -58,7 +58,7 @@ class View:
         return ()
 
 
-def looked(**about: Any) -> Snapshot:
+def looked(**about: Any) -> CrawlSnapshot:
     return asyncio.run(observed(View(**about)).look())
 
 
@@ -89,7 +89,7 @@ def test_a_crawl_in_which_nothing_is_done_stalls_until_something_is(
     view = View()
     watching = observed(view)
 
-    async def after(seconds: float) -> Snapshot:
+    async def after(seconds: float) -> CrawlSnapshot:
         now_s[0] += seconds
         return await watching.look()
 
@@ -112,7 +112,7 @@ def test_a_crawl_in_which_nothing_is_done_stalls_until_something_is(
 def test_the_end_keeps_the_last_values() -> None:
     view = View(stats={"item_scraped_count": 5, "scheduler/dequeued": 4})
 
-    async def end() -> Snapshot:
+    async def end() -> CrawlSnapshot:
         watching = observed(view)
         await watching.look()
         view.waiting, view.leased = None, 0

@@ -11,12 +11,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from concurcrawl.frontier.base import GroupState
 from concurcrawl.monitor.prometheus import FAMILIES, LATENCY, exposition
 from concurcrawl.monitor.snapshot import (
-    Counts,
+    CrawlCounts,
+    CrawlSnapshot,
     Feed,
     Histogram,
     Process,
     Progress,
-    Snapshot,
     Worker,
 )
 from tests.support.crawls import ROOT
@@ -24,13 +24,13 @@ from tests.support.crawls import ROOT
 WORKER = Worker(
     name="worker-1", host="a", pid=7, state="busy", in_flight=2, slots=4, done=3
 )
-SNAPSHOT = Snapshot(
+SNAPSHOT = CrawlSnapshot(
     at_s=1000.0,
     spider='a "spider"\n',
     mode="hybrid",
     elapsed_s=10.0,
     progress=Progress(waiting=5, leased=2, done=3, pages=3, items=9),
-    counts=Counts(
+    counts=CrawlCounts(
         requests={"2xx": 3, "5xx": 1},
         errors={"status 503": 1},
         retries={"503 Service Unavailable": 1},
@@ -69,7 +69,7 @@ def test_what_is_not_known_is_left_out() -> None:
     names = {
         one.name
         for one in text_string_to_metric_families(
-            exposition(Snapshot(at_s=1.0, spider="a")).decode()
+            exposition(CrawlSnapshot(at_s=1.0, spider="a")).decode()
         )
     }
     assert "concurcrawl_queue_requests" not in names
@@ -79,7 +79,9 @@ def test_what_is_not_known_is_left_out() -> None:
 
 def test_reasons_are_bounded() -> None:
     errors = {f"Error{number}": 1 for number in range(80)}
-    text = exposition(Snapshot(at_s=1.0, spider="a", counts=Counts(errors=errors)))
+    text = exposition(
+        CrawlSnapshot(at_s=1.0, spider="a", counts=CrawlCounts(errors=errors))
+    )
     reasons = re.findall(
         r'concurcrawl_errors_total\{reason="(\w+)"} (\S+)', text.decode()
     )

@@ -12,7 +12,7 @@ import pytest
 from concurcrawl.errors import ControlError
 from concurcrawl.monitor.address import Address
 from concurcrawl.monitor.server import Dashboard, Server
-from concurcrawl.monitor.snapshot import Progress, Snapshot
+from concurcrawl.monitor.snapshot import CrawlSnapshot, Progress
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -53,10 +53,10 @@ class Bench:
         self.server = Server(Address("127.0.0.1", 0))
         self.dashboard.add_to(self.server.app)
 
-    async def _look(self) -> Snapshot:
+    async def _look(self) -> CrawlSnapshot:
         self.pages += 1
         progress = Progress(pages=self.pages)
-        return Snapshot(
+        return CrawlSnapshot(
             at_s=1.0, spider=EVIL, elapsed_s=float(self.pages), progress=progress
         )
 

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict
 from typing import Any
 
-from concurcrawl.monitor.snapshot import Snapshot, counts_of
+from concurcrawl.monitor.snapshot import CrawlSnapshot, counts_of
 from concurcrawl.tracing.meter import FailingUrl, SlowUrl
 
 STATS: dict[str, Any] = {
@@ -48,7 +48,7 @@ def test_stats_of_nothing_are_counts_of_nothing() -> None:
 
 
 def test_a_snapshot_is_plain_json() -> None:
-    snapshot = Snapshot(
+    snapshot = CrawlSnapshot(
         at_s=1.0,
         spider="a",
         slowest=(SlowUrl(1.5, 200, "http://a/"),),
