@@ -58,7 +58,7 @@ def listen_of(settings: BaseSettings) -> Listen:
     """
     config = Config.from_settings(settings)
     value = config.control
-    if value == "1":
+    if value in {"1", "True"}:  # of settings.py, too
         return Listen()
     host, colon, port = value.rpartition(":")
     host = host.strip("[]")

@@ -28,10 +28,11 @@ def enable(settings: BaseSettings, rank: str) -> None:
     """
     config = Config.from_settings(settings)
     asked = {
+        "control.announcing.Announcer": config.frontier_url,
         "control.shared.SharedControl": config.frontier_url,
         "control.staying.StayOpen": config.stay,
         "control.start_key.StartKeyReader": config.start_key,
-        "control.door.ControlDoor": config.control not in {"", "0"},
+        "control.door.ControlDoor": config.control not in {"", "0", "False"},
     }
     chosen = [name for name, value in asked.items() if value]
     if not chosen:

@@ -1,4 +1,4 @@
-"""What may be done with a crawl while it runs, whoever asks for it."""
+"""The operations on a running crawl, for the control door, Redis and dashboards."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from concurcrawl.control.announcing import Announcer
 from concurcrawl.control.running import RunningCrawl
 from concurcrawl.control.start_requests import check_fields, start_request
 from concurcrawl.errors import ControlError
@@ -15,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from scrapy.crawler import Crawler
-
-    from concurcrawl.control.shared import SharedControl
 
 logger = logging.getLogger(__name__)
 
@@ -80,24 +79,24 @@ class CrawlControl:
 
     @property
     def leads(self) -> bool:
-        """Whether this process takes what only one of all nodes must do."""
+        """Whether this process runs what only one of the nodes may run."""
         return self._running.leads
 
     def wake(self) -> None:
-        """Have the engine look at once whether there is anything to do."""
+        """Make the engine ask its scheduler for requests now."""
         self._running.wake()
 
     def pause(self) -> None:
         """Start no more requests; those in flight end, and their callbacks run."""
         self.pause_here()
-        if shared := self._shared():
-            shared.publish({"paused": "1"})
+        if announcer := self._announcer():
+            announcer.pause(is_on=True)
 
     def resume(self) -> None:
         """Start requests again."""
         self.resume_here()
-        if shared := self._shared():
-            shared.publish({"paused": "0"})
+        if announcer := self._announcer():
+            announcer.pause(is_on=False)
 
     def pause_here(self) -> None:
         """Pause this node alone."""
@@ -112,15 +111,15 @@ class CrawlControl:
             self._running.resume()
 
     def stop(self, reason: str = STOPPED) -> None:
-        """End the crawl after what is in flight, at all nodes.
+        """End the crawl at all nodes, once the requests in flight are done.
 
         Args:
             reason: Its ``finish_reason``. With a ``JOBDIR`` or Redis the crawl can be
                 resumed, unless it is ``finished``.
         """
         logger.info("The crawl was told to stop (%s)", reason)
-        if shared := self._shared():
-            shared.forget_pause()
+        if announcer := self._announcer():
+            announcer.forget_pause()
         self._running.stop(reason)
 
     def change_limits(
@@ -146,8 +145,8 @@ class CrawlControl:
                 it; nothing was changed.
         """
         changed = self.change_limits_here(group, in_flight, delay_s)
-        if shared := self._shared():
-            shared.publish_limits(changed["group"], in_flight, delay_s)
+        if announcer := self._announcer():
+            announcer.change_limits(changed["group"], in_flight, delay_s)
         return changed
 
     def change_limits_here(
@@ -213,8 +212,5 @@ class CrawlControl:
         """Return how the crawl is, as JSON can say it."""
         return self._running.status()
 
-    def _shared(self) -> SharedControl | None:
-        # Late: it does what is told to all nodes by a control of its own.
-        from concurcrawl.control.shared import SharedControl
-
-        return self._crawler.get_extension(SharedControl)
+    def _announcer(self) -> Announcer | None:
+        return self._crawler.get_extension(Announcer)

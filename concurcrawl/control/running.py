@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class _Scheduler(Protocol):
-    """What is needed of the scheduler of a mode."""
+    """The part of a mode's scheduler that controls use."""
 
     politeness: Politeness
 
@@ -75,7 +75,7 @@ class RunningCrawl:
         return frontier is None or bool(frontier.is_leader)
 
     def wake(self) -> None:
-        """Have the engine ask its scheduler again."""
+        """Make the engine ask its scheduler for requests now."""
         wake(self._engine)
 
     def require_open(self) -> None:
@@ -97,7 +97,7 @@ class RunningCrawl:
         wake(self._engine)
 
     def stop(self, reason: str) -> None:
-        """Close the spider after what is in flight."""
+        """Close the spider once the requests in flight are done."""
         if not self.is_stopping:
             asyncio.ensure_future(  # noqa: RUF006 - the engine outlives it
                 self._engine.close_spider_async(reason=reason)
@@ -132,7 +132,7 @@ class RunningCrawl:
         return is_new
 
     async def make_safe(self) -> None:
-        """See that what was added survives a power cut, and begin with it."""
+        """Write added requests to the disk, and wake the engine for them."""
         await self._scheduler.make_safe()
         wake(self._engine)
 

@@ -1,4 +1,4 @@
-"""The control door's API over HTTP: what comes in, who may, and what is answered."""
+"""The HTTP API of the control door: routes, authentication, error responses."""
 
 from __future__ import annotations
 
@@ -37,8 +37,8 @@ class ControlServer:
         """Make one.
 
         Args:
-            control: Does what is asked.
-            token: What each request must bring; None if only the owner can connect.
+            control: The operations.
+            token: The bearer token; None where only the owner can connect.
         """
         self._control = control
         self._token = token
@@ -65,7 +65,7 @@ class ControlServer:
     async def _guard(
         self, request: web.Request, handler: Handler
     ) -> web.StreamResponse:
-        """Let in who may, and answer every error as JSON."""
+        """Check the token, and turn every error into a JSON response."""
         # A browser sends Origin with what a page of another site asks for.
         if "Origin" in request.headers:
             return _error(403, "pages in a browser may not use the control door")

@@ -87,17 +87,17 @@ class StartKeyReader:
             await self._key.close()
 
     async def _run(self, key: StartKey) -> None:
-        while not self._control.is_stopping:
+        while not self._is_over():
             try:
                 leads = self._control.leads
                 count = await self._read(key) if leads else 0
                 self._away_since_s = None
-            except ControlError:  # the crawl ends
-                return
             except FrontierError as error:
                 self._give_up(str(error))
                 return
             except Exception as error:  # noqa: BLE001 - redis-py's, and the network's
+                if self._is_over():
+                    return
                 self._note_away(error)
                 count = 0
             else:
@@ -107,8 +107,11 @@ class StartKeyReader:
                 self._control.wake()  # it may be over
                 await asyncio.sleep(_INTERVAL_S)
 
+    def _is_over(self) -> bool:
+        return self._control.is_stopping
+
     async def _read(self, key: StartKey) -> int:
-        """Take what stands under the key now; return how many entries that were."""
+        """Add the requests of one batch of entries; return the size of the batch."""
         found = await key.peek(_BATCH)
         if not found:
             return 0

@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 #: The name of the spider's method that makes the start request of a URL.
 START_REQUEST_FOR = "start_request_for"
 
-#: What may be requested. Others, such as ``file``, would let whoever can add URLs read
-#: what the machine of the crawl has.
+#: Allowed schemes. With others, such as ``file``, a client could read local files.
 SCHEMES = ("http", "https")
 
 

@@ -1,8 +1,8 @@
-"""How a job in Redis is steered: by keys that its nodes look at, and its state.
+"""How a job in Redis is steered: by desired state and by commands.
 
-What is wanted of all nodes (a pause, limits) stands in one hash, so that a node that
-joins later finds it, too. What one node must do (add requests) is a command in a list,
-which the node that leads takes off only when it is done, and answers.
+Desired state (a pause, limits) is one hash that every node polls, so that a node that
+joins later applies it, too. What one node must do (add requests) is a command in a
+list. The leader removes a command only when it is done, and stores an answer.
 """
 
 from __future__ import annotations
@@ -45,11 +45,11 @@ _LOOK_S = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Orders:
-    """What stands in Redis for a node to do.
+    """What a node reads in Redis.
 
     Attributes:
-        wanted: The hash of what is wanted of all nodes.
-        commands: Each as it stands in the list; for the node that leads only.
+        wanted: The desired state of all nodes.
+        commands: As they are in the list; empty for all nodes but the leader.
     """
 
     wanted: Mapping[str, str]
@@ -85,7 +85,7 @@ class JobControl:
             client.hset(self._keys.one("control"), "paused", str(int(is_on)))
 
     def command(self, op: str, **fields: Any) -> Any:
-        """Have the node that leads do something, and return its answer.
+        """Run a command at the leader, and return its answer.
 
         Raises:
             ControlError: If it refuses, or no node takes the command: then nothing was
@@ -136,7 +136,7 @@ class JobControl:
 
 
 class NodeControl:
-    """A node's side: sees what is wanted, and says what it has done."""
+    """The node's side: reads desired state and commands, stores answers."""
 
     def __init__(self, target: JobRef) -> None:
         """Make one that connects when it is used first."""
@@ -146,10 +146,10 @@ class NodeControl:
         self._client = redis_asyncio.Redis.from_url(target.url, **target.options())
 
     async def orders(self, *, leads: bool) -> Orders:
-        """Return what stands there now.
+        """Return the desired state and the commands.
 
         Args:
-            leads: Whether this node is the one that takes commands.
+            leads: Whether this node runs commands.
         """
         pipe = self._client.pipeline(transaction=False)
         pipe.hgetall(self._keys.one("control"))
@@ -162,19 +162,23 @@ class NodeControl:
         )
 
     async def publish(self, wanted: Mapping[str, str]) -> None:
-        """Want something of all nodes."""
+        """Set a part of the desired state."""
         await self._client.hset(self._keys.one("control"), mapping=dict(wanted))
 
     async def forget(self, name: str) -> None:
-        """Want something of all nodes no longer."""
+        """Remove a part of the desired state."""
         await self._client.hdel(self._keys.one("control"), name)
 
     async def answer(self, command: bytes, number: str, answer: object) -> None:
-        """Take a command off, which is done, and say what came of it."""
+        """Remove a command that is done, and store its answer, in one step."""
         pipe = self._client.pipeline(transaction=True)
         pipe.hset(self._keys.one("answers"), number, json.dumps(answer))
         pipe.lrem(self._keys.one("commands"), 1, command)
         await pipe.execute()
+
+    async def discard(self, command: bytes) -> None:
+        """Remove a command without an answer."""
+        await self._client.lrem(self._keys.one("commands"), 1, command)
 
     async def close(self) -> None:
         """Close the connection."""

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from concurcrawl.frontier.redis.connection import JobRef
 
-#: What is added to the key's name for the list of entries that were refused.
+#: Suffix of the list with refused entries.
 REFUSED = ":refused"
 
 
@@ -21,7 +21,7 @@ class Found:
     """An entry.
 
     Attributes:
-        place: How Redis knows it: the value, or the id in a stream.
+        place: The value, or the id in a stream.
         data: The value; of a stream the fields.
     """
 
@@ -40,7 +40,7 @@ class StartKey:
         self.name = name
 
     async def peek(self, count: int) -> list[Found]:
-        """Return at most *count* entries, those first that are due first.
+        """Return at most *count* entries, in the order of the key.
 
         Raises:
             FrontierError: If the key is of another type.

@@ -107,10 +107,10 @@ def test_nodes_pause_go_on_and_stop_together(
             for name in ("a", "b")
         ]
         wait_until(lambda: server.client.zcard("{concurcrawl:fed}:nodes") == 2, *nodes)
-        urls = [f"{site}/hang?s=0.05&n={number}" for number in range(400)]
+        urls = [f"{site}/hang?s=0.05&n={number}" for number in range(1000)]
         (tmp_path / "urls").write_text("\n".join(urls))
         told = steer("add", server.url, "--job", "fed", "--file", tmp_path / "urls")
-        assert told == (0, "400 taken, 0 duplicates, 0 refused")
+        assert told == (0, "1000 taken, 0 duplicates, 0 refused")
         host = urlsplit(site).hostname
         code, said = steer("limits", server.url, host, "--in-flight", "3")
         assert (code, said[:29]) == (0, f"{host}: 3 requests in flight"[:29])
@@ -129,7 +129,7 @@ def test_nodes_pause_go_on_and_stop_together(
         results = [one.finish() for one in nodes]
     assert [one.stats["finish_reason"] for one in results] == ["stopped"] * 2
     assert [one.exit_code for one in results] == [0, 0]
-    assert len(pages(site)) < 400
+    assert len(pages(site)) < 1000
     code, said = steer("pause", server.url)
     assert code == 1
     assert "has ended" in said
@@ -271,3 +271,15 @@ def test_a_crawl_stays_for_a_while_and_finishes(site: str, tmp_path: Path) -> No
     assert result.stats["finish_reason"] == "finished"
     assert result.stats["elapsed_time_seconds"] >= 0.5
     assert "The control door is at unix:" in result.log
+
+
+def test_a_door_that_cannot_be_opened_ends_the_crawl_with_a_sentence(
+    site: str, tmp_path: Path
+) -> None:
+    taken = urlsplit(site).netloc
+    options = ["-s", "MODE=async", "-s", f"CONCURCRAWL_CONTROL={taken}"]
+    with crawling("fed", site, tmp_path, *options, "-s", "CONCURCRAWL_STAY=1") as one:
+        result = one.finish()
+    assert (result.exit_code, result.stats["finish_reason"]) == (1, "control_failed")
+    assert f"CONCURCRAWL_CONTROL={taken}: the control door cannot be" in result.log
+    assert "Traceback" not in result.log

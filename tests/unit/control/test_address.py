@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     ("value", "expected"),
     [
         ("1", Listen()),
+        (True, Listen()),
         ("127.0.0.1:8900", Listen("127.0.0.1", 8900)),
         ("localhost:0", Listen("localhost", 0)),
         ("[::1]:80", Listen("::1", 80)),
     ],
 )
-def test_where_to_listen(value: str, expected: Listen) -> None:
+def test_where_to_listen(value: object, expected: Listen) -> None:
     assert address.listen_of(Settings({"CONCURCRAWL_CONTROL": value})) == expected
 
 

@@ -80,7 +80,7 @@
 -- dead_letters      list    JSON of requests that were given up: at_s, attempts, group,
 --                           request. dead_letter and a node's death add; retry
 --                           removes; deleted with the job.
--- control           hash    What people want of the job: paused (1 or 0), and
+-- control           hash    Desired state: paused (1 or 0) and
 --                           limits:<group> (JSON). Written by control.py, not here.
 -- commands          list    JSON of commands for the node that leads: id, op, and more.
 --                           control.py adds and removes.
