@@ -28,7 +28,8 @@ class PagesSpider(Spider):
         out: Folder of the pages.
         work: ``save``, ``item`` (the same, and an item tells of each) or ``parse``.
         share: ``0/2`` takes the first of every two links, for a crawl split by hand.
-        waiting: So many requests that nobody needs wait behind the others.
+        waiting: So many requests that are not needed wait behind the others.
+        hosts: So many addresses from 127.1.0.0 on take turns; 0 for the list page's.
     """
 
     name = "pages"
@@ -40,6 +41,7 @@ class PagesSpider(Spider):
         work: str = "save",
         share: str = "0/1",
         waiting: str = "0",
+        hosts: str = "0",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -49,6 +51,7 @@ class PagesSpider(Spider):
         first, step = share.split("/")
         self.share = slice(int(first), None, int(step))
         self.waiting = int(waiting)
+        self.hosts = int(hosts)
 
     async def start(self) -> AsyncIterator[Any]:
         """Ask for the list page, once those are there that are to wait."""
@@ -59,8 +62,15 @@ class PagesSpider(Spider):
 
     def parse(self, response: Response) -> Iterator[Any]:
         """Ask for the pages."""
-        for url in links(response.body, response.url)[self.share]:
-            yield Request(url, self.parse_page)
+        urls = links(response.body, response.url)[self.share]
+        for number, url in enumerate(urls):
+            yield Request(self._at_host(url, number), self.parse_page)
+
+    def _at_host(self, url: str, number: int) -> str:
+        if not self.hosts:
+            return url
+        high, low = divmod(number % self.hosts, 256)
+        return url.replace("//127.0.0.1:", f"//127.1.{high}.{low}:", 1)
 
     def parse_page(self, response: Response) -> Iterator[Any]:
         """Do the work on one page."""

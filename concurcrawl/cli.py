@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-#: Module with ``configure(parser)`` and ``run(args) -> int``, and what it does.
+#: Name: its module, with ``configure(parser)`` and ``run(args) -> int``; its summary.
 COMMANDS = {
     "compare": (
         "concurcrawl.tools.compare.command",
@@ -18,11 +18,11 @@ COMMANDS = {
     ),
     "advise": (
         "concurcrawl.tools.compare.advising",
-        "say which mode to use for a spider, from one short serial run",
+        "recommend a mode for a spider, from one short serial run",
     ),
     "doctor": (
         "concurcrawl.tools.doctor.command",
-        "say how a project and its plugins fare under the modes, without a crawl",
+        "check a project and its plugins under each mode, without a crawl",
     ),
     "report": (
         "concurcrawl.tools.compare.again",
@@ -34,13 +34,13 @@ COMMANDS = {
     ),
     "status": (
         "concurcrawl.tools.redis.status",
-        "show the crawls that machines share over a Redis",
+        "show the crawls that several machines share over a Redis",
     ),
     "items": (
         "concurcrawl.tools.redis.items",
-        "take the items of a shared crawl out of Redis, as JSON lines",
+        "take the items of a distributed crawl out of Redis, as JSON lines",
     ),
-    "purge": ("concurcrawl.tools.redis.purge", "delete a shared crawl from Redis"),
+    "purge": ("concurcrawl.tools.redis.purge", "delete a distributed crawl from Redis"),
     "add": ("concurcrawl.tools.control.add", "put URLs into a crawl that runs"),
     "stop": ("concurcrawl.tools.control.stop", "end a crawl that runs"),
     "pause": ("concurcrawl.tools.control.pause", "pause a crawl that runs"),
@@ -55,13 +55,13 @@ COMMANDS = {
     ),
     "testsite": (
         "concurcrawl.tools.testsite.server",
-        "serve the offline copy of the countries",
+        "serve the country pages of the demo spider, offline",
     ),
 }
 
 
 class _Parser(argparse.ArgumentParser):
-    """Says what is wrong in one sentence, without the list of all options."""
+    """Reports an error in one line, without printing the usage."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {message}\n")
@@ -87,8 +87,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         command = commands.add_parser(
             name, help=about, description=about[0].upper() + about[1:] + "."
         )
-        # Only the command that is asked for is imported: the list of commands comes
-        # at once, and one command does not depend on the libraries of another.
+        # Import only the chosen command: "--help" stays fast, and no command needs
+        # the libraries of another one.
         if words[:1] == [name]:
             chosen = import_module(module)
             chosen.configure(command)

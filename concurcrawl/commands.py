@@ -1,4 +1,4 @@
-"""Our commands for Scrapy's command line."""
+"""Commands that the add-on adds to ``scrapy``."""
 
 from __future__ import annotations
 
@@ -29,15 +29,15 @@ class Compare(ScrapyCommand):
         return "Run a spider serial, concurrent and parallel and compare the runs"
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
-        """Add ours to Scrapy's, whose ``-s`` applies to every crawl."""
+        """Add the options; Scrapy's own ``-s`` applies to every crawl."""
         super().add_options(parser)
         options.configure(parser)
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        """Compare.
+        """Run the comparison.
 
         Raises:
-            UsageError: If there are arguments that are no option.
+            UsageError: If there are positional arguments.
         """
         from concurcrawl.tools.compare import command
 

@@ -47,7 +47,7 @@ def _option(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """What the user asked for, checked once.
+    """The ``CONCURCRAWL_*`` settings of a crawl, checked once.
 
     Every field ``some_name`` is read from the setting ``CONCURCRAWL_SOME_NAME``.
     """
@@ -290,7 +290,7 @@ class Config:
             settings: The crawler's settings, before or after they are frozen.
 
         Raises:
-            ConfigError: If a value is not of its option's kind or is below its bound.
+            ConfigError: If a value has the wrong type or is below its bound.
         """
         return cls(**{f.name: _read(settings, f) for f in fields(cls)})
 
@@ -333,14 +333,14 @@ def number(
 
     Args:
         name: The setting or option.
-        value: What it was set to.
-        expected: What it may be, as words that follow "must be".
-        read: ``int`` or ``float``, or what else reads one.
-        low: The lowest that it may be.
-        high: The highest that it may be.
+        value: Its value.
+        expected: What is valid, as words that follow "must be".
+        read: ``int``, ``float`` or another function that converts it.
+        low: The lowest valid value.
+        high: The highest valid value.
 
     Raises:
-        ConfigError: If it is none, or is out of its bounds.
+        ConfigError: If it is not a number, or out of bounds.
     """
     try:
         found = read(value)
@@ -372,7 +372,7 @@ def _default(option: Field[Any]) -> Any:
 
 
 def _whole(value: Any) -> int:
-    # A float would lose what it has after the point.
+    # int() would silently truncate a float.
     return int(value) if isinstance(value, str) else index(value)
 
 
@@ -408,7 +408,7 @@ def _names(value: Any) -> tuple[Any, ...]:
 def usable_cpus(cgroup: Path = _CGROUP) -> int:
     """Return how many CPUs this process may use, at least 1.
 
-    Affinity and the cgroup's quota count, not only what the machine has.
+    It considers CPU affinity and the quota of the cgroup.
 
     Args:
         cgroup: Where the files of this process's cgroup are.
@@ -457,6 +457,6 @@ def markdown_table() -> str:
 
 
 def _shown(default: Any) -> str:
-    if isinstance(default, bool):
-        default = int(default)
+    if isinstance(default, bool | float):
+        return f"{default:g}"
     return ",".join(default) if isinstance(default, tuple) else str(default)

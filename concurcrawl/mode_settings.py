@@ -65,7 +65,7 @@ def decide(settings: BaseSettings, crawler: Crawler) -> Plan | None:
 
     Raises:
         ConfigError: If ``MODE``, one of our settings, or one that must be Scrapy's own
-            cannot be worked with.
+            is invalid.
         MovedPartError: If a release of Scrapy lacks a part that the mode touches.
     """
     leave_to_frontier(settings)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 THREADED_HANDLER = "concurcrawl.http.handler.ThreadedDownloadHandler"
 
-#: Threads of the reactor's pool that are left for DNS and for the user's own calls.
+#: Threads of the reactor's pool that remain for DNS and for the project's own calls.
 SPARE_THREADS = 8
 
 #: Why a mode changes a setting of Scrapy's, as words that follow "because".
@@ -26,7 +26,7 @@ REASONS = {
     "DOWNLOADER": "it keeps the limits of each site, over all processes",
     "DOWNLOADER_MIDDLEWARES": "they do what profiles of sites ask, or the same as "
     "Scrapy's in less time",
-    "EXTENSIONS": "what is not in effect is named, and limits, feeds and state count "
+    "EXTENSIONS": "parts without effect are named, and limits, feeds and state count "
     "for all processes",
     "FEED_EXPORTERS": "feeds can be continued after a stop",
     "FEED_STORAGES": "feeds can be continued after a stop",
@@ -61,15 +61,15 @@ class Mode(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What a mode comes to with the numbers of one crawl.
+    """A mode with the numbers of one crawl.
 
     Attributes:
         slots: Requests in flight in each process, in the order of the workers; one
             entry in a mode of one process. 0 means no limit, as in Scrapy.
         is_supervised: Whether requests are done in worker processes.
         settings: The Scrapy settings of the process that runs ``scrapy crawl``.
-        unbound: Requests in flight as if ``CONCURRENT_REQUESTS`` had not been written;
-            0 if it makes no difference.
+        unbound: Requests in flight if ``CONCURRENT_REQUESTS`` were not set; 0 if that
+            makes no difference.
     """
 
     mode: Mode
@@ -82,7 +82,7 @@ class Plan:
     def prefetch(self) -> int:
         """Requests that each process prepares beyond those in flight.
 
-        None where one at a time is what the mode means.
+        0 in ``serial`` and ``parallel``, where one at a time is the point.
         """
         is_many = self.mode not in (Mode.SERIAL, Mode.PARALLEL)
         return max(1, max(self.slots) // 4) if is_many else 0
@@ -101,16 +101,16 @@ def plan(
     is_bound: bool = False,
     is_durable: bool = False,
 ) -> Plan:
-    """Work out what *mode* means.
+    """Return what *mode* means for one crawl.
 
-    A durable crawl, or a shared one, has a supervisor in every mode: what came of a
-    request reaches it in one message, which is what can be applied whole or not at all.
+    A durable or distributed crawl has a supervisor in every mode: the result of a
+    request arrives in one message, which can be applied whole or not at all.
 
     Args:
-        mode: The mode asked for.
-        config: Our own settings.
+        mode: The mode.
+        config: The ``CONCURCRAWL_*`` settings.
         concurrent_requests: The crawl's ``CONCURRENT_REQUESTS``; 0 means no limit.
-        is_bound: Whether a person wrote that, so that no mode may exceed it.
+        is_bound: Whether the project sets it, so that no mode may exceed it.
         is_durable: Whether there is a ``JOBDIR``.
     """
     is_shared = bool(config.frontier_url)
@@ -166,8 +166,8 @@ def bound(planned: Plan) -> str | None:
         return None
     return (
         f"MODE={planned.mode} could have {planned.unbound} requests in flight, but "
-        f"CONCURRENT_REQUESTS={planned.in_flight} of this project is the most; that is "
-        "kept. If more may be, change it there."
+        f"CONCURRENT_REQUESTS={planned.in_flight} of this project limits it; that is "
+        "kept. To allow more, change it there."
     )
 
 
@@ -179,7 +179,7 @@ def limits_of_a_site(
     Args:
         planned: The mode.
         delay_s: ``DOWNLOAD_DELAY`` in seconds.
-        per_domain: ``CONCURRENT_REQUESTS_PER_DOMAIN`` if a person wrote it, else 0.
+        per_domain: ``CONCURRENT_REQUESTS_PER_DOMAIN`` if the project sets it, else 0.
         throttled: Whether AutoThrottle is on.
 
     Returns:
@@ -234,7 +234,7 @@ def _slots(mode: Mode, config: Config, concurrent_requests: int) -> tuple[int, .
 
 
 def _shares(total: int, workers: int) -> tuple[int, ...]:
-    """Divide *total* slots, none of them empty, so that they sum up to it."""
+    """Divide *total* slots among workers; each gets at least one."""
     workers = min(workers, total)
     return tuple(
         total // workers + (index < total % workers) for index in range(workers)

@@ -1,4 +1,4 @@
-"""How a crawl is refused before it begins: in one sentence, with exit code 1."""
+"""Refuse a crawl before it begins, in one sentence and with exit code 1."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ logger = logging.getLogger(__name__)
 
 
 def refusal(error: ConcurcrawlError, settings: BaseSettings) -> SystemExit:
-    """Return what to raise; any other exception would be shown with a traceback.
+    """Return the exception to raise; Scrapy shows any other one with a traceback.
 
-    Where the log is a file, the sentence is in it as well: nobody reads the output of
-    a job that Scrapyd runs.
+    If the log is a file, the sentence is logged too, since the output of a job that
+    Scrapyd runs goes nowhere.
     """
     if settings.get("LOG_FILE"):
-        if not logging.root.handlers:  # what is wrong was seen before Scrapy had a log
+        if not logging.root.handlers:  # the error came before Scrapy set up its log
             configure_logging(dict(settings))
         logger.critical("%s", error)
     return SystemExit(str(error))

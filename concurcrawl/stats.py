@@ -1,4 +1,4 @@
-"""Stats that several processes write as one."""
+"""Changes to stats, sent between processes and merged."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ if TYPE_CHECKING:
 
     from scrapy.statscollectors import StatsCollector
 
-#: How a stat was written and which: ``("inc", "item_scraped_count")``.
+#: The operation and the key of a change: ``("inc", "item_scraped_count")``.
 StatKey = tuple[str, str]
 
-#: What is plain and has no parts.
+#: Types of plain values without parts.
 SCALARS = (
     type(None),
     bool,
@@ -34,7 +34,7 @@ SCALARS = (
 def plain(value: Any) -> Any:
     """Return *value* if it is made of plain values, else its ``repr``.
 
-    Stats are for people to read; an object would have to travel between processes.
+    Any other object might not be picklable.
     """
     return value if _is_plain(value) else repr(value)
 
@@ -48,12 +48,12 @@ def _is_plain(value: Any) -> bool:
 
 
 def note(changes: dict[StatKey, Any], how: str, key: str, value: Any) -> None:
-    """Add one writing of a stat to *changes*.
+    """Merge one change of a stat into *changes*.
 
     Args:
-        changes: What was written since they were last sent, by way and key.
-        how: ``inc`` sums up, ``max`` and ``min`` keep one, ``set`` keeps the last;
-            ``start`` says what the sum of a stat begins with that nobody has written.
+        changes: Changes since they were last sent, by operation and key.
+        how: ``inc`` adds, ``max`` and ``min`` keep one value, ``set`` keeps the last;
+            ``start`` gives the initial value of a sum.
         key: The stat.
         value: The increment, or the value.
     """
@@ -83,7 +83,7 @@ def apply(changes: Mapping[StatKey, Any], stats: StatsCollector) -> None:
 
 
 def fold(changes: Mapping[StatKey, Any], values: dict[str, Any]) -> None:
-    """Do in *values* what :func:`apply` would have a collector do."""
+    """Apply *changes* to a plain dict, as :func:`apply` does to a collector."""
     for (how, key), value in changes.items():
         match how:
             case "start":

@@ -10,6 +10,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from dataclasses import fields
 from functools import cache
 from typing import TYPE_CHECKING
@@ -28,7 +29,10 @@ if TYPE_CHECKING:
 
 DOCS = ROOT / "docs"
 PACKAGE = ROOT / "concurcrawl"
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")),
+    *sorted(DOCS.glob("*.md")),
+]
 
 #: What begins like a setting and is read from the environment.
 FROM_ENVIRONMENT = {"CONCURCRAWL_FRONTIER_PASSWORD", "CONCURCRAWL_DEPLOY_AUTH"}
@@ -81,6 +85,14 @@ def test_each_link_leads_to_a_file_and_to_a_heading_in_it(page: Path) -> None:
 
 
 @each_page
+def test_the_repository_has_one_address(page: Path) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    source = project["project"]["urls"]["Source"]
+    text = page.read_text(encoding="utf-8")
+    assert set(re.findall(r"https://[\w.]+/[\w-]+/concurcrawl\b", text)) <= {source}
+
+
+@each_page
 def test_each_make_target_that_is_named_exists(page: Path) -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
@@ -99,7 +111,7 @@ def test_each_module_and_import_path_that_is_named_exists(page: Path) -> None:
     modules = set(re.findall(r"python -m ([\w.]+)", text)) - {"build", "pip"}
     assert [name for name in modules if importlib.util.find_spec(name) is None] == []
     if page.name != "changelog.md":
-        paths = re.findall(r"concurcrawl(?:/[\w.]+)+/?", "".join(code_of(text)))
+        paths = re.findall(r"(?<!/)concurcrawl(?:/[\w.]+)+/?", "".join(code_of(text)))
         stats = set(re.findall(r'"(concurcrawl/[\w/]+)"', sources()))
         missing = [path for path in paths if not (ROOT / path).exists()]
         assert set(missing) - stats == set()

@@ -24,7 +24,10 @@ PACKAGE = ROOT / "concurcrawl"
 GONE = {
     "callers": "stack",
     "desk": "channel",
+    "departure": "send time",
+    "departures": "send times",
     "errand": "prerequisite",
+    "errands": "prerequisites",
     "guest": "unleased request",
     "guests": "unleased requests",
     "hub": "coordinator",
@@ -33,9 +36,13 @@ GONE = {
     "mirrors": "test site",
     "nursery": "fork server",
     "poison": "dead letter",
+    "stranded": "in doubt",
     "ticket": "lease id",
     "tickets": "lease ids",
+    "troubled": "throttled",
     "turnstile": "admission queue",
+    "visits": "fetch results",
+    "wire": "framing",
 }
 
 #: Rooms in which no name has any of these words either.
@@ -46,7 +53,9 @@ GONE_IN_CLEAN_ROOMS = {
     "hears": "receives",
     "lend": "dispatch, lease",
     "news": "events",
+    "said": "text",
     "tell": "notify, send, on_event",
+    "told": "reported",
     "visit": "fetch result",
 }
 

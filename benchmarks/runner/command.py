@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -45,6 +46,7 @@ def _measure(args: argparse.Namespace) -> int:
     earlier = _earlier(wanted)
     _check_readme(wanted)
     prepare_out(wanted.out)
+    _allow_connections()
     bench = Bench(wanted, _say)
     bench.run(lambda found: _write(wanted, _merged(earlier, found)))
     results = _merged(earlier, bench.results)
@@ -58,6 +60,12 @@ def _measure(args: argparse.Namespace) -> int:
             into_readme(text, results).encode(),
         )
     return FAILED if _has_failed(results) else 0
+
+
+def _allow_connections() -> None:
+    """Let contenders keep a connection open to each of many hosts."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _say(line: str) -> None:

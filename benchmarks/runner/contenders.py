@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from benchmarks.runner.workloads import Workload
 
 #: Where the programs are. Each is there to be read, and brings needs of its own.
 FOLDER = Path(__file__).parents[1]
 
 #: Our modes at 16 in flight, in the order of the tables.
 MODES = ("serial", "concurrent", "async", "parallel", "hybrid")
+
+#: https://docs.scrapy.org/en/latest/topics/broad-crawls.html
+_BROAD_SETTINGS = (
+    "SCHEDULER_PRIORITY_QUEUE=scrapy.pqueues.DownloaderAwarePriorityQueue",
+    "REACTOR_THREADPOOL_MAXSIZE=20",
+    "COOKIES_ENABLED=False",
+    "RETRY_ENABLED=False",
+    "DOWNLOAD_TIMEOUT=15",
+)
 
 #: What many are measured against: Scrapy as it comes, with 16 in flight.
 REFERENCE = "scrapy-16"
@@ -25,6 +38,7 @@ class Contender:
         about: What it is, in a few words.
         file: Its program, in :data:`FOLDER`.
         in_flight: Requests at a time.
+        is_broad: Whether it has the settings that Scrapy recommends for many hosts.
         mode: Of ours; empty for plain Scrapy and all others.
         is_scrapy: Whether Scrapy's command runs the file.
         modules: What must be importable.
@@ -37,6 +51,7 @@ class Contender:
     about: str
     file: str
     in_flight: int = 16
+    is_broad: bool = False
     mode: str = ""
     is_scrapy: bool = False
     modules: tuple[str, ...] = ()
@@ -59,6 +74,10 @@ def _scrapy(name: str, about: str, in_flight: int, mode: str = "") -> Contender:
         mode=mode,
         is_scrapy=True,
     )
+
+
+def _broad(name: str, about: str, mode: str = "") -> Contender:
+    return replace(_scrapy(name, about, 100, mode), is_broad=True)
 
 
 CONTENDERS = (
@@ -145,24 +164,26 @@ CONTENDERS = (
     *(_scrapy(mode, "MODE=" + mode, 16, mode) for mode in MODES),
     *(_scrapy(f"{mode}-64", "MODE=" + mode, 64, mode) for mode in MODES[1:3]),
     _scrapy("hybrid-64", "MODE=hybrid", 64, "hybrid"),
+    _broad("scrapy-broad", "plain Scrapy, broad-crawl settings"),
+    *(_broad(f"{mode}-broad", "MODE=" + mode, mode) for mode in ("async", "hybrid")),
 )
 
 BY_NAME = {contender.name: contender for contender in CONTENDERS}
 
 
 def command(
-    contender: Contender, list_url: str, site: Path, out: Path, work: str, waiting: int
+    contender: Contender, list_url: str, site: Path, out: Path, workload: Workload
 ) -> list[str]:
     """Return the command line of one run.
 
     Args:
         contender: Who.
         list_url: The list page.
-        site: The folder of the pages' files, for whoever asks no server.
+        site: The folder of the pages' files, for contenders that ask no server.
         out: Where its results go.
-        work: ``save``, ``item`` or ``parse``.
-        waiting: Requests that wait behind the others.
+        workload: What is done.
     """
+    work, waiting = workload.work, workload.waiting
     file = str(FOLDER / contender.file)
     if not contender.has_network:
         return [sys.executable, file, str(site), str(out)]
@@ -170,6 +191,8 @@ def command(
         words = [list_url, str(out), work, str(contender.in_flight)]
         return [sys.executable, file, *words]
     settings = ["LOG_LEVEL=INFO", *_settings(contender)]
+    if contender.is_broad:
+        settings += _BROAD_SETTINGS
     if waiting:
         pages = list_url.rpartition("-")[2]
         settings.append(f"CLOSESPIDER_ITEMCOUNT={pages}")
@@ -180,6 +203,7 @@ def command(
         f"out={out}",
         f"work={work}",
         f"waiting={waiting}",
+        f"hosts={workload.hosts}",
     )
     feed = ["-O", str(out / "items.jsonl")] if work == "parse" else []
     return [

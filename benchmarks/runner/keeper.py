@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from typing import TYPE_CHECKING
 
 import psutil
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Sequence
 
 _STOP_S = 5.0
@@ -20,15 +22,22 @@ class Kept:
 
     Args:
         command: What to run. It must not turn itself into a daemon.
+        listener: A socket that it inherits, in the way of nginx; None for none.
     """
 
-    def __init__(self, command: Sequence[str]) -> None:
+    def __init__(
+        self, command: Sequence[str], listener: socket.socket | None = None
+    ) -> None:
+        fds = () if listener is None else (listener.fileno(),)
+        named = {"NGINX": "".join(f"{fd};" for fd in fds)} if fds else {}
         self._keeper = subprocess.Popen(
             ["/bin/sh", "-c", '"$@" & read -r _; kill $!; wait', "sh", *command],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is ours to hear
+            pass_fds=fds,
+            env=os.environ | named,
         )
 
     def stop(self) -> None:

@@ -140,8 +140,7 @@ def _measured(job: Job, out: Path) -> tuple[Measurement | None, bool]:
         job.server.list_url,
         job.site.folder / "wiki",
         out,
-        job.workload.work,
-        job.workload.waiting,
+        job.workload,
     )
     log = str(job.scratch / "log.txt")
     # -P: beside process_tree.py lie modules that are not meant to be top-level.
@@ -175,7 +174,7 @@ def _environment(certificate: Path | None) -> dict[str, str]:
     root = str(contenders.FOLDER.parent)
     paths = [root, *filter(None, [os.environ.get("PYTHONPATH")])]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
-    # Nobody's own proxy, and no project of somebody's beside what we measure.
+    # No proxy of the user's, and no other Scrapy project beside what we measure.
     environment |= {"NO_PROXY": "*", "no_proxy": "*"}
     environment.pop("SCRAPY_SETTINGS_MODULE", None)
     if certificate is not None:

@@ -116,7 +116,7 @@ class Bench:
             yield done
 
     def _warm_up(self, workload: Workload, scratch: Path) -> None:
-        """Have whoever was not run yet load its files once, with a few pages."""
+        """Run new contenders once with a few pages, so that their files are loaded."""
         cold = [
             contenders.BY_NAME[name]
             for name in workload.contenders
@@ -158,7 +158,9 @@ class Bench:
             workload.latency_s or wanted == "testsite" or nginx_path() is None
         ):
             return SiteServer(workload.pages, latency_s=workload.latency_s)
-        return NginxServer(site, folder / "nginx", tls=workload.is_https)
+        return NginxServer(
+            site, folder / "nginx", tls=workload.is_https, hosts=workload.hosts
+        )
 
 
 def in_turns(workloads: Iterable[Workload]) -> list[list[Workload]]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import pwd
 import shutil
 import socket
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
     from benchmarks.runner.pages import Site
 
+_BACKLOG = 1024
 _START_S = 10.0
 _PORT_TRIES = 5
 
@@ -132,10 +135,10 @@ class SiteServer(Server):
 
 _CONFIG = """
 daemon off;
-master_process off;
+{processes}
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
-events {{ worker_connections 1024; }}
+events {{ worker_connections {connections}; }}
 http {{
     log_format seen '$msec $request_time $request_uri';
     access_log {folder}/access.log seen;
@@ -152,7 +155,8 @@ http {{
     gzip_static always;
     gunzip on;
     server {{
-        listen 127.0.0.1:{port}{ssl} backlog=1024;
+        listen {address}:{port}{ssl} backlog=1024;
+        keepalive_timeout {keepalive_s};
         root {root};
         location ~ ^/(small|idle)/ {{
             rewrite "^/[a-z]+/\\d*(\\d\\d\\d\\d)$" /small/$1 break;
@@ -173,15 +177,19 @@ class NginxServer(Server):
         site: What to serve.
         folder: Where its log, its key and its certificate go; empty.
         tls: Whether to speak https.
+        hosts: Addresses from 127.1.0.0 on that it answers at besides 127.0.0.1.
     """
 
     name = "nginx"
     sees_in_flight = False  # its clock counts milliseconds; an answer takes less
 
-    def __init__(self, site: Site, folder: Path, *, tls: bool = False) -> None:
+    def __init__(
+        self, site: Site, folder: Path, *, tls: bool = False, hosts: int = 0
+    ) -> None:
         self._site = site
         self._folder = folder
         self._tls = tls
+        self._hosts = hosts
         self._port = 0
         self._kept: Kept | None = None
 
@@ -231,18 +239,35 @@ class NginxServer(Server):
         return _cpu_s(self._pid())
 
     def _pid(self) -> int:
-        return int((self._folder / "nginx.pid").read_text())
+        pid = int((self._folder / "nginx.pid").read_text())
+        workers = psutil.Process(pid).children()
+        return workers[0].pid if workers else pid
 
     def _started(self) -> bool:
-        # nginx takes no port 0: somebody else may be quicker, and it is tried again.
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = probe.getsockname()[1]
+        with ExitStack() as stack:
+            listener = None
+            if self._hosts:
+                listener = stack.enter_context(_loopback_listener())
+                self._port = listener.getsockname()[1]
+            else:
+                # nginx takes no port 0: another may be quicker, and it is tried again.
+                with socket.socket() as probe:
+                    probe.bind(("127.0.0.1", 0))
+                    self._port = probe.getsockname()[1]
+            return self._serves(listener)
+
+    def _serves(self, listener: socket.socket | None) -> bool:
         config = _CONFIG.format(
             folder=self._folder,
             port=self._port,
             root=self._site.folder,
             ssl=" ssl" if self._tls else "",
+            address="0.0.0.0" if listener else "127.0.0.1",
+            connections=16_384 if listener else 1024,
+            # Many hosts would have as many idle connections open.
+            keepalive_s=2 if listener else 75,
+            # A single process crashes on a socket that it was given (nginx 1.22).
+            processes=f"user {_user()};" if listener else "master_process off;",
         )
         if self._tls:
             config = config.replace(
@@ -256,7 +281,8 @@ class NginxServer(Server):
             [
                 *(nginx, "-p", str(self._folder), "-c", "nginx.conf"),
                 *("-e", str(self._folder / "error.log")),
-            ]
+            ],
+            listener,
         )
         return self._answers()
 
@@ -271,7 +297,11 @@ class NginxServer(Server):
                     return False
                 time.sleep(0.01)
             else:
-                return (self._folder / "nginx.pid").exists()
+                if (self._folder / "nginx.pid").exists():
+                    return True
+                if not self._hosts:  # another process has the port
+                    return False
+                time.sleep(0.01)  # a socket of ours takes connections before nginx does
         return False
 
     def _stop(self) -> None:
@@ -279,6 +309,29 @@ class NginxServer(Server):
         if kept is not None:
             kept.stop()
             (self._folder / "error.log").unlink(missing_ok=True)
+
+
+def _user() -> str:
+    """Return who we are: nginx's worker would be another who may not read our files."""
+    return pwd.getpwuid(os.getuid()).pw_name
+
+
+def _loopback_listener() -> socket.socket:
+    """Return a socket that listens at all loopback addresses, and at no other.
+
+    Linux binds a socket to one address or to all: this one is bound to all of one
+    device. nginx takes it over.
+    """
+    listener = socket.socket()
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
+        listener.bind(("0.0.0.0", 0))
+        listener.listen(_BACKLOG)
+        listener.setblocking(False)  # as nginx would make its own
+    except OSError:
+        listener.close()
+        raise
+    return listener
 
 
 def _cpu_s(pid: int | None) -> float:

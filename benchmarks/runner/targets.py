@@ -11,7 +11,7 @@ from concurcrawl.tools.compare.words import DASH, TIMES
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from benchmarks.runner.results import Results, Summary
+    from benchmarks.runner.results import FrontierResult, Results, Summary
 
 #: A figure that the results hold; None if it was not measured.
 Figure = float | None
@@ -26,14 +26,15 @@ class Target:
         what: The figure, in words.
         bound: The value it must reach.
         is_most: Whether the bound is the most it may be, not the least.
-        unit: How the figure is shown: times, percent, seconds, milliseconds or MB.
+        unit: How the figure is shown: times, percent, seconds, milliseconds,
+            microseconds, bytes or MB.
         figure: Takes it from the results.
     """
 
     workload: str
     what: str
     bound: float
-    unit: Literal["x", "%", "s", "ms", "MB"]
+    unit: Literal["x", "%", "s", "ms", "µs", "B", "MB"]
     figure: Callable[[Results], Figure]
     is_most: bool = False
 
@@ -81,10 +82,10 @@ def _shown(value: float, unit: str) -> str:
             return f"{value:.2f} {TIMES}"
         case "%":
             return f"{value:.1%}".replace("%", " %")
-        case "s":
-            return f"{value:.3f} s"
-        case "ms":
-            return f"{value:.3f} ms"
+        case "s" | "ms":
+            return f"{value:.3f} {unit}"
+        case "µs" | "B":
+            return f"{value:.0f} {unit}"
         case _:
             return f"{value / 1e6:.0f} MB"
 
@@ -193,6 +194,25 @@ def _kept(few: str, many: str, contender: str) -> Callable[[Results], Figure]:
     return figure
 
 
+def _alone(
+    where: str, of: Callable[[FrontierResult], Figure]
+) -> Callable[[Results], Figure]:
+    """Return a figure of a frontier alone, with the most groups."""
+
+    def figure(results: Results) -> Figure:
+        found = [one for one in results.frontier if one.where == where]
+        most = max(found, key=lambda one: one.groups, default=None)
+        return of(most) if most is not None and most.groups > 1 else None
+
+    return figure
+
+
+def _take_and_complete_us(found: FrontierResult) -> Figure:
+    if found.take_us is None or found.complete_us is None:
+        return None
+    return found.take_us + found.complete_us
+
+
 # --- The targets ----------------------------------------------------------------------
 
 #: Peers, in words.
@@ -201,7 +221,14 @@ _WORDS = {
     "tutorial-pool": "the tutorial's Pool",
     "aiohttp-64": "the aiohttp script (64)",
     "crawlee": "Crawlee",
+    "scrapy-broad": "plain Scrapy with broad-crawl settings",
 }
+
+#: Frontiers, in words, and the microseconds that a request may take.
+_FRONTIERS = (
+    ("SQLite in a file without a name", "embedded", 40.0),
+    ("Redis", "over Redis", 250.0),
+)
 
 
 def _as_fast(
@@ -352,5 +379,48 @@ TARGETS = (
             figure=_kept("waiting-0", "waiting-1000000", mode),
         )
         for mode in ("async", "hybrid")
+    ),
+    *(
+        _as_fast(
+            "broad",
+            "broad",
+            "scrapy-broad",
+            bound,
+            ours=(f"{mode}-broad",),
+            who=f"`{mode}`",
+        )
+        for mode, bound in (("async", 2.0), ("hybrid", 4.0))
+    ),
+    *(
+        Target(
+            workload="broad",
+            what=f"`{mode}`: pages/s with 20 000 hosts, of that with 10",
+            bound=0.9,
+            unit="%",
+            figure=_kept("broad-10", "broad", f"{mode}-broad"),
+        )
+        for mode in ("async", "hybrid")
+    ),
+    *(
+        Target(
+            workload="frontier, 100 000 groups",
+            what=f"{words}: take and complete",
+            bound=bound_us,
+            unit="µs",
+            figure=_alone(where, _take_and_complete_us),
+            is_most=True,
+        )
+        for where, words, bound_us in _FRONTIERS
+    ),
+    *(
+        Target(
+            workload="frontier, 100 000 groups",
+            what=f"{words}: memory per group",
+            bound=1000,
+            unit="B",
+            figure=_alone(where, lambda found: found.bytes_a_group),
+            is_most=True,
+        )
+        for where, words, _ in _FRONTIERS
     ),
 )

@@ -14,6 +14,9 @@ _AT_64 = ("aiohttp-64", "scrapy-64", "concurrent-64", "async-64", "hybrid-64")
 #: Different small pages; more of them are the same ones under other addresses.
 SMALL = 10_000
 
+#: Hosts of a broad crawl, each of which has three pages.
+BROAD_HOSTS = 20_000
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
@@ -23,13 +26,14 @@ class Workload:
         name: As options and tables name it.
         about: What it is, in a few words.
         contenders: Who takes part.
-        rounds: How often each is run, if nobody says otherwise.
+        rounds: How often each is run, by default.
         pages: So many.
         kind: Country pages (600 kB each, inflated) or small ones (5 kB).
         work: What is done with each page.
         latency_s: How long the server waits before it answers.
         is_https: Whether it is asked by https.
         waiting: Requests that wait behind the others.
+        hosts: Addresses that the pages are divided among; 0 for the server's own.
         timeout_s: A run that takes longer has failed.
         is_long: Whether it takes minutes, and is run only when it is named.
         slow: Contenders that are run once only, because they take so long.
@@ -47,10 +51,27 @@ class Workload:
     latency_s: float = 0.0
     is_https: bool = False
     waiting: int = 0
+    hosts: int = 0
     timeout_s: float = 120.0
     is_long: bool = False
     slow: tuple[str, ...] = ()
     turns: str = ""
+
+
+def _broad(hosts: int, about: str) -> Workload:
+    return Workload(
+        name="broad" if hosts == BROAD_HOSTS else f"broad-{hosts}",
+        about=about,
+        contenders=("scrapy-broad", "async-broad", "hybrid-broad"),
+        rounds=3,
+        pages=3 * BROAD_HOSTS,
+        kind="small",
+        hosts=hosts,
+        timeout_s=1200,
+        is_long=True,
+        slow=("scrapy-broad",),
+        turns="broad",
+    )
 
 
 def _growth(pages: int, waiting: int, rounds: int, about: str) -> Workload:
@@ -142,6 +163,8 @@ WORKLOADS = (
     _growth(1_000, 0, 6, "pages of 5 kB"),
     _growth(100_000, 0, 2, "pages of 5 kB"),
     _growth(SMALL, 0, 4, "pages of 5 kB, nothing else waits"),
+    _broad(BROAD_HOSTS, "20 000 hosts with 3 pages of 5 kB each"),
+    _broad(10, "as many pages of 10 hosts"),
     _growth(SMALL, 1_000_000, 2, "pages of 5 kB, a million requests wait"),
 )
 

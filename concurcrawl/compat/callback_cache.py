@@ -1,4 +1,4 @@
-"""Keeps callbacks alive, so that Scrapy need not look into each again for each page."""
+"""Keep callbacks alive, so that Scrapy does not inspect them again for each page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a crawl that has failed ends."""
+"""End a crawl that has failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How Scrapy's components (extensions, middlewares, …) get into a crawl's settings."""
+"""Add Scrapy components (extensions, middlewares, …) to the settings of a crawl."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Jars of cookies of the standard library, which Scrapy's consist of."""
+"""The standard library's cookie jars, which Scrapy's are made of."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def find(jar: CookieJar, place: tuple[str, str, str]) -> Cookie | None:
 
     Touches: ``CookieJar._cookies`` (CPython 3.11 to 3.13), dicts in dicts. If it moves,
     a cookie that one worker receives is unknown to the others. Wished for:
-    ``CookieJar.get()``; what is public looks at all cookies one by one.
+    ``CookieJar.get()``; the public interface iterates over all cookies.
     """
     domain, path, name = place
     cookies: Any = jar._cookies  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""A crawler with an engine and a spider of our making."""
+"""A crawler with an engine and a spider that are made by the add-on."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class MakingCrawler(Crawler):
 
 @touches("scrapy", "Spider.update_settings")
 def leave_settings(spidercls: Any) -> None:
-    """Have *spidercls* leave the settings of its crawler as they are.
+    """Keep *spidercls* from changing the settings of its crawler.
 
     Touches: replaces ``Spider.update_settings()`` of the class (Scrapy 2.19.0). If it
     moves, a spider changes the settings of a worker that it has changed in the

@@ -1,4 +1,4 @@
-"""Scrapy's downloader, without the queues and timers of its slots."""
+"""Scrapy's downloader without the queues and timers of its slots."""
 
 from __future__ import annotations
 

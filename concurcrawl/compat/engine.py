@@ -43,7 +43,7 @@ def in_progress(engine: ExecutionEngine) -> set[Request]:
 
 @touches(_ENGINE, "ExecutionEngine._slot", "_Slot.add_request")
 def begin(engine: ExecutionEngine, request: Request) -> None:
-    """Have *engine* wait for *request* before it closes; :func:`end` it later.
+    """Count *request* as in progress, so that *engine* does not close before it ends.
 
     Touches: ``ExecutionEngine._slot.add_request()`` (Scrapy 2.19.0). If it moves, a
     crawl closes while workers are busy. Wished for: a context manager that holds the
@@ -56,7 +56,7 @@ def begin(engine: ExecutionEngine, request: Request) -> None:
 
 @touches(_ENGINE, "ExecutionEngine._slot", "_Slot.inprogress", "_Slot.remove_request")
 def end(engine: ExecutionEngine, request: Request) -> None:
-    """Have *engine* wait for *request* no more.
+    """Count *request* as done.
 
     Touches: ``ExecutionEngine._slot.remove_request()`` and ``.inprogress`` (Scrapy
     2.19.0). If one moves, a crawl never ends. Wished for: as for :func:`begin`.
@@ -69,7 +69,7 @@ def end(engine: ExecutionEngine, request: Request) -> None:
 
 @touches(_ENGINE, "ExecutionEngine._slot", "_Slot.nextcall")
 def wake(engine: ExecutionEngine) -> None:
-    """Have *engine* ask its scheduler for requests again.
+    """Make *engine* ask its scheduler for requests again.
 
     Touches: ``ExecutionEngine._slot.nextcall.schedule()`` (Scrapy 2.19.0). If it moves,
     the engine asks every five seconds only. Wished for: ``ExecutionEngine.wake()``.

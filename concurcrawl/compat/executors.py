@@ -1,4 +1,4 @@
-"""Thread pools: how many of their threads work."""
+"""The number of busy threads of a thread pool."""
 
 from __future__ import annotations
 

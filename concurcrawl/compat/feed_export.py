@@ -77,7 +77,7 @@ _watchers: WeakKeyDictionary[Crawler, Watcher] = WeakKeyDictionary()
 
 
 def watch(crawler: Crawler, watcher: Watcher) -> None:
-    """Tell *watcher* what the feed exporters of *crawler* do."""
+    """Notify *watcher* of what the feed exporters of *crawler* do."""
     _watchers[crawler] = watcher
 
 
@@ -228,7 +228,7 @@ def first_address(spider: Spider | None, template: str, uri_params: Any) -> str:
         params = asker._get_uri_params(spider, uri_params)  # type: ignore[arg-type]
         return apply_uri_params(template, params)
     except (AttributeError, KeyError, TypeError, ValueError):
-        return template  # Scrapy will say what is wrong with it
+        return template  # Scrapy will report the error
 
 
 def enable(settings: BaseSettings, rank: str) -> None:
@@ -255,7 +255,7 @@ def _watched(cls: type[FeedExporter]) -> type[FeedExporter]:
 
 
 def _loaded(key: Any) -> type[FeedExporter] | None:
-    # Scrapy itself says what is wrong with one that cannot be imported.
+    # Scrapy itself reports one that cannot be imported.
     with suppress(ImportError, NameError, ValueError):
         cls = load_object(key)
         if isinstance(cls, type) and issubclass(cls, FeedExporter):

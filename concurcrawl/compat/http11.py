@@ -30,7 +30,7 @@ def listen(handler: object, ask: Callable[[], OnConnection | None]) -> bool:
 
     Args:
         handler: Any download handler.
-        ask: Called when a connection is asked for, in the context of the request that
+        ask: Called when a connection is requested, in the context of the request that
             it is for; returns a callback for the connection, or None.
 
     Returns:

@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 @touches("scrapy.logformatter", "LogFormatter.scraped")
 def leave_out_scraped(crawler: Crawler) -> None:
-    """Have *crawler* log no line for an item that was scraped.
+    """Switch off *crawler*'s log line for each scraped item.
 
     Touches: replaces ``LogFormatter.scraped()`` of one crawler's (Scrapy 2.19.0), which
     may be the project's class. If it moves, each item is logged twice, by a worker and
     by the supervisor. Wished for: a level for each of Scrapy's lines.
     """
-    crawler.logformatter.scraped = _say_nothing  # type: ignore[method-assign,assignment]
+    crawler.logformatter.scraped = _log_nothing  # type: ignore[method-assign,assignment]
 
 
-def _say_nothing(*_: Any) -> None:
+def _log_nothing(*_: Any) -> None:
     return None

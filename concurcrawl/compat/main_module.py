@@ -1,4 +1,4 @@
-"""What Python keeps to itself about the module ``__main__``."""
+"""Private parts of Python about the module ``__main__``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls downloader middlewares in less time than Scrapy."""
+"""Call downloader middlewares faster than Scrapy does."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Names the private parts that this package touches, and finds out if one has moved.
+"""List the private parts that this package touches, and check that they exist.
 
 Each function or class that touches some declares them with :func:`touches`. Nothing is
 wrapped: a call costs what it would cost without.
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _Thing = TypeVar("_Thing", bound="Callable[..., Any]")
 
-#: Modules of this package that a crawl uses, by what it is asked for.
+#: Modules of this package that a crawl uses, by the feature that needs them.
 USED = {
     "MODE": (
         *("callback_cache", "closing", "compression", "downloader", "engine"),
@@ -110,7 +110,7 @@ def touches(module: str = "", *paths: str) -> Callable[[_Thing], _Thing]:
 
 
 def require(*uses: str) -> None:
-    """See that all parts are there which a crawl is about to touch.
+    """Check that all parts exist which a crawl is about to touch.
 
     Args:
         uses: Keys of :data:`USED`.

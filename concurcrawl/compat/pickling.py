@@ -1,4 +1,4 @@
-"""dill and multiprocess, also where there is no folder for temporary files.
+"""Import dill and multiprocess even without a folder for temporary files.
 
 Import both from here, never directly.
 """

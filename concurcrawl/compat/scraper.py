@@ -1,4 +1,4 @@
-"""What callbacks yield, and in how many tasks it is handled."""
+"""The handling of what callbacks yield, and the number of its tasks."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _scrapers = logging.getLogger(_SCRAPER)
     "Scraper._process_spidermw_output_async",
 )
 def handle_with_few_tasks(scraper: Scraper) -> None:
-    """Have *scraper* start a task for each item only, where no pipeline waits.
+    """Let *scraper* start tasks for items only, in a crawl whose pipelines never wait.
 
-    Scrapy starts a hundred for each response. They schedule all requests that are there
-    at once, one turn of the loop later; which of them leaves next hangs on that.
+    Scrapy starts a hundred tasks for each response. They schedule all requests of the
+    response at once, one turn of the loop later, which decides the order of sending.
 
     Touches: replaces ``Scraper.handle_spider_output_async()``, and calls
     ``Scraper._process_spidermw_output_async()`` (Scrapy 2.19.0). If one moves, a serial
@@ -68,7 +68,7 @@ def handle_with_few_tasks(scraper: Scraper) -> None:
 def handle_outputs(
     scraper: Scraper, handle: Callable[[Any, Request, Any], Awaitable[None]]
 ) -> None:
-    """Have *handle* handle what callbacks yield.
+    """Let *handle* handle what callbacks yield.
 
     Touches: replaces ``Scraper.handle_spider_output_async()`` (Scrapy 2.19.0). If it
     moves, what the callbacks of a worker yield is handled in Scrapy's order, and
@@ -125,7 +125,7 @@ async def scrape(
 
 @touches("scrapy.core.spidermw", "SpiderMiddlewareManager.process_start")
 def start_nothing(scraper: Scraper) -> None:
-    """Have the spider of *scraper* start with no request of its own.
+    """Let the spider of *scraper* start without any request.
 
     Touches: replaces ``SpiderMiddlewareManager.process_start()`` (Scrapy 2.19.0), which
     returns what ``Spider.start()`` yields. If it moves, each worker starts the crawl

@@ -1,4 +1,4 @@
-"""A slot of Scrapy's downloader that is asked for what it says."""
+"""A slot of Scrapy's downloader whose attributes are read and written elsewhere."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from concurcrawl.compat.parts import touches
 
 @touches("scrapy.core.downloader", "Slot.delay", "Slot.concurrency", "Slot.jitter")
 class AskedSlot(Slot):
-    """A slot whose subclass says its limits, and hears what is written to them.
+    """A slot whose subclass provides its limits and handles assignments to them.
 
     Touches: ``scrapy.core.downloader.Slot``, whose ``delay``, ``concurrency`` and
     ``jitter`` (and by it ``randomize_delay``) become properties (Scrapy 2.19.0). If
@@ -33,7 +33,7 @@ class AskedSlot(Slot):
         concurrency: int | None = None,
         jitter: float | None = None,
     ) -> None:
-        """Take what was written to one of them."""
+        """Handle an assignment to one of the attributes below."""
 
     @property
     def delay(self) -> float:

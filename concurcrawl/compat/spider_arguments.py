@@ -1,4 +1,4 @@
-"""The arguments that a user gave to a spider, for a spider that is made again."""
+"""The arguments of a spider, recorded so that workers can create it again."""
 
 from __future__ import annotations
 
@@ -76,5 +76,5 @@ def _copy(arguments: _Arguments) -> _Arguments:
     try:
         return copy.deepcopy(arguments)
     except Exception:  # noqa: BLE001 - it runs the code of whatever class
-        # What cannot be copied cannot be sent either: that is said where it is sent.
+        # What cannot be copied cannot be sent either; sending it raises the error.
         return arguments

@@ -1,7 +1,7 @@
-"""What Scrapy keeps nowhere while a crawl is set up, read from our callers' frames.
+"""Values that Scrapy stores nowhere, read from the frames of the call stack.
 
 Since Python 3.13 ``frame.f_locals`` of a function is a proxy (PEP 667): its ``keys()``
-is a list, not a set. Here it is only asked for single names, which works everywhere.
+is a list, not a set. Only single names are looked up here, which works everywhere.
 """
 
 from __future__ import annotations

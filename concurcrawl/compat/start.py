@@ -1,4 +1,4 @@
-"""The place in Scrapy's engine where the outputs of ``Spider.start()`` pass."""
+"""The method of Scrapy's engine that handles the output of ``Spider.start()``."""
 
 from __future__ import annotations
 

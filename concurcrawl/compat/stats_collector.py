@@ -1,4 +1,4 @@
-"""A collector of stats that can tell how each was written."""
+"""A stats collector that records the operation of each change."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ from scrapy import signals
 from scrapy.exceptions import IgnoreRequest
 from twisted.python.failure import Failure
 
+from concurcrawl import registry
 from concurcrawl.compat.engine import is_closing, wake
 from concurcrawl.errors import ControlError, NotJsonError, NotShippableError
 from concurcrawl.limits.limiter import Written
@@ -21,13 +22,21 @@ if TYPE_CHECKING:
     from scrapy.core.engine import ExecutionEngine
     from scrapy.crawler import Crawler
 
+    from concurcrawl.frontier.base import Frontier
     from concurcrawl.limits.policy import Politeness
 
 
-class _Scheduler(Protocol):
-    """The part of a mode's scheduler that controls use."""
+class _App(Protocol):
+    """What controls use of the parts of a crawl, in every kind of process."""
 
-    politeness: Politeness
+    @property
+    def politeness(self) -> Politeness: ...
+
+    @property
+    def frontier(self) -> Frontier: ...
+
+    @property
+    def leads(self) -> bool: ...
 
     async def add(self, request: Request) -> bool: ...
 
@@ -36,8 +45,6 @@ class _Scheduler(Protocol):
     async def put_dead_letters_back(self) -> int: ...
 
     def change_limits(self, group: str, slot: str, written: Written) -> None: ...
-
-    def counts(self) -> dict[str, int]: ...
 
 
 class RunningCrawl:
@@ -53,9 +60,9 @@ class RunningCrawl:
         return engine
 
     @property
-    def _scheduler(self) -> _Scheduler:
-        scheduler: Any = self._engine.scheduler
-        found: _Scheduler = scheduler
+    def _app(self) -> _App:
+        app: Any = registry.find(self._crawler)
+        found: _App = app
         return found
 
     @property
@@ -71,8 +78,7 @@ class RunningCrawl:
     @property
     def leads(self) -> bool:
         """Whether this process is the leader of all nodes, or the only one."""
-        frontier = getattr(self._scheduler, "frontier", None)  # a node's alone
-        return frontier is None or bool(frontier.is_leader)
+        return self._app.leads
 
     def wake(self) -> None:
         """Make the engine ask its scheduler for requests now."""
@@ -122,7 +128,7 @@ class RunningCrawl:
                     "ignores it"
                 )
         try:
-            is_new = await self._scheduler.add(request)
+            is_new = await self._app.add(request)
         except (NotShippableError, NotJsonError) as error:
             raise ControlError(str(error)) from error
         if not is_new:
@@ -133,12 +139,12 @@ class RunningCrawl:
 
     async def make_safe(self) -> None:
         """Write added requests to the disk, and wake the engine for them."""
-        await self._scheduler.make_safe()
+        await self._app.make_safe()
         wake(self._engine)
 
     async def retry(self) -> int:
         """Put dead-lettered requests back; return how many."""
-        count = await self._scheduler.put_dead_letters_back()
+        count = await self._app.put_dead_letters_back()
         wake(self._engine)
         return count
 
@@ -154,11 +160,11 @@ class RunningCrawl:
             ControlError: If a value makes no sense, or a profile forbids it.
         """
         _check_limits(group, in_flight, delay_s)
-        politeness = self._scheduler.politeness
+        politeness = self._app.politeness
         name = politeness.group_of_slot(group)
         politeness.require_allowed(name, in_flight, delay_s)
         written = Written(delay_s, in_flight)
-        self._scheduler.change_limits(name, WHOLE_GROUP, written)
+        self._app.change_limits(name, WHOLE_GROUP, written)
         limits = politeness.limits_of(name)
         return {
             "group": name,
@@ -182,7 +188,8 @@ class RunningCrawl:
             "responses": crawler.stats.get_value("response_received_count", 0),
             "items": crawler.stats.get_value("item_scraped_count", 0),
             "dead_lettered": crawler.stats.get_value("concurcrawl/poisoned", 0),
-            **self._scheduler.counts(),
+            "waiting": self._app.frontier.waiting(),
+            "leased": self._app.frontier.leased(),
         }
 
 

@@ -1,1 +1,1 @@
-"""What the spider of the countries knows: list pages, country pages, file names."""
+"""Parsing and file names of the demo spider: list pages, country pages."""

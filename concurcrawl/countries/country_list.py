@@ -1,4 +1,4 @@
-"""Which countries a list page of Wikipedia names.
+"""Read the countries from a list page of Wikipedia.
 
 The markup of these pages drifts: flags moved from ``span`` to ``figure``, names from
 ``td`` to ``th``, links from countries to their demographics. So nothing here goes by an
@@ -275,11 +275,11 @@ def _country_column(table: _Table, base: str) -> int | None:
     for index, heading in enumerate(table.headings):
         cells = [cell for cell, _ in table.column(index)]
         flags = sum(1 for cell in cells if cell.find(".//img") is not None)
-        says_so = bool(_COUNTRY_HEADING.search(heading))
-        if not cells or not (says_so or flags * 2 >= len(cells)):
+        is_named = bool(_COUNTRY_HEADING.search(heading))
+        if not cells or not (is_named or flags * 2 >= len(cells)):
             continue
         titles = {link.title for cell in cells for link in _links(cell, base)[:1]}
-        score = len(titles) * (1 + says_so + flags / len(cells))
+        score = len(titles) * (1 + is_named + flags / len(cells))
         if score > best_score:
             best, best_score = index, score
     return best
@@ -287,13 +287,13 @@ def _country_column(table: _Table, base: str) -> int | None:
 
 def _population_column(table: _Table, countries: int) -> int | None:
     """Return the column with the latest population, or None if there is none."""
-    said = [
+    named = [
         index
         for index, heading in enumerate(table.headings)
         if _POPULATION_HEADING.search(heading) and not _RATIO_HEADING.search(heading)
     ]
     best, best_score = None, (-1, -1)
-    for index in said or range(table.width):
+    for index in named or range(table.width):
         if index == countries:
             continue
         numbers = [_number(_text(cell)) for cell, _ in table.column(index)]
@@ -301,7 +301,7 @@ def _population_column(table: _Table, countries: int) -> int | None:
         if len(read) * 2 < len(numbers):
             continue
         years = [int(year) for year in _YEAR.findall(table.headings[index])]
-        score = (max(years, default=0) if said else 0, sum(read))
+        score = (max(years, default=0) if named else 0, sum(read))
         if score > best_score:
             best, best_score = index, score
     return best

@@ -1,4 +1,4 @@
-"""What a country's page says about it: the box of facts, and how the page is made up.
+"""Read the infobox and the structure of a country's page.
 
 Reading a whole page with BeautifulSoup is the work that keeps a CPU busy, on purpose:
 it is what many spiders do.
@@ -23,7 +23,7 @@ _WORD = re.compile(r"[^\W\d_]{4,}")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a page says; None where it says nothing.
+    """Facts of a page; None for one that it does not have.
 
     Attributes:
         capital: Name of the capital.
@@ -55,7 +55,7 @@ class Facts:
 
 
 def read_facts(html: str) -> Facts:
-    """Return what the page *html* of a country says."""
+    """Return the facts of a country's page."""
     soup = BeautifulSoup(html, "lxml")
     box = _box(soup)
     words = Counter(

@@ -1,4 +1,4 @@
-"""What a page's file is called: names that are safe on every disk. Pure."""
+"""File names for pages that are valid on every file system. Pure."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@
   skips what was taken before.
 - A crawl that has finished begins anew in the same folder.
 
-Without a ``JOBDIR`` a journal does nothing.
+Without a ``JOBDIR`` a delivery does nothing.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from scrapy.crawler import Crawler
 
+    from concurcrawl.durable.items import KeptItems
     from concurcrawl.durable.jobdir import JobDir
     from concurcrawl.durable.start import StartOutputs
     from concurcrawl.frontier.base import Frontier
@@ -53,7 +54,6 @@ class JobDirDelivery:
     """
 
     is_whole = False
-    is_selective = False
     streams = False
 
     def __init__(
@@ -62,8 +62,19 @@ class JobDirDelivery:
         frontier: Frontier,
         jobdir: JobDir | None,
         start: StartOutputs,
+        pipelines: KeptItems,
+        fail: Callable[[Exception], None],
     ) -> None:
-        """Keep the journal of *crawler*, whose spider is about to start."""
+        """Make one for *crawler*, whose spider is about to start.
+
+        Args:
+            crawler: The crawl.
+            frontier: Keeps items and notes.
+            jobdir: The folder of the crawl; None if it has none.
+            start: What start() yields.
+            pipelines: Process items.
+            fail: Called with the error if nothing can be kept any more.
+        """
         self._crawler = crawler
         self._frontier = frontier
         self.is_kept = jobdir is not None
@@ -72,12 +83,8 @@ class JobDirDelivery:
         self._is_closed = False
         self._timer: asyncio.Task[None] | None = None
         self.is_replaying = False
-        self.process: Callable[[bytes, ResponseMeta | None, int], Awaitable[None]] = (
-            not_open
-        )
-        self.encode: Callable[[object], bytes] = pickle.dumps
-        self.decode: Callable[[bytes], Any] = pickle.loads
-        self.on_failure: Callable[[Exception], None] = _raise
+        self._pipelines = pipelines
+        self._fail = fail
         self.start = start
         if not self.is_kept:
             return
@@ -91,16 +98,14 @@ class JobDirDelivery:
     def _make_exports(self, frontier: Frontier) -> Exports:
         assert isinstance(frontier, SqliteFrontier)  # there is a JOBDIR
         self._store = frontier
-        exports = Exports(
+        return Exports(
             self._crawler,
             frontier,
             self._ledger,
-            encode=lambda item: self.encode(item),  # noqa: PLW0108 - it is set later
-            decode=lambda payload: self.decode(payload),  # noqa: PLW0108 - likewise
+            codec=self._pipelines.codec,
+            commit=self._make_safe_or_fail,
+            is_over=self._is_over,
         )
-        exports.commit = self._make_safe_or_fail
-        exports.is_over = self._is_over
-        return exports
 
     async def open(self) -> None:
         """Begin to make feeds safe, and to replay the items that are not."""
@@ -121,7 +126,7 @@ class JobDirDelivery:
             # Not earlier: only then are pipelines and feeds open.
             self._crawler.signals.connect(self._replay_soon, signals.engine_started)
 
-    def entry(self, payload: bytes, head: ResponseMeta | None) -> bytes:
+    def entry(self, item: Any, payload: bytes, head: ResponseMeta | None) -> bytes:
         """Return an item as it is kept."""
         return pickle.dumps((payload, head)) if self.is_kept else b""
 
@@ -130,6 +135,9 @@ class JobDirDelivery:
     ) -> list[bytes]:
         """Do nothing: items are kept before the pipelines."""
         raise NotImplementedError
+
+    def kept(self, numbers: Sequence[int]) -> None:
+        """Do nothing: nobody else processes what was committed here."""
 
     def processed(self, numbers: Sequence[int]) -> None:
         """Note that pipelines and feeds have had these items."""
@@ -183,7 +191,7 @@ class JobDirDelivery:
             self._make_safe()
         except (OSError, sqlite3.Error) as error:
             self._exports.has_failed = True
-            self.on_failure(error)
+            self._fail(error)
             return False
         return True
 
@@ -214,7 +222,7 @@ class JobDirDelivery:
         try:
             for number, kept in await self._frontier.items():
                 payload, head = read_entry(kept)
-                await self.process(payload, head, number)
+                await self._pipelines.process_kept(payload, head, number)
                 self._processed.add(number)
         finally:  # else the crawl would wait for the rest for ever
             self.is_replaying = False
@@ -238,15 +246,15 @@ class JobDirDelivery:
 
     async def _process_start(self, item: Any) -> bool:
         """Keep and process an item of start(); return whether the crawl goes on."""
-        payload = self.encode(item)
-        entry = self.entry(payload, None)
+        payload = self._pipelines.codec.encode(item)
+        entry = self.entry(item, payload, None)
         try:
             kept = await self._frontier.keep([entry], {}, self.start.output_of(item))
         except sqlite3.Error as error:
-            self.on_failure(error)
+            self._fail(error)
             return False
         for number in kept:
-            await self.process(payload, None, number)
+            await self._pipelines.process_kept(payload, None, number)
         self.processed(kept)
         return True
 
@@ -264,12 +272,3 @@ class _EntryUnpickler(pickle.Unpickler):
         if (module, name) == ("concurcrawl.workers.messages", "Head"):
             return ResponseMeta
         return super().find_class(module, name)
-
-
-async def not_open(_payload: bytes, _head: ResponseMeta | None, _number: int) -> None:
-    """Stand for what processes an item, until there is something that does."""
-    raise RuntimeError("the journal was opened before the pipelines")
-
-
-def _raise(error: Exception) -> None:
-    raise error

@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from scrapy.extensions.feedexport import FeedSlot
 
     from concurcrawl.durable.feeds import Ledger
+    from concurcrawl.durable.items import ItemCodec
     from concurcrawl.frontier.sqlite import SqliteFrontier
 
 logger = logging.getLogger(__name__)
@@ -131,8 +132,6 @@ class Exports(feed_export.Watcher):
     Attributes:
         has_failed: Whether a commit has failed: no other is made then.
         wants_items: Whether a feed is open that keeps items.
-        commit: Called when a commit should not wait any longer.
-        is_over: Returns whether nothing is left to crawl.
 
     Invariant: an item that has left the pipelines is, for each feed that keeps items,
     in the frontier or in a complete file, and never in both.
@@ -144,8 +143,9 @@ class Exports(feed_export.Watcher):
         frontier: SqliteFrontier,
         ledger: Ledger,
         *,
-        encode: Callable[[object], bytes],
-        decode: Callable[[bytes], Any],
+        codec: ItemCodec,
+        commit: Callable[[], object],
+        is_over: Callable[[], bool],
     ) -> None:
         """Keep the items of *crawler*'s feeds in *frontier*.
 
@@ -153,14 +153,16 @@ class Exports(feed_export.Watcher):
             crawler: The crawl, whose feeds are not open yet.
             frontier: Where items are kept.
             ledger: Knows the feeds that are continued.
-            encode: Returns an item as it is kept.
-            decode: Returns what *encode* was given.
+            codec: Encodes items as they are kept.
+            commit: Called when a commit should not wait any longer.
+            is_over: Returns whether nothing is left to crawl.
         """
         self._crawler = crawler
         self._frontier = frontier
         self._ledger = ledger
-        self._encode = encode
-        self._decode = decode
+        self._codec = codec
+        self._commit = commit
+        self._is_over = is_over
         self._feeds = {
             name: _Feed.from_text(name, text)
             for name, text in frontier.exports.states().items()
@@ -174,8 +176,6 @@ class Exports(feed_export.Watcher):
         self._is_closing = False
         self.has_failed = False
         self.wants_items = False
-        self.commit: Callable[[], object] = lambda: None
-        self.is_over: Callable[[], bool] = lambda: True
         feed_export.watch(crawler, self)
 
     # What the journal asks -------------------------------------------------------
@@ -239,7 +239,7 @@ class Exports(feed_export.Watcher):
         for slot in keeping:
             self._keep(slot, payload, again)
         if self._bytes > _MANY:
-            self.commit()
+            self._commit()
 
     @override
     def failed(self, error: OSError) -> None:
@@ -250,7 +250,7 @@ class Exports(feed_export.Watcher):
         if not self._feeds[feed].keeps:
             return
         for number, payload in self._frontier.exports.rows(feed):
-            yield number, self._decode(payload)
+            yield number, self._codec.decode(payload)
 
     @override
     def stored(self, slot: FeedSlot) -> None:
@@ -275,7 +275,7 @@ class Exports(feed_export.Watcher):
             for file in feed.files.values()
             if feed.keeps and file.first and not (file.is_stored or file.is_complete)
         ]
-        is_over = reason == "finished" and self.is_over()
+        is_over = reason == "finished" and self._is_over()
         if is_over and not missing:
             self._changes.clears = True
         elif is_over:
@@ -285,7 +285,7 @@ class Exports(feed_export.Watcher):
                 ", ".join(missing),
             )
             fail_crawl(self._crawler)
-        self.commit()
+        self._commit()
 
     # ---------------------------------------------------------------------------------
 
@@ -295,7 +295,7 @@ class Exports(feed_export.Watcher):
 
     def _payload(self, item: Any) -> bytes | None:
         try:
-            return self._encode(item)
+            return self._codec.encode(item)
         except NotShippableError as error:
             name = type(item).__name__
             if name not in self._said:

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import pickle
 import sqlite3
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from concurcrawl.durable.state import Tracker, apply, read_file, write_file
@@ -27,23 +28,45 @@ _INTERVAL_S = 1.0
 _IN_ORDER = {"put", "gone"}
 
 
+@dataclass(frozen=True, slots=True)
+class StateChanges:
+    """Changes of ``spider.state`` on their way into the frontier.
+
+    Attributes:
+        row: All of them, as they are kept.
+        kept: Each, encoded, and the worker that need not be sent it.
+        changes: Those that a worker made.
+        own: How many were made in this process.
+    """
+
+    row: bytes
+    kept: Sequence[tuple[bytes, str]]
+    changes: Sequence[bytes]
+    own: int
+
+
 class KeptState:
     """What is kept of ``spider.state``.
 
     Invariant: the frontier has each change in the step that completed the request whose
     callback made it, and the changes in the order in which they were merged.
-
-    Attributes:
-        tell: Called with changes, and the name of the worker that must not be told.
     """
 
-    def __init__(self, spider: Any, frontier: SqliteFrontier, path: str) -> None:
-        """Load the state of *spider*.
+    def __init__(
+        self,
+        spider: Any,
+        frontier: SqliteFrontier,
+        path: str,
+        send: Callable[[Sequence[bytes], str], None] = lambda *_: None,
+    ) -> None:
+        """Make one that is not loaded.
 
         Args:
             spider: The spider, which gets the attribute ``state``.
             frontier: Keeps it while the crawl runs.
             path: The file in which Scrapy keeps it between two crawls.
+            send: Called with changes, and the name of the worker that need not be sent
+                them.
         """
         self._spider: Any = spider  # it has no state until now
         self._frontier = frontier
@@ -54,10 +77,8 @@ class KeptState:
         self._bytes = self._whole_bytes = 0
         self._is_due = False
         self._task: asyncio.Task[None] | None = None
-        self.tell: Callable[[Sequence[bytes], str], None] = lambda *_: None
+        self._send = send
         self._tracker = Tracker(self._note_own)
-        self._tracker.replace(self._load())
-        self._spider.state = self._tracker.live
 
     def _load(self) -> dict[Any, Any]:
         kept = self._frontier.state()
@@ -70,8 +91,14 @@ class KeptState:
                 apply(found, key, change)
         return found
 
+    def load(self) -> None:
+        """Give the spider what an earlier run has left."""
+        self._tracker.replace(self._load())
+        self._spider.state = self._tracker.live
+
     def open(self) -> None:
-        """Begin to look for what is changed here."""
+        """Load it, and begin to look for what is changed here."""
+        self.load()
         self._fold()
         self._task = asyncio.ensure_future(self._look_now_and_then())
 
@@ -86,19 +113,45 @@ class KeptState:
         self.merge((), "")
 
     def merge(self, changes: Sequence[bytes], worker: str) -> None:
-        """Take over *changes* of *worker*, in the frontier's step that is under way."""
+        """Keep and apply *changes* of *worker*, and those made in this process."""
+        prepared = self.prepare(changes, worker)
+        if prepared is not None:
+            self.commit(prepared)
+            self.committed(prepared)
+
+    def prepare(self, changes: Sequence[bytes], worker: str) -> StateChanges | None:
+        """Return what to keep of *changes*, and of those made in this process.
+
+        Not within a transaction: values are pickled, which runs their classes' code.
+
+        Args:
+            changes: Changes that came of a request, encoded.
+            worker: Name of the worker that made them.
+
+        Returns:
+            None if there is nothing to keep.
+        """
         self._spider.state = self._tracker.adopt(getattr(self._spider, "state", None))
         self._tracker.collect()
-        own, self._own = self._own, []
-        kept = [*self._kept(own, ""), *self._kept(changes, worker)]
+        kept = [*self._kept(self._own, ""), *self._kept(changes, worker)]
+        own = len(self._own)
         if not kept:
-            return
-        self._tracker.apply(changes)
+            self._own.clear()
+            return None
         row = pickle.dumps([encoded for encoded, _ in kept])
-        self._frontier.add_state(row)
-        for encoded, but in kept:
-            self.tell([encoded], but)
-        self._bytes += len(row)
+        return StateChanges(row, kept, changes, own)
+
+    def commit(self, prepared: StateChanges) -> None:
+        """Write *prepared*, in the transaction that ends the request."""
+        self._frontier.add_state(prepared.row)
+
+    def committed(self, prepared: StateChanges) -> None:
+        """Apply what was committed to the copy here, and send it to the workers."""
+        del self._own[: prepared.own]
+        self._tracker.apply(prepared.changes)
+        for encoded, but in prepared.kept:
+            self._send([encoded], but)
+        self._bytes += len(prepared.row)
         if self._bytes > max(_MANY_BYTES, self._whole_bytes):
             self._fold()
 

@@ -14,18 +14,18 @@ from __future__ import annotations
 
 import io
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scrapy.dupefilters import RFPDupeFilter
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from scrapy import Request
     from scrapy.dupefilters import BaseDupeFilter
 
-    from concurcrawl.frontier.base import Entry
     from concurcrawl.frontier.sqlite import SqliteFrontier
 
 #: Prefix of the note with the length of the filter's file.
@@ -38,6 +38,21 @@ def cut_back(notes: Mapping[str, str]) -> None:
         path = Path(name.removeprefix(_NOTE))
         if name.startswith(_NOTE) and path.exists():
             os.truncate(path, min(int(text), path.stat().st_size))
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What a commit notes of a filter that was asked.
+
+    Attributes:
+        keys: The requests that are no longer in doubt.
+        seen: Those that the filter did not know before.
+        notes: The length of the filter's file, if it can be cut back.
+    """
+
+    keys: Sequence[bytes] = ()
+    seen: Sequence[bytes] = ()
+    notes: Mapping[str, str] = field(default_factory=dict)
 
 
 class DurableFilter:
@@ -64,18 +79,8 @@ class DurableFilter:
         self._new: list[bytes] = []
         self._noted: dict[str, str] = {}
 
-    def step(self, entries: Iterable[Entry], keys: list[bytes]) -> Iterator[Entry]:
-        """Yield *entries*, for which the filter is asked meanwhile, to the frontier.
-
-        Args:
-            entries: The requests to add.
-            keys: All that the filter may be asked for, as :meth:`ask` had them.
-        """
-        yield from entries
-        self.end(keys)
-
-    def ask(self, keys: list[bytes]) -> None:
-        """Note what the filter is about to be asked for. Not within a step."""
+    def ask(self, keys: Iterable[bytes]) -> None:
+        """Note what the filter is about to be asked for, before it is."""
         if self._file() is None:
             self._frontier.ask(keys)
         elif not self._noted:
@@ -108,16 +113,27 @@ class DurableFilter:
         """Note that what was claimed is done."""
         self._frontier.answered(keys)
 
-    def end(self, keys: Iterable[bytes]) -> None:
-        """Note, in the step that adds the requests, that the filter has answered."""
+    def prepare(self, keys: Iterable[bytes]) -> Answers:
+        """Flush the filter's files, and return what the commit is to note of them.
+
+        Not within a transaction: the filter is the project's code.
+
+        Args:
+            keys: All that the filter may have been asked for, as :meth:`ask` had them.
+        """
         self._flush()
+        new, self._new = self._new, []
         if self._file() is None:
-            self._frontier.answered(keys)
-            for key in self._new:
-                self._frontier.remember(key)
-        else:
-            self._note_length()
-        self._new.clear()
+            return Answers(keys=[*keys], seen=new)
+        return Answers(notes=self._length())
+
+    def commit(self, answers: Answers) -> None:
+        """Note *answers*, in the transaction that adds the requests."""
+        if answers.notes:
+            self._note(answers.notes)
+        self._frontier.answered(answers.keys)
+        for key in answers.seen:
+            self._frontier.remember(key)
 
     def close(self) -> None:
         """Note how the filter has left its file."""
@@ -136,13 +152,19 @@ class DurableFilter:
         return found if is_ours else None
 
     def _note_length(self) -> None:
+        self._note(self._length())
+
+    def _length(self) -> dict[str, str]:
+        """Return the note with the length of the filter's file, by its name."""
         file = self._file()
         assert file is not None
-        length = str(os.fstat(file.fileno()).st_size)
         name = f"{_NOTE}{Path(file.name).resolve()}"  # type: ignore[attr-defined]
-        if self._noted.get(name) != length:
-            self._noted[name] = length
-            self._frontier.keep([], {name: length})
+        return {name: str(os.fstat(file.fileno()).st_size)}
+
+    def _note(self, notes: Mapping[str, str]) -> None:
+        if not notes.items() <= self._noted.items():
+            self._noted.update(notes)
+            self._frontier.keep([], notes)
 
     def _flush(self) -> None:
         """Have the filter's files say what it has noted, before the frontier does."""

@@ -24,6 +24,7 @@ from concurcrawl.errors.crawling import (
     ResultsError,
     StalledError,
     UnfinishedError,
+    UnreadableError,
     WorkerLostError,
     WorkersFailedError,
 )
@@ -79,6 +80,7 @@ __all__ = [
     "StalledError",
     "UnfinishedError",
     "UnguardedError",
+    "UnreadableError",
     "WorkerLostError",
     "WorkersFailedError",
 ]

@@ -1,4 +1,4 @@
-"""What stops a command of ``concurcrawl`` or the demo spider."""
+"""Errors of the commands and of the demo spider."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class SiteError(ConcurcrawlError):
 
 
 class NoSerialRunError(ConcurcrawlError):
-    """There is no serial run that tells what a page costs.
+    """No serial run shows what a page costs.
 
     Attributes:
         reason: Why.
@@ -40,11 +40,11 @@ class NoSerialRunError(ConcurcrawlError):
         self.reason = reason
 
     def __str__(self) -> str:
-        return f"no serial run tells what a page costs: {self.reason}"
+        return f"no serial run shows what a page costs: {self.reason}"
 
 
 class NodeError(ConcurcrawlError):
-    """A Scrapyd server cannot be used, or does not do what it is asked.
+    """A Scrapyd server cannot be used, or refused a request.
 
     Attributes:
         node: Its name, without user and password.
@@ -61,15 +61,15 @@ class NodeError(ConcurcrawlError):
 
 
 class NodeUnreachableError(NodeError):
-    """A Scrapyd server did not answer; it may do so later."""
+    """A Scrapyd server did not answer; a retry may succeed."""
 
 
 class EggError(ConcurcrawlError):
-    """The egg of the project at hand cannot be built."""
+    """The egg of the current project cannot be built."""
 
 
 class ItemsError(ConcurcrawlError):
-    """Items cannot be written to the standard output.
+    """Items cannot be written to standard output.
 
     Attributes:
         reason: Why.

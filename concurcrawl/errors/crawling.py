@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from concurcrawl.errors.base import ConcurcrawlError
+from concurcrawl.errors.sharing import IN_ONE_PROCESS
 
 
 class WorkerLostError(ConcurcrawlError):
-    """A worker ended before it had done what it was lent.
+    """A worker died before it had finished the requests that it had leased.
 
     Attributes:
         worker: Its name.
@@ -21,7 +22,7 @@ class WorkerLostError(ConcurcrawlError):
 
 
 class LocalRequestsLostError(ConcurcrawlError):
-    """A worker ended that had requests which could not leave it.
+    """A worker died that held requests which cannot be sent to another process.
 
     Attributes:
         worker: Its name.
@@ -33,13 +34,13 @@ class LocalRequestsLostError(ConcurcrawlError):
 
     def __str__(self) -> str:
         return (
-            f"{self.worker} ended, and with it the requests that came of this one and "
-            "held what cannot be sent to another process"
+            f"{self.worker} died, and with it the requests that this one's callback "
+            "yielded and that could not be sent to another process"
         )
 
 
 class LeaseReturnedError(ConcurcrawlError):
-    """A worker returned a request that it had not begun: the crawl is paused.
+    """A worker returned a request that it had not started, because the crawl stops.
 
     Attributes:
         worker: Its name.
@@ -54,7 +55,7 @@ class LeaseReturnedError(ConcurcrawlError):
 
 
 class LeaseLostError(ConcurcrawlError, KeyError):
-    """A request is not lent to who says so, or no longer: others may have it.
+    """A lease has expired, and another worker or node may hold the request.
 
     Attributes:
         lease_id: Its lease id.
@@ -69,10 +70,10 @@ class LeaseLostError(ConcurcrawlError, KeyError):
 
 
 class DeadLetteredError(ConcurcrawlError):
-    """A request was set aside because workers died each time they held it.
+    """A request was dead-lettered because every worker that leased it died.
 
     Attributes:
-        attempts: How many died.
+        attempts: How many workers died.
     """
 
     def __init__(self, attempts: int) -> None:
@@ -80,14 +81,14 @@ class DeadLetteredError(ConcurcrawlError):
         self.attempts = attempts
 
     def __str__(self) -> str:
-        return f"{self.attempts} workers died while they did this request"
+        return f"{self.attempts} workers died while they handled this request"
 
 
 class ResultsError(ConcurcrawlError):
-    """The results of a request could not be applied, each time that it was done.
+    """The results of a request could not be applied after any attempt.
 
     Attributes:
-        attempts: How often.
+        attempts: How many attempts there were.
     """
 
     def __init__(self, attempts: int) -> None:
@@ -98,19 +99,39 @@ class ResultsError(ConcurcrawlError):
         return f"its results could not be applied, {self.attempts} times"
 
 
-class UnfinishedError(ConcurcrawlError):
-    """A callback had not ended when the time for a stop was over."""
+class UnreadableError(ConcurcrawlError):
+    """Something that a worker made cannot be decoded in another process.
+
+    Attributes:
+        what: What it is, such as "an item".
+        reason: What its class raised.
+    """
+
+    def __init__(self, what: str, reason: str) -> None:
+        super().__init__(what, reason)
+        self.what = what
+        self.reason = reason
 
     def __str__(self) -> str:
-        return "it had not ended when the time for a stop was over"
+        return (
+            f"{self.what} cannot be read back in another process ({self.reason}); see "
+            f"that its class can be unpickled, or {IN_ONE_PROCESS}"
+        )
+
+
+class UnfinishedError(ConcurcrawlError):
+    """A callback was still running at the end of ``CONCURCRAWL_STOP_TIMEOUT_S``."""
+
+    def __str__(self) -> str:
+        return "it was still running when CONCURCRAWL_STOP_TIMEOUT_S was over"
 
 
 class BlockedError(ConcurcrawlError):
-    """A callback had blocked its process when the time for a stop was over.
+    """A callback blocked its process until ``CONCURCRAWL_STOP_TIMEOUT_S`` was over.
 
     Attributes:
         where: File, line and function.
-        timeout_s: Seconds for which it had blocked.
+        timeout_s: Seconds that it blocked.
     """
 
     def __init__(self, where: str, timeout_s: float) -> None:
@@ -129,14 +150,14 @@ class StalledError(ConcurcrawlError):
     """A request was dropped because the crawl had stalled."""
 
     def __str__(self) -> str:
-        return "the crawl had stalled and ends"
+        return "the crawl stalled and ends"
 
 
 class WorkersFailedError(ConcurcrawlError):
     """Workers kept dying, so the crawl gives up.
 
     Attributes:
-        restarts: How often one was replaced.
+        restarts: How many workers were replaced.
     """
 
     def __init__(self, restarts: int) -> None:
@@ -151,12 +172,12 @@ class WorkersFailedError(ConcurcrawlError):
 
 
 class PausedTooLongError(ConcurcrawlError):
-    """A site asks for a pause that is longer than the crawl waits.
+    """A site asks for a longer pause than ``CONCURCRAWL_MAX_PAUSE_S``.
 
     Attributes:
         group: The site's group of hosts.
-        pause_s: How long it still wants to be left alone.
-        max_pause_s: How long the crawl waits at most.
+        pause_s: Seconds that are left of the pause.
+        max_pause_s: The setting, in seconds.
     """
 
     def __init__(self, group: str, pause_s: float, max_pause_s: float) -> None:

@@ -1,4 +1,4 @@
-"""What cannot be kept or written: a JOBDIR, a feed, a frontier."""
+"""Errors of what outlives a process: JOBDIR, feeds, a frontier in Redis."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class JobDirError(ConcurcrawlError):
 
 
 class FeedError(ConcurcrawlError):
-    """A feed cannot be written as it must be.
+    """A feed cannot be written.
 
     Attributes:
         feed: Its file or address.
@@ -43,7 +43,7 @@ class FrontierError(ConcurcrawlError):
     """A frontier on another machine cannot be used.
 
     Attributes:
-        reason: The ``finish_reason`` of a crawl that ends for it.
+        reason: The ``finish_reason`` if it ends the crawl.
         what: What is wrong and what to do, in words.
     """
 

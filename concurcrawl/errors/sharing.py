@@ -1,18 +1,18 @@
-"""What cannot be sent to another process or machine."""
+"""Errors about things that cannot be sent to another process or machine."""
 
 from __future__ import annotations
 
 from concurcrawl.errors.base import ConcurcrawlError
 
-#: How a crawl stays in one process.
+#: The remedy that most of these errors name.
 IN_ONE_PROCESS = "use MODE=serial, concurrent or async, which stay in one process"
 
 
 class NotShippableError(ConcurcrawlError):
-    """A request, an item or a spider cannot travel to another process.
+    """A request, an item or a spider cannot be sent to another process.
 
     Attributes:
-        what: It, in words.
+        what: The request, item or spider, in words.
         reason: What the pickler said.
         remedy: How to keep it in one process, as words that follow "or".
     """
@@ -31,10 +31,10 @@ class NotShippableError(ConcurcrawlError):
 
 
 class UnguardedError(ConcurcrawlError):
-    """A script would crawl again in each worker that imports it.
+    """A script has no ``__main__`` guard, so each spawned worker would crawl too.
 
     Attributes:
-        script: Its path.
+        script: The path of the script.
     """
 
     def __init__(self, script: str) -> None:
@@ -50,10 +50,10 @@ class UnguardedError(ConcurcrawlError):
 
 
 class NotDefinableError(ConcurcrawlError):
-    """Spawned workers cannot have what ``__main__`` defines.
+    """The spider needs names of ``__main__`` that spawned workers cannot import.
 
     Attributes:
-        what: The names that the spider needs of it.
+        what: Those names.
         reason: What the pickler said.
     """
 
@@ -64,18 +64,18 @@ class NotDefinableError(ConcurcrawlError):
 
     def __str__(self) -> str:
         return (
-            f"{self.what}: what was typed in (in a notebook, say) cannot be sent to "
+            f"{self.what}: code typed into a notebook or a shell cannot be sent to "
             f"spawned workers: {self.reason}. Put the spider and what it needs into a "
             "module, or use MODE=serial, concurrent or async."
         )
 
 
 class NotSharedError(ConcurcrawlError):
-    """A worker opens what only one process can have open.
+    """Each worker would open a file or database that only one process may open.
 
     Attributes:
         name: The file, or the class that opens it.
-        reason: Who has it.
+        reason: Which process has it open.
     """
 
     def __init__(self, name: str, reason: str) -> None:
@@ -92,11 +92,11 @@ class NotSharedError(ConcurcrawlError):
 
 
 class NotJsonError(ConcurcrawlError):
-    """A request or an item holds something that does not travel as JSON.
+    """A request or an item holds a value that JSON cannot represent.
 
     Attributes:
-        what: It, in words.
-        reason: What it holds.
+        what: The request, item or spider, in words.
+        reason: The value.
     """
 
     def __init__(self, what: str, reason: str) -> None:

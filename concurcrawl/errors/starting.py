@@ -1,4 +1,4 @@
-"""What a start refuses: settings, missing libraries, parts that have moved."""
+"""Errors that are raised before a crawl begins."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from concurcrawl.errors.base import ConcurcrawlError
 
 
 class ConfigError(ConcurcrawlError, ValueError):
-    """A setting or an option has a value that cannot be worked with.
+    """A setting or an option has an invalid value.
 
     Attributes:
         name: The setting.
-        value: What it was set to.
-        expected: What it may be, as words that follow "must be".
+        value: Its value.
+        expected: What is valid, as words that follow "must be".
     """
 
     def __init__(self, name: str, value: object, expected: str) -> None:
-        super().__init__(name, value, expected)  # what pickle calls __init__ with
+        super().__init__(name, value, expected)  # pickle passes these to __init__
         self.name = name
         self.value = value
         self.expected = expected
@@ -25,12 +25,12 @@ class ConfigError(ConcurcrawlError, ValueError):
 
 
 class MissingExtraError(ConcurcrawlError):
-    """A library is not installed that only an extra of the package brings.
+    """A library of one of this package's extras is not installed.
 
     Attributes:
         what: What needs it, in words.
-        library: Its name.
-        extra: The extra that has it.
+        library: The name of the library.
+        extra: The extra that installs it.
     """
 
     def __init__(self, what: str, library: str, extra: str) -> None:
@@ -47,10 +47,10 @@ class MissingExtraError(ConcurcrawlError):
 
 
 class NotInEffectError(ConcurcrawlError):
-    """Something of a project would not be in effect, and must be.
+    """A setting or plugin that must have an effect has none under this mode.
 
     Attributes:
-        what: What, why and what to do, in words.
+        what: What it is, why, and what to do.
     """
 
     def __init__(self, what: str) -> None:
@@ -62,11 +62,11 @@ class NotInEffectError(ConcurcrawlError):
 
 
 class MovedPartError(ConcurcrawlError):
-    """A release of a library lacks a part that the modes touch.
+    """The installed Scrapy or Twisted lacks a private part that the modes use.
 
     Attributes:
         installed: The library and its release.
-        part: The part, or several.
+        part: The name of the part, or several.
         remedy: What else to install, as words that follow "or".
     """
 

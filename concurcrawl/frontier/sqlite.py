@@ -37,28 +37,29 @@ _START_RANK = 1 << 62
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS request (
-    ticket INTEGER PRIMARY KEY,
+    lease_id INTEGER PRIMARY KEY,
     grp TEXT NOT NULL,
     priority INTEGER NOT NULL,
     rank INTEGER NOT NULL,
     queued_s REAL NOT NULL,
     payload BLOB NOT NULL,
-    lent INTEGER NOT NULL DEFAULT 0
+    is_leased INTEGER NOT NULL DEFAULT 0
 );
-CREATE INDEX IF NOT EXISTS waiting ON request (grp, priority DESC, rank) WHERE NOT lent;
+CREATE INDEX IF NOT EXISTS waiting ON request (grp, priority DESC, rank)
+    WHERE NOT is_leased;
 CREATE TABLE IF NOT EXISTS seen (key BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS item (number INTEGER PRIMARY KEY, payload BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS note (
     name TEXT PRIMARY KEY,
     text TEXT NOT NULL
 ) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS taken (
+CREATE TABLE IF NOT EXISTS output (
     what BLOB PRIMARY KEY,
     times INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS asked (key BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS dead_letter (
-    ticket INTEGER PRIMARY KEY,
+    lease_id INTEGER PRIMARY KEY,
     grp TEXT NOT NULL,
     priority INTEGER NOT NULL,
     payload BLOB NOT NULL
@@ -69,10 +70,17 @@ CREATE TABLE IF NOT EXISTS state (
 );
 """
 
+#: What gives a file of 0.1.0 today's names.
+_RENAMES = """
+ALTER TABLE request RENAME COLUMN ticket TO lease_id;
+ALTER TABLE request RENAME COLUMN lent TO is_leased;
+ALTER TABLE taken RENAME TO output;
+"""
+
 #: The request that leaves a group next, and the priority of the one after it.
 _NEXT = """
-SELECT priority, ticket, queued_s, payload FROM request
-WHERE grp = ? AND NOT lent ORDER BY priority DESC, rank LIMIT 2
+SELECT priority, lease_id, queued_s, payload FROM request
+WHERE grp = ? AND NOT is_leased ORDER BY priority DESC, rank LIMIT 2
 """
 
 _WAITING = "SELECT grp, max(priority) FROM request GROUP BY grp"
@@ -80,7 +88,7 @@ _WAITING = "SELECT grp, max(priority) FROM request GROUP BY grp"
 #: How many wait in a group, counted so far only: a crawl may have millions.
 _COUNTED = """
 SELECT count(*) FROM
-(SELECT 1 FROM request WHERE grp = ? AND NOT lent LIMIT 1000)
+(SELECT 1 FROM request WHERE grp = ? AND NOT is_leased LIMIT 1000)
 """
 
 #: Groups among which the busiest are looked for.
@@ -108,7 +116,7 @@ class SqliteFrontier(Frontier):
 
         Args:
             limits_of: Returns what a group must not exceed.
-            path: The file, which nobody else has open. By default it is empty and has
+            path: The file, which no one else has open. By default it is empty and has
                 no name: it is gone when the process is, however that ends, and of what
                 waits no more is in memory than SQLite caches.
             total: Requests at a time over all groups; 0 means no limit.
@@ -127,18 +135,19 @@ class SqliteFrontier(Frontier):
         # A commit need not reach the disk before the next: the file stays whole, and
         # what a power cut takes from its end is done again. See deliver().
         self._db.execute("PRAGMA synchronous = NORMAL")
+        self._migrate()
         self._db.executescript(_SCHEMA)
         #: What feeds that cannot be continued need; changed by :meth:`deliver` only.
         self.exports = Store(self._db)
         self._broken: sqlite3.OperationalError | None = None
-        last = max(self._last("ticket", one) for one in ("request", "dead_letter"))
+        last = max(self._last("lease_id", one) for one in ("request", "dead_letter"))
         self._lease_ids = count(1 + last)
         self._limiter = CrawlLimiter(limits_of, total, asks, random.uniform)
         self._groups = WaitingGroups(self._limiter)
-        self._db.execute("UPDATE request SET lent = 0 WHERE lent")
+        self._db.execute("UPDATE request SET is_leased = 0 WHERE is_leased")
         # The process was killed before their leases had ended: they wait again.
         self._db.execute(
-            "DELETE FROM dead_letter WHERE ticket IN (SELECT ticket FROM request)"
+            "DELETE FROM dead_letter WHERE lease_id IN (SELECT lease_id FROM request)"
         )
         (waiting,) = self._db.execute("SELECT count(*) FROM request").fetchone()
         self._waiting = int(waiting)
@@ -155,7 +164,7 @@ class SqliteFrontier(Frontier):
         notes: Mapping[str, str] | None = None,
         output: Output | None = None,
     ) -> Done[list[bool]]:
-        with self._whole():
+        with self.transaction():
             self._take_notes(notes or {})
             is_new = self._take_output(output)
             added = [is_new and self._insert(entry) for entry in entries]
@@ -163,7 +172,7 @@ class SqliteFrontier(Frontier):
 
     @override
     def times_taken(self, what: bytes) -> Done[int]:
-        select = "SELECT times FROM taken WHERE what = ?"
+        select = "SELECT times FROM output WHERE what = ?"
         row = self._db.execute(select, (what,)).fetchone()
         return Done(0 if row is None else int(row[0]))
 
@@ -181,7 +190,9 @@ class SqliteFrontier(Frontier):
             return None
         found = self._db.execute(_NEXT, (group,)).fetchall()
         _, lease_id, queued_s, payload = found[0]
-        self._db.execute("UPDATE request SET lent = 1 WHERE ticket = ?", (lease_id,))
+        self._db.execute(
+            "UPDATE request SET is_leased = 1 WHERE lease_id = ?", (lease_id,)
+        )
         self._waiting -= 1
         self._leased[lease_id] = group
         self._limiter.lease(lease_id, group)
@@ -194,8 +205,8 @@ class SqliteFrontier(Frontier):
     ) -> Done[Completed]:
         if lease_id not in self._leased:
             raise LeaseLostError(lease_id)
-        with self._whole():
-            self._db.execute("DELETE FROM request WHERE ticket = ?", (lease_id,))
+        with self.transaction():
+            self._db.execute("DELETE FROM request WHERE lease_id = ?", (lease_id,))
             added = [self._insert(entry) for entry in entries]
             numbers = self._keep(items)
         del self._leased[lease_id]
@@ -222,7 +233,7 @@ class SqliteFrontier(Frontier):
         """
         self._db.execute("PRAGMA synchronous = FULL")  # all of the log, up to here
         try:
-            with self._whole():
+            with self.transaction():
                 self._db.executemany(
                     "DELETE FROM item WHERE number = ?", ((number,) for number in items)
                 )
@@ -240,7 +251,7 @@ class SqliteFrontier(Frontier):
         notes: Mapping[str, str],
         output: Output | None = None,
     ) -> Done[list[int]]:
-        with self._whole():
+        with self.transaction():
             self._take_notes(notes)
             numbers = self._keep(items) if self._take_output(output) else []
         return Done(numbers)
@@ -255,7 +266,9 @@ class SqliteFrontier(Frontier):
             return
         self._limiter.forget(lease_id, self._clock())
         group = self._leased.pop(lease_id)
-        self._db.execute("UPDATE request SET lent = 0 WHERE ticket = ?", (lease_id,))
+        self._db.execute(
+            "UPDATE request SET is_leased = 0 WHERE lease_id = ?", (lease_id,)
+        )
         self._waiting += 1
         ((priority, *_), *_) = self._db.execute(_NEXT, (group,))
         self._groups.add(group, priority)
@@ -357,18 +370,18 @@ class SqliteFrontier(Frontier):
 
     def dead_letter(self, lease_id: int) -> None:
         """Keep a copy of a leased request that is given up; end its lease after it."""
-        with self._whole():
+        with self.transaction():
             self._db.execute(
-                "INSERT OR REPLACE INTO dead_letter "
-                "SELECT ticket, grp, priority, payload FROM request WHERE ticket = ?",
+                "INSERT OR REPLACE INTO dead_letter SELECT lease_id, grp, priority, "
+                "payload FROM request WHERE lease_id = ?",
                 (lease_id,),
             )
 
     def put_dead_letters_back(self) -> int:
         """Make the requests that were given up wait again; return how many."""
-        with self._whole():
+        with self.transaction():
             kept = self._db.execute(
-                "SELECT grp, priority, payload FROM dead_letter ORDER BY ticket"
+                "SELECT grp, priority, payload FROM dead_letter ORDER BY lease_id"
             ).fetchall()
             for group, priority, payload in kept:
                 self._insert(
@@ -385,8 +398,8 @@ class SqliteFrontier(Frontier):
         Args:
             notes: The only ones that stay.
         """
-        with self._whole():
-            for table in ("taken", "asked", "note"):
+        with self.transaction():
+            for table in ("output", "asked", "note"):
                 self._db.execute(f"DELETE FROM {table}")  # noqa: S608 - our own names
             self.exports.clear()
             self._take_notes(notes)
@@ -398,19 +411,19 @@ class SqliteFrontier(Frontier):
 
     def remember(self, key: bytes) -> None:
         """Note a key of a request that something else than keys is to filter."""
-        with self._whole():
+        with self.transaction():
             self._db.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,))
 
     def ask(self, keys: Iterable[bytes]) -> None:
         """Note the requests that the project's own filter is about to be asked for."""
-        with self._whole():
+        with self.transaction():
             self._db.executemany(
                 "INSERT OR IGNORE INTO asked VALUES (?)", ((key,) for key in keys)
             )
 
     def answered(self, keys: Iterable[bytes]) -> None:
         """Forget what :meth:`ask` has noted: the step that follows has what came."""
-        with self._whole():
+        with self.transaction():
             self._db.executemany(
                 "DELETE FROM asked WHERE key = ?", ((key,) for key in keys)
             )
@@ -426,33 +439,38 @@ class SqliteFrontier(Frontier):
 
     def add_state(self, change: bytes) -> None:
         """Keep a change of the spider's state."""
-        with self._whole():
+        with self.transaction():
             self._db.execute("INSERT INTO state (change) VALUES (?)", (change,))
 
     def replace_state(self, whole: bytes) -> None:
         """Keep the spider's state in the place of all changes up to now."""
-        with self._whole():
+        with self.transaction():
             self._db.execute("DELETE FROM state")
             self._db.execute("INSERT INTO state (change) VALUES (?)", (whole,))
 
     @contextmanager
-    def _whole(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
         """Make what is written within it happen whole or not at all.
 
-        A file that could not be written once is not written again: a smaller write
-        may find room, and would tell of a step whose first half is lost.
+        A transaction within another one is part of it. No code of a project may run in
+        one: it may take long, raise, or write to this frontier by itself.
+
+        Raises:
+            sqlite3.OperationalError: If the file cannot be written. Then it is not
+                written again: a smaller write may find room, and would tell of a
+                commit whose first half is lost.
         """
         if self._broken is not None:
             raise self._broken
         try:
-            if self._db.in_transaction:  # one that reads its entries, see push()
+            if self._db.in_transaction:
                 yield
                 return
             self._pushed.clear()
             self._db.execute("BEGIN")
             with self._db:  # commits, or rolls back
                 yield
-                if self._broken is not None:  # and somebody has caught that
+                if self._broken is not None:  # and the caller has caught that
                     raise self._broken
         except sqlite3.OperationalError as error:  # a full disk, say
             self._broken = error
@@ -460,6 +478,12 @@ class SqliteFrontier(Frontier):
         for group, (more, priority) in self._pushed.items():
             self._waiting += more
             self._groups.add(group, priority)
+
+    def _migrate(self) -> None:
+        """Take over a file that an earlier release has begun."""
+        columns = self._db.execute("PRAGMA table_info(request)").fetchall()
+        if any(name == "ticket" for _, name, *_ in columns):
+            self._db.executescript(f"BEGIN; {_RENAMES} COMMIT;")
 
     def _last(self, column: str, table: str) -> int:
         row = self._db.execute(f"SELECT max({column}) FROM {table}").fetchone()  # noqa: S608 - our own names
@@ -480,7 +504,7 @@ class SqliteFrontier(Frontier):
         if self.times_taken(output.what).value >= output.nth:
             return False
         self._db.execute(
-            "INSERT OR REPLACE INTO taken VALUES (?, ?)", (output.what, output.nth)
+            "INSERT OR REPLACE INTO output VALUES (?, ?)", (output.what, output.nth)
         )
         return True
 

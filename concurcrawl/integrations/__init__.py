@@ -1,1 +1,1 @@
-"""What other projects bring, and how it fares beside the add-on."""
+"""Plugins, receivers of signals and Scrapyd: what works with the add-on, and how."""

@@ -1,4 +1,4 @@
-"""What of a crawl that has been made is not in effect: its spider and its receivers."""
+"""Find receivers and spider methods of a crawl that have no effect under its mode."""
 
 from __future__ import annotations
 
@@ -9,7 +9,14 @@ from scrapy import signals
 from scrapy.utils.python import global_object_name
 
 from concurcrawl.config import CLOSED_IN_WORKERS
-from concurcrawl.integrations.finding import HAS_WORKERS, Finding, package_of
+from concurcrawl.integrations.finding import (
+    HAS_WORKERS,
+    IN_WORKERS,
+    NOT_RECEIVED,
+    STAYING,
+    Finding,
+    package_of,
+)
 from concurcrawl.integrations.own_state import gathered
 from concurcrawl.integrations.receivers import (
     SCRAPYS,
@@ -17,18 +24,17 @@ from concurcrawl.integrations.receivers import (
     own_signals,
     receivers_of,
 )
-from concurcrawl.integrations.staying import IN_WORKERS, NOT_RECEIVED, STAYING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scrapy.crawler import Crawler
 
-#: Methods that only something has which is to be closed.
+#: Methods that show that an object must be closed.
 _WAYS_TO_CLOSE = ("close", "quit", "kill", "terminate", "shutdown", "disconnect")
 
-#: Signals that only the supervisor sends, as it alone knows of all processes, and that
-#: a middleware may count by. A receiver of request_scheduled acts there, so it counts.
+#: Signals that only the supervisor sends, because it alone sees all processes, and by
+#: which a middleware may count. A receiver of request_scheduled can drop requests.
 _SENT_TO_SUPERVISOR = {
     name: getattr(signals, name)
     for name in (
@@ -49,13 +55,13 @@ _HOOKS = (
 
 
 def find_in_signals(crawler: Crawler) -> Iterator[Finding]:
-    """Yield receivers that hear nothing of what happens in workers."""
+    """Yield receivers that do not receive what workers send."""
     for signal in (*STAYING, *own_signals(crawler)):
         yield from find_of_signal(crawler, signal)
 
 
 def find_of_signal(crawler: Crawler, signal: Any) -> Iterator[Finding]:
-    """Yield receivers of *signal* that hear nothing of what happens in workers."""
+    """Yield receivers of *signal* that do not receive what workers send."""
     if not crawler.settings.getbool(HAS_WORKERS):
         return
     if signal in STAYING:
@@ -67,8 +73,8 @@ def find_of_signal(crawler: Crawler, signal: Any) -> Iterator[Finding]:
     elif signal not in SCRAPYS and name_signal(signal) is None:
         setting = f"signal {signal!r}"
         reason = (
-            "it hears nothing of those that workers send, since no module has this "
-            "signal under a name by which another process could find it"
+            "it does not receive those that workers send, because no module has this "
+            "signal as an attribute by which another process could find it"
         )
         remedy = "make it an attribute of a module or of a class"
     else:
@@ -84,7 +90,7 @@ def find_of_signal(crawler: Crawler, signal: Any) -> Iterator[Finding]:
 
 
 def find_in_spider(crawler: Crawler) -> Iterator[Finding]:
-    """Yield what the end of the crawl uses in the supervisor and workers have."""
+    """Yield attributes that ``closed()`` needs and that only workers have."""
     settings, spider = crawler.settings, crawler.spider
     if not settings.getbool(HAS_WORKERS) or settings.getbool(CLOSED_IN_WORKERS):
         return
@@ -97,8 +103,8 @@ def find_in_spider(crawler: Crawler) -> Iterator[Finding]:
         yield Finding(
             setting,
             name,
-            "it is called in the supervisor only, while each worker makes a spider of "
-            f"its own, with what that opens (self.{', self.'.join(opened)})",
+            "it is called in the supervisor only, but each worker has a spider of its "
+            f"own, which opens its own self.{', self.'.join(opened)}",
             f"set {CLOSED_IN_WORKERS}=1 to have it called at the end of each worker as "
             "well",
             is_refused=False,
@@ -119,7 +125,7 @@ def find_in_spider(crawler: Crawler) -> Iterator[Finding]:
 
 
 def _connected_methods(crawler: Crawler) -> set[str]:
-    """Return the names of the spider's methods that signals call, in the supervisor."""
+    """Return the names of the spider's methods that are connected to signals."""
     return {
         receiver.__name__
         for signal in SCRAPYS
@@ -129,7 +135,7 @@ def _connected_methods(crawler: Crawler) -> set[str]:
 
 
 def _is_open(name: str, value: Any) -> bool:
-    """Return whether an attribute of a spider is something that is to be closed."""
+    """Return whether an attribute of a spider holds an object that must be closed."""
     if name in ("crawler", "settings") or isinstance(value, type | ModuleType):
         return False
     return any(callable(getattr(value, way, None)) for way in _WAYS_TO_CLOSE)
@@ -147,7 +153,7 @@ def _closing(crawler: Crawler) -> str | None:
 
 
 def find_in_middlewares(crawler: Crawler) -> Iterator[Finding]:
-    """Yield receivers of middlewares for what the supervisor alone is told of."""
+    """Yield receivers of middlewares for signals that only the supervisor sends."""
     if not crawler.settings.getbool(HAS_WORKERS):
         return
     engine: Any = crawler.engine

@@ -1,10 +1,11 @@
-"""Something of a project that is not in effect, and how its components are read."""
+"""A component of a project that has no effect, and helpers that read components."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from scrapy import signals
 from scrapy.utils.misc import load_object
 from scrapy.utils.python import global_object_name
 
@@ -13,26 +14,40 @@ if TYPE_CHECKING:
 
     from scrapy.settings import BaseSettings
 
-#: Setting with whether requests are done in worker processes.
+#: Setting that says whether requests are handled in worker processes.
 HAS_WORKERS = "CONCURCRAWL_HAS_WORKERS"
 
-#: Setting with the requests in flight in each worker.
+#: Setting with the limit of requests in flight of each worker.
 SLOTS = "CONCURCRAWL_SLOTS"
 
-#: What the components that need no word begin with.
+#: Prefixes of components that are never reported.
 _KNOWN = ("scrapy.", "concurcrawl.")
+
+#: Signals that stay in the worker: receivers of the first two answer while a page
+#: arrives, and the parser that the third one passes may not be picklable.
+STAYING = {
+    signals.headers_received: "headers_received",
+    signals.bytes_received: "bytes_received",
+    signals.robots_parsed: "robots_parsed",
+}
+
+#: Why an extension receives none of these, and what to do.
+NOT_RECEIVED = (
+    "it receives nothing about downloads of workers: extensions run in the supervisor"
+)
+IN_WORKERS = "connect it in a downloader middleware, which workers have"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something of a project that is not in effect.
+    """A component of a project that has no effect, or not the one that it should.
 
     Attributes:
-        setting: The setting or signal that it is written in.
+        setting: The setting or signal that names it.
         name: Its class.
-        reason: Why, as a sentence without a full stop.
-        remedy: What to do, as an order without a full stop.
-        is_refused: Whether the crawl does not begin because of it.
+        reason: Why, as a clause.
+        remedy: What to do, as a clause.
+        is_refused: Whether the crawl is refused because of it.
     """
 
     setting: str
@@ -58,14 +73,14 @@ def package_of(cls: type) -> str:
 
 
 def loaded(component: Any) -> type | None:
-    """Return the class of a component, or None: it is Scrapy's or ours, or no class."""
+    """Return the class of a component, or None if it is Scrapy's, ours or no class."""
     name = name_of(component)
     if not name or name.startswith(_KNOWN):  # some of which are slow to import
         return None
     try:
         found = load_object(component)
     except (ImportError, AttributeError, NameError, ValueError):
-        return None  # Scrapy says what is wrong with it
+        return None  # Scrapy reports the error
     return found if isinstance(found, type) else None
 
 

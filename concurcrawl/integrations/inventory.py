@@ -1,4 +1,4 @@
-"""Which components a project has that are not Scrapy's, and where each one runs."""
+"""List the components of a project that are not Scrapy's, and where each one runs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from scrapy import Spider
     from scrapy.settings import BaseSettings
 
-#: What a spider derives from stands under this, since no setting names it.
+#: Used in the place of a setting for base classes of spiders.
 BASES = "spider"
 
 #: Settings with a dict of components: by component, or by what the component is for.
@@ -39,7 +39,7 @@ _LIBRARIES = ("scrapy.", "concurcrawl.", "twisted.", "builtins.")
 
 
 class Place(StrEnum):
-    """Where a component does its work."""
+    """The processes in which a component runs."""
 
     HERE = "in_effect"
     SUPERVISOR = "in_supervisor"
@@ -47,7 +47,7 @@ class Place(StrEnum):
     EVERYWHERE = "in_each_process"
 
 
-#: Where components run if there are workers; what is not named runs in each process.
+#: Where components run if there are workers; all others run in each process.
 _PLACES = {
     **dict.fromkeys(
         (
@@ -110,12 +110,12 @@ def component(setting: str, name: str) -> Component:
 
 
 def place(setting: str, *, has_workers: bool) -> Place:
-    """Return where a component of *setting* does its work."""
+    """Return where a component of *setting* runs."""
     return _PLACES.get(setting, Place.EVERYWHERE) if has_workers else Place.HERE
 
 
 def foreign_bases(spidercls: type[Spider]) -> Sequence[str]:
-    """Return the import paths of the base classes that another package brings."""
+    """Return the import paths of base classes from other packages."""
     own = spidercls.__module__.partition(".")[0]
     names = [
         name_of(cls)

@@ -1,4 +1,4 @@
-"""Plugins of PyPI that keep something that several processes cannot share.
+"""Plugins on PyPI with state that several processes cannot share.
 
 This is data: nothing here imports a plugin. Most plugins need no entry.
 """
@@ -9,19 +9,19 @@ from dataclasses import dataclass
 
 from concurcrawl.integrations.own_files import Use
 
-#: What to do where one process has something for itself.
+#: The remedy for state that only one process can have.
 ONE_PROCESS = "set CONCURCRAWL_WORKERS=1, or use MODE=serial, concurrent or async"
 
 
 @dataclass(frozen=True, slots=True)
 class Unshared:
-    """A plugin whose state is each process's own.
+    """A plugin whose state is separate in each process.
 
     Attributes:
         package: Its import name; empty for any.
-        reason: Why several workers cannot have it, as a sentence without a full stop.
-        remedy: What to do, as an order without a full stop.
-        is_refused: Whether it would change data or break a site's rules.
+        reason: Why several workers cannot share it, as a clause.
+        remedy: What to do, as a clause.
+        is_refused: Whether to refuse it, because data or a site's rules are at stake.
     """
 
     package: str
@@ -34,7 +34,7 @@ class Unshared:
 MIDDLEWARES = (
     Unshared(
         "scrapy_deltafetch",
-        "only one process can have its database, and each worker opens it",
+        "only one process can open its database, and each worker opens it",
         ONE_PROCESS,
         is_refused=True,
     ),
@@ -53,13 +53,13 @@ MIDDLEWARES = (
     ),
 )
 
-#: What is said of other middlewares, by what their code does with files.
+#: What is reported about other middlewares, by what their code does with files.
 BY_USE: dict[Use, tuple[Unshared, ...]] = {
     Use.NONE: (),
     Use.WRITES: (
         Unshared(
             "",
-            "it writes a file, and each worker has a middleware of its own that does",
+            "it writes a file, and each worker has its own middleware that writes it",
             "open the file to append, give each process its own (os.getpid()), or "
             f"{ONE_PROCESS}",
             is_refused=False,
@@ -68,8 +68,8 @@ BY_USE: dict[Use, tuple[Unshared, ...]] = {
     Use.EXCLUSIVE: (
         Unshared(
             "",
-            "only one process can have a dbm database, and each worker has a "
-            "middleware of its own that opens it",
+            "only one process can open a dbm database, and each worker has its own "
+            "middleware that opens it",
             ONE_PROCESS,
             is_refused=True,
         ),
@@ -80,9 +80,9 @@ BY_USE: dict[Use, tuple[Unshared, ...]] = {
 LIBRARIES = (
     Unshared(
         "scrapy_warcio",
-        "two workers that begin a file in the same second choose one name for it, and "
+        "two workers that begin a file in the same second choose the same name, and "
         "one of them fails",
-        "give each worker a warc_prefix of its own (with os.getpid(), for one)",
+        "give each worker a warc_prefix of its own (for example with os.getpid())",
         is_refused=False,
     ),
 )

@@ -1,7 +1,7 @@
-"""Which middlewares keep a file, as far as their code shows. None is called.
+"""Find middlewares that write a file, by reading their code. None is called.
 
-Each worker has middlewares of its own, so a file that a middleware opens to write is
-opened in each. Whether it copes cannot be known; that it happens can be said.
+Each worker has its own middlewares, so a file that a middleware opens for writing is
+opened in each of them. That may work, so it is only reported.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: Modules whose databases one process can have at a time, if it writes.
+#: Modules whose databases only one process at a time can open for writing.
 _DBM = {"dbm", "gdbm", "ndbm"}
 
 #: Flags of ``dbm.open`` that write; the default reads.
@@ -28,7 +28,7 @@ _WRITERS = {"write_text", "write_bytes"}
 
 
 class Use(Enum):
-    """What a class does with files of its own."""
+    """How a class uses files."""
 
     NONE = auto()
     WRITES = auto()
@@ -36,7 +36,7 @@ class Use(Enum):
 
 
 def use_of(cls: type) -> Use:
-    """Return what the methods of *cls* and of its bases do with files.
+    """Return how the methods of *cls* and of its bases use files.
 
     Scrapy's own bases are left out.
     """

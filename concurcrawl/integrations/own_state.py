@@ -1,7 +1,7 @@
-"""Which attributes a method of a spider reads that its callbacks change.
+"""Find attributes that a spider's ``closed()`` reads and its callbacks change.
 
-Callbacks run in workers, each with a spider of its own: what they gather on ``self`` is
-not there in the supervisor. The source is read, and nothing of it is called.
+Callbacks run in workers, each with a spider of its own: what they collect on ``self``
+is missing in the supervisor. The source is read, and nothing in it is called.
 """
 
 from __future__ import annotations

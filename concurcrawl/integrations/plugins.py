@@ -1,7 +1,7 @@
-"""The one place that decides what of a project cannot be in effect under a mode.
+"""Decide what to do with components of a project that a mode leaves without effect.
 
-What would change data or break a site's rules is refused; what is merely without effect
-is named once, at the start.
+A crawl that would produce other data or break a site's rules is refused. Anything else
+is logged once, at the start.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ logger = logging.getLogger(__name__)
 
 
 def refuse(settings: BaseSettings) -> None:
-    """Refuse a crawl with *settings* if something must not be left without effect.
+    """Refuse a crawl with *settings* if a component must not be without effect.
 
     Raises:
-        NotInEffectError: For the first such thing.
+        NotInEffectError: For the first such component.
     """
     for finding in find_in_settings(settings):
         if finding.is_refused:
@@ -41,7 +41,7 @@ def refuse(settings: BaseSettings) -> None:
 
 
 class Inspector:
-    """Extension that names what is not in effect, when all add-ons were asked."""
+    """Extension that logs components without effect, after all add-ons have run."""
 
     def __init__(self, crawler: Crawler) -> None:
         try:

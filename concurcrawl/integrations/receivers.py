@@ -1,4 +1,4 @@
-"""Who hears a signal, and how a signal is called in another process."""
+"""Receivers of signals, and names of signals that are valid in another process."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ SCRAPYS = frozenset(
     value for name, value in vars(signals).items() if type(value) is object
 )
 
-#: Packages whose receivers are known to look at no body and no ``meta``.
+#: Packages whose receivers are known to read neither body nor ``meta``.
 _KNOWN = {"scrapy", "concurcrawl"}
 
 
 class SignalName(NamedTuple):
-    """How another process finds a signal of a project's own.
+    """The name of a project's own signal, by which another process finds it.
 
     Attributes:
-        number: By which workers mention it.
-        addresses: Modules, and the names under which they have it.
-        value: Pickled, if equal values are the same signal, as texts are.
+        number: Its number in messages of workers.
+        addresses: Modules, and the names of the attributes that hold it.
+        value: Pickled, if equal values are the same signal, as strings are.
     """
 
     number: int
@@ -42,9 +42,14 @@ class SignalName(NamedTuple):
 
 
 def receivers_of(crawler: Crawler, signal: Any) -> Iterator[Callable[..., Any]]:
-    """Yield who hears *signal* when it is sent for *crawler*."""
+    """Yield the receivers of *signal* when it is sent for *crawler*."""
     found = dispatcher.getAllReceivers(crawler, signal)
     yield from dispatcher.liveReceivers(found)
+
+
+def has_receivers(crawler: Crawler, signal: Any) -> bool:
+    """Return whether *signal* has a receiver when it is sent for *crawler*."""
+    return any(True for _ in receivers_of(crawler, signal))
 
 
 def own_signals(crawler: Crawler) -> list[Any]:
@@ -57,15 +62,14 @@ def own_signals(crawler: Crawler) -> list[Any]:
         for signal in found
         if signal is not dispatcher.Any
         and signal not in SCRAPYS
-        and any(True for _ in receivers_of(crawler, signal))
+        and has_receivers(crawler, signal)
     ]
 
 
 def watch_connections(crawler: Crawler, on_change: Callable[[Any], None]) -> None:
     """Call *on_change* with each signal that gets or loses a receiver from now on.
 
-    Extensions connect when they like, in ``spider_opened`` or in the middle of the
-    crawl, and Scrapy has no hook for that.
+    Extensions may connect at any time, and Scrapy has no hook for that.
     """
     watched = partial(_watched, on_change)
     wrap_methods(crawler.signals, ("connect", "disconnect"), watched)
@@ -99,14 +103,14 @@ def takes(receiver: Callable[..., Any], name: str) -> bool:
     """Return whether *receiver* takes an argument of that name."""
     try:
         parameters = inspect.signature(receiver).parameters
-    except (TypeError, ValueError):  # in C, and it does not tell
+    except (TypeError, ValueError):  # written in C, without a signature
         return True
     takes_all = any(one.kind is one.VAR_KEYWORD for one in parameters.values())
     return takes_all or name in parameters
 
 
 def receiver_name(receiver: Callable[..., Any]) -> str:
-    """Return what a receiver and its like in another process are both called."""
+    """Return a name for a receiver that is the same in another process."""
     owner = getattr(receiver, "__self__", None)
     module = getattr(receiver, "__module__", None)
     name = getattr(receiver, "__qualname__", type(receiver).__qualname__)
@@ -116,7 +120,7 @@ def receiver_name(receiver: Callable[..., Any]) -> str:
 
 @lru_cache(maxsize=1024)  # some connect and disconnect all the time
 def name_signal(signal: Any) -> SignalName | None:
-    """Return how another process finds *signal*, or None if none can.
+    """Return a name by which another process finds *signal*, or None.
 
     A bare ``object()`` is found by where it is: as an attribute of a module, or of a
     class in one.
@@ -148,14 +152,14 @@ def _addresses(signal: Any) -> Iterator[tuple[str, str]]:
 
 
 class SignalsElsewhere:
-    """The signals that another process has receivers of, as they are found here."""
+    """Signals with receivers in another process, found in this one."""
 
     def __init__(self, names: Sequence[SignalName] = ()) -> None:
         self._unfound = list(names)
         self._numbers: dict[Any, int] = {}
 
     def number_of(self, signal: Any) -> int | None:
-        """Return the number of *signal*; None if nothing hears it there."""
+        """Return the number of *signal*; None if it has no receiver there."""
         if signal in SCRAPYS or not (self._unfound or self._numbers):
             return None
         if signal not in self._numbers and self._unfound:

@@ -1,8 +1,8 @@
-"""A job that Scrapyd started ends, cleanly, when its Scrapyd is gone.
+"""End a job cleanly when the Scrapyd that started it is gone.
 
-Scrapyd keeps its running jobs in memory. Killed and started again it knows nothing of
-them: nobody could follow or cancel them, and the same job scheduled again would find
-the old one in its ``JOBDIR``.
+Scrapyd keeps its running jobs in memory and forgets them when it is killed. A job that
+went on could be neither followed nor cancelled, and would still use its ``JOBDIR`` when
+the same job is scheduled again.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-#: How often a job looks whether its Scrapyd is there.
+#: Seconds between two checks of the parent process.
 _INTERVAL_S = 1.0
 
 
 def is_job() -> bool:
     """Return whether this process is a job of Scrapyd's."""
-    # Its runner has imported it. The variable alone is also set by who has several
-    # projects in one scrapy.cfg.
+    # Scrapyd's runner imports it. The variable alone is not enough: it is also set to
+    # choose among several projects in one scrapy.cfg.
     return "scrapyd" in sys.modules and bool(os.environ.get("SCRAPY_PROJECT"))
 
 
 def enable(settings: BaseSettings, rank: str) -> None:
-    """Have a :class:`ParentWatchdog` if this process is a job of Scrapyd's."""
-    # Without poll() a process does not hear of its parent.
+    """Add a :class:`ParentWatchdog` if this process is a job of Scrapyd's."""
+    # It needs poll() to find out that the parent is gone.
     if is_job() and hasattr(select, "poll"):
         components.add(
             settings, "EXTENSIONS", {f"{__name__}.{ParentWatchdog.__name__}": 0}, rank
@@ -46,10 +46,10 @@ def enable(settings: BaseSettings, rank: str) -> None:
 
 
 class ParentWatchdog:
-    """Stops the crawl, as one SIGTERM does, when the parent of this process is gone.
+    """Stops the crawl, as one SIGTERM does, when the parent process is gone.
 
-    It does not send itself that signal: a service that ends sends it to all of its
-    processes, and two of them mean "now".
+    It does not send that signal to itself: systemd may send one to all processes of a
+    service, and two signals mean "end now".
     """
 
     def __init__(self, crawler: Crawler) -> None:
@@ -66,11 +66,11 @@ class ParentWatchdog:
         return watchdog
 
     def start(self) -> None:
-        """Begin to look."""
+        """Start checking."""
         self._watch.start(_INTERVAL_S, now=False)
 
     def stop(self) -> None:
-        """Look no longer."""
+        """Stop checking."""
         if self._watch.running:
             self._watch.stop()
 
@@ -87,9 +87,9 @@ class ParentWatchdog:
 
 
 def _has_no_reader() -> bool:
-    """Return whether nobody reads our output any more.
+    """Return whether standard output has no reader.
 
-    That is so where Scrapyd was gone before we could look who our parent is.
+    That is the only sign if Scrapyd was gone before this process read its parent's id.
     """
     poll = select.poll()
     poll.register(1, 0)

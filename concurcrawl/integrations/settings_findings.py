@@ -1,4 +1,4 @@
-"""What of a project's settings is not in effect; nothing of it is made for that."""
+"""Find settings of a project that have no effect, without instantiating anything."""
 
 from __future__ import annotations
 
@@ -12,7 +12,10 @@ from scrapy.utils.misc import load_object
 from concurcrawl.integrations import known
 from concurcrawl.integrations.finding import (
     HAS_WORKERS,
+    IN_WORKERS,
+    NOT_RECEIVED,
     SLOTS,
+    STAYING,
     Finding,
     loaded,
     name_of,
@@ -20,20 +23,19 @@ from concurcrawl.integrations.finding import (
     package_of,
 )
 from concurcrawl.integrations.own_files import use_of
-from concurcrawl.integrations.staying import IN_WORKERS, NOT_RECEIVED, STAYING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from scrapy.settings import BaseSettings
 
-#: Components that a mode consists of, and what each does in the place of Scrapy's.
+#: Components that every mode replaces, and the purpose of the replacement.
 _OURS = {
-    "SCHEDULER": "keeps what waits and who has it, for all processes",
-    "DOWNLOADER": "keeps the limits of each site, over all processes",
+    "SCHEDULER": "keeps waiting requests and leases for all processes",
+    "DOWNLOADER": "keeps the limits of each site over all processes",
 }
 
-#: Settings of components that a mode consists of.
+#: Settings of the components that every mode replaces.
 PARTS_OF_A_MODE = frozenset(_OURS)
 
 #: What to do instead, by the package of a component that is refused.
@@ -46,7 +48,7 @@ _INSTEAD = {
     "apify": "let JOBDIR, or CONCURCRAWL_FRONTIER_URL, keep what waits instead",
 }
 
-#: Queues whose order the frontier has as well.
+#: Queue classes whose order the frontier keeps.
 _QUEUES = {
     "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.",
     "SCHEDULER_DISK_QUEUE": "scrapy.squeues.",
@@ -55,18 +57,18 @@ _QUEUES = {
     "SCHEDULER_PRIORITY_QUEUE": "scrapy.pqueues.",
 }
 
-#: Storages that one process has for itself.
+#: Cache storages that only one process can open.
 _EXCLUSIVE = {"scrapy.extensions.httpcache.DbmCacheStorage"}
 
 #: Packages whose middlewares are known to work in workers.
 _NEED_NO_WORD = {"scrapy", "concurcrawl"}
 
-#: What takes the place of Scrapy's ``MemoryUsage`` where there are workers.
+#: The replacement of Scrapy's ``MemoryUsage`` in crawls with workers.
 _MEMORY = "concurcrawl.workers.supervisor.memory.TreeMemoryUsage"
 
 
 def find_in_settings(settings: BaseSettings) -> Iterator[Finding]:
-    """Yield what of *settings* is not in effect under the mode they have."""
+    """Yield settings without effect under the mode in *settings*."""
     yield from _components(settings)
     yield from _measures(settings)
     for setting, scrapys in _QUEUES.items():
@@ -75,8 +77,8 @@ def find_in_settings(settings: BaseSettings) -> Iterator[Finding]:
             yield Finding(
                 setting,
                 name,
-                "it is not used, since requests wait in the frontier, by priority and "
-                "fair among sites",
+                "it is not used, because requests wait in the frontier, by priority "
+                "and fairly among sites",
                 "leave it out, or leave MODE out",
                 is_refused=False,
             )
@@ -86,7 +88,7 @@ def find_in_settings(settings: BaseSettings) -> Iterator[Finding]:
         yield Finding(
             "HTTPCACHE_STORAGE",
             storage,
-            "only one process can have its file, and each worker has a cache",
+            "only one process can open its file, and each worker has a cache",
             "use scrapy.extensions.httpcache.FilesystemCacheStorage",
             is_refused=True,
         )
@@ -97,7 +99,7 @@ def find_in_settings(settings: BaseSettings) -> Iterator[Finding]:
 
 
 def _unshared_middlewares(settings: BaseSettings) -> Iterator[Finding]:
-    """Yield middlewares with something that several workers cannot share."""
+    """Yield middlewares with state that several workers cannot share."""
     for setting in ("DOWNLOADER_MIDDLEWARES", "SPIDER_MIDDLEWARES"):
         for key, place in settings.getdict(setting).items():
             cls = loaded(key) if place is not None else None
@@ -110,7 +112,7 @@ def _unshared_middlewares(settings: BaseSettings) -> Iterator[Finding]:
 
 
 def find_in_modules(settings: BaseSettings) -> Iterator[Finding]:
-    """Yield libraries that components have imported and that workers cannot share."""
+    """Yield imported libraries with state that several workers cannot share."""
     if settings.getbool(HAS_WORKERS) and len(settings.getlist(SLOTS)) > 1:
         for one in known.LIBRARIES:
             if one.package in sys.modules:
@@ -128,8 +130,8 @@ def _profiles(settings: BaseSettings) -> Iterator[Finding]:
             yield Finding(
                 "PLAYWRIGHT_CONTEXTS",
                 str(name),
-                "only one process can have its user_data_dir, and each worker has a "
-                "browser, which would go on without that profile",
+                "only one process can use its user_data_dir, and each worker has a "
+                "browser, which would continue without that profile",
                 known.ONE_PROCESS,
                 is_refused=True,
             )
@@ -148,7 +150,7 @@ def _packages_of(component: Any) -> set[str]:
 
 
 def _inner(handler: Any) -> Any:
-    """Return the handler that a project set, where there is a gate before it."""
+    """Return the project's handler, which may be wrapped for rate limiting."""
     return getattr(handler, "inner", handler)
 
 
@@ -161,7 +163,7 @@ def _components(settings: BaseSettings) -> Iterator[Finding]:
         yield Finding(
             setting,
             name,
-            f"it would not be used, since a mode has a {setting.lower()} of its own, "
+            f"it would not be used, because a mode has its own {setting.lower()}, "
             f"which {purpose}",
             _INSTEAD.get(name.partition(".")[0], other),
             is_refused=True,
@@ -169,7 +171,7 @@ def _components(settings: BaseSettings) -> Iterator[Finding]:
 
 
 def _measures(settings: BaseSettings) -> Iterator[Finding]:
-    """Yield extensions that measure the supervisor where all processes count."""
+    """Yield extensions that measure only the supervisor's memory."""
     if not settings.getbool(HAS_WORKERS):
         return
     for cls in own_extensions(settings):
@@ -184,10 +186,10 @@ def _measures(settings: BaseSettings) -> Iterator[Finding]:
 
 
 def find_in_extensions(settings: BaseSettings) -> Iterator[Finding]:
-    """Yield the extensions whose code names a signal that they would not hear.
+    """Yield extensions whose code names a signal that they would not receive.
 
-    Whether they connect to it is known for sure only once they are made, which
-    :mod:`~concurcrawl.integrations.crawl_findings` waits for. Here none is made.
+    Only an instance shows whether it connects to the signal; a crawl checks that, see
+    :mod:`~concurcrawl.integrations.crawl_findings`.
     """
     if not settings.getbool(HAS_WORKERS):
         return

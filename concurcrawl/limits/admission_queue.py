@@ -49,22 +49,25 @@ class AdmissionQueue:
 
     Invariant: only groups whose requests wait have a queue or a timer, so that nothing
     here grows with the number of groups that were asked.
-
-    Attributes:
-        on_unleased: Called with True when the first request without a lease id waits,
-            and with False when none does any more.
     """
 
-    def __init__(self, limiter: HostLimiter, on_room: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        limiter: HostLimiter,
+        on_room: Callable[[], None],
+        on_unleased: Callable[[bool], None] = lambda _: None,
+    ) -> None:
         """Make one.
 
         Args:
             limiter: Knows the limits.
             on_room: Called when a request has left, so that another may be leased.
+            on_unleased: Called with True when the first request without a lease id
+                waits, and with False when none does any more.
         """
         self._limiter = limiter
         self._on_room = on_room
-        self.on_unleased: Callable[[bool], None] = lambda _: None
+        self._on_unleased = on_unleased
         self._unleased = 0  # requests without a lease id that wait
         self._queues: dict[str, deque[_Place]] = {}
         self._timers: dict[str, tuple[float, CallLaterResult]] = {}
@@ -179,7 +182,7 @@ class AdmissionQueue:
         self._limiter.expect(group, change)
         before, self._unleased = self._unleased, self._unleased + change
         if bool(before) != bool(self._unleased):
-            self.on_unleased(bool(self._unleased))
+            self._on_unleased(bool(self._unleased))
 
     def _pump_in(self, wait_s: float, group: str) -> None:
         """Ask for *group* again in so many seconds, if they are finite."""

@@ -17,6 +17,7 @@ from scrapy.utils.deprecate import argument_is_required
 from scrapy.utils.httpobj import urlparse_cached
 from scrapy.utils.misc import build_from_crawler, load_object
 
+from concurcrawl import registry
 from concurcrawl.config import Config
 from concurcrawl.limits import retry_after, send_times
 from concurcrawl.limits.limiter import FetchResult
@@ -32,13 +33,13 @@ if TYPE_CHECKING:
 
 
 #: Setting with how many requests a process prepares beyond those in flight: they wait
-#: at the gate, so that one starts at once when another ends, before Scrapy has dealt
+#: for admission, so that one starts at once when another ends, before Scrapy has dealt
 #: with that one's response.
 PREFETCH = "CONCURCRAWL_PREFETCH"
 
 
 class RequestGate(Protocol):
-    """Where a handler asks. A scheduler has one, as its attribute ``gate``."""
+    """Where a handler asks; the parts of each process have one."""
 
     async def enter(self, request: Request) -> bool:
         """Return when *request* may start.
@@ -51,15 +52,15 @@ class RequestGate(Protocol):
         """
 
     def sent(self, request: Request, at_s: float) -> None:
-        """Say that *request*, which has entered, was sent to its site.
+        """Report that *request*, which has entered, was sent to its site.
 
         Args:
-            request: It.
+            request: The request.
             at_s: When, by the monotonic clock, the latest.
         """
 
-    def leave(self, request: Request, visit: FetchResult) -> None:
-        """Say that *request*, which has entered, is done at its site."""
+    def leave(self, request: Request, result: FetchResult) -> None:
+        """Report that *request*, which has entered, is done at its site."""
 
 
 def is_robots(request: Request) -> bool:
@@ -140,10 +141,10 @@ class RateLimitedHandler(BaseDownloadHandler):
                 ) from error
         if self.scheme not in LIMITED_SCHEMES:
             return await self._download(request)
-        gate: RequestGate = self.crawler.engine.scheduler.gate  # type: ignore[union-attr]
+        gate: RequestGate = registry.find(self.crawler).gate
         is_paced = await gate.enter(request)
         collector.start(request)
-        visit = FetchResult()
+        result = FetchResult()
         said: list[float] = []
 
         def say(at_s: float) -> None:
@@ -157,7 +158,7 @@ class RateLimitedHandler(BaseDownloadHandler):
         try:
             response = await self._download(request)
             collector.arrived(request)
-            visit = FetchResult(
+            result = FetchResult(
                 status=response.status,
                 latency_s=_latency_s(request),
                 retry_after_s=retry_after.parse(
@@ -169,7 +170,7 @@ class RateLimitedHandler(BaseDownloadHandler):
             send_times.forget(request)
             if is_paced and not said:
                 say(time.monotonic())
-            gate.leave(request, visit)
+            gate.leave(request, result)
 
     async def _download(self, request: Request) -> Response:
         if self._takes_spider:  # a handler of the old kind
@@ -199,7 +200,7 @@ LIMITED_SCHEMES = ("http", "https")
 
 
 def put_before_handlers(settings: BaseSettings, *, is_lazy: bool) -> None:
-    """Put a gate before each handler that *settings* name.
+    """Put a :class:`RateLimitedHandler` before each handler that *settings* name.
 
     It is the downloader that does it, when it is made: whatever add-ons and spiders set
     is there by then, in whichever order they were asked.
@@ -211,13 +212,13 @@ def put_before_handlers(settings: BaseSettings, *, is_lazy: bool) -> None:
     """
     # Without a reactor Scrapy changes its defaults after add-ons were asked.
     found = settings.getwithbase("DOWNLOAD_HANDLERS")
-    gates = {
-        scheme: _gate_of(scheme, handler, is_lazy=is_lazy)
+    limited = {
+        scheme: _rate_limited(scheme, handler, is_lazy=is_lazy)
         for scheme, handler in found.items()
         if handler is not None
     }
     is_frozen, settings.frozen = settings.frozen, False
-    settings.set("DOWNLOAD_HANDLERS", dict(found) | gates, "cmdline")
+    settings.set("DOWNLOAD_HANDLERS", dict(found) | limited, "cmdline")
     settings.frozen = is_frozen
 
 
@@ -227,7 +228,7 @@ def are_threaded(settings: BaseSettings) -> bool:
     return all(found.get(scheme) == THREADED_HANDLER for scheme in LIMITED_SCHEMES)
 
 
-def _gate_of(
+def _rate_limited(
     scheme: str, handler: str | type, *, is_lazy: bool
 ) -> type[RateLimitedHandler]:
     # Ours is lazy in any case: one that is not needed need not even be imported.
@@ -235,4 +236,6 @@ def _gate_of(
     if not lazy:
         lazy = getattr(load_object(handler), "lazy", True)
     about = {"scheme": scheme, "inner": handler, "lazy": lazy}
-    return type(f"{scheme.capitalize()}Gate", (RateLimitedHandler,), about)
+    return type(
+        f"RateLimited{scheme.capitalize()}Handler", (RateLimitedHandler,), about
+    )

@@ -1,7 +1,7 @@
 """How fast and how many at a time a group of hosts may be asked. Pure.
 
-A gate is told what happens and when; it answers what may happen. It has no clock, sends
-nothing and waits for nobody.
+A limiter is told what happens and when, and answers what may happen. It has no clock,
+sends nothing and waits for nothing.
 
 There are two steps on the way to a site. A request is *leased* when a process gets it,
 and *admitted* when it may start: between the two a process may do other things for it
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-#: Seconds after which what was admitted counts as sent, though nobody has said so: it
+#: Seconds after which what was admitted counts as sent, though no report came: it
 #: tries to connect to a host that does not answer, or its process is dead.
 LONGEST_WAY_S = 10.0
 
@@ -52,7 +52,7 @@ class Throttle:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GroupLimits:
-    """What each group must not exceed.
+    """The limits of a group.
 
     Attributes:
         in_flight: Requests at a time; 0 means no limit, ``NONE_AT_ALL`` none.
@@ -127,7 +127,7 @@ class FetchResult:
 
 @dataclass(frozen=True, slots=True)
 class _OnWay:
-    """A request that was admitted and of which nobody has said that it was sent.
+    """A request that was admitted and not reported as sent.
 
     Attributes:
         lease_id: Its lease id, or None.
@@ -193,7 +193,7 @@ class GroupLimiter:
         if is_used or self._asked_delay_s or self._was_changed:
             return math.inf
         last_s, delay_s, full_at_s = self._last_s, self.delay_s, self._bucket_full_at_s
-        if self._on_way:  # they were sent by then, though nobody has said so
+        if self._on_way:  # they were sent by then, though no report came
             last_s = self._on_way[-1].since_s + LONGEST_WAY_S
             delay_s = max(way.delay_s for way in self._on_way)
             if self.limits.rate_per_s:
@@ -220,7 +220,7 @@ class GroupLimiter:
         """Return the earliest time for a start, whatever is in flight."""
         earliest_s = max(self.opens_at_s, self._paused_until_s)
         if self.limits.rate_per_s:
-            # Those on their way will take a token each, nobody knows when.
+            # Those on their way will take a token each, at an unknown time.
             spare = self.limits.burst - 1 - len(self._on_way)
             until_s = self._bucket_full_at_s - spare / self.limits.rate_per_s
             earliest_s = max(earliest_s, until_s)
@@ -270,7 +270,7 @@ class GroupLimiter:
             self._depart(at_s, self.delay_s)
 
     def is_on_way(self, lease_id: int) -> bool:
-        """Return whether nobody has said that the request with *lease_id* was sent."""
+        """Return whether the request with *lease_id* was not reported as sent."""
         return any(way.lease_id == lease_id for way in self._on_way)
 
     def expire(self, now_s: float) -> None:
@@ -317,7 +317,7 @@ class GroupLimiter:
         """Keep other limits from the next start on.
 
         Args:
-            limits: They.
+            limits: The new limits.
             since_s: When the last start was, if it was not counted here; else None.
         """
         if limits.delay_s != self.limits.delay_s:

@@ -3,8 +3,8 @@
 Pure, but for profiles of the user's own, which are imported when settings are read.
 
 Limits belong to *groups* of hosts. By default a host is a group of its own; a setting
-puts several into one, and so does a profile, which is what one site asks of whoever
-crawls it. A profile's group can be made larger by a setting, but not divided.
+puts several into one, and so does a profile, which is what one site asks of its
+crawlers. A profile's group can be made larger by a setting, but not divided.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ T = TypeVar("T")
 #: Where the profiles that come with this package are.
 BUILT_IN = {"wikimedia": "concurcrawl.limits.wikimedia.PROFILE"}
 
-#: Requests in flight in each group, 0 if nobody wrote a limit. The add-on sets it:
-#: Scrapy's own setting has a value also when nobody meant one.
+#: Requests in flight in each group, 0 if the project sets no limit. The add-on sets it:
+#: Scrapy's own setting has a value in any case.
 PER_GROUP = f"{PREFIX}PER_GROUP"
 
 #: In the place of a slot's name: what is written is meant for all hosts of a group.
@@ -43,7 +43,7 @@ WHOLE_GROUP = ""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """What a site asks of whoever crawls it.
+    """What a site asks of its crawlers.
 
     Limits are of all its hosts together. A crawl's own settings count where they are
     stricter than the defaults, or looser up to the highest that the site allows.

@@ -1,7 +1,7 @@
 """Downloader middlewares that keep what profiles ask. Other sites they leave alone.
 
-Limits are the gate's. Here is the rest: robots.txt, query strings, cookies, compression
-and the User-Agent.
+The limiter keeps limits. Here is the rest: robots.txt, query strings, cookies,
+compression and the User-Agent.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ class ProfileMiddleware:
 class ProfileHeadersMiddleware:
     """Looks at what is about to be sent: the User-Agent, cookies, compression.
 
-    Its place is behind all that set headers: before it nobody knows what they will be.
+    Its place is behind all that set headers: before it they are not final.
     """
 
     def __init__(self, crawler: Crawler) -> None:

@@ -1,6 +1,6 @@
 """When a request really leaves for its site, which is later than when it may.
 
-Whoever waits for that says so with :func:`expect`; a download handler that knows calls
+What waits for that calls :func:`expect`; a download handler that knows calls
 :func:`sent`. Our own does. Scrapy's does not, but its connection pool can be listened
 to: :func:`listen`.
 """
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _expected: WeakKeyDictionary[Request, Callable[[float], None]] = WeakKeyDictionary()
 
-#: The request that the handler is at, where somebody wants to know when it is sent.
+#: The request that the handler works on, if a callback waits until it is sent.
 _at_hand: ContextVar[Request | None] = ContextVar("at_hand", default=None)
 
 #: Turns of the event loop after which what was written on a connection is in the hands
@@ -33,34 +33,34 @@ _TURNS = 4
 
 
 def expect(request: Request, tell: Callable[[float], None]) -> None:
-    """Have *tell* called when *request* is sent, with the time by the monotonic clock.
+    """Call *tell* when *request* is sent, with the time by the monotonic clock.
 
-    Call it where the handler is called next. It may be told again, if a connection
-    was closed and the request is sent over another one.
+    Call this right before the handler. *tell* is called again if a connection was
+    closed and the request is sent over another one.
     """
     _expected[request] = tell
     _at_hand.set(request)
 
 
 def is_expected(request: Request) -> bool:
-    """Return whether somebody wants to know when *request* is sent."""
+    """Return whether a callback waits until *request* is sent."""
     return request in _expected
 
 
 def forget(request: Request) -> None:
-    """Tell nobody any more."""
+    """Remove the callback registered by :func:`expect`."""
     _expected.pop(request, None)
 
 
 def sent(request: Request, at_s: float) -> None:
-    """Say that *request* was sent at *at_s* by the monotonic clock, the latest."""
+    """Report that *request* was sent at *at_s* by the monotonic clock, the latest."""
     tell = _expected.get(request)
     if tell is not None:
         tell(at_s)
 
 
 def listen(handler: object) -> bool:
-    """Have *handler* call :func:`sent`, if it can be made to.
+    """Make *handler* call :func:`sent`, if that is possible.
 
     Returns:
         Whether it does.

@@ -95,7 +95,7 @@ class LimitedSlot(AskedSlot):
 class Slots(dict[str, Slot]):
     """The slots of a downloader, by their names.
 
-    A slot of Scrapy's own that a project puts in is taken for three writes.
+    A slot of Scrapy's own that a project puts in counts as three writes.
 
     Attributes:
         limits: What slots show and change; None until the scheduler opens.

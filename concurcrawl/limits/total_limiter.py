@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 class TotalLimiter:
     """Counts the requests in flight over all groups, and those on their way there.
 
-    Invariant: no more than *total* are in flight or taken for it. Nothing here grows
+    Invariant: no more than *total* are in flight or count as such. Nothing here grows
     with the number of groups: only what is leased, in flight or waits is kept.
     """
 

@@ -1,4 +1,4 @@
-"""What the sites of Wikimedia ask of whoever crawls them.
+"""What the sites of Wikimedia ask of their crawlers.
 
 References:
     https://foundation.wikimedia.org/wiki/Policy:Wikimedia_Foundation_User-Agent_Policy
@@ -54,8 +54,8 @@ _CONTACT = re.compile(
     r"https?://(?P<site>[^\s/;,)]+)|(?P<person>[\w.+-]+)@(?P<host>[\w-]+(?:\.[\w-]+)+)",
     re.IGNORECASE,
 )
-#: Hosts that reach nobody, and those of the libraries themselves.
-_NOBODY = re.compile(
+#: Hosts that reach no operator, and those of the libraries themselves.
+_NO_OPERATOR = re.compile(
     r"(?:.*\.)?(?:(?:example|domain|test)\.\w+|\w+\.(?:example|invalid|test|local)"
     r"|localhost|(?:your|my)[\w-]*\.\w+|scrapy\.org|python\.org|python-requests\.org"
     r"|curl\.se|\d+(?:\.\d+){3})(?::\d+)?",
@@ -77,7 +77,7 @@ def is_wikimedia(url: str) -> bool:
 
 
 def require_contact(user_agent: str, site: str = "Wikimedia") -> None:
-    """Refuse a ``USER_AGENT`` that tells nobody whom to write to.
+    """Refuse a ``USER_AGENT`` that does not say whom to write to.
 
     Args:
         user_agent: It.
@@ -89,7 +89,7 @@ def require_contact(user_agent: str, site: str = "Wikimedia") -> None:
     """
     for contact in _CONTACT.finditer(_LIBRARY.sub("", user_agent)):
         host = contact["site"] or contact["host"]
-        if _NOBODY.fullmatch(host):
+        if _NO_OPERATOR.fullmatch(host):
             continue
         if contact["person"] and _ANYBODY.fullmatch(contact["person"]):
             continue

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from scrapy import signals
 from typing_extensions import override
 
+from concurcrawl import registry
 from concurcrawl.compat.downloader import DirectDownloader
 from concurcrawl.compat.middlewares import QuickMiddlewares
 from concurcrawl.compat.robots import obey_robots_for_all_waiters
@@ -19,8 +20,6 @@ from concurcrawl.limits import handler
 from concurcrawl.limits.slots import Slots
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from scrapy import Request, Spider
     from scrapy.core.downloader import Slot
     from scrapy.crawler import Crawler
@@ -32,9 +31,8 @@ if TYPE_CHECKING:
 class PassThroughDownloader(DirectDownloader):
     """Scrapy's downloader without limits of its own: those of the gate count.
 
-    Attributes:
-        holds_back: Returns whether requests wait in the scheduler of which none may
-            start now. Scrapy's would be in progress here, and wait for a delay.
+    It is full, too, while requests wait in the scheduler of which none may start now:
+    Scrapy's would be in progress here, and wait for a delay.
     """
 
     slots: Slots
@@ -47,7 +45,6 @@ class PassThroughDownloader(DirectDownloader):
         handler.put_before_handlers(crawler.settings, is_lazy=self.makes_handlers_late)
         super().__init__(crawler)
         self.slots = Slots()
-        self.holds_back: Callable[[], bool] = lambda: False
         obey_robots_for_all_waiters(self.middleware.middlewares)
         # The very same middlewares, called by ours.
         self.middleware = QuickMiddlewares(
@@ -62,7 +59,7 @@ class PassThroughDownloader(DirectDownloader):
 
     @override
     def needs_backout(self) -> bool:
-        return self.is_full() or self.holds_back()
+        return self.is_full() or registry.find(self.crawler).holds_back()
 
     def is_full(self) -> bool:
         """Return whether as many requests are in progress as may be."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from scrapy import signals
 from scrapy.exceptions import NotConfigured
 
+from concurcrawl import registry
 from concurcrawl.compat import components
 from concurcrawl.compat.engine import in_progress
 from concurcrawl.monitor.snapshot import Doing
@@ -51,8 +52,8 @@ def doing_of(crawler: Crawler) -> tuple[Doing, ...]:
     """
     engine = crawler.engine
     scraped = engine.scraper.slot.active if engine.scraper.slot else ()
-    gate = getattr(engine.scheduler, "gate", None)
-    waiting: Iterable[Request] = () if gate is None else gate.waiting
+    app = registry.look_for(crawler)  # there is none without a mode
+    waiting: Iterable[Request] = () if app is None else app.gate.waiting
 
     def phase(request: Request) -> str:
         if request in scraped:

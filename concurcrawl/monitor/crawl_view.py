@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrapy.extensions.feedexport import FeedExporter
 
+from concurcrawl import registry
 from concurcrawl.compat.engine import in_progress, is_closing, is_starting
 from concurcrawl.monitor.activity import doing, doing_of
 from concurcrawl.monitor.snapshot import Feed, Worker
@@ -105,10 +106,10 @@ class CrawlView:
 
     def groups(self, most: int) -> tuple[list[GroupState], int]:
         """Return the busiest groups, and how many more have requests that wait."""
-        busiest = getattr(self._scheduler, "busiest", None)
-        if busiest is None or (self.is_closing and not self.leased):
+        frontier = self._frontier
+        if frontier is None or (self.is_closing and not self.leased):
             return [], 0  # Scrapy's own has none, and a closed one cannot be read
-        return busiest(most)  # type: ignore[no-any-return]
+        return frontier.busiest(most)  # type: ignore[no-any-return]
 
     def processes(self) -> dict[int, str]:
         """Return the names of the crawl's processes by their ids."""
@@ -148,8 +149,18 @@ class CrawlView:
         return self._crawler.engine.scheduler
 
     @property
+    def _app(self) -> Any:
+        """The parts of the crawl here; None without a mode."""
+        return registry.look_for(self._crawler)
+
+    @property
+    def _frontier(self) -> Any:
+        storage = getattr(self._app, "storage", self._app)
+        return getattr(storage, "frontier", None)
+
+    @property
     def _pool(self) -> Any:
-        return getattr(self._crawler.engine.downloader, "pool", None)
+        return getattr(self._app, "pool", None)
 
     def _main(self) -> Worker:
         settings, in_flight = self._crawler.settings, self.leased
@@ -182,7 +193,7 @@ class CrawlView:
     def _held(self, worker: Any) -> tuple[Doing, ...]:
         """Return the requests that *worker* was given, if it has not said more."""
         leases = {id(held.lease) for held in [*worker.held.values()]}
-        requests = self._scheduler.leased_by(leases) if leases else []
+        requests = self._app.queue.leased_by(leases) if leases else []
         return tuple(doing(one, "held") for one in requests[:_SHOWN])
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from concurcrawl.monitor.snapshot import CrawlSnapshot, Progress, counts_of
-from concurcrawl.progress.pace import Pace, Row, Sight, Tally
+from concurcrawl.progress.rates import Rates, Row, Sight, Tally
 from concurcrawl.watchdog.stall import STALLED
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class Observer:
         self._errors = errors
         self._job = job
         self._began_s = time.monotonic()
-        self._pace = Pace()
+        self._rates = Rates()
         self._change = _Change(at_s=self._began_s)
         self._last_s = 0.0
         self._last: CrawlSnapshot | None = None
@@ -146,7 +146,7 @@ class Observer:
         done = int(stats.get("scheduler/dequeued", 0)) - leased
         pages = int(stats.get("response_received_count", 0))
         items = int(stats.get("item_scraped_count", 0))
-        pace, rows = self._pace, (Row("items", Tally(pages=items), None),)
+        rates, rows = self._rates, (Row("items", Tally(pages=items), None),)
         sight = Sight(
             elapsed_s=self._elapsed_s,
             workers=rows,
@@ -154,17 +154,17 @@ class Observer:
             waiting=view.waiting,
             is_starting=view.is_starting,
         )
-        pace.see(sight)
+        rates.see(sight)
         return Progress(
             waiting=sight.waiting,
             leased=leased,
             done=max(0, done),
             pages=pages,
             items=items,
-            left_s=pace.left_s(),
+            left_s=rates.left_s(),
             is_starting=sight.is_starting,
-            pages_per_s=pace.pages_per_s(sight.total),
-            items_per_s=pace.pages_per_s(rows[0]),
+            pages_per_s=rates.pages_per_s(sight.total),
+            items_per_s=rates.pages_per_s(rows[0]),
         )
 
     def _still_s(self, made: CrawlSnapshot) -> float:

@@ -58,7 +58,7 @@ def with_job(made: CrawlSnapshot, job: admin.Snapshot) -> CrawlSnapshot:
         progress=replace(
             made.progress,
             waiting=job.waiting,
-            leased=job.lent,
+            leased=job.leased,
             done=job.done,
             pages=pages,
             items=items,
@@ -92,7 +92,7 @@ def _node(node: admin.NodeStatus) -> Node:
         host=str(node.about.get("host", "")),
         state=state,
         workers=int(node.about.get("workers", 0)),
-        leased=node.lent,
+        leased=node.leased,
         done=node.done,
         silent_s=node.silent_s,
     )

@@ -6,12 +6,17 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
+from concurcrawl import registry
 from concurcrawl.compat.closespider import PeriodicCloseSpider
+from concurcrawl.nodes.storage import NodeStorage
+from concurcrawl.workers.supervisor.app import SupervisorApp
 
 if TYPE_CHECKING:
     from scrapy import Spider
     from scrapy.http import Response
     from twisted.python.failure import Failure
+
+    from concurcrawl.frontier.redis.frontier import RedisFrontier
 
 _ITEMS, _PAGES = "closespider/itemcount", "closespider/pagecount"
 _ERRORS = "closespider/errorcount"
@@ -46,19 +51,24 @@ class NodeCloseSpider(PeriodicCloseSpider):
 
     @override
     def look_for_items(self) -> None:
-        self._frontier.counts([_ITEMS], self._hear_items)
+        self._frontier.counts([_ITEMS], self._on_items)
 
     @property
-    def _frontier(self) -> Any:
-        scheduler: Any = self.crawler.engine.scheduler
-        return scheduler.frontier
+    def _storage(self) -> NodeStorage:
+        storage = registry.app_of(self.crawler, SupervisorApp).storage
+        assert isinstance(storage, NodeStorage)
+        return storage
+
+    @property
+    def _frontier(self) -> RedisFrontier:
+        return self._storage.frontier
 
     def _count(self, name: str) -> None:
         frontier = self._frontier
         frontier.note_stat("inc", name, 1)
-        frontier.counts([_ITEMS, _PAGES, _ERRORS], self._hear)
+        frontier.counts([_ITEMS, _PAGES, _ERRORS], self._on_counts)
 
-    def _hear(self, sums: list[float]) -> None:
+    def _on_counts(self, sums: list[float]) -> None:
         items, pages, errors = sums
         if items > self._items_seen:
             self._items_seen, self._pages_at_item = items, pages
@@ -72,13 +82,12 @@ class NodeCloseSpider(PeriodicCloseSpider):
                 self._end(f"closespider_{name}")
                 return
 
-    def _hear_items(self, sums: list[float]) -> None:
+    def _on_items(self, sums: list[float]) -> None:
         (items,) = sums
         if items == self._items_before:
             self._end("closespider_timeout_no_item")
         self._items_before = items
 
     def _end(self, reason: str) -> None:
-        scheduler: Any = self.crawler.engine.scheduler
-        if scheduler.frontier.ended is None:
-            scheduler.finish(reason)
+        if self._frontier.ended is None:
+            self._storage.finish(reason)

@@ -16,7 +16,6 @@ import asyncio
 import json
 import logging
 import os
-import pickle
 import secrets
 import socket
 from contextvars import ContextVar
@@ -26,7 +25,6 @@ from typing import TYPE_CHECKING, Any
 import psutil
 from scrapy import Request, signals
 
-from concurcrawl.durable.delivery import not_open
 from concurcrawl.errors import ConcurcrawlError, LeaseLostError, NotJsonError
 from concurcrawl.nodes.feeds import HeldLedger
 
@@ -35,6 +33,7 @@ if TYPE_CHECKING:
 
     from scrapy.crawler import Crawler
 
+    from concurcrawl.durable.items import KeptItems
     from concurcrawl.durable.start import StartOutputs
     from concurcrawl.frontier.redis.connection import RedisConnection
     from concurcrawl.frontier.redis.frontier import RedisFrontier
@@ -63,7 +62,6 @@ class NodeDelivery:
 
     is_kept = True
     is_whole = True  # the one exchange with Redis has it all
-    is_selective = True  # what is no JSON is left out
 
     def __init__(  # noqa: PLR0913 - the parts of a node
         self,
@@ -75,8 +73,11 @@ class NodeDelivery:
         start: StartOutputs,
         *,
         streams: bool,
+        pipelines: KeptItems,
+        lead: Callable[[], Awaitable[bool]],
+        fail: Callable[[Exception], None],
     ) -> None:
-        """Keep the journal of *crawler*, whose spider is about to start.
+        """Make one for *crawler*, whose spider is about to start.
 
         Args:
             crawler: It.
@@ -86,6 +87,10 @@ class NodeDelivery:
             home: Whose feeds those of this node are, also when it is started again.
             start: What start() yields.
             streams: Whether items go into one stream instead.
+            pipelines: Process items.
+            lead: Waits until this node is to make the start requests; returns False if
+                it never is.
+            fail: Called with the error if nothing can be kept any more.
         """
         self._crawler = crawler
         self._frontier = frontier
@@ -101,13 +106,9 @@ class NodeDelivery:
         self._timer: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
         self._replaying = 0
-        self.process: Callable[[bytes, ResponseMeta | None, int], Awaitable[None]] = (
-            not_open
-        )
-        self.encode: Callable[[object], bytes] = pickle.dumps
-        self.decode: Callable[[bytes], Any] = pickle.loads
-        self.on_failure: Callable[[Exception], None] = lambda _: None
-        self.lead: Callable[[], Awaitable[bool]] = _never
+        self._pipelines = pipelines
+        self._lead = lead
+        self._fail = fail
         self.start = start
 
     @property
@@ -126,11 +127,13 @@ class NodeDelivery:
         await self._settle_old()
         self._timer = asyncio.ensure_future(self._make_safe_now_and_then())
 
-    def entry(self, payload: bytes, head: ResponseMeta | None) -> bytes | None:
+    def entry(
+        self, item: Any, payload: bytes, head: ResponseMeta | None
+    ) -> bytes | None:
         """Return an item as it is kept, or None if it cannot be."""
         page = None if head is None else (head.url, head.status)
         try:
-            return self._portable.write_item(self.decode(payload), page)
+            return self._portable.write_item(item, page)
         except NotJsonError as error:
             logger.error("%s", error)  # noqa: TRY400 - its sentence says it all
             self._crawler.stats.inc_value("concurcrawl/not_shippable")
@@ -164,9 +167,10 @@ class NodeDelivery:
             logger.error("%s", error)  # noqa: TRY400 - its sentence says it all
             self._crawler.stats.inc_value("concurcrawl/not_shippable")
 
-    def took(self, numbers: Sequence[int]) -> None:
-        """Note that these items are ours to process."""
-        self._ours.update(numbers)
+    def kept(self, numbers: Sequence[int]) -> None:
+        """Note that these items are this node's to process."""
+        if not self.streams:
+            self._ours.update(numbers)
 
     def processed(self, numbers: Sequence[int]) -> None:
         """Note that pipelines and feeds have had these items."""
@@ -174,7 +178,7 @@ class NodeDelivery:
 
     def adopt(self, items: list[tuple[int, bytes]]) -> None:
         """Process items of dead nodes, or of an earlier life."""
-        self.took([number for number, _ in items])
+        self.kept([number for number, _ in items])
         self._replaying += 1
         asyncio.ensure_future(self._replay(items))  # noqa: RUF006 - the engine outlives it
 
@@ -192,7 +196,7 @@ class NodeDelivery:
         try:
             await self.make_safe()
         except (OSError, ConcurcrawlError) as error:
-            self.on_failure(error)
+            self._fail(error)
 
     async def make_safe(self) -> None:
         """Write what is held into the feeds, if that is agreed to.
@@ -251,7 +255,7 @@ class NodeDelivery:
             try:
                 await self.make_safe()
             except (OSError, ConcurcrawlError) as error:
-                self.on_failure(error)
+                self._fail(error)
                 return
 
     async def _replay(self, items: list[tuple[int, bytes]]) -> None:
@@ -262,7 +266,9 @@ class NodeDelivery:
                 except NotJsonError as error:
                     logger.error("%s", error)  # noqa: TRY400 - its sentence says it all
                 else:
-                    await self.process(self.encode(item), None, number)
+                    await self._pipelines.process_kept(
+                        self._pipelines.codec.encode(item), None, number
+                    )
                 self._processed.add(number)
         finally:
             self._replaying -= 1
@@ -321,7 +327,7 @@ class NodeDelivery:
                 if self._ledger is not None:
                     self._ledger.cut_back(lengths)
         except (OSError, ConcurcrawlError) as error:
-            self.on_failure(error)
+            self._fail(error)
 
     # The start ----------------------------------------------------------------------
 
@@ -331,7 +337,7 @@ class NodeDelivery:
         A node that leads no longer waits until it does again, or the crawl ends: the
         other runs start() meanwhile.
         """
-        if not await self.lead():
+        if not await self._lead():
             return
         async for output in self.start.untaken(outputs):
             if isinstance(output, Request):
@@ -339,21 +345,23 @@ class NodeDelivery:
             else:
                 await self._process_start(output)
             await asyncio.sleep(0)
-            if not self._frontier.is_leader and not await self.lead():
+            if not self._frontier.is_leader and not await self._lead():
                 return
 
     async def _process_start(self, item: Any) -> None:
-        payload, output = self.encode(item), self.start.output_of(item)
+        payload, output = self._pipelines.codec.encode(item), self.start.output_of(item)
         if self.streams:
-            lines = await self.through_pipelines(lambda: self.process(payload, None, 0))
+            lines = await self.through_pipelines(
+                lambda: self._pipelines.process_kept(payload, None, 0)
+            )
             await self._frontier.keep(lines, {}, output)
             return
-        entry = self.entry(payload, None)
+        entry = self.entry(item, payload, None)
         if entry is not None:
             kept = await self._frontier.keep([entry], {}, output)
-            self.took(kept)
+            self.kept(kept)
             for number in kept:
-                await self.process(payload, None, number)
+                await self._pipelines.process_kept(payload, None, number)
             self.processed(kept)
 
 
@@ -367,7 +375,3 @@ def _is_gone(about: dict[str, Any]) -> bool:
         return not is_same or process.status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
-
-
-async def _never() -> bool:
-    return False

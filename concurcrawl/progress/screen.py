@@ -1,7 +1,7 @@
-"""Live rows of the crawls of this process, in its terminal.
+"""Live progress rows of the crawls of this process, in its terminal.
 
-Drawn by hand, because it is done four times per second beside a crawl: rich takes more
-than ten times the CPU for such a table.
+They are drawn by hand, four times per second: rich takes more than ten times the CPU
+for such a table.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ import sys
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from concurcrawl.progress.pace import DASH, Row, Tally, duration, rate
+from concurcrawl.progress.rates import DASH, Row, Tally, duration, rate
 from concurcrawl.terminal.region import Above, Region, is_terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from typing import TextIO
 
-    from concurcrawl.progress.pace import Pace, Sight
+    from concurcrawl.progress.rates import Rates, Sight
 
 _HEADINGS = ("pages", "pages/s", "in flight", "errors", "retries", "waiting", "left")
-#: Lines around the rows: the empty one, title, heads, total and one to breathe.
+#: Lines around the rows: an empty one, title, headings, total and another empty one.
 _AROUND = 6
 
 _BOLD, _DIM = "1", "2"
@@ -38,10 +38,10 @@ def screen() -> Screen:
 
 
 class Screen:
-    """Shows how far crawls are, and has everything else written above that.
+    """Shows the progress of crawls below everything else that is printed.
 
     Invariant: while it shows something, each stream and log handler of this process
-    that leads to the terminal writes through it; else none does.
+    that prints to the terminal writes through it; otherwise none does.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -55,8 +55,8 @@ class Screen:
         """Begin to show what *board* returns, for *owner*.
 
         Args:
-            owner: Who will say when it has changed, and when it is over.
-            board: Returns at most so many lines.
+            owner: Identifies the rows in later calls.
+            board: Called with the number of lines that fit; returns at most that many.
         """
         if self._region is None:
             self._region = Region(self._stream)
@@ -66,7 +66,7 @@ class Screen:
         self.refresh()
 
     def refresh(self) -> None:
-        """Draw again.
+        """Draw all rows again.
 
         Raises:
             OSError: If the terminal is gone.
@@ -75,7 +75,7 @@ class Screen:
             self._region.draw(self._lines(self._region))
 
     def hide(self, owner: object, last: list[str]) -> None:
-        """Leave *last* in the place of what was shown for *owner*."""
+        """Replace the rows of *owner* by *last*, for good."""
         if self._boards.pop(owner, None) is None or self._region is None:
             return
         if self._boards:
@@ -89,7 +89,7 @@ class Screen:
         return [line for board in self._boards.values() for line in board(each)]
 
     def _end(self) -> None:
-        """Leave what is shown: the process ends without having said that it does."""
+        """Leave the rows as they are when the process ends without :meth:`hide`."""
         if self._region is not None:
             self._close(self._lines(self._region))
 
@@ -99,7 +99,7 @@ class Screen:
         for undo in reversed(self._undo):
             undo()
         for stand_in in self._stand_ins:
-            stand_in.release()  # somebody may have kept it
+            stand_in.release()  # code may hold a reference to it
         self._undo.clear()
         self._stand_ins.clear()
         with contextlib.suppress(OSError, ValueError):  # the terminal is gone
@@ -130,26 +130,26 @@ def _handlers() -> Iterator[logging.StreamHandler[Any]]:
 
 
 def board(
-    title: str, sight: Sight, pace: Pace, *, lines: int, is_over: bool
+    title: str, sight: Sight, rates: Rates, *, lines: int, is_over: bool
 ) -> list[str]:
     """Return the rows of one crawl, as lines with colours.
 
     Args:
-        title: What is crawled.
-        sight: Where it is.
-        pace: How it came there.
-        lines: How many it may be; the last one sums up the workers that do not fit.
-        is_over: Whether this is the end: then rates are of all the time.
+        title: Name and mode of the crawl.
+        sight: Its progress.
+        rates: Its rates.
+        lines: How many lines fit; the last one sums up the workers that do not fit.
+        is_over: Whether the crawl has ended: then rates are over all of it.
     """
 
     def per_s(row: Row) -> str:
         if is_over and sight.elapsed_s > 0:
             return rate(row.tally.pages / sight.elapsed_s)
-        return rate(pace.pages_per_s(row))
+        return rate(rates.pages_per_s(row))
 
     workers = _fitted(sight.workers, max(1, lines - _AROUND))
     waiting = DASH if sight.waiting is None else str(sight.waiting)
-    ends = [] if is_over else [waiting, duration(pace.left_s())]
+    ends = [] if is_over else [waiting, duration(rates.left_s())]
     table = [
         ["", *(_HEADINGS[:-2] if is_over else _HEADINGS)],
         *(_cells(row, per_s(row)) for row in workers),

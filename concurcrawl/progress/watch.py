@@ -1,4 +1,4 @@
-"""The extension that shows how far a crawl is (``CONCURCRAWL_PROGRESS``)."""
+"""The extension that shows the progress of a crawl (``CONCURCRAWL_PROGRESS``)."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Self
 from scrapy import signals
 from scrapy.utils.asyncio import create_looping_call
 
+from concurcrawl import registry
 from concurcrawl.compat import components
 from concurcrawl.compat.engine import is_starting
-from concurcrawl.local.scheduler import FrontierScheduler
+from concurcrawl.local.downloader import PassThroughDownloader
 from concurcrawl.progress import screen
-from concurcrawl.progress.pace import (
+from concurcrawl.progress.rates import (
     Crew,
-    Pace,
+    Rates,
     Row,
     Sight,
     Tally,
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from concurcrawl.progress.screen import Screen
 
-#: How often rows are drawn, and how often a line is written where they cannot be.
+#: Seconds between two redraws in a terminal, and between two lines elsewhere.
 _DRAW_INTERVAL_S = 0.25
 _LINE_INTERVAL_S = 5.0
 #: Values of ``TERM`` whose terminals cannot move the cursor.
@@ -48,10 +49,10 @@ def enable(settings: BaseSettings, rank: str) -> None:
 
 
 class Watch:
-    """Looks at a crawl now and then and shows where it is.
+    """Shows the progress of a crawl.
 
-    In a terminal rows are drawn again and again below the log; else there is a line on
-    standard error every few seconds, and one at the end.
+    In a terminal it redraws rows below the log. Elsewhere it prints a line to standard
+    error every few seconds, and one at the end.
     """
 
     def __init__(self, crawler: Crawler) -> None:
@@ -59,7 +60,7 @@ class Watch:
         settings = crawler.settings
         self._mode = str(settings.get("CONCURCRAWL_MODE", settings.get("MODE")) or "")
         self._tally = Tally()
-        self._pace = Pace()
+        self._rates = Rates()
         self._started_s = 0.0
         self._last: Sight | None = None
         self._loop: AsyncioLoopingCall | LoopingCall | None = None
@@ -98,8 +99,8 @@ class Watch:
             self._loop.stop()
         sight = self._look()
         if self._screen is None:
-            with contextlib.suppress(OSError, ValueError):  # nobody reads it
-                self._write(plain_line(self._name, sight, self._pace, is_over=True))
+            with contextlib.suppress(OSError, ValueError):  # the pipe is closed
+                self._write(plain_line(self._name, sight, self._rates, is_over=True))
             return
         self._screen.hide(self, self._board(sys.maxsize))
 
@@ -107,10 +108,10 @@ class Watch:
         sight = self._look()
         try:
             if self._screen is None:
-                self._write(plain_line(self._name, sight, self._pace))
+                self._write(plain_line(self._name, sight, self._rates))
             else:
                 self._screen.refresh()
-        except (OSError, ValueError):  # nobody looks any more; the crawl goes on
+        except (OSError, ValueError):  # the terminal is gone; the crawl goes on
             assert self._loop is not None
             self._loop.stop()
 
@@ -120,7 +121,7 @@ class Watch:
         return screen.board(
             f"{self._name}{mode}",
             self._last,
-            self._pace,
+            self._rates,
             lines=lines,
             is_over=self._loop is not None and not self._loop.running,
         )
@@ -135,7 +136,7 @@ class Watch:
         return self._crawler.spider.name
 
     def _look(self) -> Sight:
-        """Return where the crawl is now, and remember it."""
+        """Return the current progress, and remember it."""
         engine = self._crawler.engine
         downloader = engine.downloader
         workers: tuple[Row, ...] = ()
@@ -154,29 +155,29 @@ class Watch:
             waiting=self._waiting(),
             is_starting=is_starting(engine),
         )
-        self._pace.see(self._last)
+        self._rates.see(self._last)
         return self._last
 
     def _at_sites(self) -> int:
-        engine = self._crawler.engine
-        if isinstance(engine.scheduler, FrontierScheduler):
-            return len(engine.scheduler.gate.inside)
-        return len(engine.downloader.active)
+        downloader = self._crawler.engine.downloader
+        if isinstance(downloader, PassThroughDownloader):
+            return len(registry.find(self._crawler).gate.inside)
+        return len(downloader.active)
 
     def _waiting(self) -> int | None:
         scheduler = self._crawler.engine.scheduler
         try:
-            return len(scheduler)  # type: ignore[arg-type] # Scrapy's own tells
+            return len(scheduler)  # type: ignore[arg-type] # Scrapy's own has it
         except TypeError:  # a scheduler need not
             return None
 
 
 def _has_terminal(settings: BaseSettings) -> bool:
-    """Return whether there is a terminal whose last lines are ours to draw again."""
+    """Return whether standard error is a terminal whose last lines can be redrawn."""
     is_plain = os.environ.get("TERM", "") in _PLAIN or os.name == "nt"
     if is_plain or not is_terminal(sys.stderr):
         return False
-    # A feed that goes to the same terminal goes there past us.
+    # A feed on standard output would be printed into the rows.
     has_feed = any(
         str(uri).startswith(("stdout:", "-")) for uri in settings.getdict("FEEDS")
     )

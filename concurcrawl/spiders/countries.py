@@ -1,4 +1,4 @@
-"""The spider ``countries``: saves the page of every country that a list names."""
+"""The spider ``countries`` saves the page of every country of a list."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class CountriesSpider(Spider):
 
     async def start(self) -> AsyncIterator[Any]:
         """Ask for the list page; start the test site first if that is the site."""
-        if self._has_old_name:  # said here: workers do not run this
+        if self._has_old_name:  # logged here, since workers do not run this
             self.logger.warning("-a site=mirror is deprecated; use -a site=testsite")
         if self.site == "testsite" and not self._list_url:
             self.start_site()
@@ -121,7 +121,7 @@ class CountriesSpider(Spider):
             testsite.stop()
 
         # Held weakly, as receivers are by default, it would be gone at once. Connected
-        # first: the crawl may be told to stop while the test site still starts.
+        # first: the crawl may be stopped while the test site is still starting.
         self.crawler.signals.connect(stop, signals.spider_closed, weak=False)
         self._list_url = testsite.start().list_url
         if jobdir:
@@ -136,7 +136,7 @@ class CountriesSpider(Spider):
         try:
             countries = find_countries(html, response.url)
         except ListPageError as error:
-            # One sentence: what led here says nothing more.
+            # Without a traceback: the sentence says it all.
             self.logger.error(error)  # noqa: TRY400
             raise CloseSpider("no_countries") from None
         self._count("found", len(countries))
@@ -162,13 +162,13 @@ class CountriesSpider(Spider):
         raise self._without_list(_request(failure).url, _reason(failure))
 
     def _without_list(self, url: str, reason: str) -> CloseSpider:
-        self.logger.error("The list page %s did not come: %s", url, reason)
+        self.logger.error("The list page %s was not downloaded: %s", url, reason)
         return CloseSpider("list_page_failed")
 
     def parse_country(
         self, response: Response, country: str, population: int | None, file: str
     ) -> Iterator[dict[str, Any]]:
-        """Save the page and yield what is known of the country."""
+        """Save the page and yield an item with the facts of the country."""
         if response.status != 200:
             self._fail(country, response.url, f"status {response.status}")
             return
@@ -192,7 +192,7 @@ class CountriesSpider(Spider):
         yield item
 
     def country_failed(self, failure: Failure) -> None:
-        """Say and count that a country's page did not come."""
+        """Log and count a country's page that could not be downloaded."""
         request = _request(failure)
         self._fail(request.cb_kwargs["country"], request.url, _reason(failure))
 

@@ -1,7 +1,7 @@
 """Values of options, read from text and checked. Pure.
 
-The commands read all of their options as text and check them here, because an error of
-``argparse`` shows its own words, and Scrapy's parser of ``compare`` is not ours.
+Options are parsed as text and checked here: argparse's own errors are worded in another
+way, and ``scrapy compare`` uses a parser of Scrapy's.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterable, Sequence
 
-#: More than any number that somebody means: there is no upper bound.
+#: A number too large to matter: there is no upper bound.
 UNBOUNDED = 10**9
 
 
@@ -52,7 +52,7 @@ def whole(option: str, text: str, low: int, high: int = UNBOUNDED) -> int:
     """Return a whole number from *low* to *high*.
 
     Raises:
-        ConfigError: If it is none.
+        ConfigError: If *text* is no such value.
     """
     limit = f"from {low} to {high}" if high < UNBOUNDED else f">= {low}"
     return number(option, text, f"a whole number {limit}", int, low, high)
@@ -70,11 +70,11 @@ def seconds(
     Args:
         option: The option's name.
         text: Its value.
-        span: The shortest and the longest that may be; None means any.
-        above: It must be longer than this.
+        span: The smallest and the largest value allowed; None means any.
+        above: The value must be larger than this.
 
     Raises:
-        ConfigError: If it is none.
+        ConfigError: If *text* is no such value.
     """
     limit = f"> {above:g}" if above >= 0 else ">= 0"
     low, high = max(0.0, math.nextafter(above, math.inf)), math.inf
@@ -85,10 +85,10 @@ def seconds(
 
 
 def check_pairs(option: str, pairs: Sequence[str]) -> None:
-    """See that each of *pairs* has a name and a value.
+    """Check that each of *pairs* has a name and a value.
 
     Raises:
-        ConfigError: Naming the first that has not; without the password of a URL in it.
+        ConfigError: Naming the first that does not, without passwords of URLs in it.
     """
     for pair in pairs:
         name, equals, _ = pair.partition("=")

@@ -1,4 +1,4 @@
-"""The consoles and the tables of our commands, which all look the same."""
+"""The consoles and tables of all commands, so that they look the same."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _NOT_A_TERMINAL_COLUMNS = 140
 
 
 def table_console() -> Console:
-    """Return standard output for tables and texts that are wrapped to its width."""
+    """Return a console on standard output that wraps to the terminal's width."""
     console = Console()
     if not console.is_terminal:
         console.width = _NOT_A_TERMINAL_COLUMNS
@@ -19,10 +19,10 @@ def table_console() -> Console:
 
 
 def line_console(*, stderr: bool = False) -> Console:
-    """Return standard output, or *stderr*, for lines that are printed as they are."""
+    """Return a console on standard output, or *stderr*, that wraps nothing."""
     return Console(stderr=stderr, soft_wrap=True, highlight=False, markup=False)
 
 
 def plain_table() -> Table:
-    """Return a table without columns yet, which has no lines but one below its head."""
+    """Return an empty table with a single rule, below its headings."""
     return Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False, show_edge=False)

@@ -1,4 +1,4 @@
-"""How a command ends: what went wrong in one sentence, and as an exit code."""
+"""Turn errors of a command into one sentence and an exit code."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ INTERRUPTED = 128 + signal.SIGINT
 
 
 def ended(command: str, work: Callable[[], int], interrupted: str = "") -> int:
-    """Do *work* and return how it ended. SIGTERM interrupts it as Ctrl-C does.
+    """Call *work* and return an exit code. SIGTERM interrupts it as Ctrl-C does.
 
     Args:
         command: Its name, for the sentence on standard error.
         work: Returns the exit code.
-        interrupted: What to say when it was interrupted, if anything.
+        interrupted: Printed after an interruption, if given.
 
     Returns:
-        What *work* returned; 1 if it failed or nobody reads its output any more; 2 if
-        an option or a file is wrong; 130 if it was interrupted.
+        The result of *work*; 1 if it failed or its output was closed; 2 if an option
+        or a file is wrong; 130 if it was interrupted.
     """
     errors = line_console(stderr=True)
     previous = signal.signal(signal.SIGTERM, _interrupt)
@@ -39,7 +39,7 @@ def ended(command: str, work: Callable[[], int], interrupted: str = "") -> int:
             errors.print(interrupted)
         return INTERRUPTED
     except BrokenPipeError:
-        # Or the interpreter would complain of it once more when it flushes.
+        # Otherwise the interpreter reports the error again when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except (ConfigError, OSError) as error:

@@ -1,9 +1,9 @@
-"""Lines at the foot of a terminal that are drawn again, and what is written above.
+"""Lines at the bottom of a terminal that are redrawn, with output above them.
 
-The cursor rests on an empty line on top of those lines, which is where the next line
-of a log comes; then the lines are drawn again below it. Whatever writes to the
-terminal past us (a browser that a callback started) writes on that empty line, too.
-The cursor is never hidden, so nobody need bring it back, whatever ends the process.
+The cursor rests on an empty line above those lines. The next line of the log goes
+there, and the lines are redrawn below it. Output of another process (a browser that a
+callback started) goes to that empty line too. The cursor is never hidden, so it need
+not be restored, whatever ends the process.
 
 References:
     ECMA-48, "Control Functions for Coded Character Sets" (CUU, ED), and DEC's private
@@ -25,15 +25,15 @@ _NO_WRAP, _WRAP = "\x1b[?7l", "\x1b[?7h"
 
 
 def is_terminal(stream: object) -> bool:
-    """Return whether *stream*, which may be nothing that has an end, is a terminal."""
+    """Return whether *stream* is a terminal; it may be any object."""
     asked = getattr(stream, "isatty", None)
     return asked is not None and bool(asked())
 
 
 class Region:
-    """The lines at the foot of a terminal. Used from any thread.
+    """The lines at the bottom of a terminal. Thread-safe.
 
-    Invariant: between two calls the cursor is where the next line above belongs.
+    Invariant: between two calls the cursor is where the next line of output belongs.
 
     Args:
         stream: The terminal.
@@ -46,7 +46,7 @@ class Region:
         self._unended: dict[str, str] = {}
 
     def draw(self, lines: Sequence[str]) -> None:
-        """Show *lines* in the place of those that are there.
+        """Replace the lines by *lines*.
 
         Raises:
             OSError: If the terminal is gone.
@@ -58,16 +58,16 @@ class Region:
                 if lines
                 else ""
             )
-            self._say("")
+            self._emit("")
 
     def write(self, text: str, source: str = "") -> None:
         """Write *text* above the lines.
 
-        What does not end a line yet is held back until the rest of it has come.
+        An incomplete line is held back until the rest of it is written.
 
         Args:
-            text: It.
-            source: Who writes: others must not get between the parts of a line.
+            text: What to print.
+            source: Identifies the writer, whose lines must not be mixed with others'.
         """
         with self._lock:
             whole, newline, rest = (self._unended.pop(source, "") + text).rpartition(
@@ -76,37 +76,37 @@ class Region:
             if rest:
                 self._unended[source] = rest
             if newline:
-                self._say(whole + newline)
+                self._emit(whole + newline)
 
     def close(self, lines: Sequence[str] = ()) -> None:
-        """Leave *lines* as they are, and the cursor below them."""
+        """Draw *lines* for the last time and put the cursor below them."""
         with self._lock:
             self._drawn = ""
             rest = [*self._unended.values(), *lines]
             self._unended.clear()
-            self._say("".join(f"{line}\n" for line in rest))
+            self._emit("".join(f"{line}\n" for line in rest))
 
     def size(self) -> os.terminal_size:
-        """Return the terminal's size, one that is usual if it does not tell."""
+        """Return the terminal's size, 80 by 24 if it is unknown."""
         try:
             size = os.get_terminal_size(self._stream.fileno())
         except (OSError, ValueError):
             size = os.terminal_size((0, 0))
         return os.terminal_size((size.columns or 80, size.lines or 24))
 
-    def _say(self, text: str) -> None:
-        # In one piece: what others write meanwhile does not get into it.
+    def _emit(self, text: str) -> None:
+        # One write, so that output of other processes cannot get into it.
         self._stream.write(_CLEAR_BELOW + text + self._drawn)
         self._stream.flush()
 
 
 class Above:
-    """Stands for a stream whose terminal has a region: writes above it.
+    """Replaces a stream whose terminal has a region; it writes above the region.
 
     Args:
-        stream: What it stands for.
+        stream: The stream that it replaces.
         region: The region.
-        name: Which stream it is.
+        name: The name of the stream.
     """
 
     def __init__(self, stream: TextIO, region: Region, name: str) -> None:
@@ -126,7 +126,7 @@ class Above:
         self.write("".join(lines))
 
     def release(self) -> None:
-        """Pass everything on from now on: the region is gone."""
+        """Write straight to the stream from now on: the region is gone."""
         self._region = None
 
     def __getattr__(self, name: str) -> Any:
@@ -134,9 +134,9 @@ class Above:
 
 
 class Clearing:
-    """Stands for a terminal in whose lines another process has drawn.
+    """Replaces a stream of a process that shares its terminal with progress rows.
 
-    What a line of ours does not cover of those is cleared.
+    Clears to the end of line on every print, so that output does not mix with the rows.
 
     Args:
         stream: The terminal.

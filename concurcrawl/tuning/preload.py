@@ -1,4 +1,7 @@
-"""What Scrapy imports for every crawl, imported where that takes less time."""
+"""Imports modules of Scrapy early, where the import takes less time.
+
+Gain: 25 ms of a start, about 5 % of the time to the first request.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,13 @@ _MODULES = ("scrapy.core.downloader.tls", "scrapy.core.downloader.contextfactory
 
 
 def import_deprecated_classes() -> None:
-    """Import the modules of Scrapy that look at the source of all their callers.
+    """Import the modules of Scrapy that read the source of all their callers.
 
-    Its handler of HTTP/1.1 needs them, and so does its default for what is retried. To
-    learn one name, Scrapy asks for the whole stack at each deprecated class, and that
-    takes the longer the deeper it is: three times together 58 ms where they would be
-    imported, while the engine is made, and 33 ms from the add-on's first hook.
+    Its HTTP/1.1 handler and its default for retried exceptions need them. For each
+    deprecated class Scrapy calls ``inspect.stack()``, which takes the longer the deeper
+    the stack is: together 58 ms where they would be imported, while the engine is made,
+    and 33 ms from the add-on's first hook.
     """
-    with contextlib.suppress(ImportError):  # whoever needs them will say so
+    with contextlib.suppress(ImportError):  # the import that needs them raises it again
         for module in _MODULES:
             import_module(module)

@@ -116,7 +116,7 @@ def test_a_request_that_kills_its_workers_is_set_aside(
     poison += ["-s", f"CONCURCRAWL_FAILURES={failures}"]
     with crawling("slow", site, tmp_path, *options(mode), *poison) as crawl:
         found = crawl.finish()
-    reason = "3 workers died while they did this request"
+    reason = "3 workers died while they handled this request"
     assert json.loads(failures.read_text(encoding="utf-8")) == {
         "url": f"{site}/status/200?poison",
         "reason": reason,

@@ -18,9 +18,11 @@ from concurcrawl.limits.slots import Slots
 from concurcrawl.local.downloader import PassThroughDownloader
 from concurcrawl.workers.launch.base import Launcher
 from concurcrawl.workers.protocol.framing import Frames, frame
+from concurcrawl.workers.supervisor.attributes import AttributeWatch
+from concurcrawl.workers.supervisor.starter import WorkerStarter
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Mapping
+    from collections.abc import Callable, Coroutine, Mapping, Sequence
 
     from scrapy import Request
 
@@ -246,52 +248,54 @@ def counted(stats: Any, *keys: str) -> Mapping[str, Any]:
     return {key: found[key] for key in keys if key in found}
 
 
-class FakeSupervisor(PassThroughDownloader):
+class FakeDownloader(PassThroughDownloader):
     """What schedulers use of a downloader, with middlewares and without a network.
 
     Attributes:
-        failures: What it was told that the crawl fails for.
+        launcher: Starts workers that are connections in the test.
+        early: The workers that were started with it.
         noted: Requests whose slot a worker has reported.
-        is_connected: Whether the scheduler had it connect.
-        dispatched: How often a turn of the engine asked it to dispatch.
     """
 
-    def __init__(self, *middlewares: Any) -> None:
+    def __init__(self, crawler: Any, middlewares: Any, slots: Sequence[int]) -> None:
+        self.crawler = crawler
         self.slots = Slots()
         self.middleware: Any = SimpleNamespace(middlewares=middlewares)
-        self.dormant_spidermw = None
-        self.pool: Any = SimpleNamespace(stop=lambda _: None, close=self._close_pool)
-        self.coordinator: Any = SimpleNamespace(
-            tell_limits=lambda *_: None, tell_state=lambda *_: None
+        self.active = set()
+        self.launcher = FakeLauncher()
+        starter = WorkerStarter(self.launcher, b"", ())
+        self.early: Any = SimpleNamespace(
+            starter=starter,
+            workers=[starter.start(share) for share in slots],
+            attributes=AttributeWatch(crawler),
         )
-        self.failures: list[Exception] = []
-        self.fail = self.failures.append
         self.noted: list[Request] = []
         self.note_slot = self.noted.append
-        self.is_connected = False
-        self.dispatched = 0
 
-    async def connect(self) -> None:
-        self.is_connected = True
+    def put_middlewares_to_sleep(self) -> None:
+        """Do nothing: there is no code in them."""
 
-    def dispatch(self) -> None:
-        self.dispatched += 1
+    def wake_spider_middlewares(self) -> None:
+        """Do nothing: there is no code in them."""
 
     def is_full(self) -> bool:
         return False
 
-    async def _close_pool(self) -> None:
-        return None
 
+def made_crawler(*middlewares: Any, slots: Sequence[int] = (), **settings: Any) -> Any:
+    """Return a crawler whose engine is a fake and whose spider is open.
 
-def made_crawler(*middlewares: Any, **settings: Any) -> Any:
-    """Return a crawler whose engine is a fake and whose spider is open."""
+    Args:
+        middlewares: Of the downloader.
+        slots: Requests in flight of each worker; none are started by default.
+        settings: Of the crawl.
+    """
     crawler: Any = get_crawler(
         Spider, {"STATS_CLASS": MergingStatsCollector, **settings}
     )
     crawler.spider = Spider.from_crawler(crawler, name="one")
     crawler.engine = FakeEngine()
-    crawler.engine.downloader = FakeSupervisor(*middlewares)
+    crawler.engine.downloader = FakeDownloader(crawler, middlewares, slots)
     crawler.get_downloader_middleware = lambda kind: next(
         (one for one in middlewares if isinstance(one, kind)), None
     )

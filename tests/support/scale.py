@@ -94,7 +94,7 @@ async def by_workers(
 ) -> None:
     """Let workers do all that waits; each does one after the other."""
     news = asyncio.Event()
-    frontier.on_news = news.set
+    frontier.on_change = news.set
     busy: set[asyncio.Task[None]] = set()
     frontier.free_capacity = lambda: workers - len(busy)
     frontier.prefetch = workers
@@ -122,7 +122,7 @@ async def over_redis(
     await fill(frontier, drive)
     filled_s = time.perf_counter()
     waiting = memory(server) - before
-    frontier.on_news()
+    frontier.on_change()
     again_s = time.perf_counter()
     await by_workers(frontier, drive, requests, workers)
     seconds = time.perf_counter() - again_s + filled_s - started_s

@@ -35,7 +35,9 @@ SAMPLES = {
     errors.LeaseReturnedError("worker-3"): (
         "worker-3 returned a request that it had not begun"
     ),
-    errors.UnfinishedError(): "it had not ended when the time for a stop was over",
+    errors.UnfinishedError(): (
+        "it was still running when CONCURCRAWL_STOP_TIMEOUT_S was over"
+    ),
     errors.BlockedError("shop.py:7 in Shop.parse", 20.0): (
         "shop.py:7 in Shop.parse had blocked the process for 20 s after the crawl was "
         "told to stop (CONCURCRAWL_STOP_TIMEOUT_S), and was ended"
@@ -46,8 +48,8 @@ SAMPLES = {
         "async."
     ),
     errors.LocalRequestsLostError("worker-3"): (
-        "worker-3 ended, and with it the requests that came of this one and held what "
-        "cannot be sent to another process"
+        "worker-3 died, and with it the requests that this one's callback yielded and "
+        "that could not be sent to another process"
     ),
     errors.ListPageError("http://a/list"): (
         "no countries found on http://a/list: it has no table with class 'wikitable' "
@@ -56,11 +58,16 @@ SAMPLES = {
     ),
     errors.SiteError("the test site did not start"): "the test site did not start",
     errors.NoSerialRunError("exit code 1"): (
-        "no serial run tells what a page costs: exit code 1"
+        "no serial run shows what a page costs: exit code 1"
     ),
-    errors.DeadLetteredError(3): "3 workers died while they did this request",
+    errors.DeadLetteredError(3): "3 workers died while they handled this request",
     errors.ResultsError(3): "its results could not be applied, 3 times",
-    errors.StalledError(): "the crawl had stalled and ends",
+    errors.UnreadableError("an item", "TypeError: no price"): (
+        "an item cannot be read back in another process (TypeError: no price); see "
+        "that its class can be unpickled, or use MODE=serial, concurrent or async, "
+        "which stay in one process"
+    ),
+    errors.StalledError(): "the crawl stalled and ends",
     errors.WorkersFailedError(17): (
         "17 workers died; the crawl ends. Look above for why the first one did; raise "
         "CONCURCRAWL_MAX_RESTARTS if that is to be expected."
@@ -101,7 +108,7 @@ SAMPLES = {
         "'if __name__ == \"__main__\":', or use MODE=serial, concurrent or async."
     ),
     errors.NotDefinableError("Pages, connection", "it holds a lock"): (
-        "Pages, connection: what was typed in (in a notebook, say) cannot be sent to "
+        "Pages, connection: code typed into a notebook or a shell cannot be sent to "
         "spawned workers: it holds a lock. Put the spider and what it needs into a "
         "module, or use MODE=serial, concurrent or async."
     ),

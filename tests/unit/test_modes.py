@@ -83,7 +83,7 @@ def test_what_holds_a_mode_back_in_all_is_named() -> None:
     found = plan(Mode.CONCURRENT, CONFIG, concurrent_requests=1, is_bound=True)
     assert bound(found) == (
         "MODE=concurrent could have 5 requests in flight, but CONCURRENT_REQUESTS=1 of "
-        "this project is the most; that is kept. If more may be, change it there."
+        "this project limits it; that is kept. To allow more, change it there."
     )
 
 

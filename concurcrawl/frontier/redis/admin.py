@@ -37,7 +37,7 @@ class NodeStatus:
         left_s: When it left or was taken for dead; None while it lives.
         silent_s: Seconds since it was heard of; None if it is not live.
         done: Requests that it has completed.
-        lent: Requests that it has.
+        leased: Requests that it has.
         about: What it says of itself: host, pid, mode, workers.
     """
 
@@ -49,7 +49,7 @@ class NodeStatus:
     left_s: float | None
     silent_s: float | None
     done: int
-    lent: int
+    leased: int
     about: Mapping[str, Any]
 
 
@@ -87,10 +87,10 @@ class Snapshot:
         began_s: When it began.
         ended_s: When it ended, or None.
         waiting: Requests that wait.
-        lent: Requests that nodes have.
+        leased: Requests that nodes have.
         done: Requests that are complete.
         undelivered: Items that are in no feed yet.
-        unsettled: Items that were being written to a file when their node died.
+        in_doubt: Items that were being written to a file when their node died.
         streamed: Items in the stream.
         nodes: All that ever joined, live ones first.
         groups: Those with something to tell, paused ones first.
@@ -106,10 +106,10 @@ class Snapshot:
     began_s: float
     ended_s: float | None
     waiting: int
-    lent: int
+    leased: int
     done: int
     undelivered: int
-    unsettled: int
+    in_doubt: int
     streamed: int
     nodes: tuple[NodeStatus, ...]
     groups: tuple[GroupStatus, ...]
@@ -148,10 +148,10 @@ def snapshot(target: JobRef, most_groups: int | None = None) -> Snapshot | None:
             began_s=float(job["began_s"]),
             ended_s=_time(job.get("ended_s")) if job["state"] == "ended" else None,
             waiting=int(float(job["waiting"])),
-            lent=_count(job, "leased", "lent"),
+            leased=_count(job, "leased", "lent"),
             done=int(float(job["done"])),
             undelivered=int(float(job["kept"])),
-            unsettled=_count(job, "in_doubt", "stranded"),
+            in_doubt=_count(job, "in_doubt", "stranded"),
             streamed=client.xlen(keys.one("stream")),
             nodes=_nodes(client, keys, job["leader"], now_s),
             groups=_groups(client, keys, now_s, most_groups),
@@ -240,7 +240,7 @@ def _nodes(
                 if heard_s is None or raw not in live
                 else now_s - heard_s,
                 done=int(fields.get("done", 0)),
-                lent=client.hlen(keys.of("leases", name)),
+                leased=client.hlen(keys.of("leases", name)),
                 about=json.loads(fields.get("about", "{}")),
             )
         )
@@ -256,7 +256,7 @@ def _groups(
     looked_at = None if most is None else _PAGE
     found = client.hscan_iter(keys.one("limiters"), count=_PAGE)
     limiters = dict(islice(found, looked_at))
-    waiting = client.hscan_iter(keys.one("heads"), count=_PAGE)
+    waiting = client.hscan_iter(keys.one("waiting_groups"), count=_PAGE)
     raws = iter(limiters.keys() | {raw for raw, _ in islice(waiting, looked_at)})
     groups: list[GroupStatus] = []
     while page := [*islice(raws, _PAGE)]:

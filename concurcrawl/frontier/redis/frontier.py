@@ -63,7 +63,7 @@ _LAST_LOOK_S = 0.25
 #: How often a node looks whether another's request was sent, so that its own may.
 _SOON_S = 0.03
 
-#: How long news may wait for more of it, so that they share a round trip.
+#: Seconds that an operation waits for more, so that they share a round trip.
 _LINGER_S = 0.002
 
 
@@ -160,7 +160,7 @@ class RedisFrontier(RedisNode, Frontier):
                     except TimeoutError:
                         self._look_s = min(2 * self._look_s, _LAST_LOOK_S)
                         self._admissions.look_sooner()
-                        self.on_news()
+                        self.on_change()
                 self._is_hurried = False
                 await self.exchange()
         except FrontierError as error:
@@ -269,7 +269,7 @@ class RedisFrontier(RedisNode, Frontier):
 
     def _on_pushed(self, _: asyncio.Future[Any]) -> None:
         self._pushes -= 1
-        self.on_news()
+        self.on_change()
 
     @override
     async def items(self) -> list[tuple[int, bytes]]:

@@ -14,7 +14,7 @@ SINGLE = frozenset(
         "job",
         "seen",
         "requests",
-        "heads",
+        "waiting_groups",
         "ready",
         "paused",
         "default_limits",

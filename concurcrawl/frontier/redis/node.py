@@ -25,10 +25,10 @@ _ADOPTS = 100
 class RedisNode(ABC):
     """One of the nodes of a crawl.
 
-    Invariant: the answers are handled before :attr:`on_news` is called.
+    Invariant: the answers are handled before :attr:`on_change` is called.
 
     Attributes:
-        on_news: Called after each exchange that brought something.
+        on_change: Called after each exchange that brought something.
         on_lost: Called when others have been given what this node held.
         on_failure: Called when the frontier cannot be used any more.
         on_ended: Called once, with the reason, when the crawl has ended.
@@ -52,7 +52,7 @@ class RedisNode(ABC):
         self._reply: Reply | None = None
         self._ended: str | None = None
         self._is_leaving = self._is_busy = False
-        self.on_news: Callable[[], None] = lambda: None
+        self.on_change: Callable[[], None] = lambda: None
         self.on_lost: Callable[[], None] = lambda: None
         self.on_failure: Callable[[Exception], None] = lambda _: None
         self.on_ended: Callable[[str], None] = lambda _: None
@@ -127,7 +127,7 @@ class RedisNode(ABC):
                 one.on_answer(answer)
         self._is_busy = False
         self._notify(reply)
-        self.on_news()
+        self.on_change()
 
     def _notify(self, reply: Reply) -> None:
         """Report what other nodes have done."""

@@ -252,6 +252,6 @@ def _other_format(number: int) -> FrontierError:
 
 
 _GONE = (
-    "Redis no longer knows this crawl: its data was lost or purged, or somebody began "
-    "it anew. Start the crawl again; with appendonly yes Redis keeps it over a restart."
+    "Redis no longer knows this crawl: its data was lost or purged, or it was begun "
+    "anew. Start the crawl again; with appendonly yes Redis keeps it over a restart."
 )

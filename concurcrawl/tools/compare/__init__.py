@@ -1,1 +1,1 @@
-"""Runs a spider in several modes and says which wins, and why."""
+"""``concurcrawl compare``: run a spider in several modes and compare the runs."""

@@ -1,4 +1,4 @@
-"""Which mode to use, with what numbers, from what a page costs. Pure."""
+"""Choose a mode, requests in flight and processes from the cost of a page. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from concurcrawl.tools.compare.model import bounds
 if TYPE_CHECKING:
     from concurcrawl.tools.compare.model import Cost
 
-#: A crawl so long that its start-up does not matter.
+#: Pages of a crawl that is long enough for start-up not to matter.
 _MANY_PAGES = 10_000
-#: More requests in flight or processes must give this much more to be worth it.
+#: Gain that more requests in flight, or one more process, must bring.
 _WORTH_RATIO = 1.1
-#: More at a time than this needs no advice but the site owner's.
+#: Most requests in flight to recommend; beyond that, ask the owner of the site.
 _MOST_IN_FLIGHT = 64
 
 
@@ -34,7 +34,7 @@ class SiteLimits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Advice:
-    """What to use.
+    """The recommended mode and numbers.
 
     Attributes:
         mode: The value of ``MODE``.
@@ -68,13 +68,13 @@ class Advice:
 
 
 def advise(cost: Cost, *, cores: int, limits: SiteLimits) -> Advice:
-    """Return the least that gives nearly all there is to have.
+    """Return the smallest numbers that give nearly the highest rate.
 
-    Fewer processes come first, then fewer requests in flight: each must be worth it.
+    It prefers fewer processes, then fewer requests in flight.
 
     Args:
-        cost: Of a page, done one by one.
-        cores: That this machine lets us use.
+        cost: Cost of a page in serial runs.
+        cores: CPUs that this process may use.
         limits: What the site allows.
     """
     if cost.alone > cost.pages:
@@ -103,7 +103,7 @@ def advise(cost: Cost, *, cores: int, limits: SiteLimits) -> Advice:
 
 
 def _one_by_one(cost: Cost, limits: SiteLimits) -> Advice:
-    """Say that nothing can be done at once."""
+    """Return the advice for a spider that knows only one request at a time."""
     spent_s = cost.alone_s + cost.pages * (cost.waiting_s + cost.cpu_s)
     rate = (cost.alone + cost.pages) / spent_s
     return Advice(

@@ -1,4 +1,4 @@
-"""The command ``advise``: one short serial run, or a record of one, and what to use."""
+"""The command ``advise``: recommend a mode from one short serial run or its records."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Make one short serial run, or read one, and say what to use.
+    """Make or read one serial run and print the recommendation.
 
     Args:
-        args: What the parser gave.
+        args: The parsed arguments.
 
     Returns:
         The exit code: 0; 1 if the run failed; 2 if an option is wrong; 130 if it was
@@ -68,7 +68,7 @@ def _advise(args: argparse.Namespace) -> int:
         limits = _limits(wanted, outcome, Path(args.record or wanted.out))
         cores = usable_cpus() if args.record is None else outcome.setup.cores
         found = advise(outcome.cost, cores=cores, limits=limits)
-        console.print(_said(outcome.experiment.title, found))
+        console.print(_in_words(outcome.experiment.title, found))
     return 0
 
 
@@ -81,7 +81,7 @@ def _why_unknown(outcomes: Sequence[ComparisonResult]) -> str:
         return worst.reason
     if 2 * worst.failures > worst.requests:
         return f"{worst.failures} of its {worst.requests} requests failed"
-    return "it asked for too few pages, or too quickly to be measured"
+    return "it made too few requests, or was too quick to be measured"
 
 
 def _options(args: argparse.Namespace) -> CompareOptions:
@@ -111,7 +111,7 @@ def _outcomes(
 def _limits(
     wanted: CompareOptions, outcome: ComparisonResult, folder: Path
 ) -> SiteLimits:
-    """Return what the site allows that most of the records are of."""
+    """Return the limits of the site that most of the records are about."""
     records = [
         r
         for some in KeptRecords(folder, (run.folder for run in outcome.runs)).values()
@@ -127,7 +127,7 @@ def _limits(
     )
 
 
-def _said(title: str, found: Advice) -> str:
+def _in_words(title: str, found: Advice) -> str:
     settings = " ".join(f"-s {pair}" for pair in found.settings)
     gain = (
         "and nothing else would be faster"

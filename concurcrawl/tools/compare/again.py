@@ -1,4 +1,4 @@
-"""The command ``report``: all reports of a comparison again, from its records alone."""
+"""The command ``report``: write all reports of a comparison again from its records."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``concurcrawl report`` to *parser*."""
     parser.add_argument(
-        "folder", metavar="DIR", help="what concurcrawl compare has written (--out)"
+        "folder", metavar="DIR", help="the --out folder of a concurcrawl compare"
     )
 
 
@@ -25,7 +25,7 @@ def run(args: argparse.Namespace) -> int:
     """Compute, print and write everything again.
 
     Args:
-        args: What the parser gave.
+        args: The parsed arguments.
 
     Returns:
         The exit code: 0; 2 if there is no comparison in the folder.

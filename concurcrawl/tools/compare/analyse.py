@@ -1,7 +1,7 @@
-"""From the raw runs and their records to all that they tell. Pure.
+"""Compute all results of an experiment from its runs and their records. Pure.
 
-Numbers in, frozen records out: no file, no clock and no process is touched here, so
-that a comparison can be computed again from what it kept.
+It touches no file, clock or process, so that ``concurcrawl report`` can compute the
+results of a comparison again from its files.
 """
 
 from __future__ import annotations
@@ -33,15 +33,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonResult:
-    """All that is known of one experiment, so far.
+    """All results of one experiment so far.
 
     Attributes:
         experiment: What was done.
-        setup: What the modes had to work with.
-        runs: The runs that count, in the order they were made; those of a sweep too.
-        rows: One for each mode, in the order asked for.
-        verdict: Who won and why, in sentences.
-        warnings: What makes the figures doubtful, in sentences.
+        setup: Slots, processes and cores of the modes.
+        runs: All runs but the warm-up, in their order; those of a sweep too.
+        rows: One per mode, in the order of ``--modes``.
+        verdict: The fastest mode and why, in sentences.
+        warnings: Why the figures may be wrong, in sentences.
         cost: What a page costs in serial, or None without its records.
         predictions: What the model says, for each mode that ran.
         phases: Where the time goes, for each mode that has records.
@@ -68,12 +68,12 @@ def conclude(
     setup: Setup,
     records: Mapping[str, Sequence[Record]] | None = None,
 ) -> ComparisonResult:
-    """Compute everything that *runs* tell.
+    """Compute all results.
 
     Args:
         experiment: What was done.
         runs: In the order they were made, without the warm-up.
-        setup: What the modes had to work with.
+        setup: Slots, processes and cores of the modes.
         records: Of each run, by its folder; without them there is no explanation.
     """
     known = records or {}

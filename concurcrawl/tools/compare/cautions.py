@@ -1,4 +1,4 @@
-"""What makes the figures doubtful, in sentences. Pure.
+"""Warnings about figures that may be wrong, as sentences. Pure.
 
 Each says what happened, why it matters and what to do.
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
     from concurcrawl.tools.compare.phases import Phases
     from concurcrawl.tools.compare.runs import Run
 
-#: Above this share of one core the test site is part of what was measured.
+#: Share of one core above which the test site limits the speed.
 SITE_BUSY_SHARE = 0.7
-#: Above this many cores the work of other programs is.
+#: Cores that other programs may keep busy before they distort the times.
 OTHERS_BUSY_CORES = 0.3
-#: Of a mode's median: rounds that differ more come from an unsteady machine.
+#: Spread of a mode's rounds, as a share of their median, on a steady machine.
 UNSTEADY_SHARE = 0.25
-#: Above this share of all cores crawl and test site together get in each other's way.
+#: Share of all cores above which crawl and test site compete for them.
 SHARED_CORES_SHARE = 0.9
-#: Slower than predicted by more than this is something the model does not know.
+#: A mode that is this much slower than predicted has a cost the model does not know.
 SLOWER_RATIO = 1.5
 #: … if the whole crawl feels it.
 WORTH_TELLING_RATIO = 1.1
@@ -48,14 +48,14 @@ def cautions(
     *,
     cores: int = 1,
 ) -> tuple[str, ...]:
-    """Return what a reader must know before believing *rows*.
+    """Return the warnings about *rows*.
 
     Args:
         rows: The figures of the modes.
         runs: The runs they were computed from.
         predictions: What the model says, by mode.
         phases: Where the time goes, by mode.
-        cores: That crawl and test site may use together.
+        cores: CPUs for crawl and test site together.
     """
     good = [run for run in runs if run.status == "ok"]
     found = (
@@ -195,7 +195,7 @@ def _other(row: ModeFigures) -> str | None:
     differs = [
         what
         for what, same in (("pages", row.same_pages), ("items", row.same_items))
-        if same is False and not row.lost_pages  # what is missing is told already
+        if same is False and not row.lost_pages  # missing pages are reported above
     ]
     if not differs:
         return None

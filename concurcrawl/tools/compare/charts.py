@@ -1,4 +1,4 @@
-"""The charts of the page, as Bokeh draws them; only the page imports this."""
+"""The charts of the report, drawn with Bokeh; only the report imports this."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def speedup(outcome: ComparisonResult) -> figure | None:
 def timeline(
     outcome: ComparisonResult, records: Mapping[str, Sequence[Record]]
 ) -> tuple[figure, int] | None:
-    """Return what each lane of each mode did, and how many requests that are.
+    """Return a timeline of each mode's requests, by lane, and their number.
 
     Of each mode the run with the median wall time is drawn.
     """
@@ -144,7 +144,7 @@ def timeline(
         tools="xpan,xbox_zoom,reset",
         active_drag="xbox_zoom",
     )
-    # Alone it would hold the page when somebody scrolls past.
+    # Active by default, it would zoom while a reader scrolls past the chart.
     wheel = WheelZoomTool(dimensions="width", modifiers="ctrl")
     plot.add_tools(wheel)
     plot.toolbar.active_scroll = wheel
@@ -237,7 +237,7 @@ def _over_time(
 
 
 def sweep(outcome: ComparisonResult) -> figure | None:
-    """Return what was measured at each level and what the law makes of it."""
+    """Return the measured rate of each level and the fitted curve."""
     if not outcome.curves:
         return None
     plot = _figure(

@@ -28,17 +28,17 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Compare, print and write what came of it.
+    """Run the comparison, print its tables and write its reports.
 
     Args:
-        args: What the parser gave.
+        args: The parsed arguments.
 
     Returns:
         The exit code: 0; 1 if a mode failed; 2 if an option is wrong; 130 if it was
         interrupted.
     """
-    said = f"Interrupted; what had ended is in {Path(args.out) / DOCUMENT}."
-    return ended("compare", lambda: _compare(args), said)
+    interrupted = f"Interrupted; what had ended is in {Path(args.out) / DOCUMENT}."
+    return ended("compare", lambda: _compare(args), interrupted)
 
 
 def _compare(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""One crawl in a process of its own: start it, watch it, stop it, collect it."""
+"""Run one crawl in a process of its own and collect its results."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ class MeasuredCrawl:
     Attributes:
         target: The spider.
         mode: The value of ``MODE``.
-        round: Which turn it is, from 1; 0 is the warm-up.
-        arguments: For the spider, beside those of the target.
-        settings: Beside those of the target.
+        round: Number of the round, from 1; 0 is the warm-up.
+        arguments: For the spider, in addition to those of the target.
+        settings: In addition to those of the target.
         out: The folder of all results.
         folder: Where this crawl's files go, below ``out``.
         level: What a sweep sets the mode's number to, or None.
@@ -89,7 +89,7 @@ class MeasuredCrawl:
             f"{self.target.mode_setting}={self.mode}",
             f"CONCURCRAWL_RECORDS={self.path / RECORDS}",
             f"CONCURCRAWL_PAGES_DIR={self.pages_dir}",
-            # A line a page and item would be a tenth of the time that is measured.
+            # One log line per page and item would take a tenth of the measured time.
             "LOG_LEVEL=INFO",
             "LOG_FILE=",
             "CONCURCRAWL_PROGRESS=0",
@@ -115,15 +115,15 @@ def run_crawl(
     testsite: SiteProcess | None,
     advanced: Callable[[RunAdvanced], None],
 ) -> Run:
-    """Make *crawl*, wait for its end and collect what it gave.
+    """Run *crawl* to its end and return its measurements and results.
 
     Args:
-        crawl: What to do.
-        testsite: The site that is crawled, if it is ours; its counts are reset.
-        advanced: Called a few times per second with how far it is.
+        crawl: The crawl to run.
+        testsite: The test site, if it crawls one; its counts are reset.
+        advanced: Called with the progress a few times per second.
 
     Raises:
-        ConfigError: If it asked for a page of another machine and may not.
+        ConfigError: If it requested a page of another machine without ``--live``.
     """
     crawl.path.mkdir(parents=True, exist_ok=True)
     for name in (RECORDS, f"{RECORDS}.gz", ITEMS, PAGES, LOG):
@@ -141,7 +141,7 @@ def run_crawl(
 
 
 class _Watched:
-    """A crawl that runs; it has ended when the context is left.
+    """A running crawl; leaving the context waits for its end.
 
     Attributes:
         timed_out: Whether it was stopped because it took too long.
@@ -180,7 +180,7 @@ class _Watched:
             self._stdout.close()
 
     def events(self) -> Iterator[RunAdvanced]:
-        """Yield how far the crawl is, until it has ended."""
+        """Yield the progress of the crawl until it has ended."""
         records = _Tail(self._crawl.path / RECORDS)
         counted = Counted()
         while True:
@@ -199,7 +199,7 @@ class _Watched:
 
     @property
     def measurement(self) -> Measurement:
-        """What the crawl cost, once it has ended.
+        """Cost of the crawl, once it has ended.
 
         Raises:
             ConcurcrawlError: If the process that measures was killed.
@@ -222,7 +222,7 @@ class _Watched:
 
 
 class _Tail:
-    """Reads the records that were added to a file since the last look."""
+    """Reads the records that were appended to a file since the last call."""
 
     def __init__(self, path: Path) -> None:
         self._path = path

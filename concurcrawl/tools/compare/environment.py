@@ -1,4 +1,4 @@
-"""Where a comparison was made: what a reader must know to believe its numbers."""
+"""Versions and hardware on which a comparison was made."""
 
 from __future__ import annotations
 

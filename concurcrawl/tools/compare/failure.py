@@ -1,4 +1,4 @@
-"""What a crawl's exit code and log say: why it failed, what held it back. Pure."""
+"""Read from a crawl's exit code and log why it failed or was held back. Pure."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from signal import Signals
 def why_failed(
     *, exit_code: int, answered: bool, timeout_s: float | None, log: str
 ) -> str | None:
-    """Return why a run does not count, in one sentence, or None if it does.
+    """Return why a run failed, in one sentence, or None if it did not.
 
     Args:
         exit_code: Of the crawl; minus the signal if one ended it.
-        answered: Whether it gave anything to compare.
+        answered: Whether it produced anything to compare.
         timeout_s: The time it was stopped after, or None if it ended by itself.
         log: The end of its log.
     """
@@ -24,7 +24,7 @@ def why_failed(
     elif exit_code:
         what = f"exit code {exit_code}"
     elif not answered:
-        what = "gave nothing"
+        what = "produced no pages and no items"
     else:
         return None
     reason = reason_in_log(log)
@@ -55,8 +55,8 @@ def reason_in_log(log: str, *, lines: int = 2) -> str:
 
     Returns:
         The last lines that name an error, else the last line; joined, without time
-        stamps, at most 300 characters. Empty if the log is. An error may quote what a
-        site sent: what could steer a terminal is replaced.
+        stamps, at most 300 characters. Empty if the log is. Control characters, which
+        a quoted page may contain, are replaced.
     """
     log = _CONTROL.sub("\N{REPLACEMENT CHARACTER}", log)
     # Indented lines are the frames of a traceback: where, not what.
@@ -78,10 +78,10 @@ def reason_in_log(log: str, *, lines: int = 2) -> str:
 
 
 def held_back(log: str) -> str | None:
-    """Return the sentence of a mode that a setting keeps from its requests in flight.
+    """Return the log line about a setting that limits the mode, or None.
 
     Args:
-        log: The begin of the log.
+        log: The beginning of the log.
     """
     for line in log.splitlines():
         if "holds it back" in line:
@@ -90,9 +90,9 @@ def held_back(log: str) -> str | None:
 
 
 def _printable(line: str) -> str:
-    """Return what a line of a log says, as any terminal may show it.
+    """Return the message of a log line, safe to print to a terminal.
 
-    A site's own words can stand in it, with control sequences among them.
+    It may quote a page, including control sequences.
     """
     text = _LOG_PREFIX.sub("", line).strip()
     return "".join(

@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModeFigures:
-    """One row of the comparison. None where a figure cannot be had.
+    """One row of the comparison. None where a figure is not available.
 
     Attributes:
         mode: The value of ``MODE``.
         status: ``failed`` if any of its runs failed.
         reason: Why, in one sentence.
         rounds: Runs that count.
-        slots: Requests that the mode may have in flight, over all its processes.
+        slots: Limit of requests in flight over all processes of the mode.
         wall_s: Median wall time.
         wall_min_s: Shortest wall time.
         wall_max_s: Longest wall time.
@@ -91,14 +91,14 @@ def figures(
     slots: Mapping[str, int],
     expected_pages: int | None = None,
 ) -> tuple[ModeFigures, ...]:
-    """Compute one row a mode.
+    """Compute one row per mode.
 
     Args:
         runs: All runs that count, warm-up left out, in the order they were made.
         slots: The modes to report, in order, and how many requests each may have in
             flight; 0 means no limit.
-        expected_pages: How many pages each run should get, or None if nobody knows:
-            then every page that any run got is expected of all.
+        expected_pages: How many pages each run should get. None if unknown: then
+            every page that any run got is expected of all runs.
     """
     good = {
         mode: [run for run in runs if run.mode == mode and run.status == "ok"]
@@ -121,7 +121,7 @@ def figures(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Setting:
-    """What one row is measured against."""
+    """The reference that one row is compared with."""
 
     reference: Run | None
     serial_wall_s: Mapping[int, float]
@@ -183,7 +183,7 @@ def _row(mode: str, runs: Sequence[Run], slots: int, setting: _Setting) -> ModeF
 def paired(
     wall_s: Mapping[int, float], reference_s: Mapping[int, float]
 ) -> Interval | None:
-    """Return how many times as fast as the reference: of rounds that both have.
+    """Return the speed-ups over the reference, for rounds that both have.
 
     Args:
         wall_s: By round.

@@ -1,4 +1,4 @@
-"""How sure a figure is: bootstrap intervals of medians and of paired ratios. Pure.
+"""Bootstrap confidence intervals of medians and of paired ratios. Pure.
 
 References:
     B. Efron, R. Tibshirani, *An Introduction to the Bootstrap*, 1993, chapter 13 (the
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from statistics import median
+from statistics import median, quantiles
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,15 +17,14 @@ if TYPE_CHECKING:
 
 #: Resamples: the ends of an interval then vary by about a percent of its width.
 RESAMPLES = 2000
-LEVEL = 0.95
-#: Fewer values say nothing about how much they vary.
+#: With fewer values there is no interval.
 FEWEST = 3
-_SEED = 233  # the same figures give the same interval, today and in a later version
+_SEED = 233  # fixed, so that the same figures always give the same interval
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Interval:
-    """A figure and where it lies, with 95 % confidence.
+    """A figure with its 95 % confidence interval.
 
     Attributes:
         value: The median.
@@ -39,7 +38,7 @@ class Interval:
 
     @property
     def is_known(self) -> bool:
-        """Whether there are ends at all."""
+        """Whether there is an interval."""
         return self.low is not None
 
     def holds(self, value: float) -> bool:
@@ -54,35 +53,25 @@ def middle(values: Sequence[float]) -> Interval:
     if len(values) < FEWEST:
         return Interval(value=median(values), low=None, high=None)
     chance = random.Random(_SEED)  # noqa: S311 - no secret: it must repeat
-    found = sorted(
-        median(chance.choices(values, k=len(values))) for _ in range(RESAMPLES)
+    low, high = ends(
+        [median(chance.choices(values, k=len(values))) for _ in range(RESAMPLES)]
     )
-    tail = (1 - LEVEL) / 2
-    return Interval(
-        value=median(values),
-        low=percentile(found, tail),
-        high=percentile(found, 1 - tail),
-    )
+    return Interval(value=median(values), low=low, high=high)
 
 
 def ratio(above: Sequence[float], below: Sequence[float]) -> Interval:
     """Return the median of the ratios of values that belong together.
 
-    What both of a round had in common, say a slow minute of the machine, cancels out.
+    Noise that both values of a round share, such as a slow minute, cancels out.
 
     Args:
-        above: One positive value a round.
-        below: One positive value a round, in the same order.
+        above: One positive value per round.
+        below: One positive value per round, in the same order.
     """
     return middle([one / other for one, other in zip(above, below, strict=True)])
 
 
-def percentile(ordered: Sequence[float], share: float) -> float:
-    """Return the value below which *share* (0 to 1) of *ordered* values lie.
-
-    Linear between neighbours, as NumPy's default.
-    """
-    place = share * (len(ordered) - 1)
-    below = int(place)
-    above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+def ends(values: Sequence[float]) -> tuple[float, float]:
+    """Return the ends of the interval that holds 95 % of *values*, two at least."""
+    parts = quantiles(values, n=40, method="inclusive")  # of 2.5 % each
+    return parts[0], parts[-1]

@@ -1,4 +1,4 @@
-"""The records of a comparison's runs, read from their files when they are wanted."""
+"""The records of a comparison's runs, read from their files on demand."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 RECORDS = "records.jsonl"
-#: A file of more records is compressed, to a tenth of its size.
+#: Records above which a file is compressed, to a tenth of its size.
 LARGE = 100_000
-#: Records that stay in memory, beside those of the run that is looked at.
+#: Records of earlier runs that stay in memory.
 _MOST_IN_MEMORY = 200_000
 
 
@@ -32,7 +32,7 @@ def compress_if_large(folder: Path, records: int) -> None:
     if records <= LARGE:
         return
     path = folder / RECORDS
-    half = folder / f".{RECORDS}.gz"  # a reader takes none that is half written
+    half = folder / f".{RECORDS}.gz"  # so that no reader sees a partial file
     with path.open("rb") as plain, gzip.open(half, "wb", compresslevel=5) as packed:
         shutil.copyfileobj(plain, packed, 1 << 20)
     half.replace(folder / file_name(records))
@@ -42,8 +42,8 @@ def compress_if_large(folder: Path, records: int) -> None:
 class KeptRecords(Mapping[str, Sequence[Record]]):
     """The records of each run, by its folder.
 
-    Invariant: no more than one run and :data:`_MOST_IN_MEMORY` records are in memory
-    on our account, however many runs there are.
+    Invariant: it holds at most one run and :data:`_MOST_IN_MEMORY` records in memory,
+    however many runs there are.
 
     Args:
         folder: Of the comparison.
@@ -58,7 +58,7 @@ class KeptRecords(Mapping[str, Sequence[Record]]):
         self._loaded: OrderedDict[str, list[Record]] = OrderedDict()
 
     def __getitem__(self, run: str) -> Sequence[Record]:
-        """Return the records of *run*; they are read when they are looked at."""
+        """Return the records of *run*, which are read on first access."""
         self._paths[run]
         return RunRecords(self, run)
 
@@ -72,7 +72,7 @@ class KeptRecords(Mapping[str, Sequence[Record]]):
         """Return the records of *run*, from memory or from their file.
 
         Raises:
-            ConfigError: If the file holds something else than records.
+            ConfigError: If the file is damaged.
         """
         if run not in self._loaded:
             self._loaded[run] = self._read(self._paths[run])
@@ -98,7 +98,7 @@ class KeptRecords(Mapping[str, Sequence[Record]]):
 
 
 class RunRecords(Sequence[Record]):
-    """The records of one run, which are in memory only while they are looked at."""
+    """The records of one run, loaded on access."""
 
     def __init__(self, kept: KeptRecords, run: str) -> None:
         self._kept = kept

@@ -1,26 +1,24 @@
-"""What each mode should take, from what a page costs in the serial runs. Pure.
+"""Predict the time of each mode from the cost of a page in the serial runs. Pure.
 
-A page is waiting, which any number can do at once, and CPU, which takes a core. How it
-is predicted:
+A page consists of waiting, which many pages can do at once, and of CPU, which takes a
+core. The prediction has four steps:
 
-1. *What a page costs* is measured in the serial runs alone, where nothing runs beside
-   anything: the time from the first request to the last callback, divided among the
-   pages, of which the CPU time of the process tree meanwhile is CPU and the rest is
-   waiting. Requests that had to be done alone (the list page) count apart. Of several
-   runs the medians count.
-2. *The pages are played* on what the mode has (:func:`played_s`): each takes the next
-   free slot, waits there, and then has the CPU of its slot's process to itself. That
-   holds Amdahl's law, where the part that cannot be shared is the CPU of one process,
-   and the pages that are left over at the end.
-3. *No faster than its bounds* (:func:`bounds`): what all pages must pass has only so
-   much room, be it the requests in flight, the CPU of the processes, all cores
-   together with the test site, which runs on them too, or the test site itself. The
-   largest of them is what decides, and for many pages it is the time.
-4. *Start and end* of the process, which no page causes, are added as they were
-   measured for the mode; nothing else that was measured of a mode enters.
+1. *Measure the cost of a page* in the serial runs, where nothing runs in parallel: the
+   time from the first request to the last callback, divided by the pages. The CPU time
+   of the process tree is CPU, the rest is waiting. Requests that had to be made alone
+   (the list page) count separately. With several runs the median counts.
+2. *Simulate the pages* in the slots of the mode (:func:`played_s`): each page takes the
+   next free slot, waits there, and then has the CPU of its slot's process to itself.
+   That includes Amdahl's law, where the serial part is the CPU of one process, and the
+   last pages, which leave slots empty.
+3. *Apply the bounds* (:func:`bounds`): requests in flight, the CPU of each process, all
+   cores (which the test site uses too) and the test site itself each allow a limited
+   rate. The tightest of them decides; with many pages it is the predicted time.
+4. *Add start and end* of the process as they were measured for the mode. Nothing else
+   that was measured for a mode is used.
 
-What it leaves out shows as the difference to what was measured: what it costs to hand
-pages to other processes, threads that get in each other's way, other programs.
+The model leaves out messages between processes, threads that compete, and other
+programs. They show as the difference between predicted and measured time.
 
 References:
     G. M. Amdahl, "Validity of the single processor approach…", AFIPS 1967.
@@ -50,13 +48,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cost:
-    """What a page costs when one is done after the other; medians of serial runs.
+    """Cost of a page in serial runs; medians.
 
     Attributes:
-        pages: Requests that could have company.
-        waiting_s: Of one of them: waiting for the site, the test site's work included.
-        cpu_s: Of one of them: CPU of the crawl.
-        alone_s: Of all others together: before their answer nothing else was known.
+        pages: Requests that could run beside others.
+        waiting_s: Time that one of them waits for the site.
+        cpu_s: CPU time of the crawl for one of them.
+        alone_s: Time of all requests that had to be made alone.
         alone: How many those are.
         server_cpu_s: CPU of the test site for one request; 0 if the site is not ours.
         waiting_low_s: Lower end of the 95 % interval of ``waiting_s``; None for few
@@ -86,7 +84,7 @@ class Cost:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """What the model says of one mode.
+    """The prediction for one mode.
 
     Attributes:
         wall_s: Predicted wall time: ``steady_s``, and start and end of the process,
@@ -106,9 +104,9 @@ class Prediction:
 
 
 def alone(records: Iterable[Record]) -> tuple[Record, ...]:
-    """Return the requests of a serial run that had to be done alone, last first.
+    """Return the requests of a serial run that had to be made alone, last first.
 
-    A request is alone if every later one became known only after it was asked for.
+    A request is alone if no other request was known when it was sent.
     """
     ordered = sorted(records, key=lambda record: record.asked_s)
     found, next_known_s = [], inf
@@ -122,14 +120,14 @@ def alone(records: Iterable[Record]) -> tuple[Record, ...]:
 def cost_of(
     serial: Sequence[Run], records: Mapping[str, Sequence[Record]]
 ) -> Cost | None:
-    """Return what a page costs, from the serial runs that succeeded.
+    """Return the cost of a page, from the serial runs that succeeded.
 
     Args:
         serial: The runs.
         records: Of each run, by its folder.
 
     Returns:
-        None if no run tells.
+        None if no run has enough records.
     """
     found = [
         cost
@@ -157,12 +155,12 @@ def cost_of(
 def _cost_of_run(run: Run, records: Sequence[Record]) -> Cost | None:
     if run.status != "ok" or not run.steady_s or not records:
         return None
-    if 2 * run.failures > run.requests:  # what a refusal takes is not what a page does
+    if 2 * run.failures > run.requests:  # an error page costs less than a page
         return None
     by_itself = alone(records)
     asked_s = sorted(record.asked_s for record in records)
     alone_s = sum(
-        # Its answer may count as done only when the next has been asked for.
+        # Its response may count as done only after the next request was sent.
         min(record.done_s, asked_s[bisect_right(asked_s, record.asked_s)])
         - record.asked_s
         for record in by_itself
@@ -185,9 +183,9 @@ def _cost_of_run(run: Run, records: Sequence[Record]) -> Cost | None:
 def _page_cpu_s(
     cpu_s: float, records: Sequence[Record], by_itself: Sequence[Record]
 ) -> float:
-    """Return the CPU of a page that was not alone, from *cpu_s* of all.
+    """Return the CPU time of a page that was not alone, from *cpu_s* of all.
 
-    To download one costs the same for each; what a callback costs is known of each.
+    Downloads are assumed to cost the same; the cost of each callback is recorded.
     """
     of_all_s = sum(record.callback_cpu_s for record in records)
     of_alone_s = sum(record.callback_cpu_s for record in by_itself)
@@ -199,8 +197,8 @@ def _page_cpu_s(
 def steady_cpu_s(run: Run, records: Sequence[Record]) -> float:
     """Return the CPU time of *run* between its first request and its last callback.
 
-    Where it was not measured apart: what is left of all when start and end, which are
-    imports and closing, count as CPU.
+    If it was not measured separately, start and end count as CPU time and the rest is
+    returned.
     """
     if run.steady_cpu_s is not None:
         return run.steady_cpu_s
@@ -209,21 +207,21 @@ def steady_cpu_s(run: Run, records: Sequence[Record]) -> float:
 
 
 def bounds(cost: Cost, *, slots: int, processes: int, cores: int) -> dict[str, float]:
-    """Return the times that no run can be faster than, by what sets them.
+    """Return the lower bounds of a run's time, by the resource that sets them.
 
-    They are from the first request that could have company to the last callback.
+    From the first request that could run beside others to the last callback.
 
     Args:
-        cost: Of a page.
+        cost: Cost of a page.
         slots: Requests in flight over all processes; 0 means no limit.
-        processes: That download and run callbacks; each has one interpreter lock.
-        cores: That crawl and test site may use together.
+        processes: How many download and run callbacks; each has an interpreter lock.
+        cores: CPUs for crawl and test site together.
     """
     n, page_s = cost.pages, cost.waiting_s + cost.cpu_s
     at_once = min(slots or n, n)
     if at_once == 1:  # nothing runs beside anything
         return {"in flight": n * page_s}
-    # Who is busy without a pause still waits for its first page.
+    # A process that is always busy still waits for its first page.
     return {  # of equals the first is named
         "cores": cost.waiting_s + n * (cost.cpu_s + cost.server_cpu_s) / cores,
         "CPU of a process": cost.waiting_s + n * cost.cpu_s / min(processes, at_once),
@@ -235,7 +233,8 @@ def bounds(cost: Cost, *, slots: int, processes: int, cores: int) -> dict[str, f
 def played_s(cost: Cost, *, slots: int, processes: int) -> float:
     """Return the time of all pages if each takes the next free slot.
 
-    The slots are dealt to the processes in turn. A process does one page at a time.
+    Slots are distributed over the processes in turn. A process uses its CPU for one
+    page at a time.
     """
     at_once = min(slots or cost.pages, cost.pages)
     free = [(0.0, slot) for slot in range(at_once)]  # in order: a heap
@@ -252,7 +251,7 @@ def played_s(cost: Cost, *, slots: int, processes: int) -> float:
 def prediction(
     cost: Cost, runs: Sequence[Run], *, slots: int, processes: int, cores: int
 ) -> Prediction | None:
-    """Lay the model beside the successful *runs* of one mode; see :func:`bounds`."""
+    """Compare the model with the successful *runs* of one mode."""
     timed = [(run.wall_s, run.steady_s) for run in runs if run.steady_s]
     if not timed:
         return None
@@ -272,10 +271,10 @@ def prediction(
 
 
 def karp_flatt(speedup: float, processes: int) -> float | None:
-    """Return the share that was done one after the other, by what was measured.
+    """Return the serial share of the work, computed from the measured speed-up.
 
-    It counts what Amdahl leaves out (start-up, messages) as serial. Below 0: more was
-    gained than processes were added. None for one process.
+    It counts what Amdahl's law leaves out (start-up, messages) as serial. It is below 0
+    if the speed-up exceeds the number of processes, and None for one process.
     """
     if processes < 2 or speedup <= 0:
         return None

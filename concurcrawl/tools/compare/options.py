@@ -1,4 +1,4 @@
-"""What to compare: the options, checked, as plain values. Pure."""
+"""The options of ``compare``, checked, as plain values. Pure."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from concurcrawl.tools.testsite.countries import COUNTRY_COUNT
 if TYPE_CHECKING:
     import argparse
 
-#: The spider that is compared when nobody names another.
+#: The spider that is compared without ``--spider``.
 SPIDER = "countries"
-#: More threads or processes than this are a typing error.
+#: More threads or processes than this are taken for a typing error.
 _MOST_AT_A_TIME = 1024
 
 
@@ -36,9 +36,9 @@ class Experiment:
 
     Attributes:
         name: Its folder below the output folder.
-        title: What it is about, in a few words.
-        work: What the spider does with a page; None leaves it to the spider.
-        latency_s: How long the test site lets a page wait; None without a test site.
+        title: A few words for readers.
+        work: The argument ``work`` of the spider; None leaves it out.
+        latency_s: Seconds that the test site delays a page; None without a test site.
         pages: Pages to crawl; None means all that the site has.
     """
 
@@ -49,8 +49,8 @@ class Experiment:
     pages: int | None
 
 
-#: What the command shows without options: one experiment for each lesson. The numbers
-#: of pages are such that both together stay under two minutes on two cores.
+#: The experiments without options, one per lesson. With these numbers of pages both
+#: together take less than two minutes on two cores.
 WAITING = Experiment(
     name="waiting",
     title="Where pages wait",
@@ -69,16 +69,16 @@ WORKING = Experiment(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompareOptions:
-    """Everything the user asked for.
+    """All options.
 
     Attributes:
         modes: In the order of the table.
         rounds: Runs of each mode.
-        sweep: Numbers of threads, slots or workers to try in each mode; none: no sweep.
+        sweep: Numbers of threads, slots or workers to try in each mode; may be empty.
         out: Folder for the results.
         experiments: At least one.
         site: Address of a list page, or None for the test site.
-        spider: Name of a spider of the project at hand, or None for ours.
+        spider: Name of a spider of the current project, or None for the demo spider.
         arguments: Arguments for the spider, as ``NAME=VALUE``.
         settings: Settings of every crawl, as ``NAME=VALUE``.
         may_be_live: Whether a site on the network may be crawled.
@@ -106,11 +106,11 @@ class CompareOptions:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``compare`` to *parser*, all as text.
 
-    Their values are checked by :func:`read`, because Scrapy and we do not share a
-    parser but should share the messages.
+    :func:`read` checks the values: ``scrapy compare`` has another parser, whose error
+    messages differ.
     """
     add = parser.add_argument
-    add("--modes", metavar="LIST", help=f"of {','.join(Mode)} (default: all)")
+    add("--modes", metavar="LIST", help=f"some of {','.join(Mode)} (default: all)")
     add("--rounds", metavar="N", default="1", help="runs of each mode (default: 1)")
     add("--sweep", metavar="LIST", help="threads, slots or workers to try: 1,2,4,8,16")
     add(
@@ -122,11 +122,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def configure_crawl(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say what a crawl is, whatever its mode."""
+    """Add the options about the crawl, which are independent of modes."""
     add = parser.add_argument
     add("--work", metavar="WORK", help="save, parse (BeautifulSoup) or both")
     add("--pages", metavar="N", help="pages of each crawl")
-    add("--latency", metavar="S", help="seconds the test site lets each page wait")
+    add("--latency", metavar="S", help="seconds that the test site delays each page")
     add(
         "--out",
         metavar="DIR",
@@ -140,7 +140,7 @@ def configure_crawl(parser: argparse.ArgumentParser) -> None:
     add(
         "--yes-live",
         action="store_true",
-        help="the site is not on this machine, and may be crawled once a run",
+        help="allow a site on another machine; each run crawls it once",
     )
 
 
@@ -153,11 +153,11 @@ def read(args: argparse.Namespace) -> CompareOptions:
     """Check the options and return them.
 
     Args:
-        args: What a parser with :func:`configure` gave, and ``set``: a list of
+        args: The arguments of a parser with :func:`configure`, and ``set``: a list of
             ``NAME=VALUE``.
 
     Raises:
-        ConfigError: If a value cannot be worked with.
+        ConfigError: If a value is invalid.
     """
     check_pairs("-a", args.spargs)
     check_pairs("-s", args.set)
@@ -184,12 +184,12 @@ def _make_tutorial(args: argparse.Namespace) -> None:
     """Write the tutorial's experiment into *args*.
 
     Raises:
-        ConfigError: If something else is asked for as well.
+        ConfigError: If it is combined with other options.
     """
     for name in ("modes", "sweep", "work", "pages", "latency", "site", "spider"):
         value = getattr(args, name)
         if value is not None:
-            expected = "left out with --tutorial, which says what is crawled"
+            expected = "left out with --tutorial, which sets the crawl itself"
             raise ConfigError(f"--{name}", value, expected)
     args.modes = ",".join(tutorial.MEASURED)
     args.work = "save"

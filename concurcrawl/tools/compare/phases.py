@@ -1,13 +1,12 @@
-"""Where the time of a mode goes, from the records of its runs. Pure."""
+"""Split the time of a mode into phases, from the records of its runs. Pure."""
 
 from __future__ import annotations
 
+from array import array
 from dataclasses import dataclass, field
 from heapq import heappop, heappush, nsmallest
-from statistics import fmean
+from statistics import fmean, quantiles
 from typing import TYPE_CHECKING
-
-from concurcrawl.tools.compare.sketch import Quantiles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -16,36 +15,36 @@ if TYPE_CHECKING:
 
 _TOUCH_S = 0.005
 _TOUCH_SHARE = 0.2
-#: A rate of fewer pages than this is more noise than rate.
+#: Pages that a rate must be averaged over.
 _PAGES_A_BIN = 5
 _MOST_BINS = 40
 
 
-#: A line of more steps is finer than any screen.
+#: Steps of a line; more than that no screen can show.
 _MOST_STEPS = 4000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Phases:
-    """Means over all requests of all runs of a mode, in seconds a request.
+    """Means over all requests of all runs of a mode, in seconds per request.
 
     Percentiles are of the values of all runs and workers together, never means of
-    percentiles; see :mod:`concurcrawl.tools.compare.sketch`.
+    percentiles.
 
     Attributes:
         requests: How many were counted.
-        queue_s: Known, but not asked for yet.
-        connect_s: Looking the host up and connecting. None where some requests that
-            were answered do not tell: then it is part of ``first_byte_s``.
-        first_byte_s: From then, or from asking, until its headers had come.
-        body_s: Until its body had come.
+        queue_s: From being yielded to being sent.
+        connect_s: DNS lookup and connecting. None if not all answered requests have
+            it recorded: then it is part of ``first_byte_s``.
+        first_byte_s: From then to the headers.
+        body_s: From the headers to the end of the body.
         work_s: From its body to the end of its callback, without the pipelines: CPU,
             and waiting for it.
         callback_cpu_s: CPU time of its callback.
-        pipeline_s: Its items were in the pipelines; None where some requests do not
-            tell: then it may be part of ``work_s``.
+        pipeline_s: Its items were in the pipelines; None if not all requests have it
+            recorded: then it may be part of ``work_s``.
         pipeline_cpu_s: CPU time of that.
-        latency_p50_s: From asking to the end of the body; half took less.
+        latency_p50_s: From sending to the end of the body; half took less.
         latency_p95_s: 95 % took less.
         latency_p99_s: 99 % took less.
         latency_max_s: The longest.
@@ -72,12 +71,11 @@ class Phases:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lane:
-    """What one slot of one thread did, one request after the other.
+    """The requests of one slot of one thread, one after the other.
 
     Attributes:
-        name: Worker, thread, and which slot of a thread that has several.
-        records: In order. A callback may end a moment after the next request was
-            asked for, no later.
+        name: Worker, thread, and the number of the slot if the thread has several.
+        records: In order. A callback may end shortly after the next request was sent.
     """
 
     name: str
@@ -85,26 +83,29 @@ class Lane:
 
 
 def phases_of(runs: Iterable[Sequence[Record]]) -> Phases | None:
-    """Return where the time goes in *runs*, the records of each; None without any.
+    """Return the phases of *runs*, the records of each; None without any.
 
-    One run after the other is looked at: together they may not fit into memory.
+    Runs are read one after the other, because together they may not fit into memory.
     """
     sums = _Sums()
-    latencies = Quantiles()
+    latencies = array("d")
     in_flight_means, straggling = [], []
     for records in runs:
         if not records:
             continue
         for record in records:
             sums.add(record)
-        latencies.add(end_of_transfer(record) - record.asked_s for record in records)
+        latencies.extend(end_of_transfer(one) - one.asked_s for one in records)
         in_flight_means.append(_mean_in_flight(records))
         straggling.append(straggling_s(records))
     if not sums.requests:
         return None
     n = sums.requests
-    connect_s = sums.connect_s / n if sums.tells_connect else None
-    is_timed = sums.tells_pipelines
+    connect_s = sums.connect_s / n if sums.has_connect else None
+    is_timed = sums.has_pipelines
+    # Python 3.12 wants two values.
+    sample = latencies if n > 1 else latencies * 2
+    percentiles = quantiles(sample, n=100, method="inclusive")
     return Phases(
         requests=n,
         queue_s=sums.queue_s / n,
@@ -115,10 +116,10 @@ def phases_of(runs: Iterable[Sequence[Record]]) -> Phases | None:
         callback_cpu_s=sums.callback_cpu_s / n,
         pipeline_s=sums.pipeline_s / n if is_timed else None,
         pipeline_cpu_s=sums.pipeline_cpu_s / n if is_timed else None,
-        latency_p50_s=latencies.at(0.5),
-        latency_p95_s=latencies.at(0.95),
-        latency_p99_s=latencies.at(0.99),
-        latency_max_s=latencies.largest,
+        latency_p50_s=percentiles[49],
+        latency_p95_s=percentiles[94],
+        latency_p99_s=percentiles[98],
+        latency_max_s=max(latencies),
         mean_in_flight=fmean(in_flight_means),
         straggling_s=fmean(straggling),
     )
@@ -126,7 +127,7 @@ def phases_of(runs: Iterable[Sequence[Record]]) -> Phases | None:
 
 @dataclass(slots=True)
 class _Sums:
-    """What all requests took together; see :class:`Phases`."""
+    """Sums over all requests, from which :class:`Phases` is computed."""
 
     requests: int = 0
     queue_s: float = 0.0
@@ -137,8 +138,8 @@ class _Sums:
     callback_cpu_s: float = 0.0
     pipeline_s: float = 0.0
     pipeline_cpu_s: float = 0.0
-    tells_connect: bool = True
-    tells_pipelines: bool = True
+    has_connect: bool = True
+    has_pipelines: bool = True
 
     def add(self, record: Record) -> None:
         """Count one request."""
@@ -151,14 +152,14 @@ class _Sums:
         if record.connect_s is not None:
             self.connect_s += record.connect_s
         elif record.status is not None:
-            self.tells_connect = False
+            self.has_connect = False
         pipeline_s = record.pipeline_s or 0.0
         # Elsewhere the pipelines run in another process, afterwards.
         within_s = pipeline_s if record.worker == "main" else 0.0
         self.work_s += max(0.0, record.done_s - end_s - within_s)
         self.pipeline_s += pipeline_s
         self.pipeline_cpu_s += record.pipeline_cpu_s or 0.0
-        self.tells_pipelines &= record.pipeline_s is not None
+        self.has_pipelines &= record.pipeline_s is not None
 
 
 def end_of_transfer(record: Record) -> float:
@@ -168,14 +169,14 @@ def end_of_transfer(record: Record) -> float:
 
 @dataclass(slots=True)
 class _Slots:
-    """What the slots of one thread did so far; the first that is free is taken."""
+    """Assigns the requests of one thread to its slots, the first that is free."""
 
     lanes: list[list[Record]] = field(default_factory=list)
     free: list[int] = field(default_factory=list)  # a heap
     busy: list[tuple[float, int]] = field(default_factory=list)  # a heap: until when
 
     def take(self, record: Record) -> None:
-        """Have a slot do *record*; no earlier one was asked for later."""
+        """Assign *record* to a slot; records must come in the order of sending."""
         while self.busy and self.busy[0][0] <= record.asked_s:
             heappush(self.free, heappop(self.busy)[1])
         if not self.free:
@@ -187,7 +188,7 @@ class _Slots:
 
 
 def lanes(records: Iterable[Record]) -> tuple[Lane, ...]:
-    """Lay *records* of one run on as few lanes a thread as keep them apart."""
+    """Distribute *records* of one run over as few lanes per thread as possible."""
     threads: dict[tuple[str, str], _Slots] = {}
     for record in sorted(records, key=lambda record: record.asked_s):
         threads.setdefault((record.worker, _kind(record)), _Slots()).take(record)
@@ -202,25 +203,25 @@ def lanes(records: Iterable[Record]) -> tuple[Lane, ...]:
 
 
 def _kind(record: Record) -> str:
-    """Return whose lane it is: the reactor's or that of one of its pool's threads.
+    """Return whether a lane is the reactor's or one of a thread of its pool.
 
-    Not which thread's: a thread is free before the callback of what it fetched is done.
+    Threads are not told apart: a thread is free again before the callback ends.
     """
     return "reactor" if record.thread == "reactor" else "thread"
 
 
 def _touching_s(record: Record) -> float:
-    """Return how much later than the next begins *record* may end on its lane.
+    """Return the seconds by which *record* may overlap the next one on its lane.
 
-    A request counts as done when its items are, and by then the next is on its way.
+    A request is done when its items are, and by then the next one has been sent.
     """
     return max(_TOUCH_S, (record.done_s - record.asked_s) * _TOUCH_SHARE)
 
 
 def straggling_s(records: Sequence[Record]) -> float:
-    """Return how long some slots of a run had no more to do while others had."""
+    """Return the seconds at the end of a run during which some slots were idle."""
     found = lanes(records)
-    # A slot that was needed for a moment only was never part of the crowd.
+    # Ignore slots that were used only for a moment.
     busy = [lane for lane in found if len(lane.records) > 1] or found
     ends = [lane.records[-1].done_s for lane in busy]
     return max(ends) - min(ends) if ends else 0.0
@@ -257,7 +258,7 @@ def _coarser(steps: Sequence[tuple[float, int]]) -> list[tuple[float, int]]:
 
 
 def beginning(records: Sequence[Record], most: int) -> Sequence[Record]:
-    """Return the *most* records that were asked for first; all if there are no more."""
+    """Return the *most* records that were sent first."""
     if len(records) <= most:
         return records
     return nsmallest(most, records, key=lambda record: record.asked_s)

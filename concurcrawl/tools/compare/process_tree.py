@@ -1,17 +1,17 @@
 """Run one command and measure its whole process tree.
 
-``python process_tree.py LOG COMMAND…`` is a process of its own, between the
-comparison and the crawl, for three reasons:
+``python process_tree.py LOG COMMAND…`` runs as a process between the comparison and the
+crawl, for three reasons:
 
 - On Linux it adopts every process that the crawl leaves behind, so that each one is
   waited for and its CPU time is the kernel's exact figure. Workers of a forkserver are
   grandchildren that the crawl itself never waits for.
-- When the comparison ends, however it ends, the pipe at standard input closes and the
-  crawl is stopped with all it started. The first news on that pipe, a byte or its end,
-  interrupts the crawl and leaves it a few seconds; the second kills it.
-- What it costs to look at the tree does not fall on the process that draws progress.
+- When the comparison ends in any way, the pipe at standard input closes, and the crawl
+  is stopped with everything that it started. The first event on that pipe, a byte or
+  its end, interrupts the crawl and leaves it a few seconds; the second kills it.
+- Sampling the tree does not slow down the process that draws progress.
 
-It prints a :class:`Measurement` as JSON when nothing of the crawl is left.
+It prints a :class:`Measurement` as JSON when no process of the crawl is left.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ from dataclasses import asdict, dataclass, field
 
 import psutil
 
-#: Of one core: what looking at the tree may cost.
+#: Share of one core that sampling the tree may cost.
 _SAMPLING_SHARE = 0.015
 _SAMPLING_MIN_INTERVAL_S = 0.05
 #: A worker notices that its supervisor has ended and ends too within this time.
 _STRAGGLERS_GRACE_S = 2.0
-#: A crawl that is interrupted finishes what is in flight within this time.
+#: Seconds in which an interrupted crawl finishes its requests in flight.
 _STOP_GRACE_S = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """What one command cost.
+    """The cost of one command.
 
     Attributes:
         started_s: When it was started, in seconds since the epoch.
@@ -80,7 +80,7 @@ class Measurement:
 
 @dataclass(slots=True)
 class _Samples:
-    """The tree as seen from time to time."""
+    """Samples of the tree."""
 
     processes: list[psutil.Process] = field(default_factory=list)
     peaks_bytes: dict[int, int] = field(default_factory=dict)
@@ -92,7 +92,7 @@ class _Samples:
     cpu_steps: list[tuple[float, float]] = field(default_factory=list)
 
     def take_if_due(self) -> float:
-        """Look at the tree, but not too often; return the seconds to wait."""
+        """Take a sample if one is due; return the seconds until the next."""
         if (now := time.monotonic()) >= self.due_s:
             before = time.thread_time()
             self._take()
@@ -118,7 +118,7 @@ class _Samples:
         self.peaks_bytes[process.pid] = peak
 
     def _glance(self) -> None:
-        """Look at what costs little, of processes that are known."""
+        """Read the figures that are cheap to read, of known processes."""
         for process in self.processes:
             with contextlib.suppress(psutil.Error, OSError):
                 self._see(process)
@@ -157,7 +157,7 @@ class _Tree:
             command[0],
             command,
             os.environ,
-            setsid=True,  # Ctrl-C at the terminal is ours to pass on, once
+            setsid=True,  # so that a Ctrl-C at the terminal reaches it once, from here
             file_actions=[
                 (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
                 (os.POSIX_SPAWN_OPEN, 1, log, flags, 0o644),
@@ -167,7 +167,7 @@ class _Tree:
         self.wall_s = 0.0
 
     def reap(self) -> bool:
-        """Wait for all that have ended, and tell whether any process is left."""
+        """Wait for all processes that have ended; return whether any is left."""
         while True:
             try:
                 pid, status, usage = os.wait4(-1, os.WNOHANG)
@@ -271,7 +271,7 @@ def _machine_cpu_s() -> float:
 
 
 def _high_water_bytes(pid: int) -> int:
-    """Return the largest resident memory of a process so far; 0 where nobody tells."""
+    """Return the largest resident memory of a process so far; 0 if it is unknown."""
     try:
         with open(f"/proc/{pid}/status", "rb") as file:  # noqa: PTH123 - often, so quick
             text = file.read()

@@ -1,4 +1,4 @@
-"""The contract between a comparison that runs and whoever shows how far it is."""
+"""Events of a running comparison, and the contract of what displays them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _WINDOW_S = 2.0
 
 @dataclass(frozen=True, slots=True)
 class ExperimentStarted:
-    """One row for each of *modes* is to be shown."""
+    """An experiment begins; it has one row per mode."""
 
     experiment: Experiment
     modes: tuple[str, ...]
@@ -35,12 +35,12 @@ class RunStarted:
 
 @dataclass(frozen=True, slots=True)
 class RunAdvanced:
-    """The crawl has got so far.
+    """Progress of the current crawl.
 
     Attributes:
-        done: Pages it has got.
-        failed: Requests of it that failed.
-        in_flight: How many are at the site at a time; None if it is too early to say.
+        done: Pages so far.
+        failed: Failed requests so far.
+        in_flight: Requests in flight on average; None if it is too early to say.
         pages_per_s: Since its first page; None likewise.
     """
 
@@ -52,7 +52,7 @@ class RunAdvanced:
 
 @dataclass(frozen=True, slots=True)
 class RunEnded:
-    """The crawl has ended, well or not."""
+    """The crawl has ended or failed."""
 
     run: Run
 
@@ -61,7 +61,7 @@ CompareEvent = ExperimentStarted | RunStarted | RunAdvanced | RunEnded
 
 
 class CompareProgress(ABC):
-    """Is told what happens, in the order it happens, from one thread.
+    """Receives the events of a comparison, in their order, in one thread.
 
     One :class:`ExperimentStarted` comes first; then for each run :class:`RunStarted`,
     any number of :class:`RunAdvanced`, and :class:`RunEnded`, unless it was the warm-up
@@ -69,19 +69,19 @@ class CompareProgress(ABC):
     """
 
     def __enter__(self) -> Self:
-        """Begin to show."""
+        """Start the display."""
         self.begin()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Leave the terminal as it was found."""
+        """Restore the terminal."""
         self.end()
 
     def begin(self) -> None:  # noqa: B027 - a line a run needs no beginning
-        """Get ready to show."""
+        """Start the display."""
 
     def end(self) -> None:  # noqa: B027 - nor an end
-        """Take away what is not to stay."""
+        """Remove what is temporary."""
 
     @abstractmethod
     def on_event(self, event: CompareEvent) -> None:
@@ -89,11 +89,11 @@ class CompareProgress(ABC):
 
 
 class Counted:
-    """What the records of a crawl that runs tell so far.
+    """Progress of a running crawl, computed from its records.
 
-    A record is written when its request is done, so that nobody sees how many are on
-    their way. How many that are at a time follows from how many come back per second
-    and how long each was away, and costs the crawl and its site nothing.
+    A record is written when its request is done, so the requests in flight are not
+    visible. Their average follows from how many finish per second and how long each
+    took, at no cost for the crawl and its site.
 
     References:
         J. D. C. Little, "A Proof for the Queuing Formula: L = λW", Operations Research
@@ -119,7 +119,7 @@ class Counted:
         self._recent.append((end_s, end_s - record.asked_s))
 
     def at(self, now_s: float) -> RunAdvanced:
-        """Return how far the crawl is.
+        """Return the progress.
 
         Args:
             now_s: Seconds since the epoch.

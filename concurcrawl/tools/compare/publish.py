@@ -69,7 +69,7 @@ def publish(
         folder: Of the comparison; the records of its runs lie below.
         environment: Where it was made.
         outcomes: One for each experiment.
-        complete: Whether everything was run that was asked for.
+        complete: Whether all requested runs were made.
 
     Raises:
         OSError: If one cannot be written.

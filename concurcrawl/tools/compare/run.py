@@ -40,7 +40,7 @@ _WARM_UP_ORDER = (
 
 
 class Comparison:
-    """The experiments of one command, and what is known of them so far.
+    """The experiments of one command and their results so far.
 
     Invariant: ``compare.json`` holds every run that has ended, also if this process
     is killed.
@@ -48,7 +48,7 @@ class Comparison:
     Args:
         options: What to compare.
         target: The spider.
-        progress: Who is told how far it is.
+        progress: Receives the events.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class Comparison:
 def _at_level(
     experiment: Experiment, mode: Mode, number: int, level: int | None
 ) -> dict[str, Any]:
-    """Return what is different in a crawl of a sweep."""
+    """Return the settings of a crawl of a sweep."""
     if level is None:
         return {}
     return {
@@ -209,7 +209,7 @@ def _testsite(experiment: Experiment) -> SiteProcess:
 
 @contextmanager
 def _pages_dir(folder: Path) -> Iterator[Path]:
-    """Have a folder for pages; one of its own, because it is removed with them."""
+    """Make a temporary folder for pages, which is removed with them."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(
         prefix="pages-", dir=folder.absolute(), ignore_cleanup_errors=True

@@ -35,8 +35,8 @@ class Run:
         strays: Processes that it left behind and that had to be killed.
         sampling_cpu_s: CPU time that measuring it cost, not part of ``cpu_s``.
         machine_cpu_s: CPU time that the whole machine spent meanwhile, if known.
-        startup_s: From the start of its process to the first page asked for.
-        steady_s: From the first page asked for to the end of the last callback.
+        startup_s: From the start of its process to the first request.
+        steady_s: From the first request to the end of the last callback.
         requests: Requests that reached the downloader.
         failures: Requests that ended without a response or with status 400 or more.
         peak_in_flight: Most requests at one time.
@@ -129,7 +129,8 @@ def pages_of_records(records: Iterable[Record]) -> tuple[tuple[str, str], ...]:
         for record in records
         if record.status is not None and 200 <= record.status < 300
     )
-    # A page that was asked for three times is three pages with names of their own.
+    # A page that was requested three times counts as three pages, with names of their
+    # own.
     return tuple(
         sorted(
             (url if n == 0 else f"{url} #{n + 1}", status)

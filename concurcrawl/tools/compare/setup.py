@@ -14,7 +14,7 @@ class Setup:
     """What the modes had to work with.
 
     Attributes:
-        slots: The modes asked for, in order, and the requests each may have in flight
+        slots: The requested modes, in order, and the requests each may have in flight
             over all its processes; 0 means no limit.
         processes: How many of each download and run callbacks.
         cores: That this machine lets us use.

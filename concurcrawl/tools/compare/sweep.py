@@ -90,11 +90,11 @@ def _sentence(
     points: dict[int, Interval],
 ) -> str:
     unit = KNOBS[mode][1]
-    said = f"{mode}: {best} {unit} gave the most, {points[best].value:.1f} pages/s"
+    text = f"{mode}: {best} {unit} gave the most, {points[best].value:.1f} pages/s"
     if fitted is None:
-        return f"{said}; too few levels to fit the Universal Scalability Law."
+        return f"{text}; too few levels to fit the Universal Scalability Law."
     if pays_to < best:
-        said += f", but from {pays_to} on twice as many give less than a tenth more"
+        text += f", but from {pays_to} on twice as many give less than a tenth more"
     peak = fitted.peak
     turn = (  # the law is not to be trusted far beyond what was measured
         "nothing says that more would make it slower"
@@ -102,6 +102,6 @@ def _sentence(
         else f"from about {peak:.0f} on more makes it slower"
     )
     return (
-        f"{said}. By the Universal Scalability Law {fitted.contention.value:.1%} of "
+        f"{text}. By the Universal Scalability Law {fitted.contention.value:.1%} of "
         f"the work waits its turn and {turn}."
     )

@@ -1,4 +1,4 @@
-"""What every crawl of a comparison runs: the spider, and the settings it comes with."""
+"""The spider of a comparison, with its project, settings and environment."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 _SETTINGS_VARIABLE = "SCRAPY_SETTINGS_MODULE"
 _OUR_SETTINGS = "concurcrawl.settings"
-#: Settings that change how fast a crawl may be, and that hold no secret.
+#: Settings that affect the speed and hold no secret; the report lists them.
 _REPORTED = (
     *("AUTOTHROTTLE_ENABLED", "COMPRESSION_ENABLED", "CONCURCRAWL_MAX_ATTEMPTS"),
     *("CONCURCRAWL_RATE", "CONCURCRAWL_THREADS", "CONCURCRAWL_WORKERS"),
@@ -38,19 +38,19 @@ _REPORTED = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CrawlTarget:
-    """One spider, and how a process of its own comes to crawl with it.
+    """A spider and how to start a crawl of it in a process of its own.
 
     Attributes:
         spider: Its name.
         arguments: For the spider in every crawl, as ``NAME=VALUE``.
         settings: Of every crawl, as ``NAME=VALUE``.
         environment: Variables of the crawl's process.
-        saves_pages: Whether the pages it got are files; else its records tell.
+        saves_pages: Whether it saves its pages as files; otherwise records count.
         may_be_live: Whether it may crawl another machine.
         timeout_s: How long one crawl may take.
-        setup: What the modes have to work with.
+        setup: Slots, processes and cores of the modes.
         mode_setting: The setting that names the mode.
-        facts: What a reader must know of the crawl: spider, reactor, settings.
+        facts: Spider, reactor and settings, for the report.
     """
 
     spider: str
@@ -66,7 +66,7 @@ class CrawlTarget:
 
 
 def find(options: CompareOptions) -> CrawlTarget:
-    """Find the spider that *options* name, and see that it can be compared.
+    """Find the spider of *options* and check that it can be compared.
 
     Raises:
         ConfigError: If there is no such spider or project, if the project does not
@@ -98,7 +98,7 @@ def find(options: CompareOptions) -> CrawlTarget:
 
 
 def _mode_setting(settings: BaseSettings) -> str:
-    """Return the setting for modes that wins, and is no other one of the project's."""
+    """Return the setting that selects the mode: ``MODE`` may be the project's own."""
     own = settings.get("MODE")
     has_own = bool(own) and own not in list(Mode)
     is_set = settings.get("CONCURCRAWL_MODE") is not None
@@ -109,7 +109,7 @@ def politeness_of(options: CompareOptions) -> Politeness:
     """Return what the crawl's settings and the sites' profiles allow.
 
     Raises:
-        ConfigError: If a setting cannot be worked with.
+        ConfigError: If a setting is invalid.
     """
     from concurcrawl.limits.policy import Politeness  # only advice needs it
 
@@ -134,7 +134,7 @@ def _setup(modes: Sequence[Mode], settings: BaseSettings) -> Setup:
 
 
 def _facts(settings: BaseSettings) -> dict[str, str]:
-    """Return what decides how the crawl runs; others' settings may hold secrets."""
+    """Return reactor, event loop and settings; only settings that hold no secret."""
     from scrapy.settings import Settings  # slow to import
 
     usual = Settings()
@@ -160,7 +160,7 @@ def _our_settings(pairs: Sequence[str]) -> BaseSettings:
 
 
 def _project(name: str, pairs: Sequence[str]) -> tuple[BaseSettings, type[Spider]]:
-    """Load the settings and the spider *name* of the project at hand."""
+    """Load the settings and the spider *name* of the current project."""
     from scrapy.spiderloader import get_spider_loader  # slow to import
     from scrapy.utils.project import get_project_settings, inside_project
 
@@ -209,7 +209,7 @@ def _check(
 
 
 def stays_here(url: str) -> str:
-    """Say what a spider that asks for *url* must be, as words after "must be"."""
+    """Return the words after "must be" for a spider that requests *url*."""
     return (
         "one that stays on this machine, or allowed with --yes-live: each run crawls "
         f"the site again (it asks for {url})"
@@ -217,7 +217,7 @@ def stays_here(url: str) -> str:
 
 
 def _python_path() -> str:
-    """Return a module path on which the crawl finds the project at hand.
+    """Return a module path on which the crawl finds the current project.
 
     Scrapy adds the project's folder by itself only while it chooses the settings
     module, and ``scrapy compare`` has chosen it already.

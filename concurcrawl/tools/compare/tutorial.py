@@ -76,7 +76,7 @@ def reading() -> tuple[str, ...]:
             f"processes: it shows that {THREADS} waiting at once beat fewer."
         ),
         (
-            "Each number is of one run, so nobody knows how much it varies, and the "
+            "Each number is of one run, so its spread is unknown, and the "
             "live site was part of it."
         ),
     )

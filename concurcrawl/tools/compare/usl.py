@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TYPE_CHECKING
 
-from concurcrawl.tools.compare.intervals import LEVEL, Interval, percentile
+from concurcrawl.tools.compare.intervals import Interval, ends
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,12 +125,8 @@ def _throughput(parameters: _Parameters, level: float) -> float:
 
 
 def _interval(value: float, found: Sequence[float]) -> Interval:
-    tail = (1 - LEVEL) / 2
-    return Interval(
-        value=value,
-        low=min(value, percentile(found, tail)),
-        high=max(value, percentile(found, 1 - tail)),
-    )
+    low, high = ends(found)
+    return Interval(value=value, low=min(value, low), high=max(value, high))
 
 
 def _least(points: Sequence[tuple[int, float]]) -> _Parameters:
@@ -159,28 +155,18 @@ def _least(points: Sequence[tuple[int, float]]) -> _Parameters:
 def _solve(
     rows: Sequence[tuple[float, ...]], used: tuple[int, ...]
 ) -> _Parameters | None:
-    """Solve the normal equations of ``row · x = 1`` for the *used* columns."""
-    size = len(used)
-    matrix = [
-        [
-            *(sum(row[i] * row[j] for row in rows) for j in used),
-            sum(row[i] for row in rows),
-        ]
-        for i in used
-    ]
-    for column in range(size):
-        pivot = max(range(column, size), key=lambda at: abs(matrix[at][column]))
-        if abs(matrix[pivot][column]) < 1e-12:
-            return None
-        matrix[column], matrix[pivot] = matrix[pivot], matrix[column]
-        for other in range(size):
-            if other != column:
-                factor = matrix[other][column] / matrix[column][column]
-                matrix[other] = [
-                    x - factor * y
-                    for x, y in zip(matrix[other], matrix[column], strict=True)
-                ]
+    """Solve ``row · x = 1`` for the *used* columns, with the least squares.
+
+    Returns:
+        None if there is more than one solution.
+    """
+    import numpy as np  # of the extra "compare"; only a sweep needs it here
+
+    columns = np.array(rows)[:, used]
+    found, _, rank, _ = np.linalg.lstsq(columns, np.ones(len(rows)), rcond=None)
+    if rank < len(used):
+        return None
     solution = [0.0, 0.0, 0.0]
     for place, column in enumerate(used):
-        solution[column] = matrix[place][size] / matrix[place][place]
+        solution[column] = float(found[place])
     return solution[0], solution[1], solution[2]

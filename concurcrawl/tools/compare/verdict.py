@@ -25,7 +25,7 @@ def verdict(
     *,
     cores: int = 1,
 ) -> tuple[str, ...]:
-    """Say who won, by how much, and what that shows, in two or three sentences.
+    """Return which mode is fastest, by how much and why, in two or three sentences.
 
     Args:
         rows: The figures of the modes.
@@ -122,7 +122,7 @@ def _lesson(
     cost: Cost | None,
     cores: int,
 ) -> tuple[str, ...]:
-    """Say what the speed-ups have to do with what serial spends its time on."""
+    """Explain the speed-ups by the share of waiting and CPU in the serial runs."""
     serial = [run for run in runs if run.mode == "serial" and run.status == "ok"]
     in_one = [rows[mode] for mode in ("concurrent", "async") if mode in rows]
     parallel = rows.get("parallel")
@@ -153,12 +153,12 @@ def _lesson(
 
 
 def _times(row: ModeFigures) -> str:
-    """Say how many times as fast; apart from start-up too where that hides much."""
+    """Return the speed-up in words, also without start-up if that differs much."""
     gain = row.speedup or 0.0
-    said = f"{gain:.1f} times as fast"
+    text = f"{gain:.1f} times as fast"
     if row.steady_speedup is not None and row.steady_speedup > gain * LEVEL_RATIO:
-        said += f" ({row.steady_speedup:.1f} times without start-up)"
-    return said
+        text += f" ({row.steady_speedup:.1f} times without start-up)"
+    return text
 
 
 def _spent(serial: Sequence[Run], cost: Cost | None) -> tuple[str, ...]:
@@ -181,7 +181,7 @@ def _spent(serial: Sequence[Run], cost: Cost | None) -> tuple[str, ...]:
 def _both(
     rows: Mapping[str, ModeFigures], cost: Cost | None, cores: int
 ) -> tuple[str, ...]:
-    """Say what more of either would give, by the model."""
+    """Return what more requests in flight or processes would gain, by the model."""
     if cost is None or "hybrid" not in rows or cost.cpu_s <= 0:
         return ()
     enough = max(1, round((cost.waiting_s + cost.cpu_s) / cost.cpu_s))

@@ -1,4 +1,4 @@
-"""How figures are written in every report. Pure."""
+"""Figures and sentences as every report words them. Pure."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Table = tuple[tuple[str, ...], list[tuple[str, ...]]]
 
 
 def title(experiment: Experiment) -> str:
-    """Return what *experiment* is about, with its numbers."""
+    """Return the title of *experiment* with its numbers."""
     facts = [
         f"{experiment.pages} pages" if experiment.pages else "all pages",
         f"{experiment.latency_s:g} s latency"
@@ -74,7 +74,7 @@ def in_flight(row: ModeFigures) -> str:
 
 
 def same(row: ModeFigures) -> str:
-    """Return whether pages and items were those of the reference."""
+    """Return whether pages and items are those of the reference."""
     marks = (("pages", row.same_pages), ("items", row.same_items))
     other = [what for what, is_same in marks if not is_same]
     return "other " + "+".join(other) if other else "same"
@@ -105,12 +105,12 @@ _COST: _Columns = (
 
 
 def figures_table(outcome: ComparisonResult) -> Table:
-    """Return how long each mode took and what it gained."""
+    """Return times and speed-ups of each mode."""
     return _rows(outcome, _TIME)
 
 
 def costs_table(outcome: ComparisonResult) -> Table:
-    """Return what each mode cost and whether it did the same work."""
+    """Return CPU, memory and correctness of each mode."""
     return _rows(outcome, _COST)
 
 
@@ -125,7 +125,7 @@ def _rows(outcome: ComparisonResult, columns: _Columns) -> Table:
 
 
 def model_table(outcome: ComparisonResult) -> Table:
-    """Return what the model says beside what was measured."""
+    """Return predicted and measured times."""
     headings = (
         *("mode", "predicted s", "measured s", "error"),
         *("without start-up: predicted s", "measured s", "error", "what decides"),
@@ -147,12 +147,12 @@ def model_table(outcome: ComparisonResult) -> Table:
 
 
 def _signed(share: float) -> str:
-    said = f"{share:+.0%}"
-    return "0%" if said in ("+0%", "-0%") else said
+    text = f"{share:+.0%}"
+    return "0%" if text in ("+0%", "-0%") else text
 
 
 def page_cost(outcome: ComparisonResult) -> str | None:
-    """Return what a page cost in the serial runs, in a sentence."""
+    """Return the cost of a page in the serial runs, in a sentence."""
     cost = outcome.cost
     if cost is None:
         return None
@@ -162,10 +162,10 @@ def page_cost(outcome: ComparisonResult) -> str | None:
 
 
 def _cost(value_s: float, low_s: float | None, high_s: float | None) -> str:
-    said = f"{value_s * 1000:.1f} ms"
+    text = f"{value_s * 1000:.1f} ms"
     if low_s is None or high_s is None:
-        return said
-    return f"{said} ({low_s * 1000:.1f} to {high_s * 1000:.1f})"
+        return text
+    return f"{text} ({low_s * 1000:.1f} to {high_s * 1000:.1f})"
 
 
 #: The phases of a request, in their order: head and how long it takes.
@@ -189,7 +189,7 @@ def phase(value_s: float | None) -> str:
 
 
 def phases_table(outcome: ComparisonResult) -> Table:
-    """Return where the time of a request goes, in milliseconds."""
+    """Return the phases of a request, in milliseconds."""
     headings = (
         *("mode", *(head for head, _ in PHASES)),
         *("latency p50", "p95", "p99", "max", "in flight (mean)", "stragglers s"),
@@ -213,17 +213,17 @@ def phases_table(outcome: ComparisonResult) -> Table:
 
 
 def phases_note(outcome: ComparisonResult) -> str:
-    """Return what the columns of the phases mean, and what nobody told apart."""
+    """Return the note that explains the columns of the phases."""
     found = outcome.phases.values()
     text = (
-        "Queue: known, but not asked for yet. First byte: from asking, or from having "
+        "Queue: yielded, but not sent yet. First byte: from sending, or from having "
         "a connection, to the headers. Callback: from the body to the end of the "
         "callback, waiting for the CPU included."
     )
     if any(one.connect_s is None for one in found):
-        text += f" Connect {DASH}: not told apart from waiting for the first byte."
+        text += f" Connect {DASH}: part of waiting for the first byte."
     if any(one.pipeline_s is None for one in found):
-        text += f" Pipelines {DASH}: not told apart from the rest."
+        text += f" Pipelines {DASH}: part of the rest."
     return text
 
 

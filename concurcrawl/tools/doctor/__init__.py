@@ -1,1 +1,1 @@
-"""Says how a project fares under each mode, without a crawl."""
+"""``concurcrawl doctor``: check a project under each mode, without a crawl."""

@@ -41,7 +41,7 @@ def changes(before: BaseSettings, after: BaseSettings) -> Iterator[SettingChange
 
 def setting_value(settings: BaseSettings, name: str) -> Any:
     """Return a setting; a dict of components with Scrapy's own, by import path."""
-    # Not get(), which warns of names that are deprecated.
+    # Not get(), which warns about deprecated names.
     value: Any = settings[name]
     if f"{name}_BASE" in settings:
         value = settings.getwithbase(name)

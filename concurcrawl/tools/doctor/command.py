@@ -1,4 +1,4 @@
-"""The command ``doctor``: what the modes would do to a project. It crawls nothing."""
+"""The command ``doctor``: check a project under each mode, without a crawl."""
 
 from __future__ import annotations
 
@@ -39,28 +39,32 @@ _NOT_LOOKED_AT = (
     "and names what it finds."
 )
 
-#: Attributes of a spider class that decide how it fares, beside its settings.
+#: Attributes of a spider class that matter to a mode, in addition to its settings.
 _TELLING = ("max_concurrent_requests", "start_requests")
 
 
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``concurcrawl doctor`` to *parser*."""
     add = parser.add_argument
-    add("--spider", metavar="NAME", help="of the project; default: its settings, all")
+    add(
+        "--spider",
+        metavar="NAME",
+        help="a spider of the project (default: the settings and all spiders)",
+    )
     add("--mode", metavar="MODE", help="modes, separated by commas; default: all five")
     add_pairs(parser, "-s", dest="set", about="a setting, as of scrapy crawl")
     add("--json", action="store_true", help="print one JSON document")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Look, and show what there is.
+    """Examine the current project and print the report.
 
     Args:
-        args: What the parser gave.
+        args: The parsed arguments.
 
     Returns:
-        The exit code: 0 if all would be in effect; 1 if something would not; 2 if an
-        option is wrong or there is no project.
+        The exit code: 0 if everything would be in effect; 1 if something would not; 2
+        if an option is wrong or there is no project.
     """
     return ended("doctor", lambda: _run(args))
 
@@ -82,12 +86,12 @@ def _run(args: argparse.Namespace) -> int:
 def diagnose(
     spider: str | None, modes: Sequence[Mode], pairs: Sequence[str]
 ) -> ProjectReport:
-    """Look at the project at hand.
+    """Examine the current project.
 
     Args:
-        spider: Name of the spider to look at; None for the project's settings, and the
-            spiders that have something of their own.
-        modes: To look at.
+        spider: Name of the spider to examine; None for the project's settings, and the
+            spiders that have settings or attributes of their own.
+        modes: The modes to examine.
         pairs: Settings of the command line, as ``NAME=VALUE``.
 
     Raises:
@@ -104,13 +108,13 @@ def report_of(
     modes: Sequence[Mode],
     here: Mapping[str, object],
 ) -> ProjectReport:
-    """Look at *project*.
+    """Examine *project*.
 
     Args:
-        project: It.
-        spider: As of :func:`diagnose`.
-        modes: To look at.
-        here: What :func:`~concurcrawl.tools.doctor.machine.machine` says.
+        project: The project.
+        spider: As in :func:`diagnose`.
+        modes: The modes to examine.
+        here: Result of :func:`~concurcrawl.tools.doctor.machine.machine`.
 
     Raises:
         ConfigError: If there is no such spider.
@@ -137,7 +141,7 @@ def report_of(
 
 
 def _wrong(settings: BaseSettings, here: Mapping[str, object]) -> Iterator[str]:
-    """Yield what is wrong whichever mode is chosen on the command line."""
+    """Yield sentences about problems that do not depend on the mode."""
     try:
         chosen_mode(settings)
         Config.from_settings(settings)

@@ -1,7 +1,7 @@
-"""How a spider fares in a mode: decided by what a crawl asks, on a copy of settings.
+"""Examine a spider in a mode, with the code that a crawl would run at its start.
 
-Add-ons are made and asked for settings, as Scrapy does before a crawl. Nothing else is
-made: no spider, no extension, no middleware, no engine.
+Add-ons are instantiated and update a copy of the settings, as before a crawl. Nothing
+else is instantiated: no spider, extension, middleware or engine.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ from concurcrawl.limits.policy import Politeness
 from concurcrawl.mode_settings import decide, limits_kept
 from concurcrawl.modes import THREADED_HANDLER, Mode, Plan, bound, hindrance
 from concurcrawl.tools.doctor.changes import changes, setting_value
-from concurcrawl.tools.doctor.project import is_ours, said
+from concurcrawl.tools.doctor.project import is_ours, message_of
 from concurcrawl.tools.doctor.report import (
     NOT_IN_EFFECT,
     REFUSED,
-    Fare,
+    ComponentStatus,
     ModeReport,
     PluginReport,
     SpiderReport,
@@ -41,13 +41,13 @@ if TYPE_CHECKING:
     from concurcrawl.integrations.finding import Finding
     from concurcrawl.integrations.inventory import Component
 
-#: The place of an add-on that is not there yet.
+#: The priority at which a missing add-on is inserted.
 _PLACE = 500
 
 
 @dataclass(slots=True)
 class _Look:
-    """What a crawl would begin with."""
+    """The state in which a crawl would begin."""
 
     settings: Settings
     planned: Plan | None = None
@@ -59,12 +59,12 @@ class _Look:
 def examine(
     spidercls: type[Spider] | None, settings: Settings, modes: Sequence[Mode]
 ) -> SpiderReport:
-    """Return how a spider fares in *modes*.
+    """Return the report of a spider in *modes*.
 
     Args:
         spidercls: The spider; None for the project's settings alone.
         settings: Of the project; they are not changed.
-        modes: To look at.
+        modes: The modes to examine.
     """
     chosen = spidercls or Spider
     plain = _look(chosen, settings, None)
@@ -94,7 +94,7 @@ def _own_settings(spidercls: type[Spider], settings: Settings) -> tuple[str, ...
 
 
 def _look(spidercls: type[Spider], settings: Settings, mode: Mode | None) -> _Look:
-    """Do what Scrapy does with settings before a crawl, and no more."""
+    """Do with the settings what Scrapy does before a crawl, and nothing else."""
     look = _Look(settings)
 
     class Decides:
@@ -115,14 +115,14 @@ def _look(spidercls: type[Spider], settings: Settings, mode: Mode | None) -> _Lo
         if mode is not None:
             look.findings += settings_findings.find_in_settings(look.settings)
             look.findings += settings_findings.find_in_extensions(look.settings)
-    except (Exception, SystemExit) as error:  # noqa: BLE001 - add-ons of anybody
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - any add-on's code
         look.error = error if isinstance(error, Exception) else ValueError(str(error))
     return look
 
 
 @contextlib.contextmanager
 def _collected(says: list[str]) -> Iterator[None]:
-    """Add what our own code logs as a warning to *says*, instead of logging it."""
+    """Append warnings of this package to *says* instead of logging them."""
 
     class Collector(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
@@ -165,7 +165,9 @@ def _mode_report(
 def _why(error: Exception | None) -> str:
     if isinstance(error, ConcurcrawlError):
         return f"{error}."
-    return "" if error is None else f"It would end at the start with {said(error)}."
+    return (
+        "" if error is None else f"It would end at the start with {message_of(error)}."
+    )
 
 
 def _downloads_by(settings: Settings) -> str:
@@ -180,7 +182,7 @@ def _downloads_by(settings: Settings) -> str:
 
 
 def _site_limits(settings: Settings, spidercls: type[Spider]) -> Iterator[str]:
-    """Yield what limits the sites that the spider says it begins at."""
+    """Yield the limits of the sites in the spider's ``start_urls``."""
     rate = settings.get("CONCURCRAWL_RATE")
     if rate and float(rate):
         yield f"CONCURCRAWL_RATE={float(rate):g}"
@@ -225,21 +227,21 @@ def _plugins(
                 row = inventory.component(finding.setting, finding.name)
                 rows[finding.setting, finding.name] = row
     for row in rows.values():
-        fares = {mode.value: _fare(row, look) for mode, look in looks.items()}
-        yield PluginReport(row.setting, row.name, row.package, row.version, fares)
+        statuses = {mode.value: _status(row, look) for mode, look in looks.items()}
+        yield PluginReport(row.setting, row.name, row.package, row.version, statuses)
 
 
-def _fare(row: Component, look: _Look) -> Fare:
+def _status(row: Component, look: _Look) -> ComponentStatus:
     found = [one for one in look.findings if one.name == row.name]
     says = tuple(str(one) for one in found)
     if any(one.is_refused for one in found) or _is_about(look.error, row):
-        return Fare(REFUSED, says)
+        return ComponentStatus(REFUSED, says)
     if found:
-        return Fare(NOT_IN_EFFECT, says)
+        return ComponentStatus(NOT_IN_EFFECT, says)
     if look.error is not None:
-        return Fare(REFUSED)
+        return ComponentStatus(REFUSED)
     has_workers = look.settings.getbool(HAS_WORKERS)
-    return Fare(inventory.place(row.setting, has_workers=has_workers).value)
+    return ComponentStatus(inventory.place(row.setting, has_workers=has_workers).value)
 
 
 def _is_about(error: Any, row: Component) -> bool:

@@ -1,4 +1,4 @@
-"""Versions and CPUs: what the modes have to work with here."""
+"""Versions, CPUs and start method on this machine."""
 
 from __future__ import annotations
 
@@ -16,11 +16,22 @@ from concurcrawl.workers.launch import ways
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
 
-_LIBRARIES = ("scrapy", "twisted", "concurcrawl", "pycurl", "redis", "isal", "uvloop")
+_LIBRARIES = (
+    *(
+        "scrapy",
+        "twisted",
+        "concurcrawl",
+        "pycurl",
+        "redis",
+        "msgpack",
+        "isal",
+        "uvloop",
+    ),
+)
 
 
 def versions() -> dict[str, str | None]:
-    """Return the versions of Python and of libraries; None for what is not there."""
+    """Return the versions of Python and libraries; None for one not installed."""
     return {
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         **{name: _version(name) for name in _LIBRARIES},

@@ -1,4 +1,4 @@
-"""What ``concurcrawl doctor`` shows in a terminal. Pure."""
+"""The output of ``concurcrawl doctor`` in a terminal. Pure."""
 
 from __future__ import annotations
 
@@ -79,6 +79,7 @@ def _machine(report: ProjectReport) -> RenderableType:
         "pycurl": "pycurl ",
         "libcurl": "libcurl ",
         "redis": "redis ",
+        "msgpack": "msgpack ",
         "isal": "isal ",
         "uvloop": "uvloop ",
     }
@@ -120,7 +121,7 @@ def _about_project(report: ProjectReport) -> list[RenderableType]:
         return []
     text = (
         "The add-on is not enabled: MODE has no effect. Add this line to "
-        f"{report.project}; below is how the project fares with it.\n\n    {LINE}"
+        f"{report.project}; below is what it would change.\n\n    {LINE}"
     )
     return [Text(), _paragraph(text, _MIXED)]
 
@@ -163,7 +164,7 @@ def _kept(report: SpiderReport) -> RenderableType | None:
     held = _by_text(
         (text, one.mode) for one in report.modes for text in one.held_back_by
     )
-    said = _by_text((text, one.mode) for one in report.modes for text in one.says)
+    by_text = _by_text((text, one.mode) for one in report.modes for text in one.says)
     parts: list[RenderableType] = []
     if held:
         table = plain_table()
@@ -176,7 +177,9 @@ def _kept(report: SpiderReport) -> RenderableType | None:
             "where they are set."
         )
         parts += [table, _paragraph(text)]
-    parts += [_paragraph(f"{_all_or(modes, report)}: {text}") for text, modes in said]
+    parts += [
+        _paragraph(f"{_all_or(modes, report)}: {text}") for text, modes in by_text
+    ]
     return Group(*parts) if parts else None
 
 
@@ -242,15 +245,15 @@ def _short(text: str) -> str:
 def _plugins(plugins: Sequence[PluginReport]) -> Table:
     table = plain_table()
     table.add_column("component", overflow="fold")
-    table.add_column("how it fares", overflow="fold")
+    table.add_column("status", overflow="fold")
     for one in sorted(plugins, key=lambda one: (one.setting, one.name)):
         package = f"{one.package} {one.version}" if one.package else "this project"
         about = (f"\n  {one.setting}, of {package}", _DIM)
-        table.add_row(Text.assemble(one.name, about), _fares(one))
+        table.add_row(Text.assemble(one.name, about), _status(one))
     return table
 
 
-def _fares(plugin: PluginReport) -> Text:
+def _status(plugin: PluginReport) -> Text:
     found = _by_text((fare.status, mode) for mode, fare in plugin.modes.items())
     text = Text()
     for status, modes in found:

@@ -1,4 +1,4 @@
-"""The project at hand: its settings and spiders, also where some cannot be imported."""
+"""The current project: settings and spiders, even if some cannot be imported."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Project:
 
 
 def load_settings(pairs: Sequence[str]) -> tuple[str, Settings]:
-    """Return the name and the settings of the project at hand.
+    """Return the name and the settings of the current project.
 
     Args:
         pairs: Settings of the command line, as ``NAME=VALUE``.
@@ -88,7 +88,7 @@ def load_settings(pairs: Sequence[str]) -> tuple[str, Settings]:
 
 
 def _unimported(error: BaseException) -> str:
-    return f"one whose settings can be imported ({said(error)})"
+    return f"one whose settings can be imported ({message_of(error)})"
 
 
 def load_project(name: str, settings: Settings) -> Project:
@@ -96,8 +96,8 @@ def load_project(name: str, settings: Settings) -> Project:
 
     Args:
         name: Of the project.
-        settings: Of the project; what add-ons change before there is a crawler is
-            written into them.
+        settings: Of the project; ``update_pre_crawler_settings()`` of add-ons changes
+            them.
     """
     _ask_add_ons(settings)
     if load_object(settings["SPIDER_LOADER_CLASS"]) is not SpiderLoader:
@@ -111,7 +111,7 @@ def load_project(name: str, settings: Settings) -> Project:
         try:
             classes = list(iter_spider_classes(import_module(module)))
         except (Exception, SystemExit) as error:  # noqa: BLE001 - code of the project
-            broken[module] = said(error)
+            broken[module] = message_of(error)
         else:
             spiders |= {cls.name: cls for cls in classes}
     return Project(name, settings, dict(sorted(spiders.items())), broken)
@@ -124,13 +124,13 @@ def _modules(packages: Sequence[str], broken: dict[str, str]) -> Iterator[str]:
             paths = getattr(import_module(package), "__path__", [])
         except (Exception, SystemExit):  # noqa: BLE001, S112 - named when it is loaded
             continue
-        # A package below that fails is named by the one who imports it after this.
+        # A subpackage that fails is reported when it is imported itself, below.
         for found in walk_packages(paths, f"{package}.", onerror=broken.get):
             yield found.name
 
 
 def is_ours(add_on: object) -> bool:
-    """Return whether *add_on*, a class or an import path, is the one of concurcrawl."""
+    """Return whether *add_on*, a class or an import path, is concurcrawl's."""
     found = load_object(add_on)  # type: ignore[arg-type]
     return isinstance(found, type) and issubclass(found, Addon)
 
@@ -142,7 +142,7 @@ def others(settings: BaseSettings) -> dict[object, int]:
 
 
 def _ask_add_ons(settings: Settings) -> None:
-    """Have other add-ons change what they change before there is a crawler."""
+    """Call ``update_pre_crawler_settings()`` of the other add-ons."""
     only_theirs = settings.copy()
     only_theirs.set("ADDONS", others(settings), "cmdline")
     AddonManager.load_pre_crawler_settings(only_theirs)
@@ -151,7 +151,7 @@ def _ask_add_ons(settings: Settings) -> None:
             settings.set(name, only_theirs[name], only_theirs.getpriority(name) or 0)
 
 
-def said(error: BaseException) -> str:
-    """Return what *error* says, in one line."""
+def message_of(error: BaseException) -> str:
+    """Return the message of *error*, in one line."""
     first = (str(error).splitlines() or [""])[0]
     return f"{type(error).__name__}: {first}" if first else type(error).__name__

@@ -1,4 +1,4 @@
-"""What ``concurcrawl doctor`` finds, as records that JSON has. Pure."""
+"""The report of ``concurcrawl doctor``, as records for JSON. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SCHEMA = 1
 REFUSED = "refused"
 NOT_IN_EFFECT = "not_in_effect"
 
-#: Of an entry of a dict of components: that it is not there, and that it is off.
+#: Values of an entry in a dict of components that is missing, or set to None.
 MISSING, OFF = "none", "off"
 
 
@@ -25,8 +25,8 @@ class SettingChange:
     Attributes:
         setting: Its name.
         entry: The key, if it is a dict of components; else empty.
-        before: What the project has, as text.
-        after: What the mode makes of it, as text.
+        before: The project's value, as text.
+        after: The value under the mode, as text.
         reason: Why, as words that follow "because".
     """
 
@@ -38,13 +38,13 @@ class SettingChange:
 
 
 @dataclass(frozen=True, slots=True)
-class Fare:
-    """How a component fares in one mode.
+class ComponentStatus:
+    """The status of a component in one mode.
 
     Attributes:
         status: ``in_effect``, ``in_supervisor``, ``in_each_worker``,
             ``in_each_process``, ``not_in_effect`` or ``refused``.
-        says: The sentences that the start says about it, with what to do.
+        says: What the start of a crawl logs about it, as sentences.
     """
 
     status: str
@@ -53,26 +53,26 @@ class Fare:
 
 @dataclass(frozen=True, slots=True)
 class PluginReport:
-    """A component of a project, and how it fares in each mode.
+    """A component of a project, and its status in each mode.
 
     Attributes:
         setting: The setting that names it.
         name: Its import path.
         package: The distribution it comes from; empty if it is the project's own.
         version: That distribution's version.
-        modes: How it fares, by mode.
+        modes: Its status, by mode.
     """
 
     setting: str
     name: str
     package: str
     version: str
-    modes: Mapping[str, Fare]
+    modes: Mapping[str, ComponentStatus]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModeReport:
-    """What a mode comes to.
+    """The effects of one mode.
 
     Attributes:
         mode: Its name.
@@ -82,8 +82,8 @@ class ModeReport:
         workers: How many of them download and run callbacks for a supervisor.
         in_flight: Requests at a time over all processes; 0 means no limit.
         downloads_by: ``Scrapy``, ``libcurl``, or the import path of another handler.
-        held_back_by: What keeps the mode from its requests in flight.
-        says: What the start logs beside that, as sentences.
+        held_back_by: Settings that limit its requests in flight.
+        says: What else the start of a crawl logs, as sentences.
         changes: The settings that it changes.
     """
 
@@ -100,12 +100,12 @@ class ModeReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpiderReport:
-    """How one spider fares, or the project's settings without a spider.
+    """The report of one spider, or of the project's settings without a spider.
 
     Attributes:
         spider: The spider's name; empty for the project's settings.
         own_settings: Names of the settings that the spider changes.
-        modes: What each mode comes to.
+        modes: The effects of each mode.
         plugins: The components that are not Scrapy's.
     """
 
@@ -115,34 +115,34 @@ class SpiderReport:
     plugins: tuple[PluginReport, ...]
 
     def problems(self) -> dict[str, list[str]]:
-        """Return what would not be in effect, and in which modes."""
-        said = [(one.refused, one.mode) for one in self.modes if one.refused]
-        said += [
+        """Return components that would have no effect, and in which modes."""
+        sentences = [(one.refused, one.mode) for one in self.modes if one.refused]
+        sentences += [
             (sentence, mode)
             for plugin in self.plugins
             for mode, fare in plugin.modes.items()
             for sentence in fare.says
         ]
         found: dict[str, list[str]] = {}
-        for sentence, mode in dict.fromkeys(said):
+        for sentence, mode in dict.fromkeys(sentences):
             found.setdefault(sentence, []).append(mode)
         return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProjectReport:
-    """All that was found.
+    """The whole report.
 
     Attributes:
         project: Name of the settings module.
         add_on: Whether ``ADDONS`` has the add-on.
         mode: What ``MODE`` is in the project's settings; empty if it is not set.
         broken: Why modules of spiders cannot be imported, by module.
-        wrong: Sentences about what is wrong with the project as a whole.
-        versions: Of Python and libraries; None for what is not installed.
+        wrong: Sentences about problems of the whole project.
+        versions: Of Python and libraries; None for one that is not installed.
         machine: Platform, CPUs, and how workers are started.
-        spiders: The project's settings, or the spider that was asked for, first.
-        not_looked_at: What can be known only in a crawl, as sentences.
+        spiders: The project's settings, or the spider of ``--spider``, first.
+        not_looked_at: What only a crawl can show, as sentences.
     """
 
     project: str
@@ -157,7 +157,7 @@ class ProjectReport:
 
     @property
     def is_well(self) -> bool:
-        """Whether all would be in effect in the modes that were looked at."""
+        """Whether everything would be in effect in the examined modes."""
         has_problems = any(spider.problems() for spider in self.spiders)
         return not (has_problems or self.broken or self.wrong)
 

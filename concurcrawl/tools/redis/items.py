@@ -1,4 +1,4 @@
-"""The command ``items``: takes what nodes put into the stream of a Redis."""
+"""The command ``items``: take the items out of a Redis stream."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``concurcrawl items`` to *parser*."""
     place.configure(parser)
-    parser.add_argument(
-        "--keep", action="store_true", help="leave them there, to be taken again"
-    )
+    parser.add_argument("--keep", action="store_true", help="leave the items in Redis")
     feed = parser.add_mutually_exclusive_group()
     about = "a feed, as of scrapy crawl: a file, s3://…, with its format as the ending"
     feed.add_argument("-o", metavar="FEED", dest="append", help=f"append to {about}")
@@ -32,11 +30,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write all items to standard output or a feed; what is written leaves Redis.
+    """Write all items to standard output or a feed; what was written leaves Redis.
 
     Returns:
-        The exit code: 0; 1 if Redis cannot be used, or nobody reads; 2 if an option is
-        wrong.
+        The exit code: 0; 1 if Redis cannot be used or the output was closed; 2 if an
+        option is wrong.
     """
     return ended("items", lambda: _run(args))
 
@@ -50,7 +48,7 @@ def _run(args: argparse.Namespace) -> int:
     for item in admin.drain(target, keep=args.keep):
         try:
             out.write(item + b"\n")
-            # It leaves Redis when the next is asked for: it must be out by then.
+            # It is removed from Redis when the next one is requested: flush it before.
             out.flush()
         except BrokenPipeError:
             raise

@@ -1,4 +1,4 @@
-"""What people are shown of shared crawls: rates, tables, plain values. Pure."""
+"""Rates, tables and JSON values of distributed crawls. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from concurcrawl.frontier.redis.admin import NodeStatus, Snapshot
 
-#: Groups and failures that are shown; the rest is a number.
+#: Groups and failures that are listed; the others are only counted.
 _MOST = 8
 
 
@@ -51,7 +51,7 @@ def node_rates(now: Snapshot, before: Snapshot | None) -> dict[str, float]:
 
 
 def values(now: Snapshot, before: Snapshot | None) -> dict[str, Any]:
-    """Return all of it as values that JSON has."""
+    """Return the snapshot as values for JSON."""
     rates = node_rates(now, before)
     found = asdict(now) | {"rate_per_s": round(rate(now, before), 2)}
     for node in found["nodes"]:
@@ -72,7 +72,7 @@ def jobs_table(snapshots: Sequence[Snapshot]) -> RenderableType:
             one.spider,
             _state(one),
             str(sum(node.is_live for node in one.nodes)),
-            *(str(count) for count in (one.waiting, one.lent, one.done)),
+            *(str(count) for count in (one.waiting, one.leased, one.done)),
             f"{rate(one, None):.1f}",
             str(len(one.failures)),
         )
@@ -80,7 +80,7 @@ def jobs_table(snapshots: Sequence[Snapshot]) -> RenderableType:
 
 
 def job_picture(now: Snapshot, before: Snapshot | None) -> RenderableType:
-    """Return all that there is to see of one job."""
+    """Return nodes, groups, items and failures of one job."""
     items = now.stats.get("item_scraped_count", 0)
     elapsed_s = (now.ended_s or now.at_s) - now.began_s
     head = Text.assemble(
@@ -88,7 +88,7 @@ def job_picture(now: Snapshot, before: Snapshot | None) -> RenderableType:
         f"  {_state(now)}, {elapsed_s:.0f} s  ",
         (f"{now.done} done", "bold"),
         f" ({rate(now, before):.1f} per second), {now.waiting} waiting, "
-        f"{now.lent} leased, {items} items",
+        f"{now.leased} leased, {items} items",
     )
     parts: list[RenderableType] = [head, Text(""), _nodes(now, before)]
     if now.groups:
@@ -96,7 +96,7 @@ def job_picture(now: Snapshot, before: Snapshot | None) -> RenderableType:
     counts = {
         "in the stream": now.streamed,
         "in no feed yet": now.undelivered,
-        "being written when their node died": now.unsettled,
+        "being written when their node died": now.in_doubt,
     }
     counted = [f"{count} {where}" for where, count in counts.items() if count]
     if counted:
@@ -121,7 +121,7 @@ def _nodes(now: Snapshot, before: Snapshot | None) -> Table:
             str(node.about.get("pid", "")),
             str(node.done),
             f"{rates[node.name]:.1f}",
-            str(node.lent),
+            str(node.leased),
             age,
         )
     return table

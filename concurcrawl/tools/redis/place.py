@@ -1,4 +1,4 @@
-"""Which jobs of which Redis a command is about."""
+"""The Redis and the job that a command works on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from concurcrawl.frontier.redis.connection import JobRef
 
-#: What keys begin with unless ``CONCURCRAWL_FRONTIER_PREFIX`` says otherwise.
+#: The default of ``CONCURCRAWL_FRONTIER_PREFIX``.
 PREFIX = Config().frontier_prefix
 
 
@@ -31,12 +31,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--prefix",
         metavar="WORD",
         default=PREFIX,
-        help=f"what all keys begin with (default: {PREFIX})",
+        help=f"prefix of all keys (default: {PREFIX})",
     )
 
 
 def target_of(args: argparse.Namespace) -> JobRef:
-    """Return where the command looks; its job is empty if none was named.
+    """Return the Redis and the job; the job is empty if none was named.
 
     Raises:
         FrontierError: If the URL is wrong.

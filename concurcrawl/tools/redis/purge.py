@@ -1,4 +1,4 @@
-"""The command ``purge``: delete a shared crawl from Redis, after asking."""
+"""The command ``purge``: delete a distributed crawl from Redis, after confirmation."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Say what is to go, ask, and delete it.
+    """Print what would be deleted, ask for confirmation, and delete it.
 
     Returns:
         The exit code: 0; 1 if Redis cannot be used or the answer was no; 2 if an option
@@ -36,12 +36,12 @@ def run(args: argparse.Namespace) -> int:
 
 
 def summary(job: Snapshot) -> str:
-    """Return in one line what would be gone with *job*."""
+    """Return one line about what deleting *job* would lose."""
     lost = {
         "requests that wait": job.waiting,
-        "requests that nodes have": job.lent,
+        "requests that nodes have": job.leased,
         "items in the stream": job.streamed,
-        "items in no feed yet": job.undelivered + job.unsettled,
+        "items in no feed yet": job.undelivered + job.in_doubt,
     }
     parts = ", ".join(f"{count} {what}" for what, count in lost.items() if count)
     live = sum(node.is_live for node in job.nodes)
@@ -76,7 +76,7 @@ def _run(args: argparse.Namespace) -> int:
 
 def _is_agreed(url: str, count: int) -> bool:
     if not sys.stdin.isatty():
-        raise ConfigError("--yes", False, "given where nobody can be asked")
+        raise ConfigError("--yes", False, "given if standard input is no terminal")
     what = "it" if count == 1 else f"these {count} jobs"
     answer = input(f"Delete {what} from {url}, for good? [y/N] ")
     return answer.strip().lower() in {"y", "yes"}

@@ -1,4 +1,4 @@
-"""The command ``status``: the shared crawls of a Redis, once or as they go."""
+"""The command ``status``: show the distributed crawls in a Redis."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from concurcrawl.frontier.redis.connection import JobRef
 
 
-#: The shortest and the longest time between two looks.
+#: The shortest and the longest interval of ``--watch``, in seconds.
 _INTERVALS_S = (0.1, 3600.0)
 
 
@@ -33,13 +33,15 @@ def configure(parser: argparse.ArgumentParser) -> None:
     """Add the options of ``concurcrawl status`` to *parser*."""
     place.configure(parser)
     add = parser.add_argument
-    add("--watch", action="store_true", help="go on until the job has ended, or Ctrl-C")
-    add("--interval", metavar="S", default="1", help="seconds between two looks")
-    add("--json", action="store_true", help="print JSON, a line a look")
+    add(
+        "--watch", action="store_true", help="repeat until the job has ended, or Ctrl-C"
+    )
+    add("--interval", metavar="S", default="1", help="seconds between two updates")
+    add("--json", action="store_true", help="print JSON, one line per update")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Show what there is.
+    """Print the status.
 
     Returns:
         The exit code: 0; 1 if Redis cannot be used; 2 if an option is wrong; 130 after
@@ -74,7 +76,7 @@ def _run(args: argparse.Namespace) -> int:
 def _looks(
     target: JobRef, interval_s: float | None
 ) -> Iterator[tuple[tuple[Snapshot, ...], tuple[Snapshot, ...]]]:
-    """Yield what is there, and what was there at the look before."""
+    """Yield each snapshot with the one before it."""
     before: tuple[Snapshot, ...] = ()
     while True:
         now = _look(target)

@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
     from concurcrawl.tools.scrapyd.options import ScrapydJob, ScrapydNode
 
-#: It runs ``scrapy list`` in the egg before it answers, and answers nobody meanwhile.
+#: It runs ``scrapy list`` in the egg first, and answers no other request meanwhile.
 _UPLOAD_S = 180.0
 _ANSWER_S = 30.0
-#: Of a log in one answer.
+#: Bytes of a log to request at once.
 _PIECE_BYTES = 1 << 20
-_SAYS = "Scrapyd says: "
+_SCRAPYD_SAYS = "Scrapyd says: "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,8 +48,8 @@ class JobState:
 class ScrapydClient:
     """One server's; use it in one event loop.
 
-    Every method raises :class:`NodeError` if the server cannot be reached in time, does
-    not let us in, or refuses.
+    Every method raises :class:`NodeError` if the server cannot be reached in time,
+    rejects the password, or refuses the request.
     """
 
     def __init__(self, node: ScrapydNode, session: aiohttp.ClientSession) -> None:
@@ -60,19 +60,19 @@ class ScrapydClient:
             self._auth = aiohttp.BasicAuth(node.user, node.password, "utf-8")
 
     async def add_version(self, project: str, version: str, egg: bytes) -> None:
-        """Send an egg; the server sees that its spiders can be listed."""
+        """Upload an egg; the server checks that it can list its spiders."""
         form = aiohttp.FormData({"project": project, "version": version})
         form.add_field("egg", egg, filename="project.egg")
         try:
             await self._json("POST", "addversion.json", data=form, total_s=_UPLOAD_S)
         except NodeError as error:
-            if not error.reason.startswith(_SAYS):
+            if not error.reason.startswith(_SCRAPYD_SAYS):
                 raise
-            said = error.reason.removeprefix(_SAYS)
-            raise NodeError(error.node, f"the egg was rejected: {said}") from None
+            reason = error.reason.removeprefix(_SCRAPYD_SAYS)
+            raise NodeError(error.node, f"the egg was rejected: {reason}") from None
 
     async def schedule(self, job: ScrapydJob, version: str) -> None:
-        """Have *job* started."""
+        """Schedule *job*."""
         form = aiohttp.FormData()
         fields = {
             "project": job.project,
@@ -88,12 +88,12 @@ class ScrapydClient:
         await self._json("POST", "schedule.json", data=form, total_s=_UPLOAD_S)
 
     async def cancel(self, project: str, job: str) -> None:
-        """Have *job* end after what is in flight."""
+        """Cancel *job*; it ends after the requests in flight."""
         form = aiohttp.FormData({"project": project, "job": job})
         await self._json("POST", "cancel.json", data=form)
 
     async def look(self, project: str, job: str) -> JobState:
-        """Return how *job* stands."""
+        """Return the state of *job*."""
         reply = await self._json("GET", "listjobs.json", params={"project": project})
         # A finished one may have run again under the same name.
         for state in ("running", "pending", "finished"):
@@ -113,7 +113,7 @@ class ScrapydClient:
             if answer.status == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 return b""
             body = await answer.read()
-        # Who does not know of ranges sends all of it.
+        # A server without range requests sends the whole file.
         return body[begin:] if answer.status == HTTPStatus.OK else body
 
     async def save(self, path: str, target: Path) -> None:
@@ -150,7 +150,7 @@ class ScrapydClient:
             raise NodeError(self._node.name, "something answers there, but no Scrapyd")
         if reply["status"] != "ok":
             lines = str(reply.get("message", "")).strip().splitlines() or ["no reason"]
-            raise NodeError(self._node.name, f"{_SAYS}{lines[-1]}")
+            raise NodeError(self._node.name, f"{_SCRAPYD_SAYS}{lines[-1]}")
         return reply
 
     @asynccontextmanager
@@ -191,10 +191,10 @@ class ScrapydClient:
 
 
 def _translated(node: str, error: aiohttp.ClientError | TimeoutError) -> NodeError:
-    """Say in a few words why there was no answer."""
+    """Return an error that says why there was no answer."""
     match error:
         case aiohttp.ClientConnectorDNSError():
-            reason = "nobody knows its name"
+            reason = "its name cannot be resolved"
         case aiohttp.ClientSSLError():
             return NodeError(node, f"its certificate will not do: {error}")
         case aiohttp.ClientConnectorError() if isinstance(

@@ -1,4 +1,4 @@
-"""The command ``deploy``: a project's egg to Scrapyd servers, and its job followed."""
+"""The command ``deploy``: run a project on Scrapyd servers and follow its job."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Deploy, follow, and say which node failed why.
+    """Deploy, follow, and report which nodes failed and why.
 
     Args:
-        args: What the parser gave.
+        args: The parsed arguments.
 
     Returns:
         The exit code: 0; 1 if a node failed; 2 if an option is wrong; 130 if it was
@@ -74,7 +74,7 @@ def _deploy(args: argparse.Namespace) -> int:
 
 
 class _Followers:
-    """All nodes at once, and what Ctrl-C does."""
+    """Follows all nodes at once and handles Ctrl-C."""
 
     def __init__(self, deployment: Deployment, view: View, errors: Console) -> None:
         self._deployment = deployment
@@ -102,7 +102,7 @@ class _Followers:
             if not task.cancelled():
                 task.result()
         if any(task.cancelled() for task in self._tasks):
-            self._say_how_to_go_on()
+            self._print_how_to_continue()
             return INTERRUPTED
         failed = sum(one.progress.state == "failed" for one in self._runs)
         return FAILED if failed else 0
@@ -126,7 +126,7 @@ class _Followers:
             if reason:
                 self._errors.print(f"{one.progress.node}: not cancelled: {reason}")
 
-    def _say_how_to_go_on(self) -> None:
+    def _print_how_to_continue(self) -> None:
         job = self._deployment.job
         nodes = self._deployment.nodes
         urls = ",".join(node.url for node in nodes)
@@ -145,10 +145,10 @@ class _Followers:
 
 
 def _check_settings(deployment: Deployment) -> None:
-    """Refuse a setting of ours that would end the job as soon as it begins.
+    """Check the settings here, as the job would fail on the server.
 
     Raises:
-        ConfigError: If there is one.
+        ConfigError: If one is invalid.
     """
     from scrapy.settings import BaseSettings  # slow to import
 
@@ -157,10 +157,10 @@ def _check_settings(deployment: Deployment) -> None:
 
 
 def _project() -> str:
-    """Return what the project at hand is called on servers.
+    """Return the current project's name on servers.
 
     Raises:
-        ConfigError: If this is no project.
+        ConfigError: If this folder has no project.
     """
     from scrapy.utils.conf import get_config  # slow to import
     from scrapy.utils.project import inside_project

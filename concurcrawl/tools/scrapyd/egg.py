@@ -1,4 +1,4 @@
-"""The egg of the project at hand, built by scrapyd-client."""
+"""Build the egg of the current project with scrapyd-client."""
 
 from __future__ import annotations
 
@@ -45,10 +45,12 @@ def build() -> bytes:
         except subprocess.TimeoutExpired:
             raise EggError(f"building took more than {_DEADLINE_S} s") from None
         if done.returncode or not egg.exists():
-            said = [line for line in done.stderr.splitlines() if line.strip()]
-            # Its own traceback comes last; what counts stands above.
+            lines = [line for line in done.stderr.splitlines() if line.strip()]
+            # Its own traceback comes last; the error that matters is above.
             own = "Traceback (most recent call last):"
-            cut = len(said) - 1 - said[::-1].index(own) if own in said else len(said)
-            reason = (said[:cut] or said or ["it gave no reason"])[-1]
+            cut = (
+                len(lines) - 1 - lines[::-1].index(own) if own in lines else len(lines)
+            )
+            reason = (lines[:cut] or lines or ["it gave no reason"])[-1]
             raise EggError(f"scrapyd-client built no egg: {reason}")
         return egg.read_bytes()

@@ -1,4 +1,4 @@
-"""One node's part of a deployment, from the upload to the feed in the folder."""
+"""Deploy to one node, follow its job and download the feed."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ if TYPE_CHECKING:
     from concurcrawl.tools.scrapyd.client import JobState, ScrapydClient
     from concurcrawl.tools.scrapyd.options import Deployment, ScrapydNode
 
-#: How often a node is asked how its job stands.
+#: Seconds between two requests for the state of a job.
 _INTERVAL_S = 1.0
 
-#: States after which nothing more happens on a node.
+#: Final states of a node.
 ENDED = frozenset({"finished", "failed"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobProgress:
-    """How far a node is.
+    """Progress of one node.
 
     Attributes:
         node: Its name.
         state: waiting, uploading, pending, running, collecting, finished or failed.
-        pages: Answers that its job has got, as its log tells.
-        items: Items of the job, likewise.
-        elapsed_s: Seconds since its job was seen to run.
-        reason: Why it failed, or what else is to be said; empty if nothing.
+        pages: Responses of its job so far, from its log.
+        items: Items of its job so far, from its log.
+        elapsed_s: Seconds since the job was running.
+        reason: Why it failed, or another remark; may be empty.
     """
 
     node: str
@@ -45,13 +45,13 @@ class JobProgress:
 
 
 class NodeRun:
-    """Does on one node what the deployment asks for.
+    """Carries out the deployment on one node.
 
     Args:
         node: The node.
-        client: To talk to it.
-        deployment: All that is asked for.
-        show: Called with each change.
+        client: Client of the node.
+        deployment: All options.
+        show: Called with the progress after each change.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class NodeRun:
         self._began_s: float | None = None
 
     async def run(self, version: str, egg: bytes) -> None:
-        """Send, start, follow, collect; a failure is in :attr:`progress` then."""
+        """Upload, start, follow and download; a failure is in :attr:`progress`."""
         job = self._deployment.job
         try:
             if self._deployment.is_new:
@@ -89,7 +89,7 @@ class NodeRun:
         await self._end(failure)
 
     async def cancel(self) -> str:
-        """Have the job end; return why that was not possible, or ""."""
+        """Cancel the job; return why that was not possible, or ""."""
         job = self._deployment.job
         try:
             await self._client.cancel(job.project, job.id)
@@ -98,10 +98,10 @@ class NodeRun:
         return ""
 
     async def _follow(self) -> JobState:
-        """Return how the job stands when it has ended.
+        """Follow the job to its end and return its final state.
 
         Raises:
-            NodeError: If the node is lost for too long, or has lost the job.
+            NodeError: If the node was unreachable for too long, or lost the job.
         """
         job = self._deployment.job
         answered_s = time.monotonic()
@@ -136,7 +136,7 @@ class NodeRun:
             self._log.feed(piece.decode("utf-8", "replace"))
 
     async def _collect(self, final: JobState) -> str:
-        """Bring the feed home; return why the job failed, or ""."""
+        """Download the feed; return why the job failed, or ""."""
         out = self._deployment.out
         if out is not None and final.items_url is not None:
             suffix = ".jsonl" if final.items_url.endswith(".jl") else ""
@@ -161,7 +161,7 @@ class NodeRun:
                     self._log_url, out / f"{self._node.file_name}.log"
                 )
             except (NodeError, OSError) as error:
-                failure += f" (and its log did not come: {error})"
+                failure += f" (and its log could not be downloaded: {error})"
         self._become("failed" if failure else "finished", failure)
 
     def _become(self, state: str, reason: str = "") -> None:

@@ -1,4 +1,4 @@
-"""What a job's log tells about the job, read as it grows. Pure."""
+"""Read the state of a job from its log, as the log grows. Pure."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _TRACEBACK = "Traceback (most recent call last):"
 
 @dataclass(slots=True)
 class JobLog:
-    """What is known so far.
+    """The state read from the log so far.
 
     Attributes:
-        pages: Answers that came.
-        items: Items that went through.
+        pages: Responses received.
+        items: Items scraped.
         closed: Why the spider closed, or None if the log does not say so.
         error: The last error, in one line; empty if there was none.
-        is_talkative: Whether it has the lines that every job writes at level INFO.
+        is_talkative: Whether the log level is INFO or lower.
     """
 
     pages: int = 0
@@ -35,7 +35,7 @@ class JobLog:
     _is_in_traceback: bool = False
 
     def feed(self, text: str) -> None:
-        """Read on; a line counts when it is whole."""
+        """Read more of the log; an incomplete line is kept for the next call."""
         *lines, self._rest = (self._rest + text).split("\n")
         for line in lines:
             self._read(line)

@@ -1,4 +1,4 @@
-"""What to deploy where: the options, checked, as plain values. Pure."""
+"""The options of ``deploy``, checked, as plain values. Pure."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Mapping, Sequence
 
-#: The variable with what ``--auth`` takes; it shows in no list of processes.
+#: Variable with the value of ``--auth``, which does not show in the process list.
 AUTH_VARIABLE = "CONCURCRAWL_DEPLOY_AUTH"
 FRONTIER = "CONCURCRAWL_FRONTIER_URL"
 _FRONTIER_JOB = "CONCURCRAWL_FRONTIER_JOB"
 
-#: How often a job says how many pages it has, unless somebody sets that.
+#: Seconds between two log lines with the number of pages, if the project sets none.
 _LOGSTATS_S = 5
 
 
@@ -33,7 +33,7 @@ class ScrapydNode:
     Attributes:
         name: Host and port, and the path if there is one; no user, no password.
         url: Where it is, with a slash at the end; no user, no password.
-        user: Empty if it asks for none.
+        user: Empty if it needs none.
         password: Of *user*.
     """
 
@@ -44,13 +44,13 @@ class ScrapydNode:
 
     @property
     def file_name(self) -> str:
-        """What files of this node are named after."""
+        """The name of this node in names of files."""
         return re.sub(r"[^A-Za-z0-9.-]+", "-", self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScrapydJob:
-    """What to start on every node.
+    """The job to start on every node.
 
     Attributes:
         project: The name of the project on the servers.
@@ -69,12 +69,12 @@ class ScrapydJob:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """Everything the user asked for.
+    """All options.
 
     Attributes:
         nodes: At least one.
         job: What to start, or what to follow.
-        is_new: Whether the project is sent and the job started; else it is there.
+        is_new: Whether to upload the project and start the job, or only to follow it.
         out: Folder for feeds and logs, or None.
         as_json: Whether to print JSON lines.
         cancels: Whether Ctrl-C cancels the job everywhere.
@@ -97,7 +97,11 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add("--spider", metavar="NAME", help="the spider to run")
     add("--mode", metavar="MODE", help=", ".join(Mode))
     add("--frontier", metavar="URL", help="redis://…, where the nodes share one crawl")
-    add("--independent", action="store_true", help="every node crawls all by itself")
+    add(
+        "--independent",
+        action="store_true",
+        help="each node crawls everything on its own",
+    )
     add_pairs(parser, "-s", dest="set", about="a setting of the job")
     add_pairs(parser, "-a", dest="spargs", about="an argument for the spider")
     add("--project", metavar="NAME", help="its name on the nodes")
@@ -107,9 +111,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         metavar="USER:PASSWORD",
         help=f"for nodes whose URL has none (better: in {AUTH_VARIABLE})",
     )
-    add("--out", metavar="DIR", help="bring feeds, and logs of what failed, there")
-    add("--json", action="store_true", help="print a JSON line for each change")
-    add("--follow", metavar="ID", help="start nothing: follow this job")
+    add("--out", metavar="DIR", help="folder for feeds, and logs of failed jobs")
+    add("--json", action="store_true", help="print one line of JSON per change")
+    add("--follow", metavar="ID", help="only follow this job, which runs already")
     add(
         "--cancel-on-interrupt",
         action="store_true",
@@ -119,7 +123,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--patience",
         metavar="S",
         default="60",
-        help="how long a node may be out of reach meanwhile (default: 60)",
+        help="seconds that a node may be unreachable (default: 60)",
     )
 
 
@@ -129,13 +133,13 @@ def read(
     """Check the options and return them.
 
     Args:
-        args: What a parser with :func:`configure` gave.
-        environment: The process's.
-        project: What the project at hand calls itself.
+        args: The arguments of a parser with :func:`configure`.
+        environment: Environment variables.
+        project: Name of the current project.
         now: The time, as part of a name.
 
     Raises:
-        ConfigError: If a value cannot be worked with.
+        ConfigError: If a value is invalid.
     """
     auth = args.auth or environment.get(AUTH_VARIABLE, "")
     nodes = _nodes(args.nodes, _auth(auth))

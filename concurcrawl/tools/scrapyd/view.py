@@ -1,4 +1,4 @@
-"""How a deployment that runs is shown: a table, lines or JSON lines."""
+"""Show a running deployment as a table, lines or JSON lines."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _STYLES = {"finished": "green", "failed": "bold red", "running": "cyan"}
 
 
 class View(Protocol):
-    """Is told of every change, from one thread."""
+    """Receives every change, in one thread."""
 
     def show(self, progress: JobProgress) -> None:
-        """Show that a node is as far as *progress* says."""
+        """Show the progress of one node."""
         ...
 
     def close(self) -> None:
-        """Say how it ended."""
+        """Show the results."""
         ...
 
 
@@ -106,7 +106,7 @@ class LineView(View):
 
 
 class JsonView(View):
-    """A JSON object a line for each change."""
+    """One line of JSON per change."""
 
     def __init__(self) -> None:
         self._last: dict[str, JobProgress] = {}

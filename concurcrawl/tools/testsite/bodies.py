@@ -65,7 +65,7 @@ class Bodies:
         return body
 
     def prepare(self) -> None:
-        """Have every page ready in gzip; two threads, for zlib releases the GIL."""
+        """Compress every page with gzip, in two threads: zlib releases the GIL."""
         with ThreadPoolExecutor(2) as pool:
             for _ in pool.map(self._prepare, sorted(self._paths)):
                 pass

@@ -1,4 +1,4 @@
-"""A certificate that nobody has to trust: made at start, gone at the end."""
+"""A self-signed certificate, made at the start and deleted at the end."""
 
 from __future__ import annotations
 

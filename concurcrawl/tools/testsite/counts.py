@@ -1,4 +1,4 @@
-"""What the test site saw: the numbers, and keeping them."""
+"""Counts of the requests that the test site received."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ RESET_PATH = "/_testsite/reset"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteCounts:
-    """What the test site saw since it was started or reset.
+    """Counts since the test site was started or reset.
 
     Attributes:
         requests: Requests that arrived; those for these counts are left out.
@@ -32,7 +32,7 @@ class SiteCounts:
         in_flight: Requests under way now.
         sent_bytes: Bytes of bodies, as encoded.
         cpu_s: CPU seconds of the test site's own process.
-        paths: Different pages of the site that were asked for.
+        paths: Distinct pages of the site that were requested.
         faults: Answers that were spoilt on purpose, by kind.
         peak_in_flight_by_host: As above, by the name in the ``Host`` header.
         min_gap_s: Shortest time between two arrivals, by host; only hosts with two.
@@ -83,7 +83,7 @@ class Arrival:
         now_s: When, by a steady clock.
         host: The name in its ``Host`` header.
         agent: Its ``User-Agent``.
-        path: As it was asked for.
+        path: As requested.
         page: The page of the site that this is; None if it is none.
     """
 
@@ -96,7 +96,7 @@ class Arrival:
 
 @dataclass(frozen=True, slots=True)
 class SeenRequest:
-    """A request that is under way: what is to be told of its end.
+    """A request in progress.
 
     Attributes:
         host: Whose it is.

@@ -45,7 +45,7 @@ def choose(accept: str) -> Encoding:
     others = weights.get("*", 0.0)
 
     def liking(encoding: Encoding) -> float:
-        if encoding == "identity":  # allowed unless forbidden, but asked for by nobody
+        if encoding == "identity":  # always allowed unless forbidden, so no preference
             return weights.get(encoding, 1e-4 if weights.get("*", 1.0) else 0.0)
         return weights.get(encoding, others)
 

@@ -1,6 +1,6 @@
-"""Which requests the test site answers badly, and how long it asks to be left alone.
+"""Decide which requests the test site fails, and the pauses that it asks for.
 
-Decided by seed, path and how often that path was asked for, so that the same crawl
+Decided by seed, path and how often that path was requested, so that the same crawl
 meets the same faults in whatever order its requests come.
 """
 
@@ -82,7 +82,7 @@ class Faults:
         self.restart()
 
     def restart(self) -> None:
-        """Forget what was asked for: the same requests meet the same faults again."""
+        """Start over: the same requests get the same faults again."""
         self._asked: Counter[tuple[str, str]] = Counter()
         self._given: Counter[tuple[str, str]] = Counter()
 

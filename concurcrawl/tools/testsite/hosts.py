@@ -1,4 +1,4 @@
-"""What one host of the test site saw: peaks, gaps, and who came during a pause."""
+"""Counts per host of the test site: peaks, gaps, and requests during a pause."""
 
 from __future__ import annotations
 

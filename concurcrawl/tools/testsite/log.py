@@ -21,7 +21,7 @@ class LogEntry:
             (``time.monotonic`` of every process on the machine).
         done: When the last byte of its answer was with the operating system, or the
             connection was gone; None while it is under way.
-        path: As it was asked for, with the query.
+        path: As requested, with the query.
         group: The name in its ``Host`` header, without the port.
         agent: Its ``User-Agent``.
         status: Of the answer; None if there was none.

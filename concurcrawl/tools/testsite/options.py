@@ -24,7 +24,7 @@ _ROBOTS = r"User-agent: *\nDisallow:"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SiteOptions:
-    """What the command line said, checked.
+    """The options, checked.
 
     Attributes:
         hosts: Addresses to listen on, all on the same port.
@@ -34,7 +34,7 @@ class SiteOptions:
         tls: Whether to speak https.
         pages: How many countries the site has.
         seed: Which of the possible sites.
-        robots: What ``/robots.txt`` says.
+        robots: Text of ``/robots.txt``.
         faults: Share of the requests by kind of fault.
         fault_times: How often a page misbehaves at most.
         retry_after: What a 429 and a 503 ask for.
@@ -96,7 +96,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
         default=COUNTRY_COUNT,
         help=f"countries on the list, 1 to {COUNTRY_COUNT}",
     )
-    add("--seed", type=int, default=0, help="which of the possible sites")
+    add("--seed", type=int, default=0, help="seed of the generated pages")
     add(
         "--robots",
         metavar="TEXT",
@@ -107,7 +107,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     add(
         "--log",
         action="store_true",
-        help="write each request down, for /_testsite/log (the last 200000)",
+        help="log each request, for /_testsite/log (the last 200000)",
     )
     add(
         "--until-stdin-closes",
@@ -129,9 +129,8 @@ def _configure_faults(parser: argparse.ArgumentParser) -> None:
         "--fault-times",
         type=int,
         default=2,
-        help="a page misbehaves at most so many times, 2 if not given, and is served"
-        " well after: a crawl with RETRY_TIMES of as many (Scrapy's default is 2) can"
-        " get every page",
+        help="how often a page fails at most (default: 2), so that a crawl with as many"
+        " RETRY_TIMES (Scrapy's default is 2) gets every page",
     )
     add(
         "--retry-after",
@@ -146,7 +145,7 @@ def from_arguments(args: argparse.Namespace) -> SiteOptions:
     """Return what :func:`configure`'s parser read.
 
     Raises:
-        ConfigError: Naming the first option that cannot be worked with.
+        ConfigError: Naming the first option that is invalid.
     """
     return SiteOptions(
         hosts=tuple(dict.fromkeys(args.host or [_HOST])),

@@ -41,12 +41,12 @@ class SiteProcess:
     Args:
         latency_s: Wait before the first byte of an answer.
         bandwidth: Most bytes per second of one answer; None for no cap.
-        tls: Whether to speak https, with a certificate that nobody knows.
+        tls: Whether to use https, with a self-signed certificate.
         pages: How many countries the site has.
         seed: Which of the possible sites.
         hosts: Addresses to listen on, all on one port.
         port: Which; 0 for any that is free.
-        robots: What ``/robots.txt`` says; None for that all may be crawled.
+        robots: Text of ``/robots.txt``; None to allow everything.
         fault: Shares of the requests to answer badly, as ``--fault`` takes them, such
             as ``"429:0.1,cut:0.05"``.
         fault_times: How often a page misbehaves at most; crawl with ``RETRY_TIMES`` of
@@ -118,19 +118,19 @@ class SiteProcess:
         """
         module = "concurcrawl.tools.testsite.server"
         command = [sys.executable, "-m", module, "--until-stdin-closes", *self._options]
-        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as said:
+        with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as stderr:
             self._process = subprocess.Popen(  # noqa: S603 - our own module
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=said,
+                stderr=stderr,
                 text=True,
                 encoding="utf-8",
                 env=_environment(),
                 start_new_session=True,
             )
             try:
-                self._url = self._first_line(self._process, said)
+                self._url = self._first_line(self._process, stderr)
             except BaseException:
                 self.stop()
                 raise
@@ -153,7 +153,7 @@ class SiteProcess:
                     pipe.close()
 
     def counts(self) -> SiteCounts:
-        """Ask it what it saw.
+        """Return its counts.
 
         Raises:
             SiteError: If it does not answer.
@@ -161,7 +161,7 @@ class SiteProcess:
         return from_json(self._ask(COUNTS_PATH, "GET"))
 
     def log(self) -> list[LogEntry]:
-        """Ask it for the requests it saw, oldest first; it was started with *log*.
+        """Return the requests that it received, oldest first; it needs *log*.
 
         Raises:
             SiteError: If it does not answer, or keeps no log.
@@ -169,7 +169,7 @@ class SiteProcess:
         return from_json_lines(self._ask(LOG_PATH, "GET").decode())
 
     def reset(self) -> None:
-        """Have it count from zero, log and faults as well.
+        """Reset its counts, log and faults.
 
         Raises:
             SiteError: If it does not answer.
@@ -187,7 +187,7 @@ class SiteProcess:
     ) -> None:
         self.stop()
 
-    def _first_line(self, process: subprocess.Popen[str], said: IO[str]) -> str:
+    def _first_line(self, process: subprocess.Popen[str], stderr: IO[str]) -> str:
         """Return the URL that *process* prints first.
 
         Raises:
@@ -209,8 +209,8 @@ class SiteProcess:
             return lines[0].strip()
         with suppress(subprocess.TimeoutExpired):  # it closed its output: it is ending
             process.wait(_STOP_S)
-        said.seek(0)
-        reason = said.read().strip().rpartition("\n")[2] or "it gave no reason"
+        stderr.seek(0)
+        reason = stderr.read().strip().rpartition("\n")[2] or "it gave no reason"
         raise SiteError(f"the test site ended with code {process.poll()}: {reason}")
 
     def _ask(self, path: str, method: str) -> bytes:
@@ -226,7 +226,7 @@ class SiteProcess:
 def _environment() -> dict[str, str]:
     """Return the child's environment: it imports from where this process does.
 
-    A project may be on ``sys.path`` only because somebody put its egg there.
+    A project may be on ``sys.path`` only because Scrapyd added its egg.
     """
     paths = [path or os.getcwd() for path in sys.path]  # noqa: PTH109 - text is wanted
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}

@@ -1,4 +1,4 @@
-"""Sending an answer, well or badly, on aiohttp's low-level server.
+"""Send responses, correct or faulty, on aiohttp's low-level server.
 
 Each way returns when the last byte is with the operating system, and closes or resets a
 connection only after that: so that a client which knows that an answer has ended, and
@@ -83,7 +83,7 @@ async def send_badly(
             request.transport.write(_GARBAGE)
         await request.writer.drain()
         _close(request)
-        return web.Response()  # nobody gets it: the connection is closed
+        return web.Response()  # not sent: the connection is closed
     response = await _begin(request, answer)
     if kind == "stall":
         await asyncio.sleep(longest_s)

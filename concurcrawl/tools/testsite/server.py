@@ -34,10 +34,10 @@ __all__ = ["configure", "main", "run"]
 
 
 def run(args: argparse.Namespace) -> int:
-    """Serve until told to stop; print the base URL first.
+    """Print the base URL, then serve until stopped.
 
     Returns:
-        The exit code: 2 if an option cannot be worked with.
+        The exit code: 2 if an option is invalid.
     """
     try:
         options = from_arguments(args)

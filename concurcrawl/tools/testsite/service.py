@@ -44,7 +44,7 @@ class Service:
         bodies: The site.
         latency_s: Wait before the first byte of an answer.
         bandwidth: Most bytes per second of one answer; None for no cap.
-        robots: What ``/robots.txt`` says.
+        robots: Text of ``/robots.txt``.
         faults: Which requests are answered badly.
         retry_after: What a 429 and a 503 ask for.
         log: Where each request is written down; None for nowhere.
@@ -97,7 +97,7 @@ class Service:
             if request.method != "HEAD" and fault not in SPOILT:
                 sent = len(answer.body)
         except ConnectionError:  # the client is gone
-            return web.Response()  # for nobody
+            return web.Response()  # not sent
         else:
             return response
         finally:

@@ -1,4 +1,4 @@
-"""What starts workers, whatever the way."""
+"""The contract of everything that starts workers."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ class Launcher(ABC):
     """Starts the workers of one crawl.
 
     All methods are called in the thread of the event loop. No worker outlives the
-    process of its launcher, however that ends.
+    process of its launcher, even if that is killed.
     """
 
     @abstractmethod
     def start(self) -> socket.socket:
         """Start a worker and return the connection to it.
 
-        The connection closes when the worker ends, however that comes about.
+        The connection closes when the worker ends for any reason.
 
         Raises:
-            OSError: If the system starts no process.
+            OSError: If the operating system cannot start a process.
             ConcurcrawlError: If workers cannot be started in this process.
         """
 

@@ -1,13 +1,12 @@
-"""Workers that are forked from a process which Scrapy is imported in.
+"""Fork workers from a process that has Scrapy imported.
 
-The *fork server* is forked as early as the add-on can: Scrapy is imported by then, no
-reactor is installed, there is one thread. Each worker is a fork of it, in about 10 ms,
-at any later time. Forking later from the supervisor itself would copy a running
-reactor.
+The add-on forks the *fork server* as early as it can: Scrapy is imported, no reactor is
+installed and there is one thread. Each worker is later forked from it, in about 10 ms.
+A fork of the supervisor itself would copy a running reactor.
 
 One fork server serves all crawls of a process and ends with it. Each crawl has a
-channel to it, and each worker a connection to its supervisor; what has its end closed
-is over.
+channel to it, and each worker has a connection to its supervisor. A crawl or worker
+ends when its channel or connection is closed.
 """
 
 from __future__ import annotations
@@ -40,10 +39,10 @@ from concurcrawl.workers.signals import leave_signals_to_supervisor
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    #: What a worker runs with its connection.
+    #: The main function of a worker; it gets the worker's connection.
     Serve = Callable[[socket.socket], None]
 
-#: Settings that name a component which each crawler has.
+#: Settings that name a component of every crawler.
 _COMPONENTS = (
     "DUPEFILTER_CLASS",
     "ITEM_PROCESSOR",
@@ -56,21 +55,21 @@ _COMPONENTS = (
 #: Sent with one socket: over the server's own connection a new channel, over a channel
 #: a worker's connection.
 _OPEN = b"o"
-#: Sent alone, at the end. A closed connection alone does not tell: what the supervisor
-#: has forked itself (a multiprocessing.Pool) has it open, too.
+#: Sent at the end. Closing the connection is not enough: processes that the supervisor
+#: forked itself (a multiprocessing.Pool) have it open too.
 _END = b"e"
 
-#: How often the fork server looks whether its supervisor is there, for the same reason.
+#: Seconds between two checks that the supervisor lives, for the same reason.
 _INTERVAL_S = 1.0
 
-#: How long a supervisor waits for workers that were killed.
+#: Seconds that a supervisor waits for workers that it killed.
 _CLOSE_TIMEOUT_S = 30.0
 
 
 class ForkServer:
     """A process that forks workers and reaps them.
 
-    When the supervisor ends, for whatever reason, it kills those that are left.
+    When the supervisor ends for any reason, it kills the remaining workers.
     """
 
     def __init__(self, serve: Serve) -> None:
@@ -92,7 +91,7 @@ class ForkServer:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it can fork for this process, and not for the one it was made by."""
+        """Whether it can fork for this process; a fork of its owner cannot use it."""
         return self._owner == os.getpid() and self._process.is_alive()
 
     def open_channel(self) -> socket.socket:
@@ -107,7 +106,7 @@ class ForkServer:
         return ours
 
     def close(self) -> None:
-        """End it and every worker that is left; wait until they are gone."""
+        """End it and every remaining worker; wait until they are gone."""
         atexit.unregister(self.close)
         if self._owner == os.getpid():  # a fork of the supervisor has no part in it
             with contextlib.suppress(OSError):  # it was killed
@@ -117,7 +116,7 @@ class ForkServer:
 
 
 class ForkLauncher(Launcher):
-    """Has workers forked by a fork server."""
+    """Starts workers through a fork server."""
 
     def __init__(self, server: ForkServer) -> None:
         """Make one for a crawl.
@@ -151,14 +150,14 @@ class ForkLauncher(Launcher):
 
 @dataclass(slots=True)
 class _Crawls:
-    """The channels that are open, and the workers that were forked for each."""
+    """The open channels and the workers of each."""
 
     serve: Serve
     supervisor: socket.socket
     workers: dict[socket.socket, list[Any]] = field(default_factory=dict)
 
     def wait(self) -> list[Any]:
-        """Return what is ready: connections, and sentinels of workers that ended."""
+        """Return connections that are readable and sentinels of ended workers."""
         sentinels = [one.sentinel for some in self.workers.values() for one in some]
         connections = [self.supervisor, *self.workers]
         found: list[Any] = multiprocess.connection.wait(
@@ -198,7 +197,7 @@ class _Crawls:
         channel.close()
 
     def _become_worker(self, connection: socket.socket) -> None:
-        # Held open here, they would seem open to the supervisor.
+        # While they are open here, the supervisor would not see them close.
         for one in (self.supervisor, *self.workers):
             one.close()
         self.serve(connection)
@@ -230,7 +229,7 @@ def _run(
 
 
 def _receive(connection: socket.socket) -> socket.socket | None:
-    """Return the socket that came over *connection*, or None at its end."""
+    """Return the socket that was sent over *connection*, or None at its end."""
     try:
         word, fds, _, _ = socket.recv_fds(connection, 1, 1)
     except ConnectionError:
@@ -239,10 +238,10 @@ def _receive(connection: socket.socket) -> socket.socket | None:
 
 
 def _preload() -> None:
-    """Import what every worker needs, once, while the supervisor imports it too.
+    """Import once what every worker needs, while the supervisor imports it too.
 
-    Not the project's own modules: some import the reactor, and it would be installed
-    before a worker can choose its own.
+    Not the project's own modules: some of them import, and so install, the reactor,
+    which each worker must choose for itself.
     """
     defaults = Settings()
     paths = [

@@ -1,4 +1,4 @@
-"""Whether a script may be imported by the workers that it spawns."""
+"""Check that a script can be imported by the workers that it spawns."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import ast
 
 
 def is_guarded(source: str | bytes, line: int | None) -> bool:
-    """Return whether an import of a script leaves out what runs at *line*.
+    """Return whether importing a script does not run its *line*.
 
-    That is so where it is under a condition that reads ``__name__``.
+    That is so if the line is under a condition that reads ``__name__``.
 
     Args:
-        source: The script's.
-        line: Where it starts the crawl, from 1; None if that is not known: any such
-            condition counts then.
+        source: Source of the script.
+        line: The line that starts the crawl, from 1. If it is None, any such condition
+            counts.
 
     Raises:
-        SyntaxError: If it is no Python.
-        ValueError: If it is no text.
+        SyntaxError: If *source* is not valid Python.
+        ValueError: If *source* contains null bytes.
     """
     return any(
         line is None or node.lineno <= line <= (node.end_lineno or node.lineno)

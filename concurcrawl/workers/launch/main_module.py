@@ -1,4 +1,4 @@
-"""What workers need of ``__main__``, and whether they can have it."""
+"""Collect what workers need of ``__main__``, and check that it can be sent."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
 
 
 def check_guard() -> None:
-    """Check that workers can import the script that runs.
+    """Check that workers can import the running script.
 
     Raises:
-        UnguardedError: If they would crawl when they import it.
+        UnguardedError: If importing it would start a crawl.
     """
     script = _script()
     if script is None or scrapy_command():
@@ -35,7 +35,7 @@ def check_guard() -> None:
 
 
 def check_spider(spidercls: type) -> None:
-    """Check that workers can have *spidercls* if ``__main__`` defines it.
+    """Check that *spidercls* can be sent to workers if ``__main__`` defines it.
 
     Raises:
         NotDefinableError: If it cannot be sent to them.

@@ -1,4 +1,4 @@
-"""What a definition of ``__main__`` needs of that module besides."""
+"""Find the names of ``__main__`` that a definition needs."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _READS = {"LOAD_GLOBAL", "LOAD_NAME"}
 
 
 def mentioned(names: Iterable[str], namespace: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what *names* lead to in *namespace*, and all that this mentions there.
+    """Return *names* of *namespace* with everything that they refer to there.
 
     Args:
-        names: Those to begin with; what is not there is left out.
-        namespace: The module's.
+        names: The names to start with; missing ones are ignored.
+        namespace: The namespace of the module.
     """
     search = _Search(namespace)
     found: dict[str, Any] = {}
@@ -36,7 +36,7 @@ def _is_pythons(name: str) -> bool:
 
 
 class _Search:
-    """Finds the names that values mention; looks at each value once."""
+    """Finds the names that values refer to; visits each value once."""
 
     def __init__(self, namespace: Mapping[str, Any]) -> None:
         self._namespace = namespace

@@ -1,6 +1,6 @@
-"""Workers that are spawned: each a new interpreter.
+"""Spawn workers: each one is a new interpreter.
 
-That works on every system and in every process, and takes most of a second.
+That works on every operating system and takes most of a second.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class SpawnLauncher(Launcher):
         """Make one for a crawl.
 
         Args:
-            main: What workers have for ``__main__``.
+            main: What workers get as ``__main__``.
         """
         self._main = main
         self._processes: list[Any] = []

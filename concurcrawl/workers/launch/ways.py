@@ -1,4 +1,4 @@
-"""Which way the workers of a crawl are started."""
+"""Choose how the workers of a crawl are started."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ _fork_server: ForkServer | None = None
 
 
 def prepare(method: str, spidercls: type | None = None) -> None:
-    """See that workers can be started: fork the fork server while that is possible.
+    """Check that workers can be started, and start the fork server while it can fork.
 
     Args:
         method: ``auto``, ``fork`` or ``spawn``.
         spidercls: The spider, if it is known yet.
 
     Raises:
-        ConfigError: If they cannot be started that way.
-        UnguardedError: If they would be spawned, and import a script that crawls then.
-        NotDefinableError: If they would be spawned, and cannot have the spider.
+        ConfigError: If they cannot be started with this method.
+        UnguardedError: If they would be spawned and importing the script would crawl.
+        NotDefinableError: If they would be spawned and the spider cannot be sent.
     """
     global _fork_server  # noqa: PLW0603 - one a process, as there is one reactor
     if method != "spawn":
@@ -56,14 +56,14 @@ def prepare(method: str, spidercls: type | None = None) -> None:
 
 
 def launcher(method: str, crawl: bytes) -> Launcher:
-    """Return what starts the workers of a crawl.
+    """Return the launcher of a crawl.
 
     Args:
         method: ``auto``, ``fork`` or ``spawn``.
         crawl: The encoded :class:`~concurcrawl.workers.protocol.messages.CrawlSpec`.
 
     Raises:
-        NotDefinableError: If workers are spawned, and cannot have the spider.
+        NotDefinableError: If workers are spawned and the spider cannot be sent.
     """
 
     def spawn() -> Launcher:
@@ -74,7 +74,7 @@ def launcher(method: str, crawl: bytes) -> Launcher:
 
 
 class _ForkElseSpawn(Launcher):
-    """Forks; spawns when the fork server was killed."""
+    """Forks workers, or spawns them after the fork server was killed."""
 
     def __init__(
         self, server: ForkServer, method: str, spawn: Callable[[], Launcher]
@@ -118,7 +118,7 @@ def hindrance() -> str | None:
 
 
 def cannot_fork(why_not: str) -> ConfigError:
-    """Return what refuses a crawl that must fork and cannot, because of *why_not*."""
+    """Return the error for a crawl that must fork but cannot, because of *why_not*."""
     return ConfigError(_SETTING, "fork", f"auto or spawn here: {why_not}")
 
 

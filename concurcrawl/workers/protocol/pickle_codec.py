@@ -18,7 +18,7 @@ from scrapy.http import Response
 
 from concurcrawl.compat.callback_cache import name_of
 from concurcrawl.compat.pickling import dill
-from concurcrawl.errors import IN_ONE_PROCESS, NotShippableError
+from concurcrawl.errors import IN_ONE_PROCESS, NotShippableError, UnreadableError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -223,6 +223,23 @@ def _describe(thing: object) -> str:
         return thing.__qualname__
     text = repr(thing)
     return text if len(text) <= 200 else text[:200] + "…"
+
+
+def read_back(what: str, payload: bytes, codec: Codec) -> Any:
+    """Decode something that another process made.
+
+    Args:
+        what: What it is, for the error.
+        payload: The bytes.
+        codec: What decodes them.
+
+    Raises:
+        UnreadableError: Whatever its class raises.
+    """
+    try:
+        return codec.decode(payload)
+    except Exception as error:
+        raise UnreadableError(what, f"{type(error).__name__}: {error}") from error
 
 
 def codec_of(crawler: Crawler) -> Codec:

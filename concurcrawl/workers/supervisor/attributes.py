@@ -70,15 +70,11 @@ def _attributes(spider: Spider | None) -> Iterable[tuple[str, Any]]:
 
 
 class AttributeWatch:
-    """Finds what changes on the spider of the supervisor.
-
-    Attributes:
-        tell: Called with what changed.
-    """
+    """Finds what changes on the spider of the supervisor."""
 
     def __init__(self, crawler: Crawler) -> None:
         """Begin with the attributes as they are, which workers are made with."""
-        self.tell: Callable[[SetAttributes], None] = lambda _: None
+        self._send: Callable[[SetAttributes], None] = lambda _: None
         self._crawler = crawler
         self._codec = Codec()
         self._refused: set[str] = set()
@@ -87,8 +83,13 @@ class AttributeWatch:
         self._at_start = dict(self._known)
         self._loop: AsyncioLoopingCall | LoopingCall | None = None
 
-    def start(self) -> None:
-        """Look from time to time, first when all that opens with the spider is open."""
+    def start(self, send: Callable[[SetAttributes], None]) -> None:
+        """Look from time to time, first when all that opens with the spider is open.
+
+        Args:
+            send: Called with what changed.
+        """
+        self._send = send
         self._crawler.signals.connect(self.look, signals.engine_started)
         self._loop = create_looping_call(self.look)
         self._loop.start(_INTERVAL_S, now=False)
@@ -104,7 +105,7 @@ class AttributeWatch:
         changes = list(self._changes(self._known, now))
         self._known = now
         if changes:
-            self.tell(SetAttributes(self._codec.encode(changes)))
+            self._send(SetAttributes(self._codec.encode(changes)))
 
     def since_start(self) -> SetAttributes | None:
         """Return what a worker that starts now must be told, if anything."""

@@ -23,7 +23,6 @@ from concurcrawl.integrations.receivers import (
     watch_connections,
 )
 from concurcrawl.workers.protocol.messages.signals import Subscribe
-from concurcrawl.workers.protocol.pickle_codec import Codec, codec_of
 from concurcrawl.workers.protocol.replayed import REPLAYED
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
     from concurcrawl.integrations.receivers import SignalName
     from concurcrawl.workers.protocol.messages.signals import OwnEvent
+    from concurcrawl.workers.protocol.pickle_codec import Codec
 
 logger = logging.getLogger(__name__)
 
@@ -49,24 +49,28 @@ _REPORTED = {getattr(signals, name): name for name in (*REPLAYED, *_ITEMS)}
 
 
 class Audience:
-    """Knows which signals are heard here, and passes on those of workers.
+    """Knows which signals are heard here, and passes on those of workers."""
 
-    Attributes:
-        on_change: Called when workers must report something else than before.
-    """
+    def __init__(
+        self, crawler: Crawler, codec: Codec, on_change: Callable[[Subscribe], None]
+    ) -> None:
+        """Make one.
 
-    def __init__(self, crawler: Crawler) -> None:
+        Args:
+            crawler: The crawl.
+            codec: Decodes what signals carry.
+            on_change: Called when workers must report something else than before.
+        """
         self._crawler = crawler
-        self._codec = Codec()
+        self._codec = codec
         self._names: dict[Any, SignalName | None] = {}
         self._own: list[Any] = []  # by their numbers
         self._named: set[Any] = set()
         self._last = Subscribe()
-        self.on_change: Callable[[Subscribe], None] = lambda _: None
+        self._on_change = on_change
 
     def open(self) -> None:
         """Begin to watch who connects; the spider opens."""
-        self._codec = codec_of(self._crawler)
         watch_connections(self._crawler, self._on_connection)
         wrap_methods(self._crawler.signals, _SENDERS, self._watched)
 
@@ -117,7 +121,7 @@ class Audience:
         if signal in _REPORTED or signal not in SCRAPYS:
             before, now = self._last, self.listen()
             if now != before:
-                self.on_change(now)
+                self._on_change(now)
 
     def _name(self, signal: Any) -> SignalName | None:
         if signal not in self._names:

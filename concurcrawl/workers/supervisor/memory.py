@@ -6,15 +6,17 @@ import contextlib
 import logging
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import psutil
 from scrapy.extensions.memusage import MemoryUsage
 from typing_extensions import override
 
+from concurcrawl import registry
 from concurcrawl.compat import components
 from concurcrawl.integrations.finding import name_of
+from concurcrawl.workers.supervisor.app import SupervisorApp
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -57,7 +59,7 @@ class TreeMemoryUsage(MemoryUsage):
     @override
     def engine_started(self) -> None:
         super().engine_started()
-        self._pool.on_open = self._note_open
+        self._app.watch_opened(self._note_open)
 
     @override
     def update(self) -> None:
@@ -66,10 +68,12 @@ class TreeMemoryUsage(MemoryUsage):
             self._replace_large()
 
     @property
+    def _app(self) -> SupervisorApp:
+        return registry.app_of(self.crawler, SupervisorApp)
+
+    @property
     def _pool(self) -> WorkerPool:
-        downloader: Any = self.crawler.engine.downloader
-        pool: WorkerPool = downloader.pool
-        return pool
+        return self._app.pool
 
     def _measure(self) -> dict[int, int]:
         """Return the size of each process by its id, in bytes."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol
 
 from concurcrawl.errors import (
     ConcurcrawlError,
@@ -18,11 +18,11 @@ from concurcrawl.errors import (
     WorkersFailedError,
 )
 from concurcrawl.workers.protocol import framing
-from concurcrawl.workers.protocol.framing import frame
 from concurcrawl.workers.protocol.messages.leases import Dispatch
-from concurcrawl.workers.protocol.messages.lifecycle import Drain, Ping, WorkerInit
+from concurcrawl.workers.protocol.messages.lifecycle import Drain
 from concurcrawl.workers.protocol.messages.results import RequestResult
 from concurcrawl.workers.supervisor.recycling import Recycler
+from concurcrawl.workers.supervisor.silence import SilenceWatch
 from concurcrawl.workers.supervisor.sticky import StickyWorkers
 from concurcrawl.workers.supervisor.worker_handle import (
     UNLIMITED,
@@ -31,25 +31,21 @@ from concurcrawl.workers.supervisor.worker_handle import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
+    from collections.abc import Iterable
 
+    from concurcrawl.config import Config
     from concurcrawl.frontier.base import Lease
-    from concurcrawl.workers.launch.base import Launcher
     from concurcrawl.workers.protocol.messages.directions import ToWorker
+    from concurcrawl.workers.supervisor.starter import StartedWorker, WorkerStarter
     from concurcrawl.workers.supervisor.sticky import StickyKey
-    from concurcrawl.workers.supervisor.worker_handle import News, Products
+    from concurcrawl.workers.supervisor.worker_handle import Ended, News
 
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
 #: How long workers may take to close their spiders before they are killed.
 _CLOSE_DEADLINE_S = 30.0
 
-
-#: How often a worker that blocks is looked at before it is killed.
-_LOOKS = 4
 
 #: Leases that wait for one worker, while others are free, when that is worth a warning.
 _MANY_PARKED = 50
@@ -75,15 +71,58 @@ class Tolerance:
     silence_s: float = 0.0
     requests: int = 0
 
+    @classmethod
+    def from_config(cls, config: Config) -> Tolerance:
+        """Return what the settings say."""
+        return cls(
+            deaths=config.max_attempts,
+            restarts=config.max_restarts,
+            silence_s=config.callback_timeout_s,
+            requests=config.worker_max_requests,
+        )
+
 
 @dataclass(slots=True)
 class _PoolState:
     is_stopping: bool = False
     gave_up: bool = False
     restarts: int = 0
-    next_number: int = 1
     suspects: list[HeldLease] = field(default_factory=list)
     parked: int = 0  # leases that wait for a certain worker
+
+
+class PoolEvents(Protocol):
+    """What a pool notifies of what workers do. The composition root is one."""
+
+    def handshake(self) -> list[ToWorker]:
+        """Return what a worker that starts must be sent first."""
+
+    def on_message(self, worker: WorkerHandle, message: Any) -> None:
+        """Handle a message, before a lease that it ends is answered."""
+
+    def on_capacity(self) -> None:
+        """Dispatch requests, if any may start: workers have free capacity."""
+
+    def on_dispatch(self, worker: WorkerHandle) -> None:
+        """Send *worker* what it must have before the next lease."""
+
+    def on_parked(self, lease: Lease) -> None:
+        """Count *lease* as not at its site: it waits for one certain worker."""
+
+    def on_unparked(self, lease: Lease) -> None:
+        """Count *lease* as leased anew: it is about to be sent."""
+
+    def on_opened(self, worker: WorkerHandle) -> None:
+        """Note that *worker* is ready for requests."""
+
+    def on_lost(self, worker: WorkerHandle) -> None:
+        """Forget what *worker*, which is gone, has and had at sites."""
+
+    def on_recycled(self, worker: WorkerHandle) -> None:
+        """Note that *worker* has made way for a fresh one."""
+
+    def on_gave_up(self) -> None:
+        """End the crawl: workers cannot do it."""
 
 
 class WorkerPool:
@@ -92,48 +131,32 @@ class WorkerPool:
     All methods are called in the thread of the event loop.
     """
 
-    def __init__(  # noqa: PLR0913 - the launcher by name
+    def __init__(
         self,
-        slots: Sequence[int],
-        ahead: int,
-        crawl: bytes,
-        sys_path: tuple[str, ...],
+        starter: WorkerStarter,
+        started: Iterable[StartedWorker],
+        prefetch: int,
         tolerance: Tolerance,
-        on_news: Callable[[WorkerHandle, News], None],
-        *,
-        launcher: Launcher,
+        events: PoolEvents,
     ) -> None:
-        """Start the workers. They import and open while we do.
+        """Take in the workers that were started.
 
         Args:
-            slots: Requests in flight for each worker.
-            ahead: Requests that each is lent besides, while plenty wait.
-            crawl: The encoded ``CrawlSpec``.
-            sys_path: Where workers import from.
-            tolerance: How much dying is borne.
-            on_news: Told of all that workers say, before leases are answered.
-            launcher: What starts the workers.
+            starter: Starts others.
+            started: The first workers.
+            prefetch: Requests that each is sent beyond its slots, while plenty wait.
+            tolerance: How many worker deaths the crawl tolerates.
+            events: Notified of what workers do.
         """
-        self._ahead = ahead
-        self._crawl = crawl
-        self._sys_path = sys_path
+        self._starter = starter
+        self._prefetch = prefetch
         self._tolerance = tolerance
-        self._on_news = on_news
-        self._launcher = launcher
+        self._events = events
         self._state = _PoolState()
         self._recycler = Recycler(self, tolerance.requests)
         self._sticky: StickyWorkers[WorkerHandle] = StickyWorkers()
-        self._watch: asyncio.Task[None] | None = None
-        self.greeting: Callable[[], list[ToWorker]] = list
-        self.on_room: Callable[[], None] = lambda: None
-        self.on_park: Callable[[Lease], None] = lambda _: None
-        self.on_unpark: Callable[[Lease], None] = lambda _: None
-        self.on_loss: Callable[[WorkerHandle], None] = lambda _: None
-        self.on_open: Callable[[WorkerHandle], None] = lambda _: None
-        self.on_recycled: Callable[[WorkerHandle], None] = lambda _: None
-        self.on_lend: Callable[[WorkerHandle], None] | None = None
-        self.on_give_up: Callable[[], None] = lambda: None
-        self.workers = [self._launch(share) for share in slots]
+        self._silence = SilenceWatch(self, tolerance.silence_s)
+        self.workers = [WorkerHandle(*one, self) for one in started]
 
     @property
     def is_ending(self) -> bool:
@@ -149,10 +172,9 @@ class WorkerPool:
         """Begin to talk to the workers."""
         for worker in list(self.workers):
             await self._connect(worker)
-        if self._tolerance.silence_s:
-            self._watch = asyncio.ensure_future(self._watch_silence())
+        self._silence.start()
 
-    def has_room(self, waiting: int) -> bool:
+    def has_capacity(self, waiting: int) -> bool:
         """Return whether some worker should be lent another request.
 
         Args:
@@ -162,53 +184,48 @@ class WorkerPool:
         state = self._state
         if state.suspects or state.gave_up or state.parked >= _MOST_PARKED:
             return False
-        return any(self._room(worker, waiting) > 0 for worker in self.workers)
+        return any(self._capacity_of(worker, waiting) > 0 for worker in self.workers)
 
-    def room(self) -> int:
+    def free_capacity(self) -> int:
         """Return how many more requests the workers could do at once."""
         if self._state.suspects or self.is_ending:
             return 0
-        return sum(max(0, self._room(worker, 0)) for worker in self.workers)
+        return sum(max(0, self._capacity_of(worker, 0)) for worker in self.workers)
 
-    def lend(
-        self,
-        lease: Lease,
-        take: Callable[[RequestResult, Products], T],
-        key: StickyKey | None = None,
-    ) -> asyncio.Future[T]:
+    def dispatch(
+        self, lease: Lease, key: StickyKey | None = None
+    ) -> asyncio.Future[Ended]:
         """Lend *lease* to the worker with the most room, or to that of *key*.
 
         Args:
-            lease: It.
-            take: Told what came of it, and all products, before its slot is free: what
-                ends a crawl because of that ends it before another request is lent. It
-                closes parts.
-            key: What it shares with other requests; see :class:`StickyWorkers`.
+            lease: The lease.
+            key: What it shares with other requests, see ``StickyWorkers``.
 
         Returns:
-            What *take* returned. Fails with :class:`DeadLetteredError` or
-            :class:`WorkersFailedError` if nothing comes of it.
+            The worker, the result and all products. What waits for them has its turn
+            before the slot is free: what ends a crawl because of them ends it before
+            another request is lent. It closes a spool. Fails with a
+            :class:`ConcurcrawlError` if nothing comes of the lease.
         """
-        end = asyncio.get_running_loop().create_future()
-        held = HeldLease(lease, take, end, key=key)
+        held = HeldLease(lease, asyncio.get_running_loop().create_future(), key=key)
         self._place(held)
         return held.end
 
-    def tell_all(self, message: ToWorker, *, but: WorkerHandle | None = None) -> None:
+    def send_all(self, message: ToWorker, *, but: WorkerHandle | None = None) -> None:
         """Send *message* to each worker except *but*."""
         for worker in self.workers:
             if worker is not but:
                 worker.send(message)
 
-    def heard(self, worker: WorkerHandle, message: News) -> None:
+    def on_message(self, worker: WorkerHandle, message: News) -> None:
         """Take in what a worker said."""
-        self._on_news(worker, message)
         if isinstance(message, RequestResult):
-            worker.outcomes += 1
-            if message.lease_id is not None:
-                worker.progress += 1
-                if not message.is_partial:
-                    self._end(worker, message, message.lease_id)
+            message.number = worker.results.receive()
+        self._events.on_message(worker, message)
+        if isinstance(message, RequestResult) and message.lease_id is not None:
+            worker.progress += 1
+            if not message.is_partial:
+                self._end(worker, message, message.lease_id)
 
     def _end(self, worker: WorkerHandle, message: RequestResult, lease_id: int) -> None:
         """Take in what came of a lease, which ends."""
@@ -216,34 +233,30 @@ class WorkerPool:
         worker.ended += 1
         if held.end.done():
             held.drop_parts()
+            worker.results.applied(message.number)
         else:
-            if held.parts is not None:
-                held.keep(message.products)
-            try:
-                taken = held.take(message, held.parts or message.products)
-            except Exception as error:  # noqa: BLE001 - what a worker says may be unreadable here
-                held.drop_parts()
-                held.end.set_exception(error)
-            else:
-                held.end.set_result(taken)
-        # After whatever that has scheduled.
-        asyncio.get_running_loop().call_soon(self._free, worker)
+            held.end.set_result((worker, message, held.collect(message.products)))
+        # After whatever that has scheduled: what applies the result runs in the next
+        # turn of the loop, and what that schedules, the end of the crawl say, in the
+        # one after it.
+        loop = asyncio.get_running_loop()
+        loop.call_soon(loop.call_soon, self._release_slot, worker)
 
-    def cannot_start(self, worker: WorkerHandle, reason: str) -> None:
+    def on_cannot_start(self, worker: WorkerHandle, reason: str) -> None:
         """Give up: what stops one worker from starting stops the next one too."""
         if not self._state.gave_up:
             logger.error("%s cannot start: %s", worker.name, reason)
             self._give_up(WorkersFailedError(self._state.restarts + 1))
 
-    def take_file(self, worker: WorkerHandle, path: str) -> None:
+    def claim_file(self, worker: WorkerHandle, path: str) -> None:
         """Note that *worker* has a file; give up if another one has it."""
         worker.files.add(path)
         for other in self.workers:
             if other is not worker and path in other.files:
                 error = NotSharedError(path, f"{other.name} has it, too")
-                self.cannot_start(worker, str(error))
+                self.on_cannot_start(worker, str(error))
 
-    def lost(self, worker: WorkerHandle) -> None:
+    def on_lost(self, worker: WorkerHandle) -> None:
         """Take in that a worker is gone: give what it held to others."""
         if worker not in self.workers:
             return
@@ -252,9 +265,9 @@ class WorkerPool:
         parked = self._unpark(worker)
         for held in worker.held.values():
             held.drop_parts()
-        self.on_loss(worker)
+        self._events.on_lost(worker)
         self._recycler.ended(worker)
-        if self._is_settled(worker, parked):
+        if self._is_final(worker, parked):
             return
         self._sticky.release(worker, worker.name)
         logger.error(
@@ -274,7 +287,7 @@ class WorkerPool:
         self._fail(parked, LeaseReturnedError(worker.name))
         self._replace(worker)
 
-    def _is_settled(self, worker: WorkerHandle, parked: list[HeldLease]) -> bool:
+    def _is_final(self, worker: WorkerHandle, parked: list[HeldLease]) -> bool:
         """Return whether nothing that *worker* held is to be done again here."""
         if worker.is_stuck:
             # What waits to be done again would find no time either.
@@ -282,14 +295,14 @@ class WorkerPool:
             self._fail(unfinished, UnfinishedError())
             self._state.suspects.clear()
         elif worker.is_retiring and not worker.held:
-            self.on_recycled(worker)
+            self._events.on_recycled(worker)
         elif self.is_ending:
             self._fail([*worker.held.values(), *parked], WorkerLostError(worker.name))
         else:
             return False
         return True
 
-    def take_back(self, worker: WorkerHandle, lease_ids: Iterable[int]) -> None:
+    def release(self, worker: WorkerHandle, lease_ids: Iterable[int]) -> None:
         """Fail leases that *worker* has not begun, so that they wait again."""
         held = [
             worker.held.pop(lease_id)
@@ -310,15 +323,15 @@ class WorkerPool:
         """
         return self._recycler.recycle(worker)
 
-    def retires(self, worker: WorkerHandle) -> None:
+    def on_retired(self, worker: WorkerHandle) -> None:
         """Take in that *worker* gets no more leases."""
         self._sticky.release(worker, worker.name)
         self._fail(self._unpark(worker), LeaseReturnedError(worker.name))
 
-    def opened(self, worker: WorkerHandle) -> None:
+    def on_opened(self, worker: WorkerHandle) -> None:
         """Take in that *worker* is ready for requests."""
         self._recycler.opened(worker)
-        self.on_open(worker)
+        self._events.on_opened(worker)
 
     def add(self, slots: int, *, is_standby: bool = False) -> WorkerHandle:
         """Start another worker.
@@ -331,23 +344,23 @@ class WorkerPool:
             OSError: If the system starts no process.
             ConcurcrawlError: If workers cannot be started in this process.
         """
-        worker = self._launch(slots)
+        worker = WorkerHandle(*self._starter.start(slots), self)
         worker.is_standby = is_standby
         self.workers.append(worker)
         connected = asyncio.ensure_future(self._connect(worker))
-        connected.add_done_callback(lambda _: self.offer_room())
+        connected.add_done_callback(lambda _: self.use_capacity())
         return worker
 
-    def offer_room(self) -> None:
+    def use_capacity(self) -> None:
         """Give out what waits, if a worker is free for it."""
         self._try_suspect()
         if self._state.parked:
             self._send_parked()
-        self.on_room()
+        self._events.on_capacity()
 
     def drain(self) -> None:
         """Begin no more requests that are here already: the crawl ends."""
-        self.tell_all(Drain())
+        self.send_all(Drain())
         for worker in self.workers:
             self._fail(self._unpark(worker), LeaseReturnedError(worker.name))
 
@@ -375,31 +388,23 @@ class WorkerPool:
         deadline_s = loop.time() + _CLOSE_DEADLINE_S
         while self.workers and loop.time() < deadline_s:  # noqa: ASYNC110 - once a crawl
             await asyncio.sleep(0.005)
-        if self._watch is not None:
-            self._watch.cancel()
+        self._silence.stop()
         for worker in self.workers:
             logger.error("%s does not end and is killed.", worker.name)
-        self._launcher.close()
+        self._starter.close()
 
-    def _free(self, worker: WorkerHandle) -> None:
+    def _release_slot(self, worker: WorkerHandle) -> None:
         worker.ended -= 1
         self._recycler.end_if_done(worker)
-        self.offer_room()
-
-    def _launch(self, slots: int) -> WorkerHandle:
-        name = f"worker-{self._state.next_number}"
-        self._state.next_number += 1
-        sock = self._launcher.start()
-        sock.sendall(frame(WorkerInit(name, self._sys_path, slots, self._crawl)))
-        return WorkerHandle(name, slots, sock, self)
+        self.use_capacity()
 
     async def _connect(self, worker: WorkerHandle) -> None:
-        for message in self.greeting():
+        for message in self._events.handshake():
             worker.send(message)
         try:
             await framing.connect(worker.sock, lambda: worker)
         except OSError:  # it was gone before we could
-            self.lost(worker)
+            self.on_lost(worker)
 
     def _replace(self, worker: WorkerHandle) -> None:
         self._state.restarts += 1
@@ -418,33 +423,7 @@ class WorkerPool:
         for worker in self.workers:
             self._fail([*worker.held.values(), *self._unpark(worker)], error)
         self._state.suspects.clear()
-        self.on_give_up()
-
-    async def _watch_silence(self) -> None:
-        """Kill workers that hold requests and do not answer.
-
-        It counts how often it found no answer, not the time: where something blocks
-        us, answers may have come that nobody has read.
-        """
-        interval_s = self._tolerance.silence_s / _LOOKS
-        while True:
-            await asyncio.sleep(interval_s)
-            for worker in [w for w in self.workers if w.pid and w.held]:
-                if worker.silent_for == 0:
-                    worker.send(Ping())
-                elif worker.silent_for == _LOOKS:
-                    self._kill_silent(worker)
-                worker.silent_for += 1
-
-    def _kill_silent(self, worker: WorkerHandle) -> None:
-        logger.error(
-            "%s (process %s) has not answered for %g s: something in it blocks, such "
-            "as a callback that never ends. It is killed.",
-            worker.name,
-            worker.pid,
-            self._tolerance.silence_s,
-        )
-        worker.kill()
+        self._events.on_gave_up()
 
     def _try_suspect(self) -> None:
         """Lend a request whose worker died to a worker that has nothing else.
@@ -458,16 +437,16 @@ class WorkerPool:
         idle = next((w for w in candidates if w.takes_leases and not w.held), None)
         if idle is not None:
             self._send(self._state.suspects.pop(0), idle)
-            self.on_room()
+            self._events.on_capacity()
 
     def _place(self, held: HeldLease) -> None:
         """Send *held* to its worker, or let it wait for that."""
-        freest = max(self.workers, key=lambda worker: self._room(worker, 1))
+        freest = max(self.workers, key=lambda worker: self._capacity_of(worker, 1))
         worker = self._sticky.find(held.key) or freest
-        if held.key is None or self._room(worker, 0) > 0:
+        if held.key is None or self._capacity_of(worker, 0) > 0:
             self._send(held, worker)
             return
-        if len(worker.parked) >= _MANY_PARKED and self._room(freest, 0) > 0:
+        if len(worker.parked) >= _MANY_PARKED and self._capacity_of(freest, 0) > 0:
             self._sticky.warn_of_wait(held.key, worker.name)
         self._park(held, worker)
 
@@ -475,7 +454,7 @@ class WorkerPool:
         self._sticky.bind(held.key, worker)
         worker.parked.append(held)
         self._state.parked += 1
-        self.on_park(held.lease)
+        self._events.on_parked(held.lease)
 
     def _unpark(self, worker: WorkerHandle) -> list[HeldLease]:
         parked = [*worker.parked]
@@ -490,32 +469,31 @@ class WorkerPool:
         for worker in self.workers:
             while worker.parked:
                 held = worker.parked.popleft()
-                if self._room(worker, 0) <= -len(worker.parked):
+                if self._capacity_of(worker, 0) <= -len(worker.parked):
                     worker.parked.appendleft(held)
                     break
                 self._state.parked -= 1
-                self.on_unpark(held.lease)
+                self._events.on_unparked(held.lease)
                 self._send(held, worker)
 
     def _send(self, held: HeldLease, worker: WorkerHandle) -> None:
         self._sticky.bind(held.key, worker)
         worker.held[held.lease.lease_id] = held
         lease = held.lease
-        if self.on_lend is not None:
-            self.on_lend(worker)
+        self._events.on_dispatch(worker)
         worker.send(Dispatch(lease.lease_id, lease.queued_s, lease.payload))
         worker.leased += 1
         self._recycler.leased(worker)
 
-    def _room(self, worker: WorkerHandle, waiting: int) -> int:
+    def _capacity_of(self, worker: WorkerHandle, waiting: int) -> int:
         if not worker.takes_leases:
             return -UNLIMITED
         if any(held.deaths for held in worker.held.values()):
             return -len(worker.parked)
-        is_plenty = waiting > (1 + self._ahead) * len(self.workers)
-        ahead = self._ahead if is_plenty else 0
+        is_plenty = waiting > (1 + self._prefetch) * len(self.workers)
+        prefetch = self._prefetch if is_plenty else 0
         taken = len(worker.held) + worker.ended + len(worker.parked)
-        return (worker.slots or UNLIMITED) + ahead - taken
+        return (worker.slots or UNLIMITED) + prefetch - taken
 
     def _fail(self, held: Iterable[HeldLease], error: Exception) -> None:
         for one in held:

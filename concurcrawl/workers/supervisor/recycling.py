@@ -100,7 +100,7 @@ class Recycler:
         predecessor = self._predecessor(worker)
         if worker.successor is not None:  # which has been started already
             worker.successor.is_standby = False
-            self._pool.offer_room()
+            self._pool.use_capacity()
         elif predecessor is not None:
             is_standby = worker.is_standby
             predecessor.successor = self._pool.add(worker.slots, is_standby=is_standby)
@@ -128,11 +128,11 @@ class Recycler:
         if worker.successor is None or worker.is_retiring:
             return
         worker.is_retiring = True
-        self._pool.retires(worker)
+        self._pool.on_retired(worker)
         worker.successor.is_standby = False
         loop = asyncio.get_running_loop()
         loop.call_soon(self.end_if_done, worker)
-        loop.call_soon(self._pool.offer_room)
+        loop.call_soon(self._pool.use_capacity)
 
     def _predecessor(self, successor: WorkerHandle) -> WorkerHandle | None:
         workers = self._pool.workers

@@ -1,226 +1,307 @@
-"""What workers did, made true in the process that supervises them.
+"""What workers did, applied in the process that supervises them.
 
-Stats are counted and signals sent as soon as an outcome is heard of. The rest waits for
-the frontier: new requests are pushed and items go through the pipelines once the lease
-is complete.
+The order of effects: everything is decoded and the project's code has decided about new
+requests; the lease is ended with all that came of it, in one commit; stats are counted
+and signals sent; items go through the pipelines. What fails before the commit leaves no
+trace, so that the request can be done again.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, islice, repeat, starmap
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from scrapy import signals
 
 from concurcrawl import stats
-from concurcrawl.durable.feeds import item_at_hand
 from concurcrawl.tracing import collector
-from concurcrawl.workers.protocol.messages.signals import OwnEvent
-from concurcrawl.workers.protocol.pickle_codec import Codec, codec_of
+from concurcrawl.workers.protocol.messages.signals import Event, OwnEvent
+from concurcrawl.workers.protocol.pickle_codec import read_back
 from concurcrawl.workers.protocol.response_meta import RestoredRequest, response_of
-from concurcrawl.workers.protocol.spool import Spool
-from concurcrawl.workers.supervisor.scheduler import scheduler_of
+from concurcrawl.workers.protocol.spool import Spool, SpoolView
+from concurcrawl.workers.supervisor.pipelines import Items
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
+    from concurcrawl.local.records import RecordFile
     from concurcrawl.workers.protocol.messages.results import Product, RequestResult
-    from concurcrawl.workers.protocol.messages.signals import (
-        Event,
-        RequestState,
-        ResponseMeta,
-    )
-    from concurcrawl.workers.protocol.spool import SpoolView
+    from concurcrawl.workers.protocol.messages.signals import RequestState
+    from concurcrawl.workers.protocol.pickle_codec import Codec
     from concurcrawl.workers.supervisor.audience import Audience
+    from concurcrawl.workers.supervisor.delivery import Delivery
+    from concurcrawl.workers.supervisor.pipelines import Pipelines
+    from concurcrawl.workers.supervisor.queue import WorkerQueue
     from concurcrawl.workers.supervisor.worker_handle import Products
 
     Requests = Sequence[Product] | SpoolView[Product]
     #: Items, encoded.
     Payloads = Sequence[bytes] | SpoolView[bytes]
-    #: The response that each item came of.
-    Pages = Iterable[Response | None]
-
-logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """What came of a request, on its way to be applied.
+class ResultParts:
+    """What results are applied to.
 
     Attributes:
-        outcome: It.
-        responses: Those that receivers of signals are told of.
-        products: Its requests and items, also those that were sent ahead.
-        hearing: What receivers that are coroutines have left to do.
+        queue: Ends leases and pushes requests.
+        delivery: Keeps items until they are in the feeds.
+        pipelines: Process items.
+        audience: Sends signals of the project's own.
+        records: Gets a record for each request.
+        close: Ends the crawl, for a reason.
+        note_slot: Has a request's slot be there in the downloader.
     """
 
-    outcome: RequestResult
+    queue: WorkerQueue
+    delivery: Delivery
+    pipelines: Pipelines
+    audience: Audience
+    records: RecordFile
+    close: Callable[[str], None]
+    note_slot: Callable[[Request], None]
+
+
+@dataclass(slots=True)
+class _Decoded:
+    """What signals are sent with, decoded before anything has an effect.
+
+    Attributes:
+        responses: Those that receivers of signals are told of.
+        leased: The leased request, which becomes what its worker made of it.
+        events: Each event with its request, if it is another, and its failure.
+    """
+
     responses: list[Response]
-    products: Products
-    hearing: list[asyncio.Task[None]]
-
-
-#: So many items of one page have tasks at a time.
-_TASKS = 500
+    leased: RestoredRequest | None
+    events: list[tuple[Event | OwnEvent, Request | None, Any]] = field(
+        default_factory=list
+    )
 
 
 class Results:
-    """Makes what workers did true here.
+    """Applies what workers did."""
 
-    Attributes:
-        items_at_work: Items that are in the pipelines.
-    """
+    def __init__(self, crawler: Crawler, codec: Codec, parts: ResultParts) -> None:
+        """Make one.
 
-    def __init__(self, crawler: Crawler, audience: Audience) -> None:
+        Args:
+            crawler: The crawl.
+            codec: Decodes requests, items and failures.
+            parts: What results are applied to.
+        """
         self._crawler = crawler
-        self._audience = audience
-        self._codec = Codec()
-        self._max_items = crawler.settings.getint("CONCURRENT_ITEMS")
+        self._codec = codec
+        self._parts = parts
+        self._queue, self._delivery = parts.queue, parts.delivery
         self._clocks_pipelines = collector.clocks_pipelines(crawler.settings)
-        self.items_at_work = 0
 
-    def open(self) -> None:
-        """Begin; the spider opens."""
-        self._codec = codec_of(self._crawler)
-        journal = scheduler_of(self._crawler).journal
-        journal.process = self._process_kept
-        journal.encode = self._codec.encode
-
-    @property
-    def is_full(self) -> bool:
-        """Whether as many items as may are in the pipelines."""
-        return self.items_at_work >= self._max_items
-
-    def take(
-        self, outcome: RequestResult, products: Products, request: Request | None
-    ) -> Taken:
-        """Count what a worker did and tell who listens; it may end the crawl."""
-        if outcome.close_reason is not None:
-            # First, so that none of the new requests is lent. The engine waits for us.
-            close_spider(self._crawler, outcome.close_reason)
-        stats.apply(outcome.stats, self._crawler.stats)
-        decode = self._codec.decode
-        responses = [response_of(head, request, decode) for head in outcome.responses]
-        leased = None if request is None else RestoredRequest(request, decode)
-        hearing: list[asyncio.Task[None]] = []
-        for event in outcome.events:
-            if isinstance(event, OwnEvent):
-                hearing += self._audience.pass_on(event)
-            else:
-                self._replay(event, leased, responses)
-        self._restore(leased, outcome.page_state)
-        return Taken(outcome, responses, products, hearing)
-
-    def _restore(
-        self, leased: RestoredRequest | None, state: RequestState | None
+    async def apply(
+        self,
+        result: RequestResult,
+        products: Products,
+        request: Request | None,
+        on_counted: Callable[[], None] = lambda: None,
     ) -> None:
-        if state is not None and leased is not None:
-            self._audience.name_left_out(leased.update(state))
+        """End the lease of *request*, if it is one, with all that came of it.
 
-    async def apply(self, taken: Taken, request: Request | None) -> None:
-        """Complete the lease of *request*, if it is one, with all that came of it."""
-        products = taken.products
+        With a frontier of this machine it is committed, counted and told of before
+        this suspends for the first time.
+
+        Args:
+            result: The result.
+            products: Its requests and items, also those that were sent ahead.
+            request: The leased request, or None.
+            on_counted: Called once the stats are in those of the crawl.
+
+        Raises:
+            UnreadableError: If a class of the project cannot be decoded; nothing has
+                been applied.
+            LeaseLostError: If others hold the lease now; nothing has been applied.
+        """
         try:
-            if taken.hearing:
-                await asyncio.wait(taken.hearing)
-            await self._apply(taken.outcome, taken.responses, products, request)
+            await self._apply(result, products, request, on_counted)
         finally:
             if isinstance(products, Spool):
                 products.close()
 
     async def _apply(
         self,
-        outcome: RequestResult,
-        responses: list[Response],
+        result: RequestResult,
         products: Products,
         request: Request | None,
+        on_counted: Callable[[], None],
     ) -> None:
-        scheduler = scheduler_of(self._crawler)
-        if isinstance(products, Spool) and scheduler.journal.is_whole:
+        if isinstance(products, Spool) and self._delivery.is_whole:
             products = list(products)  # the one exchange with Redis has it all
-        made, payloads = _apart(products)
-        lease = None if request is None else scheduler.lease_of(request)
-        heads = _of_each(outcome, outcome.responses)
-        pages = _of_each(outcome, responses)
-        journal = scheduler.journal
-        kept: Iterable[bytes]
-        if journal.streams:
-            raw, payloads = payloads, []
-            process = partial(self._process, raw, pages, [])
-            kept = await journal.through_pipelines(process)
-        else:
-            payloads, pages, kept = self._keepable(payloads, heads, pages)
-        changes = (outcome.state, outcome.worker)
-        ends = None if outcome.is_partial else lease
-        numbers = await scheduler.complete(ends, made, kept, changes)
+        decoded = self._decode(result, request)
+        requests, payloads = _apart(products)
+        items = await self._prepare_items(result, payloads, decoded)
+        lease = None
+        if request is not None and not result.is_partial:
+            lease = self._queue.lease_of(request)
+        changes = (result.state, result.worker)
+        numbers = await self._queue.commit(lease, requests, items.kept, changes)
+        self._delivery.kept(numbers)
+        hearing = self._tell(result, decoded)
+        on_counted()
         spent = collector.clock_pipelines() if self._clocks_pipelines else None
         try:
-            if payloads:
-                await self._process(payloads, pages, numbers)
-            journal.processed(numbers)
+            if hearing:
+                await asyncio.wait(hearing)
+            if items.count:
+                await self._parts.pipelines.process(items, numbers)
+            self._delivery.processed(numbers)
         finally:
-            record = outcome.record
+            record = result.record
             if record is not None and spent is not None:
                 record = collector.with_pipelines(record, spent)
-            scheduler.write(record)
+            self._parts.records.write(record)
+
+    async def _prepare_items(
+        self, result: RequestResult, payloads: Payloads, decoded: _Decoded
+    ) -> Items:
+        """Return the items, and how the delivery keeps them."""
+        delivery = self._delivery
+        items = Items(
+            self._decode_items(payloads),
+            len(payloads),
+            _of_each(result, decoded.responses),
+        )
+        if delivery.streams:
+            # In a stream an item cannot be changed any more.
+            self._restore(decoded.leased, result.page_state)
+            process = partial(self._parts.pipelines.process, items)
+            return Items([], 0, [], await delivery.through_pipelines(process))
+        if delivery.is_kept and items.count:
+            return self._keepable(items, payloads, result)
+        return items
+
+    def _decode(self, result: RequestResult, request: Request | None) -> _Decoded:
+        """Return what signals are sent with. Nothing is changed or sent yet.
+
+        Raises:
+            UnreadableError: If something cannot be decoded.
+        """
+        decode = partial(read_back, codec=self._codec)
+        plain = self._codec.decode
+        decoded = _Decoded(
+            [response_of(head, request, plain) for head in result.responses],
+            None if request is None else RestoredRequest(request, plain),
+        )
+        for event in result.events:
+            other = failure = None
+            if isinstance(event, Event):
+                if event.request is not None:
+                    other = decode("a request", event.request)
+                    if event.response is not None:
+                        decoded.responses[event.response].request = other
+                if event.failure is not None:
+                    failure = decode("an error", event.failure)
+            decoded.events.append((event, other, failure))
+        return decoded
+
+    def _decode_items(self, payloads: Payloads) -> Iterable[Any]:
+        """Return the items that *payloads* are.
+
+        Of very many, which are on disk, only a few are in memory at a time: they are
+        decoded once to see that it is possible and once more for the pipelines.
+
+        Raises:
+            UnreadableError: If one cannot be decoded.
+        """
+        items = (read_back("an item", payload, self._codec) for payload in payloads)
+        if not isinstance(payloads, SpoolView):
+            return [*items]
+        for _ in items:
+            pass
+        return (self._codec.decode(payload) for payload in payloads)
+
+    def _tell(
+        self, result: RequestResult, decoded: _Decoded
+    ) -> list[asyncio.Task[None]]:
+        """Count the stats and send the signals; it may end the crawl.
+
+        Returns:
+            What receivers that are coroutines have left to do.
+        """
+        stats.apply(result.stats, self._crawler.stats)
+        hearing: list[asyncio.Task[None]] = []
+        for event, other, failure in decoded.events:
+            if isinstance(event, OwnEvent):
+                hearing += self._parts.audience.pass_on(event)
+            else:
+                self._replay(event, other, failure, decoded)
+        self._restore(decoded.leased, result.page_state)
+        if result.close_reason is not None:
+            self._parts.close(result.close_reason)
+        return hearing
+
+    def _restore(
+        self, leased: RestoredRequest | None, state: RequestState | None
+    ) -> None:
+        if state is not None and leased is not None:
+            self._parts.audience.name_left_out(leased.update(state))
 
     def _keepable(
-        self, payloads: Payloads, heads: Iterable[ResponseMeta | None], pages: Pages
-    ) -> tuple[Payloads, Pages, Iterable[bytes]]:
-        """Return the items that go on, and how the journal keeps them, if it does."""
-        journal = scheduler_of(self._crawler).journal
-        if not journal.is_kept:
-            return payloads, pages, []
+        self, items: Items, payloads: Payloads, result: RequestResult
+    ) -> Items:
+        """Return the items that go on, and how the delivery keeps them."""
+        delivery = self._delivery
         # Each item is kept by itself, and the page is not.
-        heads = (
-            None if head is None else head._replace(content=None) for head in heads
+        metas = _of_each(
+            result, [meta._replace(content=None) for meta in result.responses]
         )
-        entries = map(journal.entry, payloads, heads)
-        if not journal.is_selective:
-            return payloads, pages, cast("Iterable[bytes]", entries)
+        if isinstance(payloads, SpoolView):
+            entries = (
+                delivery.entry(None, payload, meta)
+                for payload, meta in zip(payloads, metas, strict=False)
+            )
+            items.kept = cast("Iterable[bytes]", entries)
+            return items
         # What cannot be kept has been said to be dropped.
         good = [
-            (payload, page, entry)
-            for payload, page, entry in zip(payloads, pages, entries, strict=False)
-            if entry is not None
+            (item, page, entry)
+            for item, payload, page, meta in zip(
+                items.items, payloads, items.pages, metas, strict=False
+            )
+            if (entry := delivery.entry(item, payload, meta)) is not None
         ]
-        return (
-            [payload for payload, _, _ in good],
+        return Items(
+            [item for item, _, _ in good],
+            len(good),
             [page for _, page, _ in good],
             [entry for _, _, entry in good],
         )
 
     def _replay(
-        self, event: Event, leased: RestoredRequest | None, responses: list[Response]
+        self, event: Event, other: Request | None, failure: Any, decoded: _Decoded
     ) -> None:
         about: dict[str, Any] = {"spider": self._crawler.spider}
-        response = None if event.response is None else responses[event.response]
+        leased = decoded.leased
         request = None if leased is None else leased.request
-        if event.request is not None:
-            request = self._codec.decode(event.request)
-            self._restore(RestoredRequest(request, self._codec.decode), event.state)
-            if response is not None:
-                response.request = request
+        if other is not None:
+            request = other
+            self._restore(RestoredRequest(other, self._codec.decode), event.state)
         elif request is not None:
             self._note_in_meta(event, request)
             self._restore(leased, event.state)
         if event.signal == "spider_error":
-            assert event.failure is not None
-            about["failure"] = self._codec.decode(event.failure)
+            about["failure"] = failure
         else:
             about["request"] = request
         if event.signal in ("response_downloaded", "response_received", "spider_error"):
-            about["response"] = response
+            head = event.response
+            about["response"] = None if head is None else decoded.responses[head]
         self._crawler.signals.send_catch_log(getattr(signals, event.signal), **about)
 
     def _note_in_meta(self, event: Event, request: Request) -> None:
@@ -229,65 +310,16 @@ class Results:
             request.meta["download_latency"] = event.latency_s
         if event.slot is not None:
             request.meta["download_slot"] = event.slot
-            self._crawler.engine.downloader.note_slot(request)  # type: ignore[attr-defined]
-
-    async def _process(
-        self,
-        items: Payloads,
-        pages: Pages,
-        numbers: Sequence[int],
-    ) -> None:
-        """Send *items* through the pipelines, several at a time, as Scrapy does.
-
-        Args:
-            items: They, encoded.
-            pages: What each came of.
-            numbers: Theirs in the journal; none if it is not kept.
-        """
-        room = asyncio.Semaphore(self._max_items)
-
-        async def process(
-            payload: bytes, number: int | None, response: Response | None
-        ) -> None:
-            async with room:
-                item_at_hand.set(number)
-                try:
-                    item = self._codec.decode(payload)
-                except Exception:
-                    logger.exception(
-                        "An item of %s cannot be read back and is dropped",
-                        response or "start()",
-                    )
-                    self._crawler.stats.inc_value("concurcrawl/not_shippable")
-                    return
-                await self._crawler.engine.scraper.start_itemproc_async(
-                    item, response=response
-                )
-
-        numbered = zip(items, chain(numbers, repeat(None)), pages, strict=False)
-        self.items_at_work += len(items)
-        try:
-            # Each in a task of its own, for the sake of its context.
-            while some := [*islice(numbered, _TASKS)]:
-                await asyncio.gather(*starmap(process, some))
-        finally:
-            self.items_at_work -= len(items)
-
-    async def _process_kept(
-        self, payload: bytes, head: ResponseMeta | None, number: int
-    ) -> None:
-        """Send an item through the pipelines that comes of no request of this crawl."""
-        response = None if head is None else response_of(head, None, self._codec.decode)
-        await self._process([payload], [response], [number])
+            self._parts.note_slot(request)
 
 
-def _of_each(outcome: RequestResult, found: Sequence[T]) -> Iterable[T | None]:
-    """Return what is *found* of the page of each item of *outcome*, in their order."""
-    if not outcome.pages:
-        return repeat(None if outcome.page is None else found[outcome.page])
+def _of_each(result: RequestResult, found: Sequence[T]) -> Iterable[T | None]:
+    """Return what is *found* of the page of each item of *result*, in their order."""
+    if not result.pages:
+        return repeat(None if result.page is None else found[result.page])
     return [
         None if page is None else found[page]
-        for items, page in outcome.pages
+        for items, page in result.pages
         for _ in range(items)
     ]
 
@@ -298,10 +330,3 @@ def _apart(products: Products) -> tuple[Requests, Payloads]:
         return products.requests(), products.items()
     requests = [product for product in products if not product.is_item]
     return requests, [product.payload for product in products if product.is_item]
-
-
-def close_spider(crawler: Crawler, reason: str) -> None:
-    """End the crawl of *crawler*, after what is in flight."""
-    asyncio.ensure_future(  # noqa: RUF006 - the engine outlives it
-        crawler.engine.close_spider_async(reason=reason)
-    )

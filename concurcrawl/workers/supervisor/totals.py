@@ -2,7 +2,7 @@
 
 A worker that has read a stat is sent the crawl's totals of the stats that it reads:
 with each request that it is given, and twice a second. On top of them it counts what it
-has written itself since. Both ends count the outcomes that the worker has sent, so that
+has written itself since. Both ends count the results that the worker has sent, so that
 it knows which of its own are in a total.
 """
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from scrapy.utils.asyncio import AsyncioLoopingCall
     from twisted.internet.task import LoopingCall
 
-    from concurcrawl.workers.supervisor.pool import WorkerPool
     from concurcrawl.workers.supervisor.worker_handle import WorkerHandle
 
 #: How often totals that have changed are sent to a worker that gets no request.
@@ -49,9 +48,8 @@ class _Reader:
 class TotalsSender:
     """Sends workers the totals of the stats that they read."""
 
-    def __init__(self, crawler: Crawler, pool: WorkerPool) -> None:
+    def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
-        self._pool = pool
         self._codec = Codec()
         self._readers: dict[WorkerHandle, _Reader] = {}
         self._loop: AsyncioLoopingCall | LoopingCall | None = None
@@ -65,7 +63,6 @@ class TotalsSender:
             reader.keys.add(message.key)
         self._send(worker, reader, message.number)
         if self._loop is None:
-            self._pool.on_lend = self._update
             self._loop = create_looping_call(self._update_all)
             self._loop.start(_INTERVAL_S, now=False)
 
@@ -78,7 +75,8 @@ class TotalsSender:
         """Forget a worker that is gone."""
         self._readers.pop(worker, None)
 
-    def _update(self, worker: WorkerHandle) -> None:
+    def update(self, worker: WorkerHandle) -> None:
+        """Send *worker* what has changed, before it is sent another request."""
         reader = self._readers.get(worker)
         if reader is not None and self._changed(reader):
             self._send(worker, reader, None)
@@ -86,7 +84,7 @@ class TotalsSender:
     def _update_all(self) -> None:
         for worker, reader in self._readers.items():
             # It keeps what it has written until it knows that it was heard of.
-            if reader.heard != worker.outcomes or self._changed(reader):
+            if reader.heard != worker.results.count or self._changed(reader):
                 self._send(worker, reader, None)
 
     def _changed(self, reader: _Reader) -> dict[str, Any]:
@@ -100,7 +98,7 @@ class TotalsSender:
     def _send(self, worker: WorkerHandle, reader: _Reader, number: int | None) -> None:
         changed = self._changed(reader)
         reader.sent |= changed
-        reader.heard = worker.outcomes
+        reader.heard = worker.results.count
         plain = {key: stats.plain(value) for key, value in changed.items()}
         values = self._codec.encode(plain)
         worker.send(SetStats(values, reader.heard, number))

@@ -9,7 +9,7 @@ import signal
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from typing_extensions import override
 
@@ -28,7 +28,7 @@ from concurcrawl.workers.protocol.spool import Spool
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from concurcrawl.frontier.base import Lease
     from concurcrawl.watchdog.stall import Waiting
@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
     #: All that came of a lease, also what was sent ahead.
     Products = Sequence[Product] | Spool
+
+    #: How a lease has ended: its worker, the result and all products.
+    Ended = tuple["WorkerHandle", RequestResult, Products]
 
     #: What a worker says that is not about itself.
     News = RequestResult | ReadStats | Traffic
@@ -53,16 +56,16 @@ UNLIMITED = 1000
 class Listener(Protocol):
     """What a worker's handle reports to; a pool is one."""
 
-    def opened(self, worker: WorkerHandle) -> None:
+    def on_opened(self, worker: WorkerHandle) -> None:
         """Take in that *worker* is ready for requests."""
 
-    def heard(self, worker: WorkerHandle, message: News) -> None:
+    def on_message(self, worker: WorkerHandle, message: News) -> None:
         """Take in what *worker* said."""
 
-    def cannot_start(self, worker: WorkerHandle, reason: str) -> None:
+    def on_cannot_start(self, worker: WorkerHandle, reason: str) -> None:
         """Take in that *worker* ends because it cannot do its work."""
 
-    def lost(self, worker: WorkerHandle) -> None:
+    def on_lost(self, worker: WorkerHandle) -> None:
         """Take in that *worker* is gone."""
 
 
@@ -71,9 +74,8 @@ class HeldLease:
     """A lease that a worker has.
 
     Attributes:
-        lease: It.
-        take: Told what came of it, as soon as we hear of that.
-        end: Set to what ``take`` made of it.
+        lease: The lease.
+        end: Set to the worker, its result and all products, or to why there is none.
         deaths: Workers that have died while they held it.
         parts: What the worker that has it has sent ahead, if it has.
         is_applied: Whether requests or items of it were applied: it must not be done
@@ -82,8 +84,7 @@ class HeldLease:
     """
 
     lease: Lease
-    take: Callable[[RequestResult, Products], Any]
-    end: asyncio.Future[Any]
+    end: asyncio.Future[Ended]
     deaths: int = 0
     parts: Spool | None = None
     is_applied: bool = False
@@ -95,22 +96,56 @@ class HeldLease:
             self.parts = Spool()
         self.parts.add(products)
 
-    def take_partial(self, outcome: RequestResult) -> Any:
-        """Return what ``take`` makes of what came up to now."""
-        if not outcome.products:  # also where all is kept for the end
-            return self.take(outcome, ())
-        self.is_applied = True
+    def collect(self, products: Sequence[Product]) -> Products:
+        """Return *products* with all that was sent ahead. The caller closes a spool."""
         if self.parts is None:
-            return self.take(outcome, outcome.products)
-        self.keep(outcome.products)
+            return products
+        self.keep(products)
         parts, self.parts = self.parts, None
-        return self.take(outcome, parts)
+        return parts
+
+    def collect_partial(self, result: RequestResult) -> Products:
+        """Return what came up to now; nothing where all is kept for the end."""
+        if not result.products:
+            return ()
+        self.is_applied = True
+        return self.collect(result.products)
 
     def drop_parts(self) -> None:
         """Drop what was sent ahead: it is done again, or never."""
         if self.parts is not None:
             self.parts.close()
             self.parts = None
+
+
+class AppliedResults:
+    """How many of a worker's results were applied, counted without gaps.
+
+    Over Redis a result that has to be committed is applied after others that came
+    later. A worker is told of the first ones only, up to one that is not applied yet.
+
+    Attributes:
+        count: So many of the first results have been applied, or dropped.
+    """
+
+    def __init__(self) -> None:
+        self.count = 0
+        self._received = 0
+        self._early: set[int] = set()
+
+    def receive(self) -> int:
+        """Return the number of a result that has come."""
+        self._received += 1
+        return self._received
+
+    def applied(self, number: int) -> None:
+        """Note that the result of this number was applied. Twice is as good as once."""
+        if number <= self.count:
+            return
+        self._early.add(number)
+        while self.count + 1 in self._early:
+            self.count += 1
+            self._early.discard(self.count)
 
 
 class WorkerHandle(asyncio.Protocol):
@@ -138,7 +173,7 @@ class WorkerHandle(asyncio.Protocol):
         self.is_gone = False
         self.ended = 0  # leases whose slots are not free yet, see WorkerPool.heard()
         self.silent_for = 0  # times in a row that it was found not to have answered
-        self.outcomes = 0  # that it has sent and that were taken in
+        self.results = AppliedResults()
         self.parked: deque[HeldLease] = deque()  # what waits for this worker
         self.files: set[str] = set()  # that no other process can have
         self.unleased: Counter[str] = Counter()  # requests at a site without a lease id
@@ -221,7 +256,7 @@ class WorkerHandle(asyncio.Protocol):
             match message:
                 case Ready():
                     self.pid = message.pid
-                    self._pool.opened(self)
+                    self._pool.on_opened(self)
                 case Pong():
                     self.silent_for = 0
                     self.progress += message.is_moving
@@ -232,11 +267,11 @@ class WorkerHandle(asyncio.Protocol):
                     self.progress += 1
                     self.held[message.lease_id].keep(message.products)
                 case Failed():
-                    self._pool.cannot_start(self, message.reason)
+                    self._pool.on_cannot_start(self, message.reason)
                     self._transport.close()  # type: ignore[union-attr] # it sent this
                 case _:
-                    self._pool.heard(self, message)
+                    self._pool.on_message(self, message)
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._pool.lost(self)
+        self._pool.on_lost(self)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from scrapy import signals
 
+from concurcrawl import registry
 from concurcrawl.compat.log_lines import leave_out_scraped
 from concurcrawl.config import Config
 from concurcrawl.workers import children
@@ -34,7 +35,7 @@ from concurcrawl.workers.protocol.messages.state import (
 from concurcrawl.workers.protocol.pickle_codec import IS_DURABLE, codec_of
 from concurcrawl.workers.worker.attributes import set_attributes
 from concurcrawl.workers.worker.claims import LocalClaims
-from concurcrawl.workers.worker.connection import Connection, Dispatcher
+from concurcrawl.workers.worker.connection import Connection, MessageDispatcher
 from concurcrawl.workers.worker.control import EngineControl
 from concurcrawl.workers.worker.finishing import Finisher
 from concurcrawl.workers.worker.leases import Leases
@@ -98,6 +99,7 @@ class WorkerApp:
         self.name = name
         self.is_started = False
         self._crawler = crawler
+        registry.register(crawler, self)
         self._collector = collector
         self._files = files
         self.codec = codec = codec_of(crawler)
@@ -131,6 +133,15 @@ class WorkerApp:
             connection, outbox, local, codec, fingerprinter, self.control.wake
         )
 
+    @property
+    def gate(self) -> WorkerLimiter:
+        """The limiter, which each request passes in the download handler."""
+        return self.limiter
+
+    def holds_back(self) -> bool:
+        """Return False: requests are held back in the supervisor."""
+        return False
+
     def handlers(self) -> dict[type, Callable[[Any], None]]:
         """Return what handles each message of the supervisor."""
         return {
@@ -162,7 +173,9 @@ class WorkerApp:
         # Items are logged as scraped where their pipelines run.
         leave_out_scraped(self._crawler)
         await self.connection.open(
-            Dispatcher(self.connection, self.handlers(), self._on_batch, self._on_lost)
+            MessageDispatcher(
+                self.connection, self.handlers(), self._on_batch, self._on_lost
+            )
         )
         self._log.open()
 

@@ -147,7 +147,7 @@ class Connection:
         self._sock.sendall(frame(message))
 
 
-class Dispatcher(asyncio.Protocol):
+class MessageDispatcher(asyncio.Protocol):
     """Calls the handler of each message that arrives."""
 
     def __init__(

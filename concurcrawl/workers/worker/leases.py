@@ -95,7 +95,7 @@ class Leases:
     def _decode(self, message: Dispatch) -> Request | None:
         try:
             request: Request = self._codec.decode(message.payload)
-        except Exception:  # anybody's classes
+        except Exception:  # a project's classes
             logger.exception("A request cannot be read back and is dropped")
             self._outbox.send(RequestResult(message.lease_id))
             return None

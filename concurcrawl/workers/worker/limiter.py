@@ -70,7 +70,7 @@ class WorkerLimiter(RequestGate):
 
     @override
     async def enter(self, request: Request) -> bool:
-        group, lease_id = self._group(request), self._work.lease_id_of(request)
+        group, lease_id = self.group_of(request), self._work.lease_id_of(request)
         if lease_id is not None:
             if self._is_free(request, group, lease_id):
                 self.inside[request] = group
@@ -97,12 +97,12 @@ class WorkerLimiter(RequestGate):
         self._connection.send(RequestSent(self.inside[request], lease_id, at_s))
 
     @override
-    def leave(self, request: Request, visit: FetchResult) -> None:
+    def leave(self, request: Request, result: FetchResult) -> None:
         was_asked = request in self._asked
         self._asked.discard(request)
         group, lease_id = self.inside.pop(request), self._work.lease_id_of(request)
-        if was_asked or visit.status in (429, 503):
-            self._connection.send(RequestLeft(group, lease_id, visit))
+        if was_asked or result.status in (429, 503):
+            self._connection.send(RequestLeft(group, lease_id, result))
         elif self._is_recalled:
             self.report_idle()
 
@@ -137,7 +137,7 @@ class WorkerLimiter(RequestGate):
         """Report the ``Crawl-delay`` of a robots.txt that was parsed here."""
         delay_s = delay_of(robotparser, robots_agent(request, self._settings))
         if delay_s:
-            group = self._group(request)
+            group = self.group_of(request)
             # Before the supervisor confirms it: the next request may start right now.
             self._throttled.add(group)
             self._connection.send(CrawlDelay(group, delay_s))
@@ -170,5 +170,6 @@ class WorkerLimiter(RequestGate):
             return False
         return self._must_ask(self._politeness.group_of(request.url, None))
 
-    def _group(self, request: Request) -> str:
+    def group_of(self, request: Request) -> str:
+        """Return the group of hosts whose limits *request* shares."""
         return self._politeness.group_of(request.url, slot_of(request))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from scrapy.utils.httpobj import urlparse_cached
+
 from concurcrawl.workers.protocol.messages.results import Product
 
 if TYPE_CHECKING:
@@ -33,8 +35,12 @@ class Products:
         """
         self._add(Product(True, self._codec.encode(item)))
 
-    def add_request(self, request: Request) -> None:
+    def add_request(self, request: Request, group: str) -> None:
         """Add a request that the spider or a middleware made.
+
+        Args:
+            request: The request.
+            group: Group of hosts whose limits it shares.
 
         Raises:
             NotShippableError: If it cannot leave this process.
@@ -42,7 +48,16 @@ class Products:
         key = b""
         if not request.dont_filter:
             key = self._fingerprinter.fingerprint(request)
-        self._add(Product(False, self._codec.encode(request), key))
+        product = Product(
+            is_item=False,
+            payload=self._codec.encode(request),
+            key=key,
+            host=_plain_host(request),
+            group=group,
+            priority=request.priority,
+            is_start=bool(request.meta.get("is_start_request")),
+        )
+        self._add(product)
 
     def take_is_moving(self) -> bool:
         """Return whether anything was added since the last call."""
@@ -52,3 +67,12 @@ class Products:
     def _add(self, product: Product) -> None:
         self._outbox.add(product)
         self._is_moving = True
+
+
+def _plain_host(request: Request) -> str:
+    """Return the host of *request*; empty if there is none, or an IPv6 address."""
+    try:
+        host = urlparse_cached(request).hostname or ""
+    except ValueError:  # an unclosed bracket, for example
+        return ""
+    return "" if ":" in host else host

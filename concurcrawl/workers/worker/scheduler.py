@@ -24,11 +24,7 @@ logger = logging.getLogger(__name__)
 
 
 class WorkerScheduler(BaseScheduler):
-    """Takes requests from leases and sends new ones to the supervisor.
-
-    Attributes:
-        gate: Asked by the download handler before each request.
-    """
+    """Takes requests from leases and sends new ones to the supervisor."""
 
     def __init__(self, app: WorkerApp, engine: Any) -> None:
         self._leases = app.leases
@@ -36,7 +32,7 @@ class WorkerScheduler(BaseScheduler):
         self._claims = app.claims
         self._outbox = app.outbox
         self._engine = engine
-        self.gate = app.limiter
+        self._limiter = app.limiter
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> WorkerScheduler:
@@ -48,7 +44,7 @@ class WorkerScheduler(BaseScheduler):
     def open(self, spider: Spider) -> None:
         # Scrapy makes the downloader before the scheduler, so its slots get to know
         # their limits here.
-        self._engine.downloader.slots.limits = self.gate.slot_limits
+        self._engine.downloader.slots.limits = self._limiter.slot_limits
 
     @override
     def has_pending_requests(self) -> bool:
@@ -62,7 +58,7 @@ class WorkerScheduler(BaseScheduler):
     def enqueue_request(self, request: Request) -> bool:
         """Send *request* to the supervisor, which finds out if it is a duplicate."""
         try:
-            self._products.add_request(request)
+            self._products.add_request(request, self._limiter.group_of(request))
         except NotShippableError as error:
             if self._claims.keep(request):
                 return True

@@ -149,9 +149,9 @@ class _Model:
         if self.on_way.get(group, (None,))[0] == lease_id:
             self.sent(group, lease_id, 0)
 
-    def hear(self, group: str, visit: FetchResult) -> None:
-        if visit.retry_after_s is not None:
-            until_s = self.clock.now_s + visit.retry_after_s
+    def learn(self, group: str, result: FetchResult) -> None:
+        if result.retry_after_s is not None:
+            until_s = self.clock.now_s + result.retry_after_s
             self.paused_until_s[group] = max(self.paused_until_s[group], until_s)
 
 
@@ -161,7 +161,7 @@ class FrontierMachine(RuleBasedStateMachine):
     leases: Bundle[Lease] = Bundle("leases")
 
     groups = st.sampled_from(sorted(LIMITS))
-    visits = st.sampled_from(
+    results = st.sampled_from(
         [FetchResult(status=200), FetchResult(status=429, retry_after_s=4)]
     )
     drawn = st.lists(
@@ -225,13 +225,13 @@ class FrontierMachine(RuleBasedStateMachine):
         self.frontier.sent(lease.group, lease.lease_id, ago_s)
         self.model.sent(lease.group, lease.lease_id, ago_s)
 
-    @rule(lease=leases, visit=visits)
-    def leave(self, lease: Lease, visit: FetchResult) -> None:
-        self.frontier.leave(lease.group, lease.lease_id, visit)
+    @rule(lease=leases, result=results)
+    def leave(self, lease: Lease, result: FetchResult) -> None:
+        self.frontier.leave(lease.group, lease.lease_id, result)
         self.model.finish(lease.group, lease.lease_id)
         request = self.model.requests[lease.payload]
         request.is_coming = request.is_there = False
-        self.model.hear(lease.group, visit)
+        self.model.learn(lease.group, result)
 
     @rule(lease=leases)
     def start_over(self, lease: Lease) -> None:
@@ -269,12 +269,12 @@ class FrontierMachine(RuleBasedStateMachine):
         self.model.sent(group, None, ago_s)
 
     @precondition(lambda self: self.model.unleased.total())
-    @rule(visit=visits)
-    def leave_without_a_lease(self, visit: FetchResult) -> None:
+    @rule(result=results)
+    def leave_without_a_lease(self, result: FetchResult) -> None:
         group = next(self.model.unleased.elements())
-        self.frontier.leave(group, None, visit)
+        self.frontier.leave(group, None, result)
         self.model.unleased[group] -= 1
-        self.model.hear(group, visit)
+        self.model.learn(group, result)
 
     @precondition(
         lambda self: (

@@ -83,8 +83,8 @@ class Told:
         self.frontier.sent(group, lease_id, ago_s)
         self.catch_up()
 
-    def leave(self, group: str, lease_id: int | None, visit: FetchResult) -> None:
-        self.frontier.leave(group, lease_id, visit)
+    def leave(self, group: str, lease_id: int | None, result: FetchResult) -> None:
+        self.frontier.leave(group, lease_id, result)
         self.catch_up()
 
     def expect(self, group: str, change: int) -> None:

@@ -121,7 +121,7 @@ def test_a_part_that_a_mode_replaces_is_refused_by_name(
 ) -> None:
     done = run(tmp_path, ADDON, f"MODE={mode}", f"{setting}={name}")
     assert done.returncode == 1
-    assert f"{setting}={name}: it would not be used, since a mode has a" in done.stderr
+    assert f"{setting}={name}: it would not be used, because a mode has" in done.stderr
     assert "leave it out, or leave MODE out." in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "out.jsonl").exists()
@@ -151,7 +151,7 @@ def test_an_extension_that_hears_nothing_of_workers_is_named_once(
 ) -> None:
     done = run(tmp_path, ADDON, f"MODE={mode}", 'EXTENSIONS={"own.Stops": 1}')
     assert done.returncode == 0
-    sentence = "signals.headers_received=own.Stops: it hears nothing of what workers"
+    sentence = "signals.headers_received=own.Stops: it receives nothing about"
     assert done.stderr.count(sentence) == is_named
 
 
@@ -162,8 +162,8 @@ def test_each_way_that_a_signal_does_not_take_is_named_once(tmp_path: Path) -> N
     named = re.findall(r"WARNING: (signal.*?)(?: at 0x\w+>)?[=:, ]", done.stderr)
     assert len(named) == 3
     for sentence in (
-        "signals.headers_received=own.Talks: it hears nothing of what workers",
-        "=own.Talks: it hears nothing of those that workers send, since no module has",
+        "signals.headers_received=own.Talks: it receives nothing about",
+        "=own.Talks: it does not receive those that workers send, because no module",
         "of an extension or a pipeline does not reach own.Hears in workers",
     ):
         assert done.stderr.count(sentence) == 1
@@ -174,7 +174,7 @@ def test_a_cache_that_one_process_has_for_itself_is_refused(tmp_path: Path) -> N
     cache = ("HTTPCACHE_ENABLED=1", f"HTTPCACHE_STORAGE={storage}")
     done = run(tmp_path, ADDON, "MODE=hybrid", *cache)
     assert done.returncode == 1
-    assert f"HTTPCACHE_STORAGE={storage}: only one process can have its file" in (
+    assert f"HTTPCACHE_STORAGE={storage}: only one process can open its file" in (
         done.stderr
     )
     assert run(tmp_path, ADDON, "MODE=async", *cache).returncode == 0
@@ -198,7 +198,7 @@ def test_a_database_that_one_process_must_have_is_refused_with_several_workers(
     for component in (own, "scrapy_deltafetch.DeltaFetch"):
         written: dict[str, object] = {setting: {component: 100}}
         (found,) = findings(CONCURCRAWL_SLOTS=[1, 1], **written)
-        assert "only one process can have its database" in found
+        assert "only one process can open its database" in found
         assert found.endswith(
             "set CONCURCRAWL_WORKERS=1, or use MODE=serial, concurrent or async."
         )
@@ -215,7 +215,7 @@ def test_a_browser_profile_is_refused_with_several_workers() -> None:
         "PLAYWRIGHT_CONTEXTS": contexts,
     }
     (found,) = findings(CONCURCRAWL_SLOTS=[1, 1], **written)
-    assert found.startswith("PLAYWRIGHT_CONTEXTS=me: only one process can have its")
+    assert found.startswith("PLAYWRIGHT_CONTEXTS=me: only one process can use its")
     assert findings(CONCURCRAWL_SLOTS=[1], **written) == []
     assert findings(CONCURCRAWL_SLOTS=[1, 1], PLAYWRIGHT_CONTEXTS=contexts) == []
 

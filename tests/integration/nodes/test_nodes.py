@@ -323,13 +323,13 @@ def test_what_a_dead_node_was_writing_is_settled_here_and_told_of_elsewhere(
     shared = options(server, "async")
     found = crawl("idle", site, tmp_path, *shared[: shared.index("-a")])
     assert found.stats["finish_reason"] == "finished"
-    assert found.stats["concurcrawl/items_unsettled"] == 2
+    assert found.stats["concurcrawl/items_in_doubt"] == 2
     assert "ERROR: 2 items were being written when their node died" in found.log
     assert found.items.total() == 1 + 10
     assert found.items[line.decode().strip()] == 1
     snapshot = admin.snapshot(parse(server.url, "concurcrawl", "idle"))
     assert snapshot is not None
-    assert (snapshot.unsettled, snapshot.undelivered) == (2, 0)
+    assert (snapshot.in_doubt, snapshot.undelivered) == (2, 0)
 
 
 def test_a_callback_that_is_no_method_is_refused_by_name(

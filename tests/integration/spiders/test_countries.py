@@ -210,7 +210,7 @@ def test_a_list_page_that_does_not_come_ends_the_crawl_in_one_sentence(
 ) -> None:
     done = crawl(tmp_path, "-a", f"site={site}/wiki/{page}")
     assert done.finish_reason == "list_page_failed"
-    assert f"ERROR: The list page {site}/wiki/{page} did not come: " in done.said
+    assert f"ERROR: The list page {site}/wiki/{page} was not downloaded: " in done.said
     assert "Traceback" not in done.said
     assert (done.items, done.files) == ([], {})
 

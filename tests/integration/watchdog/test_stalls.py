@@ -120,16 +120,28 @@ def test_the_remedy_for_such_a_request_works_for_a_crawl_with_a_jobdir(
 
 
 @pytest.mark.parametrize("setup", ["parallel", "hybrid", "serial in JOBDIR"])
-def test_what_cannot_be_read_back_is_named_and_the_rest_is_kept(
+def test_an_item_that_cannot_be_read_back_fails_its_request_alone(
     setup: str, site: str, tmp_path: Path
 ) -> None:
-    found = crawl("yields_unreadable", site, tmp_path, *setup_of(setup, tmp_path))
-    assert found.items == {f'{{"page": "{n}"}}': 1 for n in range(16)}
+    failures = tmp_path / "failures.jsonl"
+    found = crawl(
+        "yields_unreadable",
+        site,
+        tmp_path,
+        *setup_of(setup, tmp_path),
+        *("-s", f"CONCURCRAWL_FAILURES={failures}"),
+    )
+    pages = set(range(16)) - {1}
+    assert found.items == {f'{{"page": "{n}"}}': 1 for n in pages}
     assert found.stats["finish_reason"] == "finished"
-    assert found.stats["concurcrawl/not_shippable"] == 2
-    page = f"{site}/hang?s=0.01"
-    assert f"An item of <200 {page}&1> cannot be read back" in found.log
-    assert f"A request of <GET {page}&2> cannot be read back" in found.log
+    assert found.stats["concurcrawl/results_failed"] == 3
+    assert found.stats["concurcrawl/not_shippable"] == 1  # a request of page 2
+    assert found.stats["response_received_count"] == 15
+    page = f"{site}/hang?s=0.01&1"
+    sentence = "could not be applied: an item cannot be read back in another process ("
+    assert f"The results of <GET {page}> {sentence}" in found.log
+    assert page in failures.read_text(encoding="utf-8")
+    assert "a request cannot be read back in another process (" in found.log
 
 
 @pytest.mark.parametrize("setup", ["hybrid", "serial in JOBDIR"])

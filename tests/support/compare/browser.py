@@ -49,7 +49,7 @@ class Page:
         self.asked: list[str] = []
 
     async def call(self, method: str, **parameters: Any) -> Any:
-        """Have the browser do *method* and return what it answers."""
+        """Call *method* in the browser and return its result."""
         self._number += 1
         await self._socket.send_json(
             {"id": self._number, "method": method, "params": parameters}
@@ -129,7 +129,7 @@ class Page:
 
 @asynccontextmanager
 async def browsing() -> AsyncIterator[Page]:
-    """Have a browser of our own for a while; it leaves nothing."""
+    """Run a browser with a temporary profile."""
     program = chromium()
     assert program is not None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:

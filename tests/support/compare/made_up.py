@@ -1,4 +1,4 @@
-"""Runs and records that nobody measured, for the pure parts."""
+"""Invented runs and records, for tests of the pure parts."""
 
 from __future__ import annotations
 

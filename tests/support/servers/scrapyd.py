@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from configparser import ConfigParser
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +43,7 @@ class Scrapyd:
     Attributes:
         url: Where it listens, with a slash at the end.
         folder: Where it runs and has its folders.
-        process: It.
+        process: The server's process.
     """
 
     url: str
@@ -107,13 +108,18 @@ class Scrapyd:
 
 @contextmanager
 def scrapyd(folder: Path, **options: str) -> Iterator[Scrapyd]:
-    """Run a Scrapyd in *folder*; what is left of it at the end is killed."""
+    """Run a Scrapyd in *folder*; what is left of it at the end is killed.
+
+    A ``scrapyd.conf`` that is there is kept, with some options changed.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("any_port.py", "egg_runner.py"):
         shutil.copy(Path(__file__).with_name(name), folder)
-    lines = [f"{name} = {value}" for name, value in (_OPTIONS | options).items()]
-    conf = folder / "scrapyd.conf"
-    conf.write_text("\n".join(["[scrapyd]", *lines, ""]), encoding="ascii")
+    config = ConfigParser()
+    config.read(folder / "scrapyd.conf")
+    config.read_dict({"scrapyd": _OPTIONS | options})
+    with (folder / "scrapyd.conf").open("w", encoding="ascii") as file:
+        config.write(file)
     (folder / "url").unlink(missing_ok=True)
     with (folder / "out").open("a", encoding="utf-8") as out:
         process = subprocess.Popen(
@@ -151,7 +157,7 @@ def until(happened: Callable[[], object], deadline_s: float = PATIENCE_S) -> Non
 
 
 def deploy(project: Path, name: str, url: str) -> str:
-    """Have ``scrapyd-deploy`` build *project*'s egg and send it to the server at *url*.
+    """Build *project*'s egg with ``scrapyd-deploy`` and send it to the server at *url*.
 
     Returns:
         What the server said.

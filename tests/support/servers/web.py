@@ -226,7 +226,7 @@ async def read_request(reader: asyncio.StreamReader) -> Request | None:
 
 
 def throw_away_tls() -> ssl.SSLContext:
-    """Return a TLS context with a certificate that nobody trusts."""
+    """Return a TLS context with a self-signed certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "throw-away")])
     now = datetime.datetime.now(datetime.UTC)

@@ -21,6 +21,7 @@ from concurcrawl.durable.start import StartOutputs
 from concurcrawl.frontier.base import Entry
 from concurcrawl.frontier.sqlite import SqliteFrontier
 from concurcrawl.workers.protocol.messages.signals import ResponseMeta
+from concurcrawl.workers.protocol.pickle_codec import Codec
 from tests.support.fakes import in_fake_time, made_crawler, settled
 
 if TYPE_CHECKING:
@@ -43,11 +44,26 @@ def test_an_item_that_an_earlier_release_kept_is_read() -> None:
     assert read_entry(old) == (b"item", META)
 
 
+class FakePipelines:
+    """Keeps the items that it is given.
+
+    Attributes:
+        processed: They, decoded.
+    """
+
+    codec = Codec()
+
+    def __init__(self) -> None:
+        self.processed: list[Any] = []
+
+    async def process_kept(self, payload: bytes, meta: Any, number: int) -> None:
+        self.processed.append(self.codec.decode(payload))
+
+
 class Life:
     """One run of a crawl in a folder, and what it has done.
 
     Attributes:
-        processed: Items that went through the pipelines.
         failures: What the crawl was told to fail for.
         folder: Where the frontier and the feed are.
     """
@@ -58,23 +74,28 @@ class Life:
         self.frontier = SqliteFrontier(path=str(folder / "frontier"))
         self.crawler = made_crawler()
         self.start = StartOutputs(self.crawler, self.frontier)
+        self.failures: list[Exception] = []
+        self.pipelines = FakePipelines()
         jobdir: Any = SimpleNamespace(is_resumed=self.is_resumed)
         self.delivery = JobDirDelivery(
-            self.crawler, self.frontier, jobdir if has_jobdir else None, self.start
+            self.crawler,
+            self.frontier,
+            jobdir if has_jobdir else None,
+            self.start,
+            self.pipelines,
+            self.failures.append,
         )
-        self.processed: list[Any] = []
-        self.failures: list[Exception] = []
-        self.delivery.process = self._process
-        self.delivery.on_failure = self.failures.append
         self.feed: Any = None
 
-    async def _process(self, payload: bytes, head: Any, number: int) -> None:
-        self.processed.append(pickle.loads(payload))
+    @property
+    def processed(self) -> list[Any]:
+        """Items that went through the pipelines."""
+        return self.pipelines.processed
 
     def keep(self, *names: str) -> list[int]:
         """Keep items, as the end of a lease does."""
         entry = self.delivery.entry
-        entries = [entry(pickle.dumps(name), None) for name in names]
+        entries = [entry(name, pickle.dumps(name), None) for name in names]
         return self.frontier.keep(entries, {}).value
 
     def write(self, number: int, line: bytes) -> None:
@@ -225,7 +246,8 @@ async def test_a_replay_that_fails_does_not_keep_the_crawl_open(
         async def fail(*_: Any) -> None:
             raise OSError("no more files")
 
-        two.delivery.process = fail
+        pipelines: Any = two.pipelines
+        pipelines.process_kept = fail
         with pytest.raises(OSError, match="no more files"):
             await two.delivery._replay()
         assert not two.delivery.is_replaying
@@ -268,7 +290,7 @@ async def test_the_last_items_are_safe_when_the_delivery_closes(
 async def test_without_a_jobdir_nothing_is_kept(tmp_path: Path) -> None:
     async with life(tmp_path, has_jobdir=False) as one:
         assert not one.delivery.is_kept
-        assert one.delivery.entry(b"item", None) == b""
+        assert one.delivery.entry("item", b"item", None) == b""
         assert await one.outputs(request("a"), request("a")) == ["a", "a"]
         await one.delivery.close()
         assert one.notes() == {}

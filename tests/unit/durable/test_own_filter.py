@@ -83,7 +83,10 @@ def step(life: Life, names: str, *, is_killed: bool = False) -> list[bool]:
     new = [
         entry(name) for name, was_seen in zip(names, seen, strict=True) if not was_seen
     ]
-    frontier.push(durable.step(new, keys))
+    answers = durable.prepare(keys)
+    with frontier.transaction():
+        durable.commit(answers)
+        frontier.push(new)
     return seen
 
 

@@ -166,6 +166,7 @@ def test_it_is_kept_by_change_and_folded_when_that_is_much(tmp_path: Path) -> No
     path, file = str(tmp_path / "frontier"), str(tmp_path / "spider.state")
     frontier, spider = SqliteFrontier(path=path), _Spider()
     kept = KeptState(spider, frontier, file)
+    kept.load()
     for number in range(300):
         url = f"http://a.example/{number:0500}"
         spider.state.setdefault("seen", set()).add(url)
@@ -174,7 +175,7 @@ def test_it_is_kept_by_change_and_folded_when_that_is_much(tmp_path: Path) -> No
     frontier.close()  # as if killed
     again = _Spider()
     with closing(SqliteFrontier(path=path)) as frontier:
-        KeptState(again, frontier, file)
+        KeptState(again, frontier, file).load()
     assert again.state == spider.state
     assert len(again.state["seen"]) == 300
 
@@ -185,7 +186,6 @@ def test_workers_that_write_at_the_same_time_end_with_the_same(
     spider = _Spider()
     frontier = SqliteFrontier()
     request.addfinalizer(frontier.close)
-    kept = KeptState(spider, frontier, str(tmp_path / "spider.state"))
     said: dict[str, list[bytes]] = {"one": [], "two": []}
     workers = {name: Tracker(changes.append) for name, changes in said.items()}
 
@@ -195,7 +195,8 @@ def test_workers_that_write_at_the_same_time_end_with_the_same(
                 told.append((worker, changes))
 
     told: list[tuple[Tracker, Any]] = []
-    kept.tell = tell
+    kept = KeptState(spider, frontier, str(tmp_path / "spider.state"), tell)
+    kept.load()
     workers["one"].live["at"] = "one"
     workers["two"].live["at"] = "two"
     for name in workers:

@@ -228,6 +228,34 @@ def test_where_no_file_can_be_made_what_waits_is_in_memory(tmp_path: Path) -> No
     assert grown_bytes("no file", tmp_path) > 25e6
 
 
+#: What 0.1.0 stored of a crawl that had leased one request of two.
+FORMER = """
+CREATE TABLE request (
+    ticket INTEGER PRIMARY KEY, grp TEXT NOT NULL, priority INTEGER NOT NULL,
+    rank INTEGER NOT NULL, queued_s REAL NOT NULL, payload BLOB NOT NULL,
+    lent INTEGER NOT NULL DEFAULT 0
+);
+CREATE INDEX waiting ON request (grp, priority DESC, rank) WHERE NOT lent;
+CREATE TABLE taken (what BLOB PRIMARY KEY, times INTEGER NOT NULL) WITHOUT ROWID;
+INSERT INTO request VALUES (3, 'a.example', 0, -3, 1, CAST('old' AS BLOB), 0);
+INSERT INTO request VALUES (4, 'a.example', 0, -4, 1, CAST('new' AS BLOB), 1);
+INSERT INTO taken VALUES (CAST('what' AS BLOB), 2);
+"""
+
+
+def test_a_file_of_an_earlier_release_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "frontier.sqlite"
+    with closing(sqlite3.connect(path)) as db:
+        db.executescript(FORMER)
+    for _ in range(2):  # the second time it has today's names
+        frontier = opened(path)
+        assert (frontier.waiting(), frontier.times_taken(b"what")) == (2, 2)
+        frontier.close()
+    frontier = opened(path)
+    assert drained(frontier) == ["new", "old"]
+    frontier.close()
+
+
 class TestDeadLetters:
     """Requests that were given up are kept, and wait again when that is wished."""
 

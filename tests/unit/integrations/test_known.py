@@ -82,8 +82,8 @@ class Appends:
 @pytest.mark.parametrize(
     ("cls", "reason", "is_refused"),
     [
-        (Database, "only one process can have a dbm database", True),
-        (type("Mine", (Database,), {}), "only one process can have a dbm", True),
+        (Database, "only one process can open a dbm database", True),
+        (type("Mine", (Database,), {}), "only one process can open a dbm", True),
         (Dumps, "it writes a file, and each worker", False),
         (Saves, "it writes a file, and each worker", False),
     ],

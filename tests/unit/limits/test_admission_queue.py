@@ -29,6 +29,7 @@ class FakeLimiter:
         not_before: When a group admits again, by the clock.
         errors: What is raised for a lease id.
         calls: What it was told, in order.
+        asked: Groups that were to be admitted, in order.
     """
 
     def __init__(self) -> None:
@@ -36,8 +37,10 @@ class FakeLimiter:
         self.not_before: dict[str, float] = {}
         self.errors: dict[int | None, Exception] = {}
         self.calls: list[tuple[Any, ...]] = []
+        self.asked: list[str] = []
 
     def admit(self, group: str, lease_id: int | None) -> float:
+        self.asked.append(group)
         if lease_id in self.errors:
             raise self.errors[lease_id]
         wait_s = self.not_before.get(group, 0.0) - clock()()
@@ -73,9 +76,8 @@ class Gate:
         monkeypatch.setattr(admission_queue, "time", now)
         self.limiter = FakeLimiter()
         self.room_calls = 0
-        self.queue = AdmissionQueue(self.limiter, self._on_room)
         self.edges: list[bool] = []
-        self.queue.on_unleased = self.edges.append
+        self.queue = AdmissionQueue(self.limiter, self._on_room, self.edges.append)
         self.admitted: list[Any] = []
         self.failed: dict[Any, str] = {}
         self.tasks: dict[Any, asyncio.Task[None]] = {}
@@ -275,3 +277,32 @@ async def test_when_a_request_was_sent_is_told_as_how_long_ago_that_is(
     one.queue.sent(A, 1, clock()() - 2.5)
     one.queue.sent(A, 1, clock()() + 1)  # another process's clock may be ahead
     assert one.limiter.calls == [("sent", A, 1, 2.5), ("sent", A, 1, 0.0)]
+
+
+@in_fake_time
+async def test_only_groups_whose_requests_wait_are_kept(gate: Any) -> None:
+    one = gate()
+    for number in range(20):
+        group = f"{number}.example"
+        await one.enter(number, -number - 1, group=group)
+        one.queue.leave(group, number, OK)
+        await settled()
+        one.queue.leave(group, -number - 1, OK)
+    assert len(one.admitted) == 40
+    assert (one.queue._queues, one.queue._timers) == ({}, {})
+
+
+@in_fake_time
+async def test_who_waits_for_time_is_not_asked_for_when_others_leave(gate: Any) -> None:
+    one = gate()
+    for number in range(20):
+        group = f"{number}.example"
+        one.limiter.not_before[group] = clock()() + 5
+        await one.enter(number, group=group)
+    await one.enter(100, 101)
+    one.limiter.asked.clear()
+    one.queue.leave(A, 100, OK)
+    await settled()
+    assert (one.admitted, set(one.limiter.asked)) == ([100, 101], {A})
+    await one.tasks[19]
+    assert len(one.admitted) == 22

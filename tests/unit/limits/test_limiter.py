@@ -57,44 +57,44 @@ def test_an_unleased_request_that_is_gone_holds_up_no_others() -> None:
     assert not limiter.total.is_starved
 
 
-def test_without_limits_a_gate_is_always_open() -> None:
-    gate = GroupLimiter(GroupLimits())
+def test_without_limits_a_limiter_is_always_open() -> None:
+    limiter = GroupLimiter(GroupLimits())
     for _ in range(1000):
-        assert gate.is_open(0.0)
-        gate.start(0.0, high)
+        assert limiter.is_open(0.0)
+        limiter.start(0.0, high)
 
 
-def test_a_gate_is_open_until_its_limit_is_in_flight() -> None:
-    gate = GroupLimiter(GroupLimits(in_flight=2))
+def test_a_limiter_is_open_until_its_limit_is_in_flight() -> None:
+    limiter = GroupLimiter(GroupLimits(in_flight=2))
     answers = []
     for _ in range(3):
-        answers.append(gate.is_open(5.0))
-        gate.start(5.0, high)
+        answers.append(limiter.is_open(5.0))
+        limiter.start(5.0, high)
     assert answers == [True, True, False]
 
 
 def test_each_that_finishes_makes_room_for_one() -> None:
-    gate = GroupLimiter(GroupLimits(in_flight=1))
-    gate.start(0.0, high)
-    assert not gate.has_capacity()
-    gate.finish()
-    assert gate.has_capacity()
-    assert gate.in_flight == 0
+    limiter = GroupLimiter(GroupLimits(in_flight=1))
+    limiter.start(0.0, high)
+    assert not limiter.has_capacity()
+    limiter.finish()
+    assert limiter.has_capacity()
+    assert limiter.in_flight == 0
 
 
-def test_a_gate_that_waits_for_time_has_capacity() -> None:
-    gate = GroupLimiter(GroupLimits(in_flight=2, delay_s=1.0))
-    gate.start(10.0, high)
-    assert gate.has_capacity()
-    assert not gate.is_open(10.0)
+def test_a_limiter_that_waits_for_time_has_capacity() -> None:
+    limiter = GroupLimiter(GroupLimits(in_flight=2, delay_s=1.0))
+    limiter.start(10.0, high)
+    assert limiter.has_capacity()
+    assert not limiter.is_open(10.0)
 
 
-def test_a_gate_opens_when_its_delay_is_over() -> None:
-    gate = GroupLimiter(GroupLimits(delay_s=1.5))
-    gate.start(9.0, high)
-    gate.sent(None, 10.0)
-    assert gate.opens_at_s == 11.5
-    assert [gate.is_open(at) for at in (10.0, 11.25, 11.5, 12.0)] == [
+def test_a_limiter_opens_when_its_delay_is_over() -> None:
+    limiter = GroupLimiter(GroupLimits(delay_s=1.5))
+    limiter.start(9.0, high)
+    limiter.sent(None, 10.0)
+    assert limiter.opens_at_s == 11.5
+    assert [limiter.is_open(at) for at in (10.0, 11.25, 11.5, 12.0)] == [
         False,
         False,
         True,
@@ -106,17 +106,17 @@ def test_a_gate_opens_when_its_delay_is_over() -> None:
 def test_jitter_strays_by_a_share_of_the_delay(
     uniform: object, opens_at_s: float
 ) -> None:
-    gate = GroupLimiter(GroupLimits(delay_s=10.0, jitter=0.5))
-    gate.start(10.0, uniform)  # type: ignore[arg-type]
-    gate.sent(None, 10.0)
-    assert gate.opens_at_s == opens_at_s
+    limiter = GroupLimiter(GroupLimits(delay_s=10.0, jitter=0.5))
+    limiter.start(10.0, uniform)  # type: ignore[arg-type]
+    limiter.sent(None, 10.0)
+    assert limiter.opens_at_s == opens_at_s
 
 
 def test_a_delay_is_never_negative() -> None:
-    gate = GroupLimiter(GroupLimits(delay_s=10.0, jitter=3.0))
-    gate.start(10.0, low)
-    gate.sent(None, 10.0)
-    assert gate.opens_at_s == 10.0
+    limiter = GroupLimiter(GroupLimits(delay_s=10.0, jitter=3.0))
+    limiter.start(10.0, low)
+    limiter.sent(None, 10.0)
+    assert limiter.opens_at_s == 10.0
 
 
 def test_without_a_delay_no_random_number_is_drawn() -> None:
@@ -131,14 +131,14 @@ def test_without_a_delay_no_random_number_is_drawn() -> None:
     events=st.lists(st.booleans()),
 )
 def test_the_limit_holds_whatever_happens(limit: int, events: list[bool]) -> None:
-    gate = GroupLimiter(GroupLimits(in_flight=limit))
+    limiter = GroupLimiter(GroupLimits(in_flight=limit))
     for starts in events:
-        if starts and gate.is_open(0.0):
-            gate.start(0.0, high)
-        elif not starts and gate.in_flight:
-            gate.finish()
-        assert 0 <= gate.in_flight <= limit
-        assert gate.is_open(0.0) == (gate.in_flight < limit)
+        if starts and limiter.is_open(0.0):
+            limiter.start(0.0, high)
+        elif not starts and limiter.in_flight:
+            limiter.finish()
+        assert 0 <= limiter.in_flight <= limit
+        assert limiter.is_open(0.0) == (limiter.in_flight < limit)
 
 
 ways = st.lists(
@@ -151,7 +151,7 @@ def test_whatever_the_way_takes_what_comes_keeps_delay_and_rate(
     ways: list[tuple[float, float, float]], burst: int, delay_s: float
 ) -> None:
     # Each request waits to be admitted, is on its way, and then somebody says so.
-    gate = GroupLimiter(GroupLimits(rate_per_s=2, burst=burst, delay_s=delay_s))
+    limiter = GroupLimiter(GroupLimits(rate_per_s=2, burst=burst, delay_s=delay_s))
     now_s, news = 100.0, list[tuple[float, int, float]]()
     came: list[float] = []
     for number, (idle_s, way_s, telling_s) in enumerate(ways):
@@ -159,12 +159,14 @@ def test_whatever_the_way_takes_what_comes_keeps_delay_and_rate(
         while True:
             for at_s, lease_id, sent_s in sorted(n for n in news if n[0] <= now_s):
                 news.remove((at_s, lease_id, sent_s))
-                gate.sent(lease_id, sent_s)
-            if gate.is_open(now_s):
+                limiter.sent(lease_id, sent_s)
+            if limiter.is_open(now_s):
                 break
             soonest_s = min((at_s for at_s, *_ in news), default=now_s + 99)
-            now_s = min(max(gate.next_start_s(), now_s + 1e-6), max(soonest_s, now_s))
-        gate.start(now_s, high, number)
+            now_s = min(
+                max(limiter.next_start_s(), now_s + 1e-6), max(soonest_s, now_s)
+            )
+        limiter.start(now_s, high, number)
         came.append(now_s + way_s)
         news.append((now_s + way_s + telling_s, number, now_s + way_s))
     came.sort()
@@ -177,8 +179,8 @@ def test_whatever_the_way_takes_what_comes_keeps_delay_and_rate(
 
 def test_autothrottle_never_goes_below_what_the_site_asks_for() -> None:
     throttle = Throttle(target=1.0, start_delay_s=1.0, max_delay_s=5.0)
-    gate = GroupLimiter(GroupLimits(throttle=throttle))
-    gate.slow_down(3.0)
+    limiter = GroupLimiter(GroupLimits(throttle=throttle))
+    limiter.slow_down(3.0)
     for _ in range(10):
-        gate.learn(FetchResult(status=200, latency_s=0.1), 0.0, high)
-    assert gate.delay_s == 3.0
+        limiter.learn(FetchResult(status=200, latency_s=0.1), 0.0, high)
+    assert limiter.delay_s == 3.0

@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
-import pytest
 from scrapy import Request
 from scrapy.dupefilters import BaseDupeFilter
 
+from concurcrawl import registry
 from concurcrawl.limits.limiter import FetchResult
+from concurcrawl.local.app import LocalApp
 from concurcrawl.local.scheduler import FrontierScheduler
 from tests.support.fakes import counted, in_fake_time, made_crawler, settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
-    from pathlib import Path
 
     from tests.support.fakes import FakeEngine
 
@@ -30,6 +30,7 @@ class Bench:
         self.crawler = made_crawler(**settings)
         self.engine: FakeEngine = self.crawler.engine
         self.scheduler = FrontierScheduler.from_crawler(self.crawler)
+        self.app = registry.app_of(self.crawler, LocalApp)
         self.engine.scheduler = self.scheduler
         self.scheduler.open(self.crawler.spider)
 
@@ -56,7 +57,7 @@ class Bench:
     async def pause_site(self, pause_s: float) -> None:
         """Have the site ask for a pause while a request waits."""
         self.push("first", "next")
-        request, gate = self.next(), self.scheduler.gate
+        request, gate = self.next(), self.app.gate
         await gate.enter(request)
         gate.leave(request, FetchResult(status=503, retry_after_s=pause_s))
 
@@ -148,7 +149,7 @@ class Own(BaseDupeFilter):
 async def test_a_filter_of_the_projects_own_decides_alone(bench: Bench) -> None:
     assert bench.push("a", "a", "x") == [True, True, False]
     assert bench.push("x", dont_filter=True) == [True]
-    own: Any = bench.scheduler._own_filter
+    own: Any = bench.app.duplicates.own_filter
     bench.scheduler.close("enough")
     assert own.calls == ["open", "log", "enough"]
 
@@ -162,7 +163,7 @@ async def test_a_request_is_pending_until_it_is_begun(bench: Bench) -> None:
     bench.next()
     assert not bench.scheduler.has_pending_requests()
     assert bench.scheduler.next_request() is None
-    assert not bench.scheduler.holds_back()
+    assert not bench.app.holds_back()
     assert bench.counted("scheduler/dequeued", "scheduler/dequeued/memory") == {
         "scheduler/dequeued": 1,
         "scheduler/dequeued/memory": 1,
@@ -176,8 +177,8 @@ async def test_a_lease_ends_when_the_engine_lets_go_of_its_request(
     bench.push("a", "b")
     one, two = bench.next(), bench.next()
     bench.let_go(one)
-    assert bench.scheduler.lease_of(one) is None
-    assert bench.scheduler.lease_id_of(two) is not None
+    assert bench.app.queue.lease_of(one) is None
+    assert bench.app.queue.lease_of(two) is not None
 
 
 @on_bench()
@@ -187,7 +188,7 @@ async def test_what_waits_for_time_is_held_back_and_the_engine_looks_in_time(
     await bench.pause_site(100)
     assert bench.scheduler.next_request() is None
     assert bench.scheduler.has_pending_requests()
-    assert bench.scheduler.holds_back()
+    assert bench.app.holds_back()
     looks = bench.engine.looks
     await asyncio.sleep(50)
     assert bench.engine.looks == looks
@@ -199,7 +200,7 @@ async def test_what_waits_for_time_is_held_back_and_the_engine_looks_in_time(
 async def test_a_site_is_entered_by_as_many_as_may(bench: Bench) -> None:
     bench.push("a", "b")
     one, two = bench.next(), bench.next()
-    gate = bench.scheduler.gate
+    gate = bench.app.gate
     await gate.enter(one)
     second = asyncio.ensure_future(gate.enter(two))
     await settled()
@@ -225,15 +226,8 @@ async def test_after_the_end_the_engine_is_not_asked_to_look(bench: Bench) -> No
     assert bench.engine.looks == looks
 
 
-@pytest.mark.parametrize("has_jobdir", [False, True])
-def test_telnet_finds_what_waits_where_scrapy_keeps_it(
-    has_jobdir: bool, tmp_path: Path
-) -> None:
-    @on_bench(JOBDIR=str(tmp_path) if has_jobdir else None)
-    async def test(bench: Bench) -> None:
-        bench.push("a")
-        disk = bench.scheduler.dqs
-        assert (disk is not None) == has_jobdir
-        assert len(bench.scheduler.mqs) + len(disk or ()) == 1
-
-    test()
+@on_bench()
+async def test_telnet_finds_what_waits_where_scrapy_keeps_it(bench: Bench) -> None:
+    bench.push("a")
+    assert bench.scheduler.dqs is None
+    assert len(bench.scheduler.mqs) == 1

@@ -141,7 +141,7 @@ def test_a_job_of_several_nodes_is_shown_as_a_whole() -> None:
         left_s=None,
         silent_s=0.5,
         done=40,
-        lent=3,
+        leased=3,
         about={"host": "a", "workers": 2},
     )
     dead = replace(node, name="n-2", is_live=False, is_leader=False, is_dead=True)
@@ -154,10 +154,10 @@ def test_a_job_of_several_nodes_is_shown_as_a_whole() -> None:
         began_s=40.0,
         ended_s=None,
         waiting=7,
-        lent=3,
+        leased=3,
         done=80,
         undelivered=0,
-        unsettled=0,
+        in_doubt=0,
         streamed=0,
         nodes=(node, dead),
         groups=(GroupStatus("a.example", 7, 3, 0.5, 2.0, 8),),

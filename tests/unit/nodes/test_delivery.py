@@ -19,10 +19,17 @@ from concurcrawl.errors import FrontierError, LeaseLostError
 from concurcrawl.frontier.base import Done
 from concurcrawl.nodes.delivery import NodeDelivery
 from concurcrawl.nodes.json_codec import JsonCodec
+from concurcrawl.workers.protocol.pickle_codec import Codec
 from tests.support.fakes import in_fake_time, made_crawler, settled
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Mapping, Sequence
+    from collections.abc import (
+        AsyncIterator,
+        Awaitable,
+        Callable,
+        Mapping,
+        Sequence,
+    )
     from pathlib import Path
 
 HOME = "home-1"
@@ -93,6 +100,10 @@ class FakeFrontier:
         return dict(self.batches)
 
 
+async def _never() -> bool:
+    return False
+
+
 class Node:
     """A delivery, its feed and what it has done."""
 
@@ -102,6 +113,10 @@ class Node:
         self.path = str(folder / "feed.jsonl")
         self.frontier = frontier
         self.crawler = made_crawler()
+        self.codec = Codec()
+        self.processed: list[Any] = []
+        self.failures: list[Exception] = []
+        self.lead: Callable[[], Awaitable[bool]] = _never
         fake: Any = frontier
         self.delivery = NodeDelivery(
             self.crawler,
@@ -111,15 +126,17 @@ class Node:
             HOME,
             StartOutputs(self.crawler, fake),
             streams=streams,
+            pipelines=self,
+            lead=self._lead,
+            fail=self.failures.append,
         )
-        self.processed: list[Any] = []
-        self.failures: list[Exception] = []
-        self.delivery.process = self._process
-        self.delivery.on_failure = self.failures.append
         self.feed: Any = None
 
-    async def _process(self, payload: bytes, head: Any, number: int) -> None:
-        self.processed.append(self.delivery.decode(payload))
+    async def process_kept(self, payload: bytes, meta: Any, number: int) -> None:
+        self.processed.append(self.codec.decode(payload))
+
+    async def _lead(self) -> bool:
+        return await self.lead()
 
     def open_feed(self) -> None:
         options = {"format": "jsonlines"}
@@ -178,7 +195,7 @@ def prepared(path: str, at: int, end: int, **about: Any) -> str:
 @in_fake_time
 async def test_a_line_is_written_between_prepare_and_commit(tmp_path: Path) -> None:
     async with node(tmp_path) as one:
-        one.delivery.took([1, 2])
+        one.delivery.kept([1, 2])
         one.write(1, "a\n")
         one.write(2, "b\n")
         one.frontier.look = one.content
@@ -195,7 +212,7 @@ async def test_a_line_is_written_between_prepare_and_commit(tmp_path: Path) -> N
 @in_fake_time
 async def test_an_item_that_is_in_no_file_is_let_go_of(tmp_path: Path) -> None:
     async with node(tmp_path) as one:
-        one.delivery.took([1, 2])
+        one.delivery.kept([1, 2])
         one.delivery.processed([1])
         await one.delivery.make_safe()
         assert one.frontier.calls == [("deliver", [1])]
@@ -206,7 +223,7 @@ async def test_a_line_of_an_item_that_others_have_is_never_written(
     tmp_path: Path,
 ) -> None:
     async with node(tmp_path) as one:
-        one.delivery.took([2])
+        one.delivery.kept([2])
         one.write(1, "a\n")
         one.write(2, "b\n")
         await one.delivery.make_safe()
@@ -216,7 +233,7 @@ async def test_a_line_of_an_item_that_others_have_is_never_written(
 @in_fake_time
 async def test_a_batch_that_is_refused_is_not_written(tmp_path: Path) -> None:
     async with node(tmp_path) as one:
-        one.delivery.took([1])
+        one.delivery.kept([1])
         one.write(1, "a\n")
         one.frontier.error = LeaseLostError(1)
         one.delivery.processed([1])
@@ -228,7 +245,7 @@ async def test_a_batch_that_is_refused_is_not_written(tmp_path: Path) -> None:
 @in_fake_time
 async def test_a_node_that_lost_all_its_items_writes_none(tmp_path: Path) -> None:
     async with node(tmp_path) as one:
-        one.delivery.took([1])
+        one.delivery.kept([1])
         one.write(1, "a\n")
         one.delivery.disown()
         await settled()
@@ -239,7 +256,7 @@ async def test_a_node_that_lost_all_its_items_writes_none(tmp_path: Path) -> Non
 @in_fake_time
 async def test_a_failure_is_reported_once(tmp_path: Path) -> None:
     async with node(tmp_path) as one:
-        one.delivery.took([1])
+        one.delivery.kept([1])
         one.write(1, "a\n")
         one.frontier.error = FrontierError("frontier_lost", "Redis is away")
         await asyncio.sleep(60)
@@ -251,7 +268,7 @@ async def test_what_is_ready_is_written_when_the_delivery_closes(
     tmp_path: Path,
 ) -> None:
     async with node(tmp_path) as one:
-        one.delivery.took([1])
+        one.delivery.kept([1])
         one.write(1, "a\n")
         await one.delivery.close()
         assert one.content() == "a\n"
@@ -261,8 +278,8 @@ async def test_what_is_ready_is_written_when_the_delivery_closes(
 async def test_an_item_without_json_is_named_and_left_out(tmp_path: Path) -> None:
     async with node(tmp_path) as one:
         entry = one.delivery.entry
-        assert entry(one.delivery.encode({"price": 1}), None)
-        assert entry(one.delivery.encode({"price": print}), None) is None
+        assert entry({"price": 1}, b"", None)
+        assert entry({"price": print}, b"", None) is None
         assert one.crawler.stats.get_value("concurcrawl/not_shippable") == 1
 
 
@@ -334,8 +351,7 @@ async def test_a_crawl_that_is_over_is_left_as_it_is(tmp_path: Path) -> None:
 @in_fake_time
 async def test_items_of_dead_nodes_are_processed_here(tmp_path: Path) -> None:
     async with node(tmp_path) as one:
-        entry, encode = one.delivery.entry, one.delivery.encode
-        kept = entry(encode({"price": 1}), None)
+        kept = one.delivery.entry({"price": 1}, b"", None)
         assert kept is not None
         one.delivery.adopt([(7, b"no json"), (8, kept)])
         replaying = [one.delivery.is_replaying]
@@ -366,7 +382,7 @@ async def test_start_runs_on_the_node_that_leads(tmp_path: Path) -> None:
         async def lead() -> bool:
             return next(led)
 
-        one.delivery.lead = lead
+        one.lead = lead
         one.frontier.is_leader = False  # it leads no longer after the first output
         requests = [Request(f"http://a/{name}") for name in "ab"]
         assert await _outputs(one, *requests) == requests[:1]
@@ -375,7 +391,7 @@ async def test_start_runs_on_the_node_that_leads(tmp_path: Path) -> None:
 @in_fake_time
 async def test_an_item_of_start_is_kept_and_processed(tmp_path: Path) -> None:
     async with node(tmp_path) as one:
-        one.delivery.lead = _leads
+        one.lead = _leads
         assert await _outputs(one, {"price": 1}) == []
         assert one.frontier.calls == [
             ("keep", [{"item": {"price": 1}, "page": None}]),
@@ -393,7 +409,8 @@ async def test_a_stream_gets_what_the_pipelines_have_made(tmp_path: Path) -> Non
             for item in ({"price": 2}, {"price": print}):
                 one.delivery._scraped(item)
 
-        one.delivery.process, one.delivery.lead = process, _leads
+        fake: Any = one
+        fake.process_kept, one.lead = process, _leads
         assert await _outputs(one, {"price": 1}) == []
         assert one.frontier.calls == [("keep", [{"price": 2}])]
         one.delivery._scraped({"price": 3})  # of no page that is kept here

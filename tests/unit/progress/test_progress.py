@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from concurcrawl.progress.pace import (
+from concurcrawl.progress.rates import (
     DASH,
-    Pace,
+    Rates,
     Row,
     Sight,
     Tally,
@@ -26,11 +26,11 @@ def sight(
     return Sight(elapsed_s, workers, total, waiting, is_starting)
 
 
-def seen(*sights: Sight) -> Pace:
-    pace = Pace()
+def seen(*sights: Sight) -> Rates:
+    rates = Rates()
     for one in sights:
-        pace.see(one)
-    return pace
+        rates.see(one)
+    return rates
 
 
 def test_a_status_tells_pages_from_errors() -> None:
@@ -52,22 +52,22 @@ def test_an_exception_that_is_retried_is_no_error_yet() -> None:
 
 
 def test_a_rate_is_of_the_last_seconds() -> None:
-    pace = seen(*(sight(float(s), 10 * s if s < 20 else 200) for s in range(41)))
+    rates = seen(*(sight(float(s), 10 * s if s < 20 else 200) for s in range(41)))
     total = sight(0, 0).total
-    assert pace.pages_per_s(total) == 0.0
+    assert rates.pages_per_s(total) == 0.0
     assert seen(sight(0, 0), sight(2, 10)).pages_per_s(total) == 5.0
     assert seen(sight(0, 0), sight(0.1, 10)).pages_per_s(total) is None
 
 
 def test_a_worker_that_was_not_there_yet_has_no_rate() -> None:
     row = Row("worker-3", Tally(pages=9), 1)
-    pace = seen(sight(0, 0), sight(3, 3, workers=(row,)))
-    assert pace.pages_per_s(row) is None
+    rates = seen(sight(0, 0), sight(3, 3, workers=(row,)))
+    assert rates.pages_per_s(row) is None
 
 
 def test_the_time_left_is_what_is_open_at_the_pace_it_gets_less() -> None:
-    pace = seen(*(sight(float(s), s, 100 - 2 * s) for s in range(11)))
-    assert pace.left_s() == pytest.approx(80 / 2)
+    rates = seen(*(sight(float(s), s, 100 - 2 * s) for s in range(11)))
+    assert rates.left_s() == pytest.approx(80 / 2)
 
 
 @pytest.mark.parametrize(
@@ -95,12 +95,12 @@ def test_durations(seconds: float | None, text: str) -> None:
 def test_a_plain_line_says_it_all() -> None:
     workers = (Row("worker-1", Tally(pages=6), 1), Row("worker-2", Tally(pages=4), 0))
     last = sight(5, 10, 40, workers=workers)
-    pace = seen(sight(0, 0, 50), last)
-    assert plain_line("shop", last, pace) == (
+    rates = seen(sight(0, 0, 50), last)
+    assert plain_line("shop", last, rates) == (
         "shop 0:05: 10 pages, 2.0 pages/s, 0 in flight, 2 errors, 1 retries, "
         "40 waiting, 0:20 left (worker-1 6, worker-2 4)"
     )
-    assert plain_line("shop", last, pace, is_over=True) == (
+    assert plain_line("shop", last, rates, is_over=True) == (
         "shop 0:05 done: 10 pages, 2.0 pages/s, 2 errors, 1 retries "
         "(worker-1 6, worker-2 4)"
     )

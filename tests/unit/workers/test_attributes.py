@@ -43,7 +43,7 @@ class Crawl:
         self.ours, self.theirs = Shop(), Shop()
         crawler: Any = SimpleNamespace(spider=self.ours, settings=Settings(settings))
         self.watch = AttributeWatch(crawler)
-        self.watch.tell = self.send
+        self.watch._send = self.send
         self.sent = 0
 
     def send(self, message: SetAttributes) -> None:
@@ -96,7 +96,7 @@ def test_a_worker_that_comes_later_is_told(
     change: Callable[[Any], Any], name: str, expected: Any, crawl: Crawl
 ) -> None:
     change(crawl.ours)
-    crawl.watch.tell = lambda _: None
+    crawl.watch._send = lambda _: None
     crawl.watch.look()
     message = crawl.watch.since_start()
     assert message is not None

@@ -11,6 +11,7 @@ from concurcrawl import stats
 from concurcrawl.compat.stats_collector import MergingStatsCollector
 from concurcrawl.workers.protocol.messages.state import SetStats
 from concurcrawl.workers.supervisor.totals import TotalsSender
+from concurcrawl.workers.supervisor.worker_handle import AppliedResults
 from concurcrawl.workers.worker.totals import Totals
 
 if TYPE_CHECKING:
@@ -28,8 +29,7 @@ class Supervisor:
     def __init__(self) -> None:
         self.stats = collector()
         crawler: Any = SimpleNamespace(stats=self.stats)
-        pool: Any = SimpleNamespace(on_lend=None)
-        self.sender = TotalsSender(crawler, pool)
+        self.sender = TotalsSender(crawler)
         # No event loop is there.
         self.sender._loop = SimpleNamespace(running=False)  # type: ignore[assignment]
 
@@ -40,7 +40,7 @@ class Worker:
     def __init__(self, supervisor: Supervisor, *, is_busy: bool = False) -> None:
         self.stats = collector()
         self.stats.written = self.write
-        self.outcomes = 0
+        self.results = AppliedResults()
         self.asked = 0
         self.messages = 0
         self._supervisor = supervisor
@@ -84,12 +84,12 @@ class Worker:
     def arrive(self) -> None:
         for written in self._sent:
             stats.apply(written, self._supervisor.stats)
-            self.outcomes += 1
+            self.results.applied(self.results.receive())
         self._sent.clear()
 
     def is_dispatched_to(self) -> None:
         worker: Any = self
-        self._supervisor.sender._update(worker)
+        self._supervisor.sender.update(worker)
 
 
 def test_a_worker_that_reads_nothing_is_sent_nothing() -> None:

@@ -2,14 +2,14 @@
 -- the one with the fewest in flight, then the one whose turn is the oldest.
 
 local function dispatch(group)
-  local limiter, head = limiter_of(group), head_of(group)
+  local limiter, waiting = limiter_of(group), waiting_group(group)
   local waits = waiting_key(group)
   local member = redis.call('ZPOPMIN', waits)[1]
   local following = redis.call('ZRANGE', waits, 0, 0, 'WITHSCORES')
   if following[1] then
-    head.priority, head.turn = -tonumber(following[2]), next_turn()
+    waiting.priority, waiting.turn = -tonumber(following[2]), next_turn()
   else
-    head.priority = nil
+    waiting.priority = nil
   end
   local number = text(number_of(member))
   local queued, _, _, _, payload =
@@ -35,7 +35,7 @@ local open = {}
 
 -- Is the group at one place of the heap to be served before the one at another?
 local function precedes(i, j)
-  local one, other = heads[open[i]], heads[open[j]]
+  local one, other = waiting_groups[open[i]], waiting_groups[open[j]]
   if one.priority ~= other.priority then
     return one.priority > other.priority
   end
@@ -103,7 +103,7 @@ local function open_next(count)
     open = next_groups(count)
   end
   for _, group in ipairs(open) do
-    head_of(group)
+    waiting_group(group)
   end
   for i = math.floor(#open / 2), 1, -1 do
     sink(i)
@@ -115,7 +115,7 @@ local function dispatch_most(count)
   while #leases < count and #open > 0 do
     local group = open[1]
     leases[#leases + 1] = dispatch(group)
-    if not (heads[group].priority and may_lease(group)) then
+    if not (waiting_groups[group].priority and may_lease(group)) then
       open[1] = open[#open]
       open[#open] = nil
     end

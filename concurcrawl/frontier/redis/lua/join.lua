@@ -1,7 +1,7 @@
 -- How a node joins a job, or begins it.
 
 local function wipe()
-  for _, group in ipairs(redis.call('HKEYS', keys.heads)) do
+  for _, group in ipairs(redis.call('HKEYS', keys.waiting_groups)) do
     redis.call('DEL', waiting_key(group))
   end
   for _, name in ipairs(redis.call('SMEMBERS', keys.members)) do

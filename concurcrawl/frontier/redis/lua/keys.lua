@@ -22,14 +22,14 @@
 --                           push and ack write; ack and a dead letter delete.
 -- waiting:<group>   zset    What waits: number in its order (queue.lua), by -priority.
 --                           push, ack, release and a node's death add; dispatch removes.
--- heads             hash    Group -> "<priority> <turn> <place>" of what leaves it next
---                           and where it is filed (queue.lua). Each exchange writes those
---                           of the groups it has changed; a field goes with the last
---                           request that waits.
+-- waiting_groups    hash    Group -> "<priority> <turn> <place>": priority of the request
+--                           that leaves it next, and where it is filed (queue.lua). Each
+--                           exchange writes those of the groups it has changed; a field
+--                           goes with the last request that waits.
 -- ready             zset    Groups that may be asked, in the order in which they are
 --                           served: "<load><turn>:<group>", by -priority (queue.lua).
 -- paused            zset    Groups with waiting requests whose pause must end first, by
---                           when it does. Both are written with heads.
+--                           when it does. Both are written with waiting_groups.
 -- default_limits    hash    Limits of groups that have none of their own (limiter.lua:
 --                           LIMITS). join writes; deleted with the job.
 -- idle              zset    Groups with a limiter that nothing is in flight of, by when
@@ -91,9 +91,10 @@ local base = string.sub(KEYS[1], 1, -4) -- without "job"
 
 local keys = {}
 for _, name in ipairs({
-  'job', 'seen', 'requests', 'heads', 'ready', 'paused', 'default_limits', 'limiters', 'idle', 'nodes', 'members', 'attempts',
-  'in_doubt', 'in_doubt_of_dead', 'orphans', 'stream', 'outputs', 'notes', 'stats',
-  'cookies', 'throttled', 'dead_letters', 'control', 'commands', 'answers',
+  'job', 'seen', 'requests', 'waiting_groups', 'ready', 'paused', 'default_limits',
+  'limiters', 'idle', 'nodes', 'members', 'attempts', 'in_doubt', 'in_doubt_of_dead',
+  'orphans', 'stream', 'outputs', 'notes', 'stats', 'cookies', 'throttled',
+  'dead_letters', 'control', 'commands', 'answers',
 }) do
   keys[name] = base .. name
 end

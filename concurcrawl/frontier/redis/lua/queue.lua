@@ -3,9 +3,9 @@
 local TEN15 = 1e15
 -- What is known of a group with waiting requests: priority of the one that leaves next,
 -- the group's turn, and where it is filed: see file(). Without a priority nothing waits.
-local heads = {}
+local waiting_groups = {}
 
-local function parse_head(value)
+local function parse_waiting(value)
   if not value then
     return { filed = '' }
   end
@@ -17,13 +17,13 @@ local function parse_head(value)
   }
 end
 
-local function head_of(group)
-  local head = heads[group]
-  if not head then
-    head = parse_head(redis.call('HGET', keys.heads, group))
-    heads[group] = head
+local function waiting_group(group)
+  local waiting = waiting_groups[group]
+  if not waiting then
+    waiting = parse_waiting(redis.call('HGET', keys.waiting_groups, group))
+    waiting_groups[group] = waiting
   end
-  return head
+  return waiting
 end
 
 local function next_turn()
@@ -34,33 +34,33 @@ end
 local function wait(member, priority, group)
   redis.call('ZADD', waiting_key(group), -priority, member)
   job.waiting = job.waiting + 1
-  local head = head_of(group)
-  if not head.priority then
-    head.priority, head.turn = priority, next_turn()
+  local waiting = waiting_group(group)
+  if not waiting.priority then
+    waiting.priority, waiting.turn = priority, next_turn()
     changed[group] = true
-  elseif priority > head.priority then
-    head.priority = priority
+  elseif priority > waiting.priority then
+    waiting.priority = priority
     changed[group] = true
   end
 end
 
 -- Where a group is: in keys.ready, by the priority of what leaves next, if its limits
 -- let a request be leased; in keys.paused, by its time, if time alone will let it; in
--- neither if a request must end first. Its head says 'p' for paused, '' for neither, and
--- else what stands before the group's name in keys.ready, whose members of one score
--- Redis keeps in alphabetical order: load, then turn, so that the fewest in flight come
--- first and equals take turns.
-local function file(group, head)
+-- neither if a request must end first. `filed` is 'p' for paused, '' for neither, and else
+-- what stands before the group's name in keys.ready. Redis keeps members of one score in
+-- alphabetical order: load, then turn, so that the fewest in flight come first and equals
+-- take turns.
+local function file(group, waiting)
   local limiter = limiter_of(group)
-  local when = head.priority and lease_at(limiter)
+  local when = waiting.priority and lease_at(limiter)
   local place = ''
   if when and when > now then
     place = 'p'
   elseif when then
     place = string.format('%010.0f%015.0f:',
-      math.max(0, limiter.in_flight + limiter.coming), head.turn)
+      math.max(0, limiter.in_flight + limiter.coming), waiting.turn)
   end
-  local before = head.filed
+  local before = waiting.filed
   if before == 'p' and place ~= 'p' then
     redis.call('ZREM', keys.paused, group)
   elseif before ~= '' and before ~= 'p' and before ~= place then
@@ -68,29 +68,29 @@ local function file(group, head)
   end
   if place == 'p' then
     redis.call('ZADD', keys.paused, text(when), group)
-  elseif place ~= '' and (place ~= before or head.priority ~= head.scored) then
-    redis.call('ZADD', keys.ready, -head.priority, place .. group)
+  elseif place ~= '' and (place ~= before or waiting.priority ~= waiting.scored) then
+    redis.call('ZADD', keys.ready, -waiting.priority, place .. group)
   end
-  head.filed, head.scored = place, head.priority
+  waiting.filed, waiting.scored = place, waiting.priority
 end
 
-local function write_head(group, head)
-  local value = head.priority
-    and text(head.priority) .. ' ' .. text(head.turn) .. ' ' .. head.filed
-  if value and value ~= head.old then
-    redis.call('HSET', keys.heads, group, value)
-  elseif not value and head.old then
-    redis.call('HDEL', keys.heads, group)
+local function write_waiting(group, waiting)
+  local value = waiting.priority
+    and text(waiting.priority) .. ' ' .. text(waiting.turn) .. ' ' .. waiting.filed
+  if value and value ~= waiting.old then
+    redis.call('HSET', keys.waiting_groups, group, value)
+  elseif not value and waiting.old then
+    redis.call('HDEL', keys.waiting_groups, group)
   end
-  head.old = value
+  waiting.old = value
 end
 
 -- File all groups that have changed since this was called last.
 local function file_changed()
   for group in pairs(changed) do
-    local head = head_of(group)
-    file(group, head)
-    write_head(group, head)
+    local waiting = waiting_group(group)
+    file(group, waiting)
+    write_waiting(group, waiting)
   end
   changed = {}
 end

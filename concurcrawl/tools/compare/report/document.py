@@ -26,7 +26,7 @@ def document(
     Args:
         environment: Where it was made.
         outcomes: One for each experiment that was begun.
-        complete: Whether everything was run that was asked for.
+        complete: Whether all requested runs were made.
 
     Returns:
         ``environment``, ``complete`` and ``experiments``; and for a reader who wants

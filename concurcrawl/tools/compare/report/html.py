@@ -193,16 +193,16 @@ def _over_time(
         drawn.put(
             plot,
             "Timeline",
-            f"What each thread and process did with {count} requests, a lane each, in "
-            "the run of each mode that took the median time. Drag over a span to zoom "
-            "(or Ctrl and wheel, or the buttons); point at a bar to read what it was."
-            + _cut(outcome),
+            f"What each thread and process did with {count} requests, one lane each, "
+            "in the run of each mode that took the median time. Drag over a span to "
+            "zoom (or use Ctrl and the wheel, or the buttons); point at a bar to read "
+            "what it was." + _cut(outcome),
             is_timeline=True,
         ),
         drawn.put(
             charts.in_flight(outcome, records),
             "In flight",
-            "Requests that were asked for and whose answer the crawl has not yet taken "
+            "Requests that were sent and whose response the crawl has not yet taken "
             "note of, which a busy process does late; dashed: the limits of the modes. "
             f"{words.most_in_flight(outcome)}",
         ),
@@ -227,7 +227,7 @@ def _explained(outcome: ComparisonResult) -> list[str]:
             "<h3>Predicted and measured</h3>",
             (
                 f"<p>{escape(words.page_cost(outcome) or '')} That tells what each "
-                "mode should take: the pages are played on its slots and processes, "
+                "mode should take: the pages are simulated on its slots and processes, "
                 "and are never faster than the requests in flight, the CPU of each "
                 "process, all cores and the test site allow. Start and end of the "
                 "process are as measured; the right half of the table leaves them "
@@ -245,7 +245,7 @@ def _explained(outcome: ComparisonResult) -> list[str]:
         parts += [
             "<h3>Where the time of a request goes</h3>",
             _table(
-                "Milliseconds a request, mean of all runs; percentiles of all requests",
+                "Milliseconds per request: mean of all runs, percentiles of all",
                 words.phases_table(outcome),
             ),
             f'<p class="quiet">{escape(words.phases_note(outcome))}</p>',
@@ -297,7 +297,7 @@ def _table(
     # Wider than a phone: it scrolls by itself, also by keyboard.
     return (
         f'<div class="scroll" role="region" tabindex="0" aria-label="{label}">'
-        f'<table class="{kind}"><caption>{label}</caption>'
+        f'<table class="{kind}"><caption><span>{label}</span></caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 

@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 from typing_extensions import override
 
-from concurcrawl.progress.pace import duration
+from concurcrawl.progress.rates import duration
 from concurcrawl.tools.compare import words
 from concurcrawl.tools.compare.progress import (
     CompareProgress,
@@ -54,7 +54,7 @@ class _Row:
     now: RunAdvanced = field(default_factory=lambda: RunAdvanced(0, 0))
 
     def left_s(self, total: int | None) -> float | None:
-        """Return how long the run will go on; None if nobody knows."""
+        """Return the seconds until the end of the run; None if they are unknown."""
         if total is None or not self.now.pages_per_s:
             return None
         return max(0, total - self.now.done) / self.now.pages_per_s
@@ -198,11 +198,11 @@ class PlainProgress(CompareProgress):
         match event:
             case ExperimentStarted(experiment, modes, rounds):
                 self._rounds = rounds
-                self._say(f"{words.title(experiment)}: {', '.join(modes)}")
+                self._print(f"{words.title(experiment)}: {', '.join(modes)}")
             case RunStarted(mode, 0):
-                self._say(f"  warm-up (a few pages in {mode}, not counted)")
+                self._print(f"  warm-up (a few pages in {mode}, not counted)")
             case RunEnded(run):
-                self._say(self._line(run))
+                self._print(self._line(run))
 
     def _line(self, run: Run) -> str:
         level = "" if run.level is None else f"at {run.level}  "
@@ -216,5 +216,5 @@ class PlainProgress(CompareProgress):
             f"{pages / run.wall_s:.1f} pages/s{failures}"
         )
 
-    def _say(self, line: str) -> None:
+    def _print(self, line: str) -> None:
         self._console.print(line, markup=False, highlight=False, soft_wrap=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 #: Narrower than this, the table is broken into two.
 _WIDE_COLUMNS = 134
 _BAR_CELLS = 10
-#: As many of the phases of a request find room in 80 columns.
+#: Phases of a request that fit into 80 columns.
 _PHASES = 7
 
 
@@ -140,7 +140,7 @@ def _table(rows: Sequence[ModeFigures], columns: Sequence[_Column]) -> Table:
 
 
 def _phases(outcome: ComparisonResult) -> list[RenderableType]:
-    """Return where the time of a request goes, if that is known."""
+    """Return the table of phases, if they are known."""
     if not outcome.phases:
         return []
     table = plain_table()
@@ -164,7 +164,8 @@ def _caption(outcome: ComparisonResult) -> str:
     median = f"median of {rounds} runs, " if rounds > 1 else ""
     return (
         f"wall: {median}from the start of the process to its end. efficiency: speed-up "
-        "divided by the requests that may be in flight (parallel: one a process). CPU, "
+        "divided by the requests that may be in flight (parallel: one per process). "
+        "CPU, "
         f"memory: the whole process tree; {memory}. start-up: until the first page is "
-        f"asked for. in flight: as the {seers} saw it."
+        f"requested. in flight: as the {seers} saw it."
     )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from concurcrawl.tools.compare.runs import Run
     from concurcrawl.tracing.record import Record
 
-#: Of all runs together: what is more is more than a browser opens.
+#: Requests over all runs; a browser cannot open more.
 MOST_REQUESTS = 60_000
 
 

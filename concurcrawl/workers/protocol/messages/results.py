@@ -39,11 +39,20 @@ class Product(NamedTuple):
         is_item: Whether it is an item; otherwise it is a request.
         payload: The item or request, encoded.
         key: A request's fingerprint; empty for items and ``dont_filter``.
+        host: Of a request's URL. With it and the following fields the supervisor can
+            queue the request without decoding it; empty if it must.
+        group: Group of hosts that a request belongs to.
+        priority: Of a request.
+        is_start: Whether a request comes from ``start()``.
     """
 
     is_item: bool
     payload: bytes
     key: bytes = b""
+    host: str = ""
+    group: str = ""
+    priority: int = 0
+    is_start: bool = False
 
 
 class PartialResult(NamedTuple):
@@ -85,6 +94,7 @@ class RequestResult:
         record: The request's trace, if records are kept.
         state: Changes of ``spider.state``, in order.
         worker: Name of the sender; filled in by the supervisor.
+        number: Its number among the worker's results; filled in by the supervisor.
         is_partial: Whether the lease stays held, for requests local to the worker.
         pages: If the items came from several pages: for each page, in order, the
             number of its items and its index in ``responses``, or None.
@@ -106,5 +116,6 @@ class RequestResult:
     record: Record | None = None
     state: list[bytes] = field(default_factory=list)
     worker: str = ""
+    number: int = 0
     is_partial: bool = False
     pages: list[tuple[int, int | None]] = field(default_factory=list)

@@ -106,10 +106,20 @@ def test_a_job_of_an_earlier_release_is_refused_and_left_as_it_is(
     assert _dump(redis_frontiers) == before
     seen = admin.snapshot(target)
     assert seen is not None
-    assert (seen.spider, seen.lent) == ("spider", 1)
+    assert (seen.spider, seen.leased) == ("spider", 1)
     assert [node.name for node in seen.nodes] == ["old"]
     assert admin.purge(target) == len(before)
     _node(redis_frontiers, how).close()
+
+
+def test_a_job_of_an_earlier_format_is_refused(redis_frontiers: RedisServer) -> None:
+    _node(redis_frontiers).close()
+    target = connection.parse(redis_frontiers.url, "test", "format")
+    redis_frontiers.client.hset(target.keys.one("job"), "format", 2)
+    before = _dump(redis_frontiers)
+    with pytest.raises(FrontierError, match=r"another release .* \(format 2; this"):
+        _node(redis_frontiers)
+    assert _dump(redis_frontiers) == before
 
 
 def test_an_earlier_release_takes_a_job_for_that_of_another_spider(

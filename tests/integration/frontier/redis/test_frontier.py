@@ -16,11 +16,16 @@ from concurcrawl.errors import ConcurcrawlError, FrontierError, LeaseLostError
 from concurcrawl.frontier.redis import admin, connection
 from concurcrawl.frontier.redis.frontier import RedisFrontier
 from concurcrawl.frontier.redis.session import Member
-from concurcrawl.limits.limiter import GroupLimits
+from concurcrawl.limits.limiter import FetchResult, GroupLimits
 from tests.contracts.frontier.clock import Clock
 from tests.contracts.frontier.contract import FrontierContract
 from tests.contracts.frontier.machine import FrontierMachine
-from tests.contracts.frontier.making import drained, entry, taken
+from tests.contracts.frontier.making import (
+    UNKNOWN_LEASE_ID,
+    drained,
+    entry,
+    taken,
+)
 from tests.contracts.frontier.told import Told
 from tests.support.crawls import DEADLINE_S
 from tests.support.scale import over_redis
@@ -108,9 +113,9 @@ class ToldByRedis(Told):
             except ConcurcrawlError as error:
                 found.append(error)
 
-        self.frontier.on_news = ask_again
+        self.frontier.on_change = ask_again
         self.catch_up()
-        self.frontier.on_news = lambda: None
+        self.frontier.on_change = lambda: None
         self.frontier.ask_no_longer(group, lease_id)
         if isinstance(found[-1], ConcurcrawlError):
             raise found[-1]
@@ -323,3 +328,52 @@ def test_stats_of_all_nodes_are_merged(redis_frontiers: RedisServer) -> None:
     assert sums == [[2.5, 0]]
     assert found is not None
     assert found.stats == {"inc": 2.5, "max": 1.5, "min": 1, "set": "other"}
+
+
+def _commands(server: RedisServer, groups: int) -> int:
+    """Return how many commands ten requests take, with so many groups waiting."""
+
+    def so_far() -> int:
+        stats = server.client.info("commandstats")
+        return sum(command["calls"] for command in stats.values())
+
+    clock = Clock()
+    with closing(ToldByRedis(server, lambda _: GroupLimits(), clock)) as frontier:
+        frontier.push([entry("x", group=f"{n}.example") for n in range(groups)])
+        for number in range(0, groups, 100):  # 1 % of them are paused
+            refused = FetchResult(status=429, retry_after_s=9)
+            frontier.leave(f"{number}.example", UNKNOWN_LEASE_ID, refused)
+        before = so_far()
+        for _ in range(10):
+            assert frontier.has_ready()
+            frontier.ack(taken(frontier).lease_id)
+        return so_far() - before
+
+
+def test_no_exchange_looks_at_all_groups(redis_frontiers: RedisServer) -> None:
+    few, many = (_commands(redis_frontiers, groups) for groups in (20, 1_000))
+    assert many <= 1.5 * few
+
+
+def test_what_is_idle_is_kept_nowhere_in_redis(redis_frontiers: RedisServer) -> None:
+    clock = Clock()
+    limits = GroupLimits(in_flight=1)
+    member = Member(node="node", spider="spider", limits=limits)
+    known = []
+    frontier = ToldByRedis(redis_frontiers, lambda _: limits, clock, "idle", member)
+    with closing(frontier):
+        keys = connection.parse(redis_frontiers.url, "test", "idle").keys
+        for number in range(20):
+            group = f"{number}.example"
+            frontier.push([entry("x", group=group)])
+            lease = taken(frontier)
+            assert frontier.admit(group, lease.lease_id) == 0
+            frontier.ack(lease.lease_id)
+            clock.now_s += 20
+            frontier.catch_up()
+            known.append(redis_frontiers.client.hlen(keys.one("limiters")))
+        assert max(known) == 2  # those of the last minute
+        names = [keys.one(name) for name in ("waiting_groups", "ready", "paused")]
+        names.append(keys.of("waiting", "0.example"))
+        assert redis_frontiers.client.exists(*names) == 0
+        assert frontier.frontier._known_groups == set()

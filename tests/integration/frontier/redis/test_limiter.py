@@ -31,7 +31,7 @@ _jobs = count()
 
 seconds = st.sampled_from([0.0, 0.1, 1.0, 3.7]) | st.floats(0, 12)
 some = st.integers(0, 2)  # which of the requests that are leased
-visits = st.builds(
+results = st.builds(
     FetchResult,
     status=st.sampled_from([None, 200, 200, 404, 429, 429, 503]),
     latency_s=st.none() | seconds,
@@ -60,7 +60,7 @@ events = st.one_of(
     st.tuples(st.just("admit"), some),
     st.tuples(st.just("admit"), st.none() | some),
     st.tuples(st.just("sent"), st.none() | some, st.sampled_from([0.0, 0.01, 1.3])),
-    st.tuples(st.just("leave"), st.none() | some, visits),
+    st.tuples(st.just("leave"), st.none() | some, results),
     st.tuples(st.just("start_over"), some),
     st.tuples(st.just("slow_down"), st.sampled_from([0.2, 1.1, 4.0])),
     st.tuples(
@@ -154,7 +154,7 @@ class Both:
         self.limits = of
         self.now_s = 1_700_000_000.123456
         self.numbers = Numbers()
-        self.gates = CrawlLimiter(lambda _: of, 0, None, self.numbers.uniform)
+        self.limiter = CrawlLimiter(lambda _: of, 0, None, self.numbers.uniform)
         self.script = Script(server, str(next(_jobs)), GroupLimiter(of).delay_s)
         self.leased: list[Lease] = []
         self.waiting = REQUESTS
@@ -193,50 +193,54 @@ class Both:
             assert bool(reply.leases) == expected
             for new in reply.leases:
                 self.leased.append(new)
-                self.gates.lease(new.lease_id, GROUP)
+                self.limiter.lease(new.lease_id, GROUP)
                 self.waiting -= 1
         assert reply.ready_in_s == self._ready_in_s()
-        gate = self.gates[GROUP]
-        shown = (gate.in_flight, gate.delay_s, gate.pause_left_s(self.now_s))
+        group_limiter = self.limiter[GROUP]
+        shown = (
+            group_limiter.in_flight,
+            group_limiter.delay_s,
+            group_limiter.pause_left_s(self.now_s),
+        )
         assert self.script.shown(self.now_s) == shown
 
     def _ready_in_s(self) -> float | None:
-        at_s = self.gates.lease_at_s(GROUP, self.now_s) if self.waiting else math.inf
+        at_s = self.limiter.lease_at_s(GROUP, self.now_s) if self.waiting else math.inf
         return at_s - self.now_s if math.isfinite(at_s) else None
 
     def _here(  # noqa: C901 - a case each
         self, what: str, lease: Lease | None, *how: Any
     ) -> bool | float | str | None:
         """Tell ``limits.py``, as the embedded frontier does."""
-        gates, gate = self.gates, self.gates[GROUP]
+        limiter, group_limiter = self.limiter, self.limiter[GROUP]
         lease_id = None if lease is None else lease.lease_id
         match what:
             case "lease":
                 return self.waiting > 0 and self._ready_in_s() == 0
             case "admit":
-                pause_s = gate.pause_left_s(self.now_s)
+                pause_s = group_limiter.pause_left_s(self.now_s)
                 if pause_s > self.limits.max_pause_s:
                     return f"paused {float(pause_s)}"
-                wait_s = gates.admit(GROUP, lease_id, self.now_s)
+                wait_s = limiter.admit(GROUP, lease_id, self.now_s)
                 self.unleased += lease_id is None and wait_s == 0
                 return wait_s
             case "sent":
-                gates.sent(GROUP, lease_id, self.now_s - how[1])
+                limiter.sent(GROUP, lease_id, self.now_s - how[1])
             case "leave":
-                gates.leave(GROUP, lease_id, how[1], self.now_s)
+                limiter.leave(GROUP, lease_id, how[1], self.now_s)
                 self.unleased -= lease_id is None
             case "slow_down":
-                gates.slow_down(GROUP, how[0])
+                limiter.slow_down(GROUP, how[0])
             case "change_limits":
-                gates.change(GROUP, self._other(*how), self.now_s, was_free=how[2])
+                limiter.change(GROUP, self._other(*how), self.now_s, was_free=how[2])
             case "wait":
                 self.now_s += how[0]
-                gates.forget_idle(self.now_s)
+                limiter.forget_idle(self.now_s)
             case "start_over" | "ack" | "release":
                 assert lease is not None
-                gates.forget(lease.lease_id, self.now_s)
+                limiter.forget(lease.lease_id, self.now_s)
                 if what == "start_over":
-                    gates.lease(lease.lease_id, GROUP)
+                    limiter.lease(lease.lease_id, GROUP)
                 else:
                     self.leased.remove(lease)
                     self.waiting += what == "release"

@@ -75,7 +75,7 @@ def test_requests_that_failed_tell_nothing(tmp_path: Path) -> None:
     done = concurcrawl("advise", *options)
     assert done.returncode == 1
     assert done.stdout == ""
-    assert "no serial run tells what a page costs: " in done.stderr
+    assert "no serial run shows what a page costs: " in done.stderr
 
 
 def test_the_command_makes_a_run_and_says_what_to_use(tmp_path: Path) -> None:

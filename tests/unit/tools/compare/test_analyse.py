@@ -334,7 +334,7 @@ def test_without_an_error_the_reason_is_the_last_line() -> None:
     ("exit_code", "answered", "timeout_s", "reason"),
     [
         (0, True, None, None),
-        (0, False, None, "gave nothing: MODE='fast': must be x"),
+        (0, False, None, "produced no pages and no items: MODE='fast': must be x"),
         (1, True, None, "exit code 1: MODE='fast': must be x"),
         (-9, True, None, "was ended by SIGKILL: MODE='fast': must be x"),
         (-2, True, 5.0, "did not end within 5 s (--timeout)"),

@@ -6,8 +6,8 @@ import pytest
 
 from concurcrawl.tools.compare.intervals import (
     Interval,
+    ends,
     middle,
-    percentile,
     ratio,
 )
 
@@ -36,6 +36,5 @@ def test_a_slow_minute_that_both_had_cancels_out_of_a_ratio() -> None:
     assert (found.low, found.value, found.high) == pytest.approx((3.0, 3.0, 3.0))
 
 
-@pytest.mark.parametrize(("share", "value"), [(0, 1.0), (0.5, 2.5), (0.9, 3.7), (1, 4)])
-def test_percentiles_lie_between_neighbours(share: float, value: float) -> None:
-    assert percentile([1.0, 2.0, 3.0, 4.0], share) == pytest.approx(value)
+def test_an_interval_holds_all_but_five_percent() -> None:
+    assert ends([float(n) for n in range(101)]) == pytest.approx((2.5, 97.5))

@@ -119,13 +119,3 @@ def test_pipelines_are_told_apart_from_the_callback(worker: str, work_s: float) 
     mixed = phases.phases_of([[timed, RECORD]])
     assert mixed is not None
     assert (mixed.pipeline_s, mixed.pipeline_cpu_s) == (None, None)
-
-
-def test_percentiles_of_very_many_requests_are_sketched() -> None:
-    slow = replace(RECORD, downloaded_s=1011.0, done_s=1011.0)
-    found = phases.phases_of([[RECORD] * 60_000, [RECORD] * 39_000 + [slow] * 2_000])
-    assert found is not None
-    assert found.requests == 101_000
-    assert found.latency_p50_s == pytest.approx(0.5, rel=0.006)
-    assert found.latency_p99_s == pytest.approx(10.0, rel=0.006)
-    assert found.latency_max_s == 10.0

@@ -42,8 +42,8 @@ of the time, the rest is waiting; many can wait at once: 16 at a time in one pro
 times as fast.
 ! parallel gave other items than the reference, so it may not have done the same work: either the site changed meanwhile or the spider
 depends on the order of pages. Compare its items.jsonl with the reference's.
-wall: from the start of the process to its end. efficiency: speed-up divided by the requests that may be in flight (parallel: one a
-process). CPU, memory: the whole process tree; what processes share counts once. start-up: until the first page is asked for. in flight: as
+wall: from the start of the process to its end. efficiency: speed-up divided by the requests that may be in flight (parallel: one per
+process). CPU, memory: the whole process tree; what processes share counts once. start-up: until the first page is requested. in flight: as
 the test site saw it.
 
 """  # noqa: E501, RUF001 - as it is printed
@@ -113,4 +113,4 @@ def test_where_the_time_goes_fits_into_80_columns() -> None:
     begin = next(n for n, line in enumerate(lines) if line.startswith("ms per"))
     assert lines[begin : begin + 5] == PHASES.strip().splitlines()
     text = " ".join(lines)
-    assert "Connect –: not told apart" in text  # noqa: RUF001 - as it is printed
+    assert "Connect –: part of waiting" in text  # noqa: RUF001 - as it is printed

@@ -11,6 +11,7 @@ from scrapy import Request
 from scrapy.downloadermiddlewares.cookies import CookiesMiddleware
 from scrapy.http import TextResponse
 
+from concurcrawl import registry
 from concurcrawl.errors import LeaseReturnedError
 from concurcrawl.limits.limiter import FetchResult, Written
 from concurcrawl.workers.protocol.cookies import CookieChange
@@ -33,13 +34,9 @@ from concurcrawl.workers.protocol.messages.questions import (
 from concurcrawl.workers.protocol.messages.signals import Subscribe
 from concurcrawl.workers.protocol.messages.state import ChangeState, SetCookies
 from concurcrawl.workers.protocol.pickle_codec import Codec
-from concurcrawl.workers.supervisor.attributes import AttributeWatch
-from concurcrawl.workers.supervisor.audience import Audience
-from concurcrawl.workers.supervisor.coordinator import Coordinator
-from concurcrawl.workers.supervisor.pool import Tolerance, WorkerPool
+from concurcrawl.workers.supervisor.app import SupervisorApp
 from concurcrawl.workers.supervisor.scheduler import SupervisorScheduler
 from tests.support.fakes import (
-    FakeLauncher,
     FakeTransport,
     in_fake_time,
     made_crawler,
@@ -68,30 +65,20 @@ class Bench:
     """A coordinator of two workers, which are connections without processes."""
 
     def __init__(self, **settings: Any) -> None:
-        self.crawler = made_crawler(CookiesMiddleware(), **settings)
+        self.crawler = made_crawler(CookiesMiddleware(), slots=(4, 4), **settings)
         self.engine: Any = self.crawler.engine
-        self.scheduler = SupervisorScheduler(self.crawler)
+        self.scheduler = SupervisorScheduler.from_crawler(self.crawler)
         self.engine.scheduler = self.scheduler
-        self.launcher = FakeLauncher()
-        self.pool = WorkerPool(
-            (4, 4),
-            0,
-            b"",
-            (),
-            Tolerance(deaths=3, restarts=3),
-            self._hear,
-            launcher=self.launcher,
-        )
-        audience, attributes = Audience(self.crawler), AttributeWatch(self.crawler)
-        self.coordinator = Coordinator(self.crawler, self.pool, audience, attributes)
+        self.app = registry.app_of(self.crawler, SupervisorApp)
+        self.pool, self.coordinator = self.app.pool, self.app.coordinator
         self.coordinator.open()
         self.one, self.two = self.pool.workers
         self.transports = {one: FakeTransport() for one in self.pool.workers}
         for worker, transport in self.transports.items():
             worker.connection_made(transport)
 
-    def _hear(self, worker: WorkerHandle, message: Any) -> None:
-        self.coordinator.hear(worker, message)
+    def hear(self, worker: WorkerHandle, message: Any) -> None:
+        self.app.on_message(worker, message)
 
     async def said(self, worker: WorkerHandle, kind: Any = object) -> list[Any]:
         """Return what *worker* was sent since the last call."""
@@ -102,14 +89,14 @@ class Bench:
     def lease(self, worker: WorkerHandle, name: str = "") -> Lease:
         """Have *worker* hold a request."""
         assert self.scheduler.enqueue_request(Request(f"http://{A}/{name}"))
-        request = self.scheduler.lend()
+        request = self.app.queue.acquire()
         assert request is not None
-        lease = self.scheduler.lease_of(request)
+        lease = self.app.queue.lease_of(request)
         assert lease is not None
         others = [one for one in self.pool.workers if one is not worker]
         for one in others:
             one.is_standby = True
-        end = self.pool.lend(lease, lambda *_: None)
+        end = self.pool.dispatch(lease)
         end.add_done_callback(asyncio.Future.exception)
         for one in others:
             one.is_standby = False
@@ -117,12 +104,11 @@ class Bench:
         return lease
 
     def ask(self, worker: WorkerHandle, number: int, question: Any) -> None:
-        self.coordinator.hear(worker, Ask(number, question))
+        self.hear(worker, Ask(number, question))
 
     def close(self) -> None:
-        self.coordinator.close()
-        self.scheduler._close_frontier()
-        self.launcher.close_all()
+        self.app.storage.frontier.close()
+        self.engine.downloader.launcher.close_all()
 
 
 def on_bench(
@@ -156,8 +142,8 @@ async def test_a_request_that_asks_starts_when_its_site_has_room(bench: Bench) -
     bench.ask(bench.two, 7, Enter(A, None))
     assert await bench.said(bench.one, Answer) == [Answer(1)]
     assert await bench.said(bench.two, Answer) == []
-    bench.coordinator.hear(bench.one, RequestSent(A, None, 0.0))
-    bench.coordinator.hear(bench.one, RequestLeft(A, None, FetchResult(status=200)))
+    bench.hear(bench.one, RequestSent(A, None, 0.0))
+    bench.hear(bench.one, RequestLeft(A, None, FetchResult(status=200)))
     assert await bench.said(bench.two, Answer) == [Answer(7)]
 
 
@@ -209,7 +195,7 @@ async def test_what_a_lost_worker_had_at_a_site_leaves_it(bench: Bench) -> None:
     bench.ask(bench.one, 1, Enter(A, None))
     bench.ask(bench.two, 2, Enter(A, None))
     await settled()
-    bench.pool.on_loss(bench.one)
+    bench.app.on_lost(bench.one)
     assert await bench.said(bench.two, Answer) == [Answer(2)]
 
 
@@ -221,8 +207,8 @@ async def test_what_is_admitted_for_a_worker_that_died_in_line_leaves_again(
         bench.ask(worker, number, Enter(A, None))
         await settled()
     bench.one.is_gone = True
-    bench.pool.on_loss(bench.one)
-    bench.coordinator.hear(bench.two, RequestLeft(A, None, FetchResult(status=200)))
+    bench.app.on_lost(bench.one)
+    bench.hear(bench.two, RequestLeft(A, None, FetchResult(status=200)))
     assert await bench.said(bench.two, Answer) == [Answer(0), Answer(2)]
 
 
@@ -230,11 +216,11 @@ async def test_what_is_admitted_for_a_worker_that_died_in_line_leaves_again(
 async def test_a_lease_of_a_lost_worker_waits_at_no_site(bench: Bench) -> None:
     bench.ask(bench.two, 1, Enter(A, None))
     await settled()
-    bench.coordinator.hear(bench.two, RequestLeft(A, None, FetchResult(status=200)))
+    bench.hear(bench.two, RequestLeft(A, None, FetchResult(status=200)))
     lease = bench.lease(bench.one)
     bench.ask(bench.one, 2, Enter(A, lease.lease_id))
     await settled()
-    bench.pool.on_loss(bench.one)
+    bench.app.on_lost(bench.one)
     bench.ask(bench.two, 3, Enter(A, None))
     assert Answer(3) in await bench.said(bench.two, Answer)
 
@@ -250,7 +236,7 @@ async def test_idle_leases_are_recalled_for_a_request_that_has_none(
     await asyncio.sleep(1)
     assert await bench.said(bench.one, Recall) == [Recall(True)]
     assert await bench.said(bench.two) == [Recall(True)]
-    bench.coordinator.hear(bench.one, Idle((lease.lease_id, 99)))
+    bench.hear(bench.one, Idle((lease.lease_id, 99)))
     assert await bench.said(bench.two) == [Recall(False), Answer(1)]
     assert other.lease_id in bench.one.held
 
@@ -268,8 +254,8 @@ def test_after_a_refusal_all_workers_ask_before_they_go_there(status: int) -> No
     async def test(bench: Bench) -> None:
         lease = bench.lease(bench.one)
         left = RequestLeft(A, lease.lease_id, FetchResult(status=status))
-        bench.coordinator.hear(bench.one, left)
-        bench.coordinator.hear(bench.one, left)
+        bench.hear(bench.one, left)
+        bench.hear(bench.one, left)
         for worker in bench.pool.workers:
             assert await bench.said(worker, Throttled) == [Throttled(A)]
 
@@ -278,20 +264,18 @@ def test_after_a_refusal_all_workers_ask_before_they_go_there(status: int) -> No
 
 @on_bench()
 async def test_the_pace_of_a_robots_txt_counts_for_all(bench: Bench) -> None:
-    bench.coordinator.hear(bench.one, CrawlDelay(A, 7.0))
+    bench.hear(bench.one, CrawlDelay(A, 7.0))
     assert await bench.said(bench.two) == [Throttled(A)]
-    assert bench.scheduler.entered(A, None)  # time must pass until the next
+    assert bench.app._pace.entered(A, None)  # time must pass until the next
 
 
 @on_bench()
 async def test_limits_that_a_worker_writes_are_told_to_all(bench: Bench) -> None:
     change = SlotChanged(A, A, Written(delay_s=3))
-    tell = bench.coordinator.tell_limits
-    bench.crawler.engine.downloader.coordinator.tell_limits = tell
-    bench.coordinator.hear(bench.one, change)
+    bench.hear(bench.one, change)
     for worker in bench.pool.workers:
         assert await bench.said(worker) == [Throttled(A), change]
-    assert bench.scheduler.politeness.needs_asking(A)
+    assert bench.app.politeness.needs_asking(A)
 
 
 # What all share ---------------------------------------------------------------------
@@ -302,7 +286,7 @@ async def test_leases_that_are_returned_are_taken_from_the_worker(
     bench: Bench,
 ) -> None:
     lease = bench.lease(bench.one)
-    bench.coordinator.hear(bench.one, Returned((lease.lease_id,)))
+    bench.hear(bench.one, Returned((lease.lease_id,)))
     assert not bench.one.held
     assert isinstance(bench.ends[0].exception(), LeaseReturnedError)
 
@@ -310,7 +294,7 @@ async def test_leases_that_are_returned_are_taken_from_the_worker(
 @on_bench()
 async def test_a_pause_is_the_whole_crawls(bench: Bench) -> None:
     looks = bench.engine.looks
-    bench.coordinator.hear(bench.one, Pause(True))
+    bench.hear(bench.one, Pause(True))
     assert bench.engine.paused
     assert bench.engine.looks == looks
     bench.engine.unpause()
@@ -329,8 +313,8 @@ async def test_workers_drain_before_the_engine_closes(bench: Bench) -> None:
 
 @on_bench()
 async def test_cookies_of_one_worker_reach_all_others(bench: Bench) -> None:
-    bench.coordinator.hear_cookies(bench.one, [])
-    bench.coordinator.hear_cookies(bench.one, [COOKIE])
+    bench.coordinator.on_cookies(bench.one, [])
+    bench.coordinator.on_cookies(bench.one, [COOKIE])
     assert await bench.said(bench.one) == []
     (message,) = await bench.said(bench.two)
     assert [change.place for change in message.changes] == [COOKIE.place]
@@ -338,7 +322,7 @@ async def test_cookies_of_one_worker_reach_all_others(bench: Bench) -> None:
 
 @on_bench()
 async def test_changes_of_the_state_reach_all_but_who_made_them(bench: Bench) -> None:
-    bench.coordinator.tell_state([b"change"], bench.one.name)
+    bench.coordinator.send_state([b"change"], bench.one.name)
     assert await bench.said(bench.one) == []
     assert await bench.said(bench.two) == [ChangeState((b"change",))]
 
@@ -348,20 +332,20 @@ async def test_a_worker_that_starts_later_is_told_all_that_was_said(
     bench: Bench,
 ) -> None:
     coordinator = bench.coordinator
-    assert [type(one) for one in bench.pool.greeting()] == [
+    assert [type(one) for one in bench.app.handshake()] == [
         *(Subscribe, SetCookies, Recall, Pause),
     ]
-    coordinator.hear_cookies(bench.one, [COOKIE])
-    coordinator.trouble(B)
-    bench.scheduler.change_limits(A, A, Written(concurrency=2))
-    coordinator.hear(bench.one, Pause(True))
+    coordinator.on_cookies(bench.one, [COOKIE])
+    coordinator.throttle(B)
+    coordinator.change_limits(A, A, Written(concurrency=2))
+    bench.hear(bench.one, Pause(True))
     bench.engine._slot.closing = True
-    listen, cookies, *others = bench.pool.greeting()
+    listen, cookies, *others = bench.app.handshake()
     assert isinstance(listen, Subscribe)
     assert isinstance(cookies, SetCookies)
     assert [change.place for change in cookies.changes] == [COOKIE.place]
-    assert others == [
-        Throttled(B),
+    assert set(others[:2]) == {Throttled(A), Throttled(B)}
+    assert others[2:] == [
         SlotChanged(A, A, Written(concurrency=2)),
         Drain(),
         Recall(False),

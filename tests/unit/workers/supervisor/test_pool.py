@@ -27,7 +27,8 @@ from concurcrawl.workers.protocol.messages.lifecycle import (
     WorkerInit,
 )
 from concurcrawl.workers.protocol.messages.results import Product, RequestResult
-from concurcrawl.workers.supervisor.pool import Tolerance, WorkerPool
+from concurcrawl.workers.supervisor.pool import PoolEvents, Tolerance, WorkerPool
+from concurcrawl.workers.supervisor.starter import WorkerStarter
 from tests.support.fakes import FakeLauncher, in_fake_time, settled
 
 if TYPE_CHECKING:
@@ -38,6 +39,53 @@ if TYPE_CHECKING:
 KEY = ("context", "a")
 
 
+class FakeEvents(PoolEvents):
+    """Keeps what the pool reports.
+
+    Attributes:
+        parked: Leases that wait for one worker.
+        first: What a worker that starts is sent.
+        on_free: Called when capacity is free.
+        on_end: Called when the pool gives up.
+    """
+
+    def __init__(self) -> None:
+        self.parked: list[int] = []
+        self.first: list[Any] = []
+        self.on_free: Callable[[], None] = lambda: None
+        self.on_end: Callable[[], None] = lambda: None
+
+    def handshake(self) -> list[Any]:
+        return self.first
+
+    def on_message(self, worker: WorkerHandle, message: Any) -> None:
+        pass
+
+    def on_capacity(self) -> None:
+        self.on_free()
+
+    def on_dispatch(self, worker: WorkerHandle) -> None:
+        pass
+
+    def on_parked(self, lease: Lease) -> None:
+        self.parked.append(lease.lease_id)
+
+    def on_unparked(self, lease: Lease) -> None:
+        self.parked.remove(lease.lease_id)
+
+    def on_opened(self, worker: WorkerHandle) -> None:
+        pass
+
+    def on_lost(self, worker: WorkerHandle) -> None:
+        pass
+
+    def on_recycled(self, worker: WorkerHandle) -> None:
+        pass
+
+    def on_gave_up(self) -> None:
+        self.on_end()
+
+
 class Bench:
     """A pool of workers that are not there, two with one slot each by default."""
 
@@ -45,26 +93,28 @@ class Bench:
         self, slots: tuple[int, ...] = (1, 1), prefetch: int = 0, **tolerance: Any
     ) -> None:
         self.launcher = FakeLauncher()
-        self.parked: list[int] = []
+        self.events = FakeEvents()
         self.killed: list[str] = []
+        starter = WorkerStarter(self.launcher, b"", ())
         self.pool = WorkerPool(
-            slots,
+            starter,
+            [starter.start(share) for share in slots],
             prefetch,
-            b"",
-            (),
             Tolerance(**{"deaths": 3, "restarts": 3, **tolerance}),
-            lambda *_: None,
-            launcher=self.launcher,
+            self.events,
         )
         self.one, self.two = self.pool.workers[:2]
         self._connected: set[WorkerHandle] = set()
         self._first = set(self.pool.workers)
-        self.pool.on_park = lambda lease: self.parked.append(lease.lease_id)
-        self.pool.on_unpark = lambda lease: self.parked.remove(lease.lease_id)
 
-    def lend(self, lease_id: int, key: Any = None) -> asyncio.Future[Any]:
+    @property
+    def parked(self) -> list[int]:
+        """Leases that wait for one worker."""
+        return self.events.parked
+
+    def dispatch(self, lease_id: int, key: Any = None) -> asyncio.Future[Any]:
         lease = Lease(lease_id, "a.example", b"", 0.0)
-        end = self.pool.lend(lease, lambda outcome, products: [*products], key)
+        end = self.pool.dispatch(lease, key)
         end.add_done_callback(asyncio.Future.exception)  # also if no test looks at it
         return end
 
@@ -74,13 +124,13 @@ class Bench:
 
     async def finish(self, worker: WorkerHandle, *lease_ids: int) -> None:
         for lease_id in lease_ids:
-            self.pool.heard(worker, RequestResult(lease_id))
+            self.pool.on_message(worker, RequestResult(lease_id))
         await settled()
 
     async def lose(self, worker: WorkerHandle, pid: int | None = 1) -> None:
         """Have *worker* die; its successor is there afterwards."""
         worker.pid = pid
-        self.pool.lost(worker)
+        self.pool.on_lost(worker)
         await settled()
 
     async def connect(self) -> None:
@@ -101,8 +151,7 @@ class Bench:
         self.launcher.close()
         while any(one in self.pool.workers for one in there):  # noqa: ASYNC110 - the pool has no event for it
             await asyncio.sleep(0.001)
-        if self.pool._watch is not None:
-            self.pool._watch.cancel()
+        self.pool._silence.stop()
         self.launcher.close_all()
 
 
@@ -136,14 +185,14 @@ async def test_requests_with_one_key_wait_for_the_worker_that_has_it(
     bench: Bench,
 ) -> None:
     for lease_id in (1, 2, 3):
-        bench.lend(lease_id, KEY)
+        bench.dispatch(lease_id, KEY)
     assert ([*bench.one.held], bench.parked) == ([1], [2, 3])
-    assert bench.pool.has_room(0)
-    bench.lend(4)
+    assert bench.pool.has_capacity(0)
+    bench.dispatch(4)
     assert [*bench.two.held] == [4]
-    assert not bench.pool.has_room(0)
-    bench.pool.heard(bench.one, RequestResult(1))
-    await asyncio.sleep(0)
+    assert not bench.pool.has_capacity(0)
+    bench.pool.on_message(bench.one, RequestResult(1))
+    await settled()
     assert ([*bench.one.held], bench.parked) == ([2], [3])
 
 
@@ -151,12 +200,12 @@ async def test_requests_with_one_key_wait_for_the_worker_that_has_it(
 async def test_what_waits_for_a_worker_waits_in_the_frontier_once_the_crawl_ends(
     bench: Bench,
 ) -> None:
-    bench.lend(1, KEY)
-    parked = bench.lend(2, KEY)
+    bench.dispatch(1, KEY)
+    parked = bench.dispatch(2, KEY)
     bench.pool.drain()
     assert isinstance(parked.exception(), LeaseReturnedError)
-    bench.pool.heard(bench.one, RequestResult(1))
-    await asyncio.sleep(0)
+    bench.pool.on_message(bench.one, RequestResult(1))
+    await settled()
     assert not bench.one.held
 
 
@@ -164,27 +213,27 @@ async def test_what_waits_for_a_worker_waits_in_the_frontier_once_the_crawl_ends
 async def test_another_worker_begins_anew_when_that_of_a_key_is_gone(
     bench: Bench,
 ) -> None:
-    bench.lend(1, KEY)
-    parked = bench.lend(2, KEY)
+    bench.dispatch(1, KEY)
+    parked = bench.dispatch(2, KEY)
     bench.one.held.clear()
-    bench.pool.lost(bench.one)
+    bench.pool.on_lost(bench.one)
     assert isinstance(parked.exception(), LeaseReturnedError)
-    bench.lend(3)
-    bench.lend(2, KEY)
+    bench.dispatch(3)
+    bench.dispatch(2, KEY)
     held = [[*worker.held] for worker in bench.pool.workers]
     assert sorted(held) == [[2], [3]]
 
 
 @on_bench
 async def test_a_partial_result_holds_the_lease(bench: Bench) -> None:
-    end = bench.lend(1)
+    end = bench.dispatch(1)
     item = Product(True, b"item")
     partial = RequestResult(1, products=[item], is_partial=True)
-    assert bench.one.held[1].take_partial(partial) == [item]
-    bench.pool.heard(bench.one, partial)
+    assert bench.one.held[1].collect_partial(partial) == [item]
+    bench.pool.on_message(bench.one, partial)
     assert not end.done()
-    bench.pool.heard(bench.one, RequestResult(1))
-    assert end.result() == []
+    bench.pool.on_message(bench.one, RequestResult(1))
+    assert end.result() == (bench.one, RequestResult(1, number=2), [])
 
 
 @pytest.mark.parametrize("is_applied", [False, True])
@@ -193,13 +242,13 @@ def test_a_lease_is_not_done_again_once_something_of_it_was_applied(
 ) -> None:
     @on_bench
     async def lose(bench: Bench) -> None:
-        end = bench.lend(1)
+        end = bench.dispatch(1)
         products = [Product(True, b"item")] if is_applied else []
         bench.one.pid = 1
-        bench.one.held[1].take_partial(
+        bench.one.held[1].collect_partial(
             RequestResult(1, products=products, is_partial=True)
         )
-        bench.pool.lost(bench.one)
+        bench.pool.on_lost(bench.one)
         assert end.done() == is_applied
         if is_applied:
             assert isinstance(end.exception(), LocalRequestsLostError)
@@ -209,80 +258,88 @@ def test_a_lease_is_not_done_again_once_something_of_it_was_applied(
 
 @on_bench
 async def test_a_file_that_two_workers_open_ends_the_crawl(bench: Bench) -> None:
-    end = bench.lend(1)
-    bench.pool.take_file(bench.one, "/seen")
-    bench.pool.take_file(bench.one, "/seen")
+    end = bench.dispatch(1)
+    bench.pool.claim_file(bench.one, "/seen")
+    bench.pool.claim_file(bench.one, "/seen")
     assert not end.done()
-    bench.pool.take_file(bench.two, "/seen")
+    bench.pool.claim_file(bench.two, "/seen")
     assert isinstance(end.exception(), WorkersFailedError)
 
 
 @on_bench_of(slots=(2, 1))
 async def test_leases_go_where_most_capacity_is_free(bench: Bench) -> None:
     for lease_id in (1, 2, 3):
-        assert bench.pool.has_room(0)
-        bench.lend(lease_id)
+        assert bench.pool.has_capacity(0)
+        bench.dispatch(lease_id)
     assert bench.held() == [[1, 3], [2]] or bench.held() == [[1, 2], [3]]
-    assert not bench.pool.has_room(0)
-    assert bench.pool.room() == 0
+    assert not bench.pool.has_capacity(0)
+    assert bench.pool.free_capacity() == 0
     await bench.finish(bench.two, *bench.two.held)
-    assert bench.pool.room() == 1
+    assert bench.pool.free_capacity() == 1
 
 
 @on_bench_of(prefetch=1)
 async def test_one_more_is_leased_to_each_while_plenty_wait(bench: Bench) -> None:
     for lease_id in (1, 2):
-        bench.lend(lease_id)
-    assert not bench.pool.has_room(4)
-    assert bench.pool.has_room(5)
+        bench.dispatch(lease_id)
+    assert not bench.pool.has_capacity(4)
+    assert bench.pool.has_capacity(5)
 
 
 @on_bench
 async def test_capacity_is_free_only_after_the_result_was_taken(bench: Bench) -> None:
     offers: list[int] = []
-    bench.pool.on_room = lambda: offers.append(bench.pool.room())
-    end = bench.lend(1)
-    bench.pool.heard(bench.one, RequestResult(1))
+    bench.events.on_free = lambda: offers.append(bench.pool.free_capacity())
+    end = bench.dispatch(1)
+    bench.pool.on_message(bench.one, RequestResult(1))
     assert end.done()
-    assert (bench.pool.room(), offers) == (1, [])
+    assert (bench.pool.free_capacity(), offers) == (1, [])
     await settled()
     assert offers == [2]
 
 
 @on_bench
-async def test_a_result_that_cannot_be_taken_fails_its_lease_alone(
+async def test_capacity_is_free_after_what_a_result_has_scheduled(
     bench: Bench,
 ) -> None:
-    def take(*_: Any) -> None:
-        raise ValueError("unreadable")
+    order: list[str] = []
+    bench.events.on_free = lambda: order.append("free")
+    end = bench.dispatch(1)
 
-    end = bench.pool.lend(Lease(1, "a.example", b"", 0.0), take)
-    await bench.finish(bench.one, 1)
-    assert isinstance(end.exception(), ValueError)
-    assert bench.pool.room() == 2
+    async def apply() -> None:
+        await end
+        order.append("applied")
+        asyncio.get_running_loop().call_soon(order.append, "closed")
+
+    task = asyncio.ensure_future(apply())
+    await settled()
+    bench.pool.on_message(bench.one, RequestResult(1))
+    await task
+    await settled()
+    assert order == ["applied", "closed", "free"]
 
 
 @on_bench_of(slots=(2, 2))
 async def test_what_a_dead_worker_held_is_done_again_one_by_one(bench: Bench) -> None:
-    bench.lend(1)
-    bench.lend(2)
-    bench.lend(3)
+    bench.dispatch(1)
+    bench.dispatch(2)
+    bench.dispatch(3)
     assert bench.held() == [[1, 3], [2]]
     held = bench.one.held[1]
     await bench.lose(bench.one)
     assert held.deaths == 1
     assert bench.held() == [[2], [1]]  # alone, so that the next death is its own
-    assert not bench.pool.has_room(0)  # while a suspect waits
+    assert not bench.pool.has_capacity(0)  # while a suspect waits
     await bench.finish(bench.two, 2)
     assert bench.held() == [[3], [1]]
-    assert not bench.pool.has_room(0)  # beside suspects
+    assert not bench.pool.has_capacity(0)  # beside suspects
     await bench.finish(bench.two, 3)
-    assert bench.pool.has_room(0)
+    assert bench.pool.has_capacity(0)
 
 
 @on_bench_of(restarts=9)
 async def test_a_request_is_given_up_after_so_many_deaths(bench: Bench) -> None:
-    end = bench.lend(1)
+    end = bench.dispatch(1)
     for _ in range(3):
         assert not end.done()
         (holder,) = [worker for worker in bench.pool.workers if worker.held]
@@ -290,14 +347,14 @@ async def test_a_request_is_given_up_after_so_many_deaths(bench: Bench) -> None:
     error = end.exception()
     assert isinstance(error, DeadLetteredError)
     assert error.attempts == 3
-    assert bench.pool.has_room(0)
+    assert bench.pool.has_capacity(0)
 
 
 @on_bench_of(restarts=9)
 async def test_the_death_of_a_worker_that_never_opened_accuses_no_request(
     bench: Bench,
 ) -> None:
-    end = bench.lend(1)
+    end = bench.dispatch(1)
     for _ in range(4):
         (holder,) = [worker for worker in bench.pool.workers if worker.held]
         await bench.lose(holder, pid=None)
@@ -307,8 +364,8 @@ async def test_the_death_of_a_worker_that_never_opened_accuses_no_request(
 @on_bench_of(restarts=1)
 async def test_too_many_restarts_end_the_crawl(bench: Bench) -> None:
     given_up: list[bool] = []
-    bench.pool.on_give_up = lambda: given_up.append(True)
-    ends = [bench.lend(1), bench.lend(2)]
+    bench.events.on_end = lambda: given_up.append(True)
+    ends = [bench.dispatch(1), bench.dispatch(2)]
     await bench.lose(bench.one)
     assert given_up == []
     await bench.lose(bench.two)
@@ -316,14 +373,14 @@ async def test_too_many_restarts_end_the_crawl(bench: Bench) -> None:
     assert len(bench.pool.workers) == 1
     assert [type(end.exception()) for end in ends] == [WorkersFailedError] * 2
     assert bench.pool.is_ending
-    assert not bench.pool.has_room(0)
+    assert not bench.pool.has_capacity(0)
 
 
 @on_bench
 async def test_a_worker_that_cannot_be_started_again_ends_the_crawl(
     bench: Bench,
 ) -> None:
-    end = bench.lend(1)
+    end = bench.dispatch(1)
     bench.launcher.error = OSError("no more processes")
     await bench.lose(bench.one)
     assert end.exception() is bench.launcher.error
@@ -332,16 +389,16 @@ async def test_a_worker_that_cannot_be_started_again_ends_the_crawl(
 
 @on_bench
 async def test_leases_that_a_worker_returns_wait_again(bench: Bench) -> None:
-    end, other = bench.lend(1), bench.lend(2)
-    bench.pool.take_back(bench.one, [1, 2, 99])
+    end, other = bench.dispatch(1), bench.dispatch(2)
+    bench.pool.release(bench.one, [1, 2, 99])
     assert isinstance(end.exception(), LeaseReturnedError)
     assert not other.done()  # the other worker has it
-    assert (bench.one.leased, bench.pool.room()) == (0, 1)
+    assert (bench.one.leased, bench.pool.free_capacity()) == (0, 1)
 
 
 @on_bench
 async def test_after_a_stop_no_worker_is_replaced(bench: Bench) -> None:
-    end = bench.lend(1)
+    end = bench.dispatch(1)
     bench.pool.stop("enough")
     bench.pool.stop("shutdown")
     await bench.connect()
@@ -360,7 +417,7 @@ async def test_after_a_stop_no_worker_is_replaced(bench: Bench) -> None:
 async def test_a_stuck_worker_that_was_killed_leaves_its_requests_unfinished(
     bench: Bench,
 ) -> None:
-    ends = [bench.lend(1, KEY), bench.lend(3, KEY), bench.lend(2)]
+    ends = [bench.dispatch(1, KEY), bench.dispatch(3, KEY), bench.dispatch(2)]
     bench.one.is_stuck = True
     await bench.lose(bench.one)
     kinds = [type(end.exception()) if end.done() else None for end in ends]
@@ -373,7 +430,7 @@ async def test_abandoned_workers_are_killed_if_they_hold_something(
     bench: Bench,
 ) -> None:
     await bench.connect()
-    end = bench.lend(1)
+    end = bench.dispatch(1)
     bench.pool.abandon()
     await settled()
     assert bench.killed == [bench.one.name]
@@ -387,8 +444,8 @@ async def test_a_worker_that_holds_something_and_does_not_answer_is_killed(
     bench: Bench,
 ) -> None:
     await bench.connect()
-    bench.lend(1)
-    bench.lend(2)
+    bench.dispatch(1)
+    bench.dispatch(2)
     for pid, far in enumerate(bench.launcher.ends, 1):
         far.send(Ready(pid))
     pings = [0, 0]
@@ -413,13 +470,13 @@ async def test_a_worker_without_leases_may_be_silent(bench: Bench) -> None:
 
 
 @on_bench
-async def test_a_worker_is_told_what_to_be_then_the_greeting_then_its_leases(
+async def test_a_worker_is_told_what_to_be_then_the_handshake_then_its_leases(
     bench: Bench,
 ) -> None:
-    bench.lend(1)
-    bench.pool.greeting = lambda: [Drain()]
+    bench.dispatch(1)
+    bench.events.first = [Drain()]
     await bench.connect()
-    bench.pool.tell_all(Pause(True), but=bench.two)
+    bench.pool.send_all(Pause(True), but=bench.two)
     await settled()
     said = [[type(one) for one in far.received()] for far in bench.launcher.ends]
     assert said == [[WorkerInit, Dispatch, Drain, Pause], [WorkerInit, Drain]]

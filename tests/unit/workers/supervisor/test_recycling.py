@@ -40,7 +40,7 @@ class FakePool:
         self.is_ending = False
         self.retired: list[FakeWorker] = []
 
-    def retires(self, worker: FakeWorker) -> None:
+    def on_retired(self, worker: FakeWorker) -> None:
         """Note it: what waits for that worker goes elsewhere."""
         self.retired.append(worker)
 
@@ -50,7 +50,7 @@ class FakePool:
         self.workers.append(worker)
         return worker
 
-    def offer_room(self) -> None:
+    def use_capacity(self) -> None:
         pass
 
 
@@ -150,22 +150,14 @@ async def test_nothing_is_started_when_the_crawl_ends() -> None:
 
 @in_fake_time
 async def test_a_pool_gives_leases_only_to_workers_that_take_them() -> None:
-    launcher: Any = None
-    pool = WorkerPool(
-        (),
-        1,
-        b"",
-        (),
-        Tolerance(deaths=3, restarts=16),
-        lambda *_: None,
-        launcher=launcher,
-    )
+    none: Any = None
+    pool = WorkerPool(none, (), 1, Tolerance(deaths=3, restarts=16), none)
     for attribute in ("is_standby", "is_retiring", ""):
         sock: Any = None
         worker = WorkerHandle("w", 2, sock, pool)
         pool.workers = [worker]
-        assert pool.room() == 2
+        assert pool.free_capacity() == 2
         if attribute:
             setattr(worker, attribute, True)
-            assert pool.room() == 0
-            assert not pool.has_room(100)
+            assert pool.free_capacity() == 0
+            assert not pool.has_capacity(100)

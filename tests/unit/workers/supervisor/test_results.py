@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import logging
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from scrapy import Request, signals
 from scrapy.http import Response
 
-from concurcrawl.errors import LeaseLostError
+from concurcrawl import registry
+from concurcrawl.errors import LeaseLostError, UnreadableError
 from concurcrawl.tracing.record import Record
 from concurcrawl.workers.protocol.messages.results import Product, RequestResult
-from concurcrawl.workers.protocol.messages.signals import Event
+from concurcrawl.workers.protocol.messages.signals import Event, OwnEvent
 from concurcrawl.workers.protocol.pickle_codec import Codec
 from concurcrawl.workers.protocol.response_meta import meta_of
 from concurcrawl.workers.protocol.spool import Spool
-from concurcrawl.workers.supervisor import results as module
-from concurcrawl.workers.supervisor.audience import Audience
-from concurcrawl.workers.supervisor.results import Results
+from concurcrawl.workers.supervisor.app import SupervisorApp
+from concurcrawl.workers.supervisor.results import ResultParts, Results
 from concurcrawl.workers.supervisor.scheduler import SupervisorScheduler
 from tests.support.fakes import counted, in_fake_time, made_crawler, settled
 
@@ -43,28 +43,49 @@ class Bench:
     def __init__(self) -> None:
         self.crawler = made_crawler(CONCURRENT_ITEMS=2)
         self.engine: FakeEngine = self.crawler.engine
-        self.engine.scheduler = self.scheduler = SupervisorScheduler(self.crawler)
+        self.engine.scheduler = SupervisorScheduler.from_crawler(self.crawler)
+        self.app = registry.app_of(self.crawler, SupervisorApp)
+        self.queue, self.pipelines = self.app.queue, self.app.pipelines
         self.engine.scraper.start_itemproc_async = self._through_pipelines
-        self.results = Results(self.crawler, Audience(self.crawler))
-        self.results.open()
+        self.hearing: list[asyncio.Task[None]] = []
         self.effects: list[Any] = []
         self.pages: list[Any] = []
         self.most_items = 0
         self.fails_on: Any = None
         self._items_now = 0
-        scheduler: Any = self.scheduler
-        scheduler.write = lambda record: self.effects.append(
-            "no record" if record is None else "record"
+        audience: Any = SimpleNamespace(
+            pass_on=lambda _: self.hearing, name_left_out=lambda _: None
         )
-        self._complete = self.scheduler.complete
-        scheduler.complete = self._note_complete
-        assert self.scheduler.enqueue_request(Request(f"{URL}leased"))
-        request = self.scheduler.lend()
+        records: Any = SimpleNamespace(
+            write=lambda record: self.effects.append(
+                "no record" if record is None else "record"
+            )
+        )
+        self.results = Results(
+            self.crawler,
+            self.app.codec,
+            ResultParts(
+                self.queue,
+                self.app.storage.delivery,
+                self.pipelines,
+                audience,
+                records,
+                self._note_close,
+                self.engine.downloader.note_slot,
+            ),
+        )
+        queue: Any = self.queue
+        self._commit, queue.commit = self.queue.commit, self._note_commit
+        assert self.queue.push(Request(f"{URL}leased"))
+        request = self.queue.acquire()
         assert request is not None
         self.request = request
 
-    async def _note_complete(self, lease: Any, *about: Any) -> list[int]:
-        numbers = await self._complete(lease, *about)
+    def _note_close(self, reason: str) -> None:
+        self.effects.append(reason)
+
+    async def _note_commit(self, lease: Any, *about: Any) -> list[int]:
+        numbers: list[int] = await self._commit(lease, *about)
         self.effects.append("partial" if lease is None else "complete")
         return numbers
 
@@ -79,7 +100,8 @@ class Bench:
         self.pages.append(response)
 
     def lease_id(self) -> int | None:
-        return self.scheduler.lease_id_of(self.request)
+        lease = self.queue.lease_of(self.request)
+        return None if lease is None else lease.lease_id
 
     def result(self, *items: Any, **about: Any) -> RequestResult:
         products = [Product(True, Codec().encode(item)) for item in items]
@@ -89,9 +111,8 @@ class Bench:
 
     async def take(self, result: RequestResult, products: Any = None) -> None:
         found = result.products if products is None else products
-        taken = self.results.take(result, found, self.request)
         # In a task of its own, as what waits for the end of a lease has one.
-        await asyncio.ensure_future(self.results.apply(taken, self.request))
+        await asyncio.ensure_future(self.results.apply(result, found, self.request))
 
 
 def on_bench(
@@ -101,7 +122,7 @@ def on_bench(
     async def run() -> None:
         bench = Bench()
         await test(bench)
-        bench.scheduler._close_frontier()
+        bench.app.storage.frontier.close()
 
     def test_it() -> None:
         run()
@@ -144,26 +165,19 @@ async def test_stats_are_counted_before_receivers_of_signals_are_told(
         events=[Event("response_received", response=0)],
         stats={("inc", "seen_count"): 3},
     )
-    bench.results.take(result, [], bench.request)
+    await bench.take(result)
     assert seen == [(3, bench.request.url)]
 
 
 @on_bench
-async def test_the_crawl_is_closed_before_new_requests_can_be_lent(
+async def test_the_crawl_is_closed_in_the_turn_that_commits_the_result(
     bench: Bench,
 ) -> None:
-    result = bench.result(close_reason="enough")
-    result.products = [request_product("new")]
-    closes: list[int] = []
-    engine: Any = bench.engine
-
-    async def close(*, reason: str) -> None:
-        closes.append(len(bench.scheduler))
-
-    engine.close_spider_async = close
+    result = bench.result("item", close_reason="enough")
+    result.products.append(request_product("new"))
     await bench.take(result)
-    assert closes == [0]
-    assert len(bench.scheduler) == 1  # kept for a crawl that resumes
+    assert bench.effects == ["complete", "enough", "item", "no record"]
+    assert len(bench.queue) == 1  # kept for a crawl that resumes
 
 
 @on_bench
@@ -188,30 +202,41 @@ async def test_items_of_several_pages_come_each_with_its_own(bench: Bench) -> No
 async def test_no_more_items_are_in_the_pipelines_than_may_be(bench: Bench) -> None:
     taking = asyncio.ensure_future(bench.take(bench.result(*"abcde")))
     await settled()
-    assert bench.results.is_full
+    assert bench.pipelines.is_full
     await taking
     assert bench.most_items == 2
-    assert bench.results.items_at_work == 0
+    assert bench.pipelines.items_at_work == 0
 
 
 @on_bench
-async def test_an_item_that_cannot_be_read_is_named_and_dropped(bench: Bench) -> None:
-    heard: list[str] = []
-    handler = logging.Handler()
-    handler.emit = lambda record: heard.append(record.getMessage())  # type: ignore[method-assign]
-    logger = logging.getLogger(module.__name__)
-    logger.addHandler(handler)
-    result = bench.result("a", "b", responses=[meta_of(Response(URL))], page=0)
+async def test_of_a_result_with_an_unreadable_item_nothing_is_applied(
+    bench: Bench,
+) -> None:
+    page = meta_of(Response(URL))
+    result = bench.result("a", "b", responses=[page], page=0, close_reason="enough")
     result.products.insert(1, Product(True, b"no pickle"))
-    try:
+    result.events.append(Event("response_received", response=0))
+    result.stats["inc", "seen_count"] = 3
+    told: list[Any] = []
+    bench.crawler.signals.connect(lambda: told.append(1), signals.response_received)
+    with pytest.raises(UnreadableError, match="an item cannot be read back"):
         await bench.take(result)
-    finally:
-        logger.removeHandler(handler)
-    assert bench.effects == ["complete", "a", "b", "no record"]
-    assert heard == [f"An item of <200 {URL}> cannot be read back and is dropped"]
-    assert counted(bench.crawler.stats, "concurcrawl/not_shippable") == {
-        "concurcrawl/not_shippable": 1
-    }
+    assert (bench.effects, told) == ([], [])
+    assert counted(bench.crawler.stats, "seen_count") == {}
+    assert bench.lease_id() is not None
+
+
+@on_bench
+async def test_signals_follow_the_commit_and_stats(bench: Bench) -> None:
+    def on_response() -> None:
+        bench.effects.append(bench.crawler.stats.get_value("seen_count"))
+
+    bench.crawler.signals.connect(on_response, signals.response_received)
+    events = [Event("response_received", response=0)]
+    page = meta_of(Response(URL))
+    stats = {("inc", "seen_count"): 3}
+    await bench.take(bench.result("item", responses=[page], events=events, stats=stats))
+    assert bench.effects == ["complete", 3, "item", "no record"]
 
 
 @on_bench
@@ -220,23 +245,23 @@ async def test_a_record_is_written_although_a_pipeline_fails(bench: Bench) -> No
     with pytest.raises(OSError, match="no more files"):
         await bench.take(bench.result("a", "b", record=log_record()))
     assert bench.effects == ["complete", "a", "record"]
-    assert bench.results.items_at_work == 0
+    assert bench.pipelines.items_at_work == 0
 
 
 @on_bench
 async def test_of_a_lost_lease_neither_items_nor_requests_are_taken(
     bench: Bench,
 ) -> None:
-    lease = bench.scheduler.lease_of(bench.request)
+    lease = bench.queue.lease_of(bench.request)
     assert lease is not None
-    await bench.scheduler.complete(lease, [])
+    await bench.queue.commit(lease, [])
     bench.effects.clear()
     result = bench.result("item")
     result.products.append(request_product("new"))
     with pytest.raises(LeaseLostError):
         await bench.take(result)
     assert bench.effects == []
-    assert len(bench.scheduler) == 0
+    assert len(bench.queue) == 0
 
 
 @on_bench
@@ -245,7 +270,7 @@ async def test_a_partial_result_is_applied_and_the_lease_is_held(bench: Bench) -
     result.products.append(request_product("new"))
     await bench.take(result)
     assert bench.effects == ["partial", "item", "no record"]
-    assert len(bench.scheduler) == 1
+    assert len(bench.queue) == 1
     await bench.take(bench.result("last"))
     assert bench.effects[3:] == ["complete", "last", "no record"]
 
@@ -254,8 +279,7 @@ async def test_a_partial_result_is_applied_and_the_lease_is_held(bench: Bench) -
 async def test_what_came_of_no_lease_is_applied(bench: Bench) -> None:
     result = bench.result("item")
     result.lease_id = None
-    taken = bench.results.take(result, result.products, None)
-    await bench.results.apply(taken, None)
+    await bench.results.apply(result, result.products, None)
     assert bench.effects == ["partial", "item", "no record"]
 
 
@@ -268,14 +292,14 @@ def test_what_was_sent_ahead_is_applied_whole_and_let_go_of(is_lost: bool) -> No
         close, spool.close = spool.close, lambda: closed.append(True)  # type: ignore[method-assign]
         spool.add([Product(True, Codec().encode("item")), request_product("a")])
         spool.add([request_product("b")])
-        lease = bench.scheduler.lease_of(bench.request)
+        lease = bench.queue.lease_of(bench.request)
         if is_lost and lease is not None:
-            await bench.scheduler.complete(lease, [])
+            await bench.queue.commit(lease, [])
             with pytest.raises(LeaseLostError):
                 await bench.take(bench.result(), spool)
         else:
             await bench.take(bench.result(), spool)
-            assert len(bench.scheduler) == 2
+            assert len(bench.queue) == 2
             assert bench.effects == ["complete", "item", "no record"]
         assert closed == [True]
         close()
@@ -284,23 +308,22 @@ def test_what_was_sent_ahead_is_applied_whole_and_let_go_of(is_lost: bool) -> No
 
 
 @on_bench
-async def test_receivers_that_are_coroutines_end_before_the_lease(
+async def test_receivers_that_are_coroutines_end_before_items_go_on(
     bench: Bench,
 ) -> None:
     async def hear() -> None:
         await asyncio.sleep(1)
         bench.effects.append("heard")
 
-    taken = bench.results.take(bench.result("item"), [], bench.request)
-    taken.hearing.append(asyncio.ensure_future(hear()))
-    await bench.results.apply(taken, bench.request)
-    assert bench.effects == ["heard", "complete", "no record"]
+    bench.hearing.append(asyncio.ensure_future(hear()))
+    await bench.take(bench.result("item", events=[OwnEvent(0, b"")]))
+    assert bench.effects == ["complete", "heard", "item", "no record"]
 
 
 @on_bench
 async def test_what_scrapy_notes_in_the_meta_is_noted(bench: Bench) -> None:
     event = Event("request_reached_downloader", latency_s=0.25, slot="mine")
-    bench.results.take(bench.result(events=[event]), [], bench.request)
+    await bench.take(bench.result(events=[event]))
     meta = bench.request.meta
     assert (meta["download_latency"], meta["download_slot"]) == (0.25, "mine")
     assert bench.engine.downloader.noted == [bench.request]
@@ -317,5 +340,5 @@ async def test_an_error_of_a_callback_is_told_as_it_was(bench: Bench) -> None:
     failure = Codec().encode(ValueError("no price"))
     event = Event("spider_error", response=0, failure=failure)
     result = bench.result(responses=[meta_of(Response(URL))], events=[event])
-    bench.results.take(result, [], bench.request)
+    await bench.take(result)
     assert [repr(one) for one in told] == ["ValueError('no price')"]

@@ -4,26 +4,29 @@ from __future__ import annotations
 
 import logging
 import pickle
-import sqlite3
-from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from scrapy import Request, signals
+from scrapy import Request, Spider, signals
+from scrapy.dupefilters import BaseDupeFilter
 from scrapy.utils.defer import maybe_deferred_to_future
 
-from concurcrawl.errors import LeaseLostError
-from concurcrawl.limits.limiter import Written
+from concurcrawl import registry
+from concurcrawl.durable import jobdir
+from concurcrawl.errors import LeaseLostError, UnreadableError
+from concurcrawl.frontier.base import Entry
 from concurcrawl.workers.protocol.messages.results import Product
 from concurcrawl.workers.protocol.pickle_codec import Codec
-from concurcrawl.workers.supervisor.scheduler import SupervisorScheduler, scheduler_of
-from tests.support.fakes import counted, in_fake_time, made_crawler
+from concurcrawl.workers.supervisor.app import SupervisorApp
+from concurcrawl.workers.supervisor.scheduler import SupervisorScheduler
+from tests.support.fakes import counted, in_fake_time, made_crawler, settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine
+    from pathlib import Path
 
     from concurcrawl.frontier.base import Lease
-    from tests.support.fakes import FakeEngine, FakeSupervisor
+    from tests.support.fakes import FakeEngine
 
 URL = "http://a.example/"
 
@@ -31,11 +34,13 @@ URL = "http://a.example/"
 class Bench:
     """A scheduler, and an engine that passes requests to it as Scrapy's does."""
 
-    def __init__(self, **settings: Any) -> None:
-        self.crawler = made_crawler(**settings)
+    def __init__(self, crawler: Any = None) -> None:
+        self.crawler = crawler or made_crawler()
         self.engine: FakeEngine = self.crawler.engine
-        self.downloader: FakeSupervisor = self.crawler.engine.downloader
-        self.scheduler = SupervisorScheduler(self.crawler)
+        self.scheduler = SupervisorScheduler.from_crawler(self.crawler)
+        self.app = registry.app_of(self.crawler, SupervisorApp)
+        self.queue = self.app.queue
+        self.frontier: Any = self.app.storage.frontier
         self.engine.scheduler = self.scheduler
         self.dropped: list[str] = []
         self.crawler.signals.connect(self._note_drop, signals.request_dropped)
@@ -54,16 +59,16 @@ class Bench:
         key = b"" if request.dont_filter else fingerprint(request)
         return Product(False, Codec().encode(request), key)
 
-    def lend(self) -> tuple[Request, Lease]:
-        request = self.scheduler.lend()
+    def acquire(self) -> tuple[Request, Lease]:
+        request = self.queue.acquire()
         assert request is not None
-        lease = self.scheduler.lease_of(request)
+        lease = self.queue.lease_of(request)
         assert lease is not None
         return request, lease
 
     def left(self) -> str:
-        """Lend all that waits; return the names."""
-        return "".join(self.lend()[0].url[-1] for _ in range(len(self.scheduler)))
+        """Lease all that waits; return the names."""
+        return "".join(self.acquire()[0].url[-1] for _ in range(len(self.scheduler)))
 
     def counted(self, *keys: str) -> Any:
         return counted(self.crawler.stats, *keys)
@@ -76,7 +81,7 @@ def on_bench(
     async def run() -> None:
         bench = Bench()
         await test(bench)
-        bench.scheduler._close_frontier()
+        bench.frontier.close()
 
     def test_it() -> None:
         run()
@@ -85,15 +90,15 @@ def on_bench(
 
 
 @on_bench
-async def test_what_waits_is_lent_and_never_begun_by_the_engine(bench: Bench) -> None:
+async def test_what_waits_is_leased_and_never_begun_by_the_engine(bench: Bench) -> None:
     bench.push("a", "b")
     assert bench.scheduler.next_request() is None
     assert bench.scheduler.has_pending_requests()
-    request, _ = bench.lend()
+    request, _ = bench.acquire()
     assert request.url == f"{URL}b"
-    assert bench.scheduler.leased() == {request}
-    bench.lend()
-    assert bench.scheduler.lend() is None
+    assert bench.queue.leased() == {request}
+    bench.acquire()
+    assert bench.queue.acquire() is None
     assert not bench.scheduler.has_pending_requests()
 
 
@@ -102,12 +107,12 @@ async def test_the_requests_of_a_result_wait_once_its_lease_is_complete(
     bench: Bench,
 ) -> None:
     bench.push("a")
-    request, lease = bench.lend()
+    request, lease = bench.acquire()
     products = [bench.product("b"), bench.product("a"), bench.product("c")]
     assert not bench.scheduler.has_pending_requests()
-    assert await bench.scheduler.complete(lease, products) == []
-    bench.scheduler.forget(request)
-    assert bench.scheduler.leased() == set()
+    assert await bench.queue.commit(lease, products) == []
+    bench.queue.forget(request)
+    assert bench.queue.leased() == set()
     assert bench.left() == "cb"
     assert bench.dropped == ["a"]
     assert bench.counted("dupefilter/filtered", "scheduler/enqueued") == {
@@ -119,24 +124,24 @@ async def test_the_requests_of_a_result_wait_once_its_lease_is_complete(
 @on_bench
 async def test_requests_of_no_lease_are_pushed_and_items_kept(bench: Bench) -> None:
     products = [bench.product("b")]
-    assert await bench.scheduler.complete(None, products, [b"item"]) == [1]
+    assert await bench.queue.commit(None, products, [b"item"]) == [1]
     assert bench.left() == "b"
 
 
 @on_bench
 async def test_the_items_of_a_result_are_numbered(bench: Bench) -> None:
     bench.push("a")
-    _, lease = bench.lend()
-    assert await bench.scheduler.complete(lease, [], [b"one", b"two"]) == [1, 2]
+    _, lease = bench.acquire()
+    assert await bench.queue.commit(lease, [], [b"one", b"two"]) == [1, 2]
 
 
 @on_bench
 async def test_of_a_lease_that_was_lost_nothing_is_taken(bench: Bench) -> None:
     bench.push("a")
-    _, lease = bench.lend()
-    await bench.scheduler.complete(lease, [])
+    _, lease = bench.acquire()
+    await bench.queue.commit(lease, [])
     with pytest.raises(LeaseLostError):
-        await bench.scheduler.complete(lease, [bench.product("b")], [b"item"])
+        await bench.queue.commit(lease, [bench.product("b")], [b"item"])
     assert not bench.scheduler.has_pending_requests()
     assert bench.counted("scheduler/enqueued") == {"scheduler/enqueued": 1}
 
@@ -146,32 +151,41 @@ async def test_what_is_given_back_waits_again_and_is_counted_once(
     bench: Bench,
 ) -> None:
     bench.push("a")
-    request, _ = bench.lend()
-    bench.scheduler.give_back(request)
-    assert bench.scheduler.leased() == set()
+    request, _ = bench.acquire()
+    bench.queue.release(request)
+    assert bench.queue.leased() == set()
     assert bench.left() == "a"
     assert bench.counted("scheduler/dequeued") == {"scheduler/dequeued": 1}
 
 
 @on_bench
-async def test_a_request_of_a_worker_that_cannot_be_read_is_named_and_dropped(
+async def test_of_a_result_with_an_unreadable_request_nothing_is_applied(
     bench: Bench,
 ) -> None:
     bench.push("a")
-    request, lease = bench.lend()
-    heard: list[logging.LogRecord] = []
-    handler: Any = SimpleNamespace(level=0, handle=heard.append)
-    logger = logging.getLogger(SupervisorScheduler.__module__)
-    logger.addHandler(handler)
+    request, lease = bench.acquire()
+    products = [bench.product("b"), Product(False, b"no pickle", b"k")]
+    with pytest.raises(UnreadableError, match="a request cannot be read back"):
+        await bench.queue.commit(lease, products)
+    assert not bench.scheduler.has_pending_requests()
+    bench.queue.release(request)
+    assert bench.left() == "a"
+
+
+@on_bench
+async def test_a_request_that_cannot_be_read_when_it_is_due_is_dropped(
+    bench: Bench,
+) -> None:
+    unreadable = Entry(None, "a.example", 1, is_start=False, payload=b"no pickle")
+    bench.frontier.push([unreadable])
+    bench.push("a")
+    logging.disable()
     try:
-        products = [Product(False, b"no pickle", b"k"), bench.product("b")]
-        await bench.scheduler.complete(lease, products)
+        request, _ = bench.acquire()
     finally:
-        logger.removeHandler(handler)
-    assert bench.left() == "b"
-    assert [record.getMessage() for record in heard] == [
-        f"A request of {request} cannot be read back and is dropped"
-    ]
+        logging.disable(logging.NOTSET)
+    assert request.url == f"{URL}a"
+    assert not bench.scheduler.has_pending_requests()
     assert bench.counted("concurcrawl/not_shippable") == {
         "concurcrawl/not_shippable": 1
     }
@@ -181,7 +195,7 @@ async def test_a_request_of_a_worker_that_cannot_be_read_is_named_and_dropped(
 async def test_a_request_that_the_engine_drops_is_not_pushed(bench: Bench) -> None:
     engine: Any = bench.engine
     engine.crawl = lambda _: None  # as if a receiver of a signal had dropped it
-    await bench.scheduler.complete(None, [bench.product("b")])
+    await bench.queue.commit(None, [bench.product("b")])
     assert not bench.scheduler.has_pending_requests()
     assert bench.dropped == []
 
@@ -204,94 +218,198 @@ async def test_a_request_that_cannot_travel_reaches_its_errback(bench: Bench) ->
 
 
 @on_bench
-async def test_a_frontier_that_cannot_be_written_fails_the_crawl(bench: Bench) -> None:
+async def test_a_frontier_that_cannot_be_written_fails_the_crawl_once(
+    bench: Bench,
+) -> None:
     bench.push("a")
-    bench.scheduler._frontier.close()
-    assert not bench.scheduler.enqueue_request(Request(f"{URL}b"))
-    assert bench.scheduler.lend() is None
-    kinds = [type(error) for error in bench.downloader.failures]
-    assert kinds == [sqlite3.ProgrammingError] * 2
+    bench.frontier.close()
+    logging.disable()
+    try:
+        assert not bench.scheduler.enqueue_request(Request(f"{URL}b"))
+        assert bench.queue.acquire() is None
+        await settled()
+    finally:
+        logging.disable(logging.NOTSET)
+    assert bench.engine.closed_for == ["storage_failed"]
+    assert not bench.app.dispatcher.has_capacity()
 
 
 @on_bench
 async def test_a_request_that_stays_in_a_worker_is_known_once(bench: Bench) -> None:
     bench.push("a")
-    request, lease = bench.lend()
+    request, lease = bench.acquire()
     local = Request(f"{URL}l")
     key = bench.crawler.request_fingerprinter.fingerprint(local)
-    claim = bench.scheduler.claim
+    claim = bench.queue.claim
     assert await claim(lease.lease_id, key, local)
     assert not await claim(lease.lease_id, key, local)
     assert not await claim(lease.lease_id, bench.product("a").key, request)
-    bench.scheduler.start_over([lease.lease_id])  # its worker is gone: it is done again
+    bench.queue.start_over([lease.lease_id])  # its worker is gone: it is done again
     assert await claim(lease.lease_id, key, local)
-    await bench.scheduler.complete(lease, [bench.product("l"), bench.product("b")])
+    await bench.queue.commit(lease, [bench.product("l"), bench.product("b")])
     assert bench.left() == "b"
     assert bench.counted("scheduler/enqueued") == {"scheduler/enqueued": 2}
-    bench.scheduler.forget(request)
+    bench.queue.forget(request)
     assert not bench.scheduler.enqueue_request(local)  # also after its lease
 
 
 @on_bench
 async def test_a_lease_that_is_started_over_waits_at_no_site(bench: Bench) -> None:
     bench.push("a")
-    _, lease = bench.lend()
+    _, lease = bench.acquire()
     withdrawn: list[set[int]] = []
-    admissions: Any = bench.scheduler.admissions
+    admissions: Any = bench.app.admissions
     admissions.withdraw = withdrawn.append
-    bench.scheduler.start_over([lease.lease_id])
+    bench.queue.start_over([lease.lease_id])
     assert withdrawn == [{lease.lease_id}]
-    assert bench.scheduler.leased()  # it is done again by another worker
-    await bench.scheduler.complete(lease, [])
+    assert bench.queue.leased()  # it is done again by another worker
+    await bench.queue.commit(lease, [])
+
+
+class Seen:
+    """Notes whether a transaction was open whenever code of the project ran."""
+
+    def __init__(self) -> None:
+        self.was_open: list[tuple[str, bool]] = []
+        self.frontier: Any = None
+
+    def note(self, where: str) -> None:
+        self.was_open.append((where, self.frontier._db.in_transaction))
+
+
+class SeenFilter(BaseDupeFilter):
+    """A filter of the project's own."""
+
+    seen: Seen
+
+    def request_seen(self, request: Request) -> bool:
+        self.seen.note("filter")
+        return request.url.endswith("x")
+
+    def log(self, request: Request, spider: Any) -> None:
+        self.seen.note("log")
+
+
+class SeenValue:
+    """A value of ``spider.state``."""
+
+    seen: Seen
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __getstate__(self) -> Any:
+        self.seen.note("pickled")
+        return {"count": self.count}
+
+    def __setstate__(self, state: Any) -> None:
+        self.seen.note("unpickled")
+        self.count = state["count"]
+
+
+class JobBench(Bench):
+    """A bench with a JOBDIR, in which all code of the project is seen."""
+
+    def __init__(self, folder: Path) -> None:
+        self.seen = SeenFilter.seen = SeenValue.seen = Seen()
+        crawler = made_crawler(
+            JOBDIR=str(folder),
+            DUPEFILTER_CLASS=SeenFilter,
+            CONCURCRAWL_KEEPS_STATE=True,
+        )
+        crawler.spidercls = type("One", (Spider,), {"name": "one"})
+        jobdir.claim(crawler, str(folder))
+        super().__init__(crawler)
+        self.frontier: Any = self.frontier
+        self.seen.frontier = self.frontier
+        connect, self._signals = crawler.signals.connect, crawler.signals
+        connect(self._on_scheduled, signals.request_scheduled)
+        connect(self._on_dropped, signals.request_dropped)
+        engine: Any = self.engine
+        engine.crawl = self._crawl
+        assert self.app.storage.state is not None
+        self.state = self.app.storage.state
+        self.state.open()
+
+    def _crawl(self, request: Request) -> None:
+        """As Scrapy's engine does."""
+        self._signals.send_catch_log(signals.request_scheduled, request=request)
+        if not self.scheduler.enqueue_request(request):
+            self._signals.send_catch_log(signals.request_dropped, request=request)
+
+    def _on_scheduled(self, request: Request) -> None:
+        self.seen.note("scheduled")
+        if request.url.endswith("b"):
+            self._crawl(Request(f"{URL}other"))
+
+    def _on_dropped(self) -> None:
+        self.seen.note("dropped")
+
+
+def test_no_code_of_the_project_runs_in_an_open_transaction(tmp_path: Path) -> None:
+    @in_fake_time
+    async def test() -> None:
+        bench = JobBench(tmp_path)
+        state: dict[str, Any] = bench.crawler.spider.state
+        state["value"] = SeenValue()
+        bench.state.save()
+        bench.push("a")
+        _, lease = bench.acquire()
+        state["value"].count = 1
+        change = pickle.dumps(("other", ("put", SeenValue())))
+        products = [bench.product("b"), bench.product("x")]
+        await bench.queue.commit(lease, products, (), ([change], "worker-2"))
+        where = {where for where, _ in bench.seen.was_open}
+        assert where == {
+            *("scheduled", "dropped", "filter", "log", "pickled", "unpickled")
+        }
+        assert not any(was_open for _, was_open in bench.seen.was_open)
+        assert len(bench.scheduler) == 2  # "b" and what its receiver had crawled
+        assert bench.frontier.asked() == set()
+        assert len(bench.frontier.state()) == 3  # the whole, and two changes
+        bench.frontier.close()
+
+    test()
 
 
 @on_bench
-async def test_limits_that_were_written_are_told_to_all_workers(bench: Bench) -> None:
-    told: list[Any] = []
-    bench.downloader.coordinator.tell_limits = lambda *about: told.append(about)
-    written = Written(delay_s=3)
-    bench.scheduler.change_limits("a.example", "a.example", written)
-    assert told == [("a.example", "a.example", written)]
-    assert bench.scheduler.politeness.needs_asking("a.example")
+async def test_of_a_lost_lease_no_state_is_kept(bench: Bench) -> None:
+    """What the commit takes with it is not applied either."""
 
-
-@on_bench
-async def test_state_is_merged_in_the_step_that_completes_the_lease(
-    bench: Bench,
-) -> None:
     class State:
-        """Notes whether what it is asked belongs to a step under way."""
+        def __init__(self) -> None:
+            self.calls: list[str] = []
 
-        def __init__(self, is_under_way: Callable[[], bool]) -> None:
-            self.merged: list[Any] = []
-            self._is_under_way = is_under_way
+        def prepare(self, changes: Any, worker: str) -> Any:
+            self.calls.append("prepare")
+            return changes, worker
 
-        def merge(self, changes: Any, worker: str) -> None:
-            assert self._is_under_way()
-            self.merged.append((changes, worker))
+        def commit(self, prepared: Any) -> None:
+            self.calls.append("commit")
 
-    frontier: Any = bench.scheduler._frontier
-    state: Any = State(lambda: frontier._db.in_transaction)
-    bench.scheduler.state = state
+        def committed(self, prepared: Any) -> None:
+            self.calls.append("committed")
+
+    storage: Any = bench.app.storage
+    state = storage.state = storage._committer._state = State()
     bench.push("a")
-    _, lease = bench.lend()
-    changes = ([pickle.dumps(("seen", ("put", 1)))], "worker-2")
-    await bench.scheduler.complete(lease, [bench.product("b")], (), changes)
-    assert state.merged == [changes]
+    _, lease = bench.acquire()
+    changes = ([b"change"], "worker-2")
+    await bench.queue.commit(lease, [bench.product("b")], (), changes)
     with pytest.raises(LeaseLostError):
-        await bench.scheduler.complete(lease, [], (), changes)
-    assert state.merged == [changes]
+        await bench.queue.commit(lease, [], (), changes)
+    assert state.calls.count("committed") == 1
 
 
 @on_bench
 async def test_items_that_are_replayed_keep_the_crawl_open(bench: Bench) -> None:
-    journal: Any = bench.scheduler.journal
+    journal: Any = bench.app.storage.delivery
     assert not bench.scheduler.has_pending_requests()
     journal.is_replaying = True
     assert bench.scheduler.has_pending_requests()
 
 
-def test_workers_end_before_the_journal_and_the_frontier() -> None:
+def test_workers_end_before_the_delivery_and_the_frontier() -> None:
     @in_fake_time
     async def test() -> None:
         bench = Bench()
@@ -301,21 +419,40 @@ def test_workers_end_before_the_journal_and_the_frontier() -> None:
             assert bench.scheduler.has_pending_requests()  # the frontier is open
             calls.append("closed")
 
-        async def close_journal() -> None:
-            calls.append("journal")
+        async def close_delivery() -> None:
+            calls.append("delivery")
 
-        bench.downloader.pool = SimpleNamespace(stop=calls.append, close=close_pool)
-        journal: Any = bench.scheduler.journal
-        journal.close = close_journal
+        pool: Any = bench.app.pool
+        pool.stop, pool.close = calls.append, close_pool
+        delivery: Any = bench.app.storage.delivery
+        delivery.close = close_delivery
         opened = bench.scheduler.open(bench.crawler.spider)
         assert opened is not None
         await maybe_deferred_to_future(opened)
-        assert bench.downloader.is_connected
-        assert scheduler_of(bench.crawler) is bench.scheduler
         bench.push("a")
         closed = bench.scheduler.close("enough")
         assert closed is not None
         await maybe_deferred_to_future(closed)
-        assert calls == ["enough", "closed", "journal"]
+        assert calls == ["enough", "closed", "delivery"]
+        assert bench.scheduler.enqueue_request(Request(f"{URL}b"))  # of start()
+        pool.stop = lambda: calls.append("stopped")
+        bench.app.stop()
+        assert calls[3:] == ["stopped"]
+
+    test()
+
+
+@pytest.mark.parametrize("has_jobdir", [False, True])
+def test_telnet_finds_what_waits_where_scrapy_keeps_it(
+    has_jobdir: bool, tmp_path: Path
+) -> None:
+    @in_fake_time
+    async def test() -> None:
+        bench = Bench(made_crawler(JOBDIR=str(tmp_path) if has_jobdir else None))
+        bench.push("a")
+        disk = bench.scheduler.dqs
+        assert (disk is not None) == has_jobdir
+        assert len(bench.scheduler.mqs) + len(disk or ()) == 1
+        bench.frontier.close()
 
     test()

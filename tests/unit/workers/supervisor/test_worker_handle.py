@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -27,11 +27,12 @@ from concurcrawl.workers.protocol.messages.results import (
     RequestResult,
 )
 from concurcrawl.workers.protocol.spool import Spool
-from concurcrawl.workers.supervisor.worker_handle import HeldLease, WorkerHandle
+from concurcrawl.workers.supervisor.worker_handle import (
+    AppliedResults,
+    HeldLease,
+    WorkerHandle,
+)
 from tests.support.fakes import FakeTransport, in_fake_time, settled
-
-if TYPE_CHECKING:
-    from concurcrawl.workers.supervisor.worker_handle import Products
 
 
 class FakePool:
@@ -40,16 +41,16 @@ class FakePool:
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
 
-    def opened(self, worker: WorkerHandle) -> None:
+    def on_opened(self, worker: WorkerHandle) -> None:
         self.calls.append(("opened", worker.pid))
 
-    def heard(self, worker: WorkerHandle, message: Any) -> None:
+    def on_message(self, worker: WorkerHandle, message: Any) -> None:
         self.calls.append(("heard", message))
 
-    def cannot_start(self, worker: WorkerHandle, reason: str) -> None:
+    def on_cannot_start(self, worker: WorkerHandle, reason: str) -> None:
         self.calls.append(("cannot start", reason))
 
-    def lost(self, worker: WorkerHandle) -> None:
+    def on_lost(self, worker: WorkerHandle) -> None:
         self.calls.append(("lost", worker.name))
 
 
@@ -71,16 +72,9 @@ class Bench:
     def hold(self, lease_id: int) -> HeldLease:
         lease = Lease(lease_id, "a.example", b"", 0.0)
         end: Any = None
-        held = HeldLease(lease, _take, end)
+        held = HeldLease(lease, end)
         self.worker.held[lease_id] = held
         return held
-
-
-def _take(_: RequestResult, products: Products) -> list[Product]:
-    taken = [*products]
-    if isinstance(products, Spool):
-        products.close()
-    return taken
 
 
 @pytest.fixture
@@ -160,7 +154,10 @@ def test_a_result_that_holds_its_lease_brings_what_was_sent_ahead(
     ahead, last = Product(True, b"a"), Product(True, b"b")
     bench.hear(PartialResult(1, [ahead]))
     result = RequestResult(1, products=[last], is_partial=True)
-    assert held.take_partial(result) == [ahead, last]
+    products = held.collect_partial(result)
+    assert [*products] == [ahead, last]
+    assert isinstance(products, Spool)
+    products.close()
     assert held.is_applied
     assert held.parts is None
 
@@ -199,3 +196,15 @@ async def test_a_worker_that_is_slow_to_say_is_busy() -> None:
     bench.hear(Ready(17))
     assert await bench.worker.look() is None
     bench.hear(Inspected(()))  # too late, and no error
+
+
+def test_results_count_as_applied_up_to_the_first_that_is_not() -> None:
+    results = AppliedResults()
+    first, second, third = (results.receive() for _ in range(3))
+    results.applied(second)
+    assert results.count == 0
+    results.applied(first)
+    results.applied(first)
+    assert results.count == 2
+    results.applied(third)
+    assert results.count == 3

@@ -173,7 +173,8 @@ async def test_all_that_a_request_comes_to_is_sent_together_when_it_is_done(
     await bench.receive(*bench.lease(1))
     request, context = bench.begin()
     bench.add_item(context, name="a")
-    context.run(bench.app.products.add_request, Request(f"{URL}new"))
+    new = Request(f"{URL}new")
+    context.run(bench.app.products.add_request, new, "a.example")
     bench.write(context, "seen")
     assert await bench.flushed() == []
     bench.app.work.note_response(request, Response(request.url, status=404))
@@ -276,7 +277,7 @@ async def test_a_request_that_cannot_travel_is_refused(bench: Bench) -> None:
     request, context = bench.begin()
     live = Request(URL, meta={"file": (n for n in range(3))})
     with pytest.raises(NotShippableError):
-        context.run(bench.app.products.add_request, live)
+        context.run(bench.app.products.add_request, live, "a.example")
     bench.finish(request, context)
     (result,) = await bench.sent(RequestResult)
     assert result.products == []
@@ -546,7 +547,7 @@ async def test_a_request_is_unpickled_once_and_a_new_one_pickled_once(
     request, context = bench.begin()
     assert (Counted.pickled, Counted.unpickled) == (0, 1)
     new = request.replace(url=f"{URL}new")
-    context.run(bench.app.products.add_request, new)
+    context.run(bench.app.products.add_request, new, "a.example")
     bench.finish(request, context)
     (result,) = await bench.sent(RequestResult)
     assert [product.is_item for product in result.products] == [False]

@@ -31,7 +31,9 @@ class FakeApp:
         self.calls: list[tuple[Any, ...]] = []
         self.holds_leases = True
         self.leases = self.products = self.claims = self.outbox = self
-        self.limiter = SimpleNamespace(slot_limits=object())
+        self.limiter = SimpleNamespace(
+            slot_limits=object(), group_of=lambda _: "a.example"
+        )
 
     def __len__(self) -> int:
         return len(self.waiting)
@@ -39,7 +41,7 @@ class FakeApp:
     def next_request(self) -> Request | None:
         return self.waiting.pop() if self.waiting else None
 
-    def add_request(self, request: Request) -> None:
+    def add_request(self, request: Request, group: str) -> None:
         if "live" in request.meta:
             raise NotShippableError(str(request), "it is live")
         self.calls.append(("sent", request.url))
@@ -114,7 +116,6 @@ def test_slots_show_the_limits_once_the_scheduler_opens(bench: Bench) -> None:
     spider: Any = None
     bench.scheduler.open(spider)
     assert bench.engine.downloader.slots.limits is bench.app.limiter.slot_limits
-    assert bench.scheduler.gate is bench.app.limiter
 
 
 def test_at_the_end_the_outbox_is_closed(bench: Bench) -> None:

@@ -1,4 +1,4 @@
-"""How far a crawl is: what is counted, how fast it goes, when it may end. Pure."""
+"""Progress of a crawl: counts, rates and the estimated time left. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 DASH = "\N{EN DASH}"
 
-#: How far back a rate looks, and how much it must have seen.
+#: Seconds over which a rate is averaged, and seconds that it needs at least.
 _RATE_WINDOW_S = 10.0
 _RATE_MIN_S = 0.8
-#: How far back the time that is left looks, and how long requests must have become
-#: fewer before it is told.
+#: Seconds over which the time left is estimated, and seconds for which the number of
+#: open requests must have fallen before it is shown.
 _LEFT_WINDOW_S = 30.0
 _LEFT_MIN_S = 2.0
 
@@ -28,13 +28,13 @@ _RETRY_REASON = "retry/reason_count/"
 
 @dataclass(slots=True)
 class Tally:
-    """What came of requests so far.
+    """Results of requests so far.
 
     Attributes:
-        pages: Responses that came for a callback and are no error.
+        pages: Responses that reached a callback and are no error.
         errors: Requests that ended without a response, or with status 400 or more,
-            and are not made again.
-        retries: Requests that are made again.
+            and are not retried.
+        retries: Requests that are retried.
     """
 
     pages: int = 0
@@ -42,7 +42,7 @@ class Tally:
     retries: int = 0
 
     def answered(self, status: int) -> None:
-        """Count a response that came for a callback."""
+        """Count a response that reached a callback."""
         if status < 400:
             self.pages += 1
         else:
@@ -58,7 +58,7 @@ class Tally:
 
 
 def unanswered(stats: Mapping[str, float]) -> Tally:
-    """Return what Scrapy's *stats* tell of requests that no callback heard of."""
+    """Return the requests in Scrapy's *stats* that reached no callback."""
     # A reason is an exception's class or, for a response, "503 Service Unavailable".
     again = sum(
         count
@@ -72,11 +72,11 @@ def unanswered(stats: Mapping[str, float]) -> Tally:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """How far one worker is.
+    """Progress of one worker.
 
     Attributes:
         name: Its name.
-        tally: What came of its requests.
+        tally: Results of its requests.
         in_flight: Requests it is working on, at a site or in a callback; None while
             it is starting.
     """
@@ -88,14 +88,14 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Sight:
-    """How far a crawl is, at one moment.
+    """Progress of a crawl at one moment.
 
     Attributes:
         elapsed_s: Since its spider opened.
-        workers: A row for each worker that lives; none if there is only one process.
-        total: All that was ever done, by workers that are gone too.
-        waiting: Requests that are known and not begun; None if nobody knows.
-        is_starting: Whether the spider's ``start()`` has more to give.
+        workers: A row for each live worker; none if there is only one process.
+        total: The sum over all workers, including those that have ended.
+        waiting: Requests in the queue; None if the scheduler cannot count them.
+        is_starting: Whether the spider's ``start()`` is still running.
     """
 
     elapsed_s: float
@@ -120,23 +120,23 @@ class Crew(Protocol):
         """Count from now on what each worker does."""
 
     def rows(self) -> tuple[tuple[Row, ...], Tally]:
-        """Return a row for each worker, and what came of all that ever were."""
+        """Return a row for each live worker, and the results of all workers."""
 
 
 @dataclass(slots=True)
-class Pace:
-    """What a crawl was seen to do, and what that lets expect."""
+class Rates:
+    """Rates and the time left, from the last moments of a crawl."""
 
     _sights: deque[Sight] = field(default_factory=deque)
 
     def see(self, sight: Sight) -> None:
-        """Take in where the crawl is now."""
+        """Add the progress of this moment."""
         self._sights.append(sight)
         while self._sights[0].elapsed_s < sight.elapsed_s - _LEFT_WINDOW_S:
             self._sights.popleft()
 
     def pages_per_s(self, row: Row) -> float | None:
-        """Return the recent rate of *row*, of the last sight; None if it is too new."""
+        """Return the recent rate of *row*; None before there is enough to average."""
         return self._rate(
             lambda sight: next(
                 (
@@ -161,11 +161,11 @@ class Pace:
         return None
 
     def left_s(self) -> float | None:
-        """Return when the requests that are known will be done, at the recent pace.
+        """Return the seconds until all known requests are done, at the recent rate.
 
         Returns:
-            None while that would be a guess: the spider has more to start with, or
-            new requests come as fast as others are done.
+            None while that would be a guess: ``start()`` is still running, or new
+            requests come as fast as others are done.
         """
         last = self._sights[-1]
         if last.open is None or last.is_starting:
@@ -195,11 +195,11 @@ def rate(pages_per_s: float | None) -> str:
     return DASH if pages_per_s is None else f"{pages_per_s:.1f}"
 
 
-def plain_line(name: str, sight: Sight, pace: Pace, *, is_over: bool = False) -> str:
+def plain_line(name: str, sight: Sight, rates: Rates, *, is_over: bool = False) -> str:
     """Return one line that says how far the spider *name* is, for logs and pipes."""
     total = sight.total
     tally = total.tally
-    per_s = pace.pages_per_s(total)
+    per_s = rates.pages_per_s(total)
     if is_over:
         per_s = tally.pages / sight.elapsed_s if sight.elapsed_s > 0 else None
     parts = [f"{tally.pages} pages", f"{rate(per_s)} pages/s"]
@@ -208,7 +208,7 @@ def plain_line(name: str, sight: Sight, pace: Pace, *, is_over: bool = False) ->
     parts += [f"{tally.errors} errors", f"{tally.retries} retries"]
     if not is_over:
         waiting = DASH if sight.waiting is None else sight.waiting
-        parts += [f"{waiting} waiting", f"{duration(pace.left_s())} left"]
+        parts += [f"{waiting} waiting", f"{duration(rates.left_s())} left"]
     each = ", ".join(f"{row.name} {row.tally.pages}" for row in sight.workers)
     state = " done" if is_over else ""
     return (
