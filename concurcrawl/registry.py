@@ -46,3 +46,8 @@ def app_of(crawler: Crawler, kind: type[T]) -> T:
 def find(crawler: Crawler) -> App:
     """Return what was registered for *crawler*."""
     return _apps[crawler]
+
+
+def look_for(crawler: Crawler) -> App | None:
+    """Return what was registered for *crawler*; None without a mode."""
+    return _apps.get(crawler)

@@ -103,6 +103,11 @@ class WorkerPool:
         """Whether workers come and go by themselves."""
         return self._starter.is_elastic
 
+    @property
+    def restarts(self) -> int:
+        """How many workers died and were replaced."""
+        return self._state.restarts
+
     async def connect(self) -> None:
         """Begin to talk to the workers."""
         for worker in list(self.workers):
