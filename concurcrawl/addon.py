@@ -22,6 +22,7 @@ from concurcrawl.mode_settings import (
     leave_to_frontier,
     size_pool,
 )
+from concurcrawl.modes import PLACES
 from concurcrawl.startup_errors import refusal
 from concurcrawl.tuning import event_loop, gc, preload
 from concurcrawl.workers.protocol.main_module import crawl_begins
@@ -67,6 +68,7 @@ class Addon:
 
                 extension.check(settings)
             leave_to_frontier(settings)
+            _look_at_cluster(settings)
             planned = read_plan(settings)
             if planned is None:
                 return
@@ -93,6 +95,7 @@ class Addon:
                 from concurcrawl.progress import watch  # most crawls show none
 
                 watch.enable(settings, RANK)
+            _look_at_cluster(settings)
             if is_watched(settings):
                 from concurcrawl.monitor import extension  # most crawls are not
 
@@ -152,9 +155,30 @@ def _prepare_workers(
     from concurcrawl.workers.launch import ways  # pulls in multiprocess
 
     try:
-        ways.prepare(Config.from_settings(settings).start_method, spidercls)
+        config = Config.from_settings(settings)
+        # On a cluster they are spawned on other machines.
+        method = "spawn" if config.cluster else config.start_method
+        ways.prepare(method, spidercls)
     except ConcurcrawlError as error:
         raise refusal(error, settings) from None
+
+
+def _look_at_cluster(settings: BaseSettings) -> None:
+    """Find out how many workers the cluster can have, if one is set.
+
+    Raises:
+        ConfigError: If its settings have a wrong value.
+        MissingExtraError: If Dask is not installed.
+        ClusterError: If the cluster cannot be reached.
+    """
+    if read_plan(settings) is None or PLACES in settings:
+        return
+    config = Config.from_settings(settings)
+    if not config.cluster:
+        return
+    from concurcrawl.workers.launch.cluster import setup  # most crawls have none
+
+    settings.set(PLACES, setup.count_places(config), RANK)
 
 
 def _choose_loop(settings: BaseSettings) -> None:

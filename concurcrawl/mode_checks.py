@@ -13,7 +13,7 @@ from concurcrawl.compat.stack import scrapy_command
 from concurcrawl.config import Config
 from concurcrawl.errors import ConfigError
 from concurcrawl.limits.policy import Politeness
-from concurcrawl.modes import Mode, Plan, plan
+from concurcrawl.modes import PLACES, Mode, Plan, plan
 
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
@@ -89,9 +89,13 @@ def read_plan(settings: BaseSettings) -> Plan | None:
         concurrent_requests=concurrent_requests,
         is_bound=bool(settings.getpriority(name)),
         is_durable=bool(settings["JOBDIR"]),
+        places=settings.getint(PLACES),
     )
     if planned.is_supervised:
         _require_asyncio(settings)
+    elif cluster := Config.from_settings(settings).cluster:
+        expected = f"empty with MODE={mode} without a JOBDIR, which has no workers"
+        raise ConfigError("CONCURCRAWL_CLUSTER", cluster, expected)
     Politeness.from_settings(settings)  # raises if one of its settings is wrong
     return planned
 

@@ -21,8 +21,8 @@ class App(Protocol):
     """What downloaders and download handlers use, in every kind of process."""
 
     @property
-    def gate(self) -> Any:
-        """A ``RequestGate``, which each request of http and https passes."""
+    def limiter(self) -> Any:
+        """A ``RequestLimiter``, which each request of http and https passes."""
 
     def holds_back(self) -> bool:
         """Return whether requests wait and none of them may start now."""

@@ -37,6 +37,7 @@ _ONCE = (
         for name in (
             *(
                 "benchmarks",
+                "cluster",
                 "control",
                 "frontier",
                 "http",

@@ -53,7 +53,7 @@ def doing_of(crawler: Crawler) -> tuple[Doing, ...]:
     engine = crawler.engine
     scraped = engine.scraper.slot.active if engine.scraper.slot else ()
     app = registry.look_for(crawler)  # there is none without a mode
-    waiting: Iterable[Request] = () if app is None else app.gate.waiting
+    waiting: Iterable[Request] = () if app is None else app.limiter.waiting
 
     def phase(request: Request) -> str:
         if request in scraped:
