@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: Errors that are kept, and characters of each message and traceback.
-_KEPT = 30
+_KEPT = 20
 _LONGEST = 8_000
 
 
@@ -39,7 +39,7 @@ class LoggedError:
 class ErrorLog(logging.Handler):
     """Keeps the last errors. The lines of workers pass here, too.
 
-    Invariant: at most 30 are kept.
+    Invariant: at most 20 are kept.
     """
 
     def __init__(self) -> None:

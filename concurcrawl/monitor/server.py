@@ -175,8 +175,14 @@ class Dashboard:
 
     async def _send_all(self, page: web.StreamResponse) -> None:
         await _send(page, "history", list(self._history))
+        sent: Any = None
         while not self._is_over:
-            await _send(page, "message", await self._seen())
+            seen = await self._seen()
+            if seen["errors"] == sent:  # tracebacks are long, and mostly known
+                seen["errors"] = None
+            else:
+                sent = seen["errors"]
+            await _send(page, "message", seen)
             # A sleep of ours does not count as something that may move the crawl,
             # see watchdog/timers.py; a time-out would.
             await asyncio.sleep(_INTERVAL_S)

@@ -300,6 +300,7 @@ function showErrors(s) {
 }
 
 function show(s) {
+  if (s.errors === null) s.errors = last.errors; // the same as before
   last = s;
   const before = samples[samples.length - 1];
   if (!before || s.elapsed_s > before[0]) samples.push([s.elapsed_s, s.progress.pages, s.progress.items]);

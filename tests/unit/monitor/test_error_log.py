@@ -32,5 +32,5 @@ def test_the_newest_error_comes_first_with_its_traceback() -> None:
 
 def test_memory_is_bounded() -> None:
     last = logged(*("x" * 100_000 for _ in range(50))).last
-    assert len(last) == 30
+    assert len(last) == 20
     assert max(len(one.message) for one in last) == 8000
