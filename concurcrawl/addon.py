@@ -14,7 +14,7 @@ from concurcrawl.config import Config
 from concurcrawl.control import enable as control
 from concurcrawl.errors import ConcurcrawlError
 from concurcrawl.integrations import plugins
-from concurcrawl.mode_checks import read_plan, require_parts, shows_progress
+from concurcrawl.mode_checks import is_watched, read_plan, require_parts, shows_progress
 from concurcrawl.mode_settings import (
     RANK,
     decide,
@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 class Addon:
     """Scrapy add-on; put ``{"concurcrawl.Addon": 500}`` in ``ADDONS``.
 
-    Without ``MODE`` it changes nothing, except that it shows progress if
-    ``CONCURCRAWL_PROGRESS`` is set.
+    Without ``MODE`` it changes nothing, except that it shows progress, metrics and the
+    dashboard if ``CONCURCRAWL_PROGRESS``, ``_METRICS`` or ``_DASHBOARD`` is set.
     """
 
     def __init__(self, crawler: Crawler) -> None:
@@ -63,6 +63,10 @@ class Addon:
         spider_arguments.record()
         try:
             shows_progress(settings)  # raises if the setting is wrong
+            if is_watched(settings):
+                from concurcrawl.monitor import extension  # most crawls are not
+
+                extension.check(settings)
             leave_to_frontier(settings)
             _look_at_cluster(settings)
             planned = read_plan(settings)
@@ -92,6 +96,10 @@ class Addon:
 
                 watch.enable(settings, RANK)
             _look_at_cluster(settings)
+            if is_watched(settings):
+                from concurcrawl.monitor import extension  # most crawls are not
+
+                extension.enable(settings, RANK)
             planned = decide(settings, self._crawler)
             if planned is None:
                 control.warn_without_mode(settings)

@@ -182,6 +182,20 @@ class Config:
         "seconds. Works without a `MODE` too.",
         unit="0 or 1",
     )
+    metrics: str = _option(
+        "",
+        "Where Prometheus finds metrics, at `/metrics`; empty means nowhere. A port "
+        "alone is one of this machine only, and 0 takes a free one. Needs the extra "
+        "`metrics`. Works without a `MODE` too.",
+        unit="host:port",
+    )
+    dashboard: str = _option(
+        "",
+        "Where a browser sees the crawl while it runs; empty means nowhere. The log "
+        "has the address with a token, which buttons need, and from elsewhere than "
+        "this machine the page too. Works without a `MODE` too.",
+        unit="host:port",
+    )
 
     control: str = _option(
         "",

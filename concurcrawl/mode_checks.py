@@ -59,6 +59,12 @@ def shows_progress(settings: BaseSettings) -> bool:
     return Config.from_settings(settings).progress
 
 
+def is_watched(settings: BaseSettings) -> bool:
+    """Return whether metrics or the dashboard are switched on for this command."""
+    names = ("CONCURCRAWL_METRICS", "CONCURCRAWL_DASHBOARD")
+    return scrapy_command() not in _LOOKING and any(map(settings.get, names))
+
+
 def read_plan(settings: BaseSettings) -> Plan | None:
     """Return what the mode means, or None without a mode.
 

@@ -43,6 +43,7 @@ _ONCE = (
                 "http",
                 "limits",
                 "nodes",
+                "monitor",
                 "progress",
             ),
             *(

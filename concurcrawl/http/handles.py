@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+#: All handles of the process: libcurl's global state may be renewed only without any.
 _open_clients: WeakSet[CurlClient] = WeakSet()
 _key_log = os.environ.get("SSLKEYLOGFILE")  # libcurl reads it when it is imported
 

@@ -2,8 +2,8 @@
 
 Scrapy inflates a page in parts of 64 kB, through Python's own buffers. ISA-L in one
 call needs a third of that time and releases the GIL. The gain per page stands in
-``compression.py``. ISA-L makes most of it: with zlib instead, a crawl took 22 to 29 %
-more CPU (300 pages of 600 kB, whole process, three interleaved rounds).
+``compression.py``. ISA-L makes most of it: with zlib instead, a crawl took 29 % more
+CPU (300 pages of 600 kB, start included, medians of four interleaved rounds).
 """
 
 from __future__ import annotations

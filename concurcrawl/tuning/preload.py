@@ -1,6 +1,6 @@
 """Imports modules of Scrapy early, where the import takes less time.
 
-Gain: 25 ms of a start, about 5 % of the time to the first request.
+Gain: 25 ms of CPU per start, less than 3 % of it.
 """
 
 from __future__ import annotations

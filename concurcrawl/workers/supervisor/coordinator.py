@@ -233,6 +233,8 @@ class Coordinator:
         lease_id = left.lease_id
         if lease_id is None:
             worker.unleased[left.group] -= 1
+            if not worker.unleased[left.group]:
+                del worker.unleased[left.group]  # there may be very many groups
         self._admissions.leave(left.group, lease_id, left.result)
 
     def on_unleased(self, is_waiting: bool) -> None:

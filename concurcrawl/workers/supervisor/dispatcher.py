@@ -195,8 +195,8 @@ class Dispatcher:
     async def _dead_letter(
         self, request: Request, lease: Lease, error: DeadLetteredError | ResultsError
     ) -> None:
-        logger.error("%s is set aside: %s", request, error)
-        self._crawler.stats.inc_value("concurcrawl/poisoned")
+        logger.error("%s is dead-lettered: %s", request, error)
+        self._crawler.stats.inc_value("concurcrawl/dead_lettered")
         if self._config.failures:
             self._record_failure(request.url, str(error))
         self._parts.storage.dead_letter(lease, request.url, error.attempts)
@@ -244,7 +244,7 @@ class Dispatcher:
         if held is None:
             worker.results.applied(result.number)
             return
-        products = held.collect_partial(result)
+        products = held.partial_products(result)
         task = asyncio.ensure_future(self._apply_leaseless(worker, result, products))
         partial_results = self._partial[lease_id]
         partial_results.add(task)
@@ -292,7 +292,7 @@ class Dispatcher:
         )
         if not rows:  # the end: those that were
             rows = tuple(Row(name, tally, 0) for name, tally in tallies.items())
-        given_up = self._crawler.stats.get_value("concurcrawl/poisoned", 0)
+        given_up = self._crawler.stats.get_value("concurcrawl/dead_lettered", 0)
         return rows, sum(tallies.values(), Tally(errors=given_up))
 
 

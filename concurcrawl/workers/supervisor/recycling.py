@@ -2,7 +2,7 @@
 
 A successor opens while its predecessor still works, so that hardly any time is lost.
 Then the predecessor gets no more leases, finishes those that it holds and closes its
-spider, as at the end of a crawl: what it has counted, logged and been given is told.
+spider, as at the end of a crawl: its stats, log lines and last results are sent.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ class Recycler:
         ] = []  # the first goes as soon as its successor is open
 
     def leased(self, worker: WorkerHandle) -> None:
-        """Take in that *worker* was sent a lease."""
+        """Count a lease that *worker* was sent."""
         if not self._max_requests or self._pool.is_ending:
             return
         if self._pool.is_elastic:
@@ -79,19 +79,19 @@ class Recycler:
         return True
 
     def ended(self, worker: WorkerHandle) -> None:
-        """Take in that *worker* is gone."""
+        """Forget *worker*, which is gone."""
         if worker in self._due:
             self._due.remove(worker)
             self._replace_first_due()
 
     def opened(self, successor: WorkerHandle) -> None:
-        """Take in that a worker is ready for requests."""
+        """Retire the predecessor of a worker that is ready, if it is due."""
         worker = self._predecessor(successor)
         if worker is not None:
             self._retire_if_due(worker)
 
     def end_if_done(self, worker: WorkerHandle) -> None:
-        """Have *worker* end if it retires and holds nothing any more."""
+        """End *worker* if it retires and holds no leases any more."""
         if worker.is_retiring and not worker.held and worker.stop():
             asyncio.get_running_loop().call_later(
                 _CLOSE_DEADLINE_S, self._kill_if_there, worker

@@ -10,8 +10,9 @@ import pytest
 from concurcrawl.frontier.base import Lease
 from concurcrawl.workers.protocol.messages.results import RequestResult
 from concurcrawl.workers.supervisor.members import divide
-from concurcrawl.workers.supervisor.pool import Tolerance, WorkerPool
+from concurcrawl.workers.supervisor.pool import WorkerPool
 from concurcrawl.workers.supervisor.starter import WorkerStarter
+from concurcrawl.workers.supervisor.tolerance import Tolerance
 from tests.support.fakes import FakeLauncher, in_fake_time, settled
 from tests.unit.workers.supervisor.test_pool import FakeEvents
 

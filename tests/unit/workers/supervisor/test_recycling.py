@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from concurcrawl.workers.launch.base import WorkerConnection
-from concurcrawl.workers.supervisor.pool import Tolerance, WorkerPool
+from concurcrawl.workers.supervisor.pool import WorkerPool
 from concurcrawl.workers.supervisor.recycling import Recycler
+from concurcrawl.workers.supervisor.tolerance import Tolerance
 from concurcrawl.workers.supervisor.worker_handle import WorkerHandle
 from tests.support.fakes import in_fake_time
 
