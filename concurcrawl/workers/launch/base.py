@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-class Connection:
+class WorkerConnection:
     """The connection to a worker, and what the supervisor must know of its process.
 
     This one is to a process of this machine.
@@ -87,7 +87,7 @@ class Launcher(ABC):
     brings_code = False
 
     @abstractmethod
-    def start(self) -> Connection:
+    def start(self) -> WorkerConnection:
         """Start a worker and return the connection to it.
 
         The connection closes when the worker ends for any reason.
@@ -129,7 +129,7 @@ class Members(ABC):
         """Take in that :meth:`Launcher.start` has another worker."""
 
     @abstractmethod
-    def leaving(self, connection: Connection) -> None:
+    def leaving(self, connection: WorkerConnection) -> None:
         """Have a worker finish what it holds and end: its machine goes away."""
 
     @abstractmethod

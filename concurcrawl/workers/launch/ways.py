@@ -15,7 +15,7 @@ from typing_extensions import override
 
 from concurcrawl.errors import ConfigError
 from concurcrawl.workers.launch import main_module
-from concurcrawl.workers.launch.base import Connection, Launcher
+from concurcrawl.workers.launch.base import Launcher, WorkerConnection
 from concurcrawl.workers.launch.forkserver import ForkLauncher, ForkServer
 from concurcrawl.workers.launch.spawn import SpawnLauncher
 from concurcrawl.workers.worker.main import serve
@@ -95,7 +95,7 @@ class _ForkElseSpawn(Launcher):
         self._spawn: Launcher | None = None
 
     @override
-    def start(self) -> Connection:
+    def start(self) -> WorkerConnection:
         if self._spawn is None:
             with contextlib.suppress(OSError):
                 return self._fork.start()

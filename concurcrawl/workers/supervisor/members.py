@@ -18,7 +18,7 @@ from concurcrawl.workers.launch.base import Members
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from concurcrawl.workers.launch.base import Connection
+    from concurcrawl.workers.launch.base import WorkerConnection
     from concurcrawl.workers.supervisor.pool import WorkerPool
     from concurcrawl.workers.supervisor.starter import WorkerStarter
     from concurcrawl.workers.supervisor.worker_handle import WorkerHandle
@@ -64,7 +64,7 @@ class ElasticMembers(Members):
             self._waiting.append(worker)
 
     @override
-    def leaving(self, connection: Connection) -> None:
+    def leaving(self, connection: WorkerConnection) -> None:
         for worker in self._pool.workers:
             if worker.connection is connection and not worker.is_retiring:
                 logger.info(

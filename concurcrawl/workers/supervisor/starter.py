@@ -16,7 +16,7 @@ from concurcrawl.workers.supervisor.crawl_spec import describe, import_path
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
 
-    from concurcrawl.workers.launch.base import Connection, Launcher, Members
+    from concurcrawl.workers.launch.base import Launcher, Members, WorkerConnection
 
 
 class StartedWorker(NamedTuple):
@@ -30,7 +30,7 @@ class StartedWorker(NamedTuple):
 
     name: str
     slots: int
-    connection: Connection
+    connection: WorkerConnection
 
 
 class WorkerStarter:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from concurcrawl.frontier.base import Lease
     from concurcrawl.watchdog.stall import Waiting
-    from concurcrawl.workers.launch.base import Connection
+    from concurcrawl.workers.launch.base import WorkerConnection
     from concurcrawl.workers.protocol.messages.directions import ToWorker, Traffic
     from concurcrawl.workers.protocol.messages.results import Product
     from concurcrawl.workers.protocol.messages.state import ReadStats
@@ -161,7 +161,7 @@ class WorkerHandle(asyncio.Protocol):
     """
 
     def __init__(
-        self, name: str, slots: int, connection: Connection, pool: Listener
+        self, name: str, slots: int, connection: WorkerConnection, pool: Listener
     ) -> None:
         self.name = name
         self.slots = self.most_slots = slots

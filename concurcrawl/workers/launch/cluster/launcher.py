@@ -18,13 +18,13 @@ from typing_extensions import override
 from concurcrawl.errors import ClusterError
 from concurcrawl.workers.launch.base import Launcher
 from concurcrawl.workers.launch.cluster.engine import EngineLostError
-from concurcrawl.workers.launch.cluster.listener import Listener
+from concurcrawl.workers.launch.cluster.listener import ClusterListener
 from concurcrawl.workers.launch.cluster.order import Order, digest, versions
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from concurcrawl.workers.launch.base import Connection, Members
+    from concurcrawl.workers.launch.base import Members, WorkerConnection
     from concurcrawl.workers.launch.cluster.engine import Engine
     from concurcrawl.workers.launch.cluster.listener import RemoteConnection
     from concurcrawl.workers.launch.cluster.order import Report
@@ -79,7 +79,7 @@ class ClusterLauncher(Launcher):
         self._wait_s = wait_s
         self._timeout_s = timeout_s
         host, port = listen
-        self._listener = Listener(
+        self._listener = ClusterListener(
             host or engine.listen_host(),
             port,
             timeout_s=timeout_s,
@@ -97,7 +97,7 @@ class ClusterLauncher(Launcher):
         self._change = asyncio.Event()
 
     @override
-    def start(self) -> Connection:
+    def start(self) -> WorkerConnection:
         return self._arrived.popleft()
 
     @override

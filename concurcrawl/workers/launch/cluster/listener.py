@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from concurcrawl.errors import ClusterError
-from concurcrawl.workers.launch.base import Connection
+from concurcrawl.workers.launch.base import WorkerConnection
 from concurcrawl.workers.launch.cluster import handshake
 
 if TYPE_CHECKING:
@@ -100,7 +100,7 @@ class Control:
             self._loop.call_soon_threadsafe(self.send, {"kill": True})
 
 
-class RemoteConnection(Connection):
+class RemoteConnection(WorkerConnection):
     """The connection to a worker on another machine."""
 
     def __init__(
@@ -152,7 +152,7 @@ class RemoteConnection(Connection):
         self.control.kill()
 
 
-class Listener:
+class ClusterListener:
     """Takes the connections of one crawl's workers.
 
     Attributes:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from concurcrawl.workers.launch.base import Connection
+from concurcrawl.workers.launch.base import WorkerConnection
 from concurcrawl.workers.supervisor.pool import WorkerPool
 from concurcrawl.workers.supervisor.recycling import Recycler
 from concurcrawl.workers.supervisor.tolerance import Tolerance
@@ -158,7 +158,7 @@ async def test_a_pool_gives_leases_only_to_workers_that_take_them() -> None:
     pool = WorkerPool(none, (), 1, Tolerance(deaths=3, restarts=16), none)
     for attribute in ("is_standby", "is_retiring", ""):
         sock: Any = None
-        worker = WorkerHandle("w", 2, Connection(sock), pool)
+        worker = WorkerHandle("w", 2, WorkerConnection(sock), pool)
         pool.workers = [worker]
         assert pool.free_capacity() == 2
         if attribute:

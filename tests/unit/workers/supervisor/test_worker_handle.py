@@ -9,7 +9,7 @@ import pytest
 
 from concurcrawl.frontier.base import Lease
 from concurcrawl.watchdog.stall import Waiting
-from concurcrawl.workers.launch.base import Connection
+from concurcrawl.workers.launch.base import WorkerConnection
 from concurcrawl.workers.protocol.framing import frame
 from concurcrawl.workers.protocol.messages.leases import Returned
 from concurcrawl.workers.protocol.messages.lifecycle import (
@@ -61,7 +61,7 @@ class Bench:
     def __init__(self, *, slots: int = 2) -> None:
         self.pool = FakePool()
         sock: Any = None
-        self.worker = WorkerHandle("worker-1", slots, Connection(sock), self.pool)
+        self.worker = WorkerHandle("worker-1", slots, WorkerConnection(sock), self.pool)
         self.transport = FakeTransport()
 
     def hear(self, *messages: Any) -> None:
