@@ -372,7 +372,7 @@ const shown = () => new Promise((resolve) => {
 
 async function listen() {
   while (!isOver) {
-    await shown(); // a page that nobody sees costs the crawl nothing
+    await shown(); // a hidden page costs the crawl nothing
     try {
       await read();
     } catch {
