@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import os
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
@@ -109,9 +108,10 @@ class ActivityReporter:
         while True:
             await asyncio.sleep(_INTERVAL_S)
             meter = meter_of(self._crawler)
+            app: Any = registry.find(self._crawler)
             self._crawler.signals.send_catch_log(
                 ACTIVITY,
-                pid=os.getpid(),
+                worker=app.name,
                 doing=[(one.url, one.phase, one.callback) for one in self._doing()],
                 slowest=[] if meter is None else [tuple(one) for one in meter.slowest],
                 failing=[] if meter is None else [tuple(one) for one in meter.failing],
@@ -136,7 +136,7 @@ class ActivityReports:
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
-        self._last: dict[int, _Report] = {}
+        self._last: dict[str, _Report] = {}  # by worker
         self._since_s: float | None = None
 
     def listen(self, *, is_on: bool) -> None:
@@ -151,13 +151,13 @@ class ActivityReports:
 
     def _hear(
         self,
-        pid: int,
+        worker: str,
         doing: list[tuple[str, str, str]],
         slowest: list[Any],
         failing: list[Any],
     ) -> None:
-        self._last.pop(pid, None)
-        self._last[pid] = _Report(
+        self._last.pop(worker, None)
+        self._last[worker] = _Report(
             time.monotonic(),
             tuple(Doing(*one) for one in doing),
             tuple(SlowUrl(*one) for one in slowest),
@@ -166,17 +166,17 @@ class ActivityReports:
         if len(self._last) > _REMEMBERED:
             del self._last[next(iter(self._last))]
 
-    def doing(self, pid: int | None) -> tuple[Doing, ...]:
-        """Return what process *pid* does; nothing if it has not said that lately."""
-        last = self._last.get(pid or 0)
-        is_known = last is not None and not self.silent_s(pid)
+    def doing(self, worker: str) -> tuple[Doing, ...]:
+        """Return what *worker* does; nothing if it has not said that lately."""
+        last = self._last.get(worker)
+        is_known = last is not None and not self.silent_s(worker)
         return last.doing if last is not None and is_known else ()
 
-    def silent_s(self, pid: int | None) -> float:
-        """Return for how long process *pid* has been too busy to report; 0 if not."""
+    def silent_s(self, worker: str) -> float:
+        """Return for how long *worker* has been too busy to report; 0 if not."""
         if self._since_s is None:
             return 0.0
-        last = self._last.get(pid or 0)
+        last = self._last.get(worker)
         heard_s = self._since_s if last is None else max(self._since_s, last.at_s)
         silent_s = time.monotonic() - heard_s
         return silent_s if silent_s > _SILENT_S else 0.0

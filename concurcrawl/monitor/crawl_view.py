@@ -112,10 +112,14 @@ class CrawlView:
         return frontier.busiest(most)  # type: ignore[no-any-return]
 
     def processes(self) -> dict[int, str]:
-        """Return the names of the crawl's processes by their ids."""
+        """Return the names of the crawl's processes on this machine by their ids."""
         if self._pool is None:
             return {os.getpid(): "main"}
-        workers = {one.pid: one.name for one in self._pool.workers if one.pid}
+        workers = {
+            one.local_pid: one.name
+            for one in self._pool.workers
+            if one.local_pid is not None
+        }
         return {os.getpid(): "supervisor", **workers}
 
     def workers(self) -> tuple[Worker, ...]:
@@ -177,16 +181,16 @@ class CrawlView:
         )
 
     def _worker(self, worker: Any) -> Worker:
-        silent_s = self._reports.silent_s(worker.pid) if worker.held else 0.0
+        silent_s = self._reports.silent_s(worker.name) if worker.held else 0.0
         return Worker(
             name=worker.name,
-            host=getattr(worker, "host", "") or self._host,
+            host=getattr(worker.connection, "host", self._host),
             pid=worker.pid,
             state="blocked" if silent_s else _state_of(worker),
             in_flight=worker.in_flight or 0,
             slots=worker.slots,
             done=max(0, worker.leased - len(worker.held)),
-            doing=self._reports.doing(worker.pid) or self._held(worker),
+            doing=self._reports.doing(worker.name) or self._held(worker),
             silent_s=silent_s,
         )
 

@@ -1,4 +1,4 @@
-"""Makes snapshots of a crawl, only when somebody asks for one."""
+"""Makes snapshots of a crawl, each only when it is asked for."""
 
 from __future__ import annotations
 

@@ -46,7 +46,8 @@ _MOST_PAGES = 20
 _HISTORY = 300
 #: Longest body of a button.
 _LONGEST_BODY = 4096
-#: Seconds that open connections have at the end.
+#: Seconds in which a page must have taken the last event, and others their answers.
+_LAST_EVENT_S = 5.0
 _SHUTDOWN_S = 0.5
 
 
@@ -107,9 +108,8 @@ class Dashboard:
         self._is_over = True
         pages, self._pages = self._pages, {}
         seen = await self._seen()
-        for page, task in pages.items():
-            with suppress(ConnectionError, TimeoutError):
-                await asyncio.wait_for(_end(page, seen), _SHUTDOWN_S)
+        await asyncio.gather(*(_end_in_time(page, seen) for page in pages))
+        for task in pages.values():
             if task is not None:
                 task.cancel()
 
@@ -246,6 +246,12 @@ def _host_of(request: web.Request) -> str:
 async def _send(response: web.StreamResponse, kind: str, told: Any) -> None:
     data = json.dumps(told, separators=(",", ":"))
     await response.write(f"event: {kind}\ndata: {data}\n\n".encode())
+
+
+async def _end_in_time(page: web.StreamResponse, seen: Any) -> None:
+    """End *page*, unless its browser reads nothing."""
+    with suppress(ConnectionError, TimeoutError):
+        await asyncio.wait_for(_end(page, seen), _LAST_EVENT_S)
 
 
 async def _end(page: web.StreamResponse, seen: Any) -> None:

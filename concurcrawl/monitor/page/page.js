@@ -234,7 +234,8 @@ function showWorkers(s) {
     const process = measured.get(worker.name);
     const takes = process ? `${bytes(process.memory_bytes)}, ${cpu(process)}` : "";
     const says = worker.state === "blocked" ? `blocked ${duration(worker.silent_s)}` : worker.state;
-    text(who.lastChild, [`${says}, ${worker.in_flight} in flight`, takes].filter(Boolean).join(", "));
+    const where = s.workers.some((one) => one.host !== worker.host) ? worker.host : "";
+    text(who.lastChild, [`${says}, ${worker.in_flight} in flight`, takes, where].filter(Boolean).join(", "));
     const shown = worker.doing.length ? worker.doing.slice(0, 4) : [{ phase: "", url: "", callback: "" }];
     keyed(doing, shown, (_, place) => place, () => el("li", {}, el("em"), document.createTextNode("")), (item, one) => {
       const word = one.phase === "callback" ? `in ${one.callback}() ` : `${PHASES[one.phase] || "nothing to do"} `;
@@ -371,7 +372,7 @@ const shown = () => new Promise((resolve) => {
 
 async function listen() {
   while (!isOver) {
-    await shown(); // a page that nobody sees costs the crawl nothing
+    await shown(); // a hidden page costs the crawl nothing
     try {
       await read();
     } catch {

@@ -20,17 +20,17 @@ def run(told: dict[str, Any]) -> None:
         told: By the agent, of this machine: the number of the connection's file
             descriptor, and what to have for ``__main__``.
     """
-    parent_pipe = os.dup(0)
+    from_agent = os.dup(0)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)  # what a callback starts has no part in it
     os.close(null)
-    threading.Thread(target=_end_with, args=(parent_pipe,), daemon=True).start()
+    threading.Thread(target=_end_with, args=(from_agent,), daemon=True).start()
     sock = socket.socket(fileno=told["connection"])
     serve(sock, pickle.loads(base64.b64decode(told["main"])))  # noqa: S301 - our agent's
 
 
-def _end_with(parent_pipe: int) -> None:
+def _end_with(from_agent: int) -> None:
     """End at once when the agent does, whatever we are doing."""
-    while os.read(parent_pipe, 1):
+    while os.read(from_agent, 1):
         pass
     children.end_now()

@@ -172,8 +172,8 @@ class LocalDaskEngine(DaskEngine):
 def run_agent(order: Order) -> Report:
     """Be the task in a Dask worker: run the agent there."""
     worker: Any = get_worker()
-    crawlers = _crawlers_of(worker)
-    with crawlers.one_more():
+    running = _running_agents(worker)
+    with running.one_more():
         secede()
         return agent.run(
             order,
@@ -189,7 +189,7 @@ def _tls_of(worker: Any) -> ssl.SSLContext | None:
     return context
 
 
-class _CrawlerCount(WorkerPlugin):  # type: ignore[misc] # Dask has no types
+class _RunningAgents(WorkerPlugin):  # type: ignore[misc] # Dask has no types
     """Has a Dask worker that closes wait for the crawlers, which finish what they hold.
 
     Dask itself does not wait for what has left its threads.
@@ -222,11 +222,11 @@ class _CrawlerCount(WorkerPlugin):  # type: ignore[misc] # Dask has no types
 _making = threading.Lock()
 
 
-def _crawlers_of(worker: Any) -> _CrawlerCount:
+def _running_agents(worker: Any) -> _RunningAgents:
     with _making:
-        found: _CrawlerCount | None = worker.plugins.get(_CrawlerCount.name)
+        found: _RunningAgents | None = worker.plugins.get(_RunningAgents.name)
         if found is None:
-            found = worker.plugins[_CrawlerCount.name] = _CrawlerCount()
+            found = worker.plugins[_RunningAgents.name] = _RunningAgents()
     return found
 
 

@@ -18,7 +18,7 @@ from typing_extensions import override
 from concurcrawl.errors import ClusterError
 from concurcrawl.workers.launch.base import Launcher
 from concurcrawl.workers.launch.cluster.engine import EngineLostError
-from concurcrawl.workers.launch.cluster.listener import WorkerListener
+from concurcrawl.workers.launch.cluster.listener import ClusterListener
 from concurcrawl.workers.launch.cluster.order import Order, digest, versions
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class ClusterLauncher(Launcher):
         self._wait_s = wait_s
         self._timeout_s = timeout_s
         host, port = listen
-        self._listener = WorkerListener(
+        self._listener = ClusterListener(
             host or engine.listen_host(),
             port,
             timeout_s=timeout_s,

@@ -152,7 +152,7 @@ class RemoteConnection(WorkerConnection):
         self.control.kill()
 
 
-class WorkerListener:
+class ClusterListener:
     """Takes the connections of one crawl's workers.
 
     Attributes:

@@ -12,7 +12,7 @@ import pytest
 
 from concurcrawl.errors import ClusterError
 from concurcrawl.workers.launch.cluster import handshake, listener
-from concurcrawl.workers.launch.cluster.listener import WorkerListener
+from concurcrawl.workers.launch.cluster.listener import ClusterListener
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,7 +27,7 @@ class Listening:
     """A listener, and the workers that have come to it."""
 
     def __init__(self, timeout_s: float) -> None:
-        self.listener = WorkerListener("127.0.0.1", 0, timeout_s=timeout_s)
+        self.listener = ClusterListener("127.0.0.1", 0, timeout_s=timeout_s)
         self.workers: queue.Queue[RemoteConnection] = queue.Queue()
         self.leaving: queue.Queue[RemoteConnection] = queue.Queue()
         self.listener.start(ARCHIVE, self.workers.put, self.leaving.put)
@@ -195,10 +195,10 @@ def test_an_address_that_is_taken_is_one_sentence() -> None:
         socket.create_server(("127.0.0.1", 0)) as taken,
         pytest.raises(ClusterError, match="CONCURCRAWL_CLUSTER_LISTEN=host:port"),
     ):
-        WorkerListener(*taken.getsockname(), timeout_s=1)
+        ClusterListener(*taken.getsockname(), timeout_s=1)
 
 
 def test_an_address_of_another_machine_is_listened_for_everywhere() -> None:
-    found = WorkerListener("192.0.2.77", 0, timeout_s=1)
+    found = ClusterListener("192.0.2.77", 0, timeout_s=1)
     assert found.address[0] == "192.0.2.77"
     found.close()
