@@ -14,7 +14,7 @@ from concurcrawl.config import Config
 from concurcrawl.control import enable as control
 from concurcrawl.errors import ConcurcrawlError
 from concurcrawl.integrations import plugins
-from concurcrawl.mode_checks import read_plan, require_parts, shows_progress
+from concurcrawl.mode_checks import is_watched, read_plan, require_parts, shows_progress
 from concurcrawl.mode_settings import (
     RANK,
     decide,
@@ -22,6 +22,7 @@ from concurcrawl.mode_settings import (
     leave_to_frontier,
     size_pool,
 )
+from concurcrawl.modes import PLACES
 from concurcrawl.startup_errors import refusal
 from concurcrawl.tuning import event_loop, gc, preload
 from concurcrawl.workers.protocol.main_module import crawl_begins
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 class Addon:
     """Scrapy add-on; put ``{"concurcrawl.Addon": 500}`` in ``ADDONS``.
 
-    Without ``MODE`` it changes nothing, except that it shows progress if
-    ``CONCURCRAWL_PROGRESS`` is set.
+    Without ``MODE`` it changes nothing, except that it shows progress, metrics and the
+    dashboard if ``CONCURCRAWL_PROGRESS``, ``_METRICS`` or ``_DASHBOARD`` is set.
     """
 
     def __init__(self, crawler: Crawler) -> None:
@@ -62,7 +63,12 @@ class Addon:
         spider_arguments.record()
         try:
             shows_progress(settings)  # raises if the setting is wrong
+            if is_watched(settings):
+                from concurcrawl.monitor import extension  # most crawls are not
+
+                extension.check(settings)
             leave_to_frontier(settings)
+            _look_at_cluster(settings)
             planned = read_plan(settings)
             if planned is None:
                 return
@@ -89,6 +95,11 @@ class Addon:
                 from concurcrawl.progress import watch  # most crawls show none
 
                 watch.enable(settings, RANK)
+            _look_at_cluster(settings)
+            if is_watched(settings):
+                from concurcrawl.monitor import extension  # most crawls are not
+
+                extension.enable(settings, RANK)
             planned = decide(settings, self._crawler)
             if planned is None:
                 control.warn_without_mode(settings)
@@ -144,9 +155,30 @@ def _prepare_workers(
     from concurcrawl.workers.launch import ways  # pulls in multiprocess
 
     try:
-        ways.prepare(Config.from_settings(settings).start_method, spidercls)
+        config = Config.from_settings(settings)
+        # On a cluster they are spawned on other machines.
+        method = "spawn" if config.cluster else config.start_method
+        ways.prepare(method, spidercls)
     except ConcurcrawlError as error:
         raise refusal(error, settings) from None
+
+
+def _look_at_cluster(settings: BaseSettings) -> None:
+    """Find out how many workers the cluster can have, if one is set.
+
+    Raises:
+        ConfigError: If its settings have a wrong value.
+        MissingExtraError: If Dask is not installed.
+        ClusterError: If the cluster cannot be reached.
+    """
+    if read_plan(settings) is None or PLACES in settings:
+        return
+    config = Config.from_settings(settings)
+    if not config.cluster:
+        return
+    from concurcrawl.workers.launch.cluster import setup  # most crawls have none
+
+    settings.set(PLACES, setup.count_places(config), RANK)
 
 
 def _choose_loop(settings: BaseSettings) -> None:

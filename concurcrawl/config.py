@@ -54,7 +54,8 @@ class Config:
 
     workers: int = _option(
         0,
-        "Worker processes of `parallel` and `hybrid`; 0 means one per usable CPU.",
+        "Worker processes of `parallel` and `hybrid`; 0 means one per usable CPU. On a "
+        "cluster: the most; 0 means one per thread of its workers.",
         unit="processes",
     )
     start_method: str = _option(
@@ -153,7 +154,10 @@ class Config:
         unit="0 or 1",
     )
     pages_dir: str = _option(
-        "pages", "Where the spider `countries` saves its pages.", unit="folder"
+        "pages",
+        "Where the spider `countries` saves its pages: a folder, or a URL for "
+        "fsspec, to which all machines of a cluster write.",
+        unit="folder",
     )
     sticky_meta: tuple[Any, ...] = _option(
         ("playwright_context",),
@@ -177,6 +181,20 @@ class Config:
         "Show progress: rows below the log in a terminal, elsewhere a line every five "
         "seconds. Works without a `MODE` too.",
         unit="0 or 1",
+    )
+    metrics: str = _option(
+        "",
+        "Where Prometheus finds metrics, at `/metrics`; empty means nowhere. A port "
+        "alone is one of this machine only, and 0 takes a free one. Needs the extra "
+        "`metrics`. Works without a `MODE` too.",
+        unit="host:port",
+    )
+    dashboard: str = _option(
+        "",
+        "Where a browser sees the crawl while it runs; empty means nowhere. The log "
+        "has the address with a token, which buttons need, and from elsewhere than "
+        "this machine the page too. Works without a `MODE` too.",
+        unit="host:port",
     )
 
     control: str = _option(
@@ -266,6 +284,41 @@ class Config:
     )
     frontier_prefix: str = _option(
         "concurcrawl", "Prefix of all keys in Redis.", unit="name"
+    )
+
+    cluster: str = _option(
+        "",
+        "Dask cluster that runs the workers: the scheduler's address "
+        "(`tcp://host:8786`, `tls://…`), the file that it writes with "
+        "`--scheduler-file`, or `local` for a cluster of this machine. Empty means "
+        "that workers run here. See [One crawl on a cluster](cluster.md).",
+        unit="address",
+    )
+    cluster_listen: str = _option(
+        "",
+        "Address of this machine to which the cluster's workers connect; empty means "
+        "the one from which the scheduler is reached, and any free port.",
+        unit="host:port",
+    )
+    cluster_files: tuple[Any, ...] = _option(
+        (),
+        "Files that workers on a cluster need besides the project's packages and "
+        "modules, as patterns relative to the folder of `scrapy.cfg`, separated by "
+        "commas: `data/*.csv`.",
+        unit="patterns",
+    )
+    cluster_timeout_s: float = _option(
+        30.0,
+        "Silence after which a worker on a cluster counts as lost and its requests "
+        "return to the queue. Also how long connecting to the cluster may take.",
+        unit="seconds",
+        at_least=1,
+    )
+    cluster_wait_s: float = _option(
+        300.0,
+        "How long a crawl goes on without any worker on its cluster, or without the "
+        "scheduler, before it ends.",
+        unit="seconds",
     )
 
     @classmethod

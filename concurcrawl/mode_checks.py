@@ -13,7 +13,7 @@ from concurcrawl.compat.stack import scrapy_command
 from concurcrawl.config import Config
 from concurcrawl.errors import ConfigError
 from concurcrawl.limits.policy import Politeness
-from concurcrawl.modes import Mode, Plan, plan
+from concurcrawl.modes import PLACES, Mode, Plan, plan
 
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
@@ -59,6 +59,12 @@ def shows_progress(settings: BaseSettings) -> bool:
     return Config.from_settings(settings).progress
 
 
+def is_watched(settings: BaseSettings) -> bool:
+    """Return whether metrics or the dashboard are switched on for this command."""
+    names = ("CONCURCRAWL_METRICS", "CONCURCRAWL_DASHBOARD")
+    return scrapy_command() not in _LOOKING and any(map(settings.get, names))
+
+
 def read_plan(settings: BaseSettings) -> Plan | None:
     """Return what the mode means, or None without a mode.
 
@@ -83,9 +89,13 @@ def read_plan(settings: BaseSettings) -> Plan | None:
         concurrent_requests=concurrent_requests,
         is_bound=bool(settings.getpriority(name)),
         is_durable=bool(settings["JOBDIR"]),
+        places=settings.getint(PLACES),
     )
     if planned.is_supervised:
         _require_asyncio(settings)
+    elif cluster := Config.from_settings(settings).cluster:
+        expected = f"empty with MODE={mode} without a JOBDIR, which has no workers"
+        raise ConfigError("CONCURCRAWL_CLUSTER", cluster, expected)
     Politeness.from_settings(settings)  # raises if one of its settings is wrong
     return planned
 

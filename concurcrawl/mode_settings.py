@@ -20,6 +20,8 @@ from concurcrawl.limits import handler, profile_middleware
 from concurcrawl.limits.policy import PER_GROUP
 from concurcrawl.mode_checks import read_plan, require_parts, warn_if_without_start
 from concurcrawl.modes import (
+    IN_FLIGHT,
+    MOST_WORKERS,
     Mode,
     Plan,
     bound,
@@ -218,8 +220,7 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
         "concurcrawl.watchdog.blocked.BlockWatch": 0,
     }
     components.add(settings, "EXTENSIONS", ours, RANK)
-    settings.set("CONCURCRAWL_SLOTS", list(planned.slots), RANK)
-    settings.set(handler.PREFETCH, planned.prefetch, RANK)
+    _divide_slots(settings, planned)
     meta_refresh.enable(settings, RANK)
     compression.enable(settings, RANK)
     is_ours = not settings.getpriority("CONCURRENT_ITEMS")
@@ -238,6 +239,14 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
         collector.enable(settings, RANK)
     if settings["STATS_CLASS"] == "scrapy.statscollectors.MemoryStatsCollector":
         settings.set("STATS_CLASS", _STATS, RANK)
+
+
+def _divide_slots(settings: BaseSettings, planned: Plan) -> None:
+    """Write how many requests each process may have in flight."""
+    settings.set("CONCURCRAWL_SLOTS", list(planned.slots), RANK)
+    settings.set(handler.PREFETCH, planned.prefetch, RANK)
+    settings.set(MOST_WORKERS, planned.most, RANK)
+    settings.set(IN_FLIGHT, planned.in_flight if planned.is_divided else 0, RANK)
 
 
 def keeps_order(settings: BaseSettings, planned: Plan) -> bool:

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 
 THREADED_HANDLER = "concurcrawl.http.handler.ThreadedDownloadHandler"
 
+#: Settings of our own that a crawl on a cluster hands on: how many workers it can have
+#: now, how many it may have, and what they have in flight together, if that is divided.
+PLACES = "CONCURCRAWL_CLUSTER_PLACES"
+MOST_WORKERS = "CONCURCRAWL_CLUSTER_MOST"
+IN_FLIGHT = "CONCURCRAWL_CLUSTER_IN_FLIGHT"
+
 #: Threads of the reactor's pool that remain for DNS and for the project's own calls.
 SPARE_THREADS = 8
 
@@ -68,6 +74,9 @@ class Plan:
             entry in a mode of one process. 0 means no limit, as in Scrapy.
         is_supervised: Whether requests are done in worker processes.
         settings: The Scrapy settings of the process that runs ``scrapy crawl``.
+        most: Workers on a cluster, which come and go; 0 means any number.
+        is_divided: Whether what is in flight is the same however many workers there
+            are, so that each has a share of it.
         unbound: Requests in flight if ``CONCURRENT_REQUESTS`` were not set; 0 if that
             makes no difference.
     """
@@ -77,6 +86,8 @@ class Plan:
     is_supervised: bool
     settings: dict[str, Any] = field(default_factory=dict)
     unbound: int = 0
+    most: int = 1
+    is_divided: bool = False
 
     @property
     def prefetch(self) -> int:
@@ -100,6 +111,7 @@ def plan(
     concurrent_requests: int,
     is_bound: bool = False,
     is_durable: bool = False,
+    places: int = 0,
 ) -> Plan:
     """Return what *mode* means for one crawl.
 
@@ -112,13 +124,16 @@ def plan(
         concurrent_requests: The crawl's ``CONCURRENT_REQUESTS``; 0 means no limit.
         is_bound: Whether the project sets it, so that no mode may exceed it.
         is_durable: Whether there is a ``JOBDIR``.
+        places: Workers that a cluster can have now; 0 if that is not known.
     """
     is_shared = bool(config.frontier_url)
     is_supervised = mode.has_workers or is_durable or is_shared
-    slots, unbound = _slots(mode, config, concurrent_requests), 0
+    count = min(config.workers or places, places or config.workers)
+    slots = _slots(mode, count or config.worker_count, config, concurrent_requests)
+    unbound = 0
     if is_bound and 0 < concurrent_requests < sum(slots):
         unbound = sum(slots)
-        slots = _shares(concurrent_requests, len(slots))
+        slots = shares(concurrent_requests, len(slots))
     settings: dict[str, Any] = {
         "CONCURRENT_REQUESTS": 0 if 0 in slots else sum(slots),
         "DOWNLOADER": "concurcrawl.local.downloader.PassThroughDownloader",
@@ -146,6 +161,8 @@ def plan(
         is_supervised=is_supervised,
         settings=settings,
         unbound=unbound,
+        most=_most(mode, config, concurrent_requests, is_bound=is_bound),
+        is_divided=mode is Mode.HYBRID and concurrent_requests > 0,
     )
 
 
@@ -217,7 +234,20 @@ def hindrance(planned: Plan, limits: Sequence[str]) -> str | None:
     )
 
 
-def _slots(mode: Mode, config: Config, concurrent_requests: int) -> tuple[int, ...]:
+def _most(
+    mode: Mode, config: Config, concurrent_requests: int, *, is_bound: bool
+) -> int:
+    """Return how many workers a cluster may have; 0 for any number."""
+    if not mode.has_workers:
+        return 1
+    is_limit = is_bound or mode is Mode.HYBRID  # else each worker has one in flight
+    limits = (config.workers, concurrent_requests if is_limit else 0)
+    return min((one for one in limits if one), default=0)
+
+
+def _slots(
+    mode: Mode, workers: int, config: Config, concurrent_requests: int
+) -> tuple[int, ...]:
     match mode:
         case Mode.SERIAL:
             return (1,)
@@ -226,14 +256,14 @@ def _slots(mode: Mode, config: Config, concurrent_requests: int) -> tuple[int, .
         case Mode.ASYNC:
             return (concurrent_requests,)
         case Mode.PARALLEL:
-            return (1,) * config.worker_count
+            return (1,) * workers
         case Mode.HYBRID:
             if concurrent_requests == 0:
-                return (config.threads,) * config.worker_count
-            return _shares(concurrent_requests, config.worker_count)
+                return (config.threads,) * workers
+            return shares(concurrent_requests, workers)
 
 
-def _shares(total: int, workers: int) -> tuple[int, ...]:
+def shares(total: int, workers: int) -> tuple[int, ...]:
     """Divide *total* slots among workers; each gets at least one."""
     workers = min(workers, total)
     return tuple(

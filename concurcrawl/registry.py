@@ -21,8 +21,8 @@ class App(Protocol):
     """What downloaders and download handlers use, in every kind of process."""
 
     @property
-    def gate(self) -> Any:
-        """A ``RequestGate``, which each request of http and https passes."""
+    def limiter(self) -> Any:
+        """A ``RequestLimiter``, which each request of http and https passes."""
 
     def holds_back(self) -> bool:
         """Return whether requests wait and none of them may start now."""
@@ -46,3 +46,8 @@ def app_of(crawler: Crawler, kind: type[T]) -> T:
 def find(crawler: Crawler) -> App:
     """Return what was registered for *crawler*."""
     return _apps[crawler]
+
+
+def look_for(crawler: Crawler) -> App | None:
+    """Return what was registered for *crawler*; None without a mode."""
+    return _apps.get(crawler)

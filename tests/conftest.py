@@ -37,11 +37,13 @@ _ONCE = (
         for name in (
             *(
                 "benchmarks",
+                "cluster",
                 "control",
                 "frontier",
                 "http",
                 "limits",
                 "nodes",
+                "monitor",
                 "progress",
             ),
             *(

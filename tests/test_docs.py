@@ -19,7 +19,7 @@ import pytest
 
 from concurcrawl import cli, errors
 from concurcrawl.config import PREFIX, Config, markdown_table
-from tests.support import settings_table
+from tests.support import metrics_table, settings_table
 from tests.support.crawls import DEADLINE_S, ROOT, environment
 from tests.support.servers.process import serving
 
@@ -140,7 +140,7 @@ def options_of(command: str) -> set[str]:
         contextlib.suppress(SystemExit),
     ):
         cli.main([command, "--help"])
-    return set(re.findall(r"(?<![\w-])--?[a-z][a-z-]*", said.getvalue()))
+    return set(re.findall(r"(?<![\w-])--?[a-zA-Z][a-z-]*", said.getvalue()))
 
 
 @each_page
@@ -278,3 +278,9 @@ def test_the_project_of_the_first_hour_gives_the_same_items_in_two_modes(
             )
     items = (project / "b").read_text(encoding="utf-8").splitlines()
     assert len(set(items)) == 5
+
+
+def test_the_table_of_metrics_is_the_one_of_the_code() -> None:
+    page = metrics_table.PATH.read_text(encoding="utf-8")
+    assert metrics_table.BEGIN in page
+    assert page == metrics_table.replaced(page)

@@ -126,9 +126,9 @@ class JobDirDelivery:
             # Not earlier: only then are pipelines and feeds open.
             self._crawler.signals.connect(self._replay_soon, signals.engine_started)
 
-    def entry(self, item: Any, payload: bytes, head: ResponseMeta | None) -> bytes:
+    def entry(self, item: Any, payload: bytes, meta: ResponseMeta | None) -> bytes:
         """Return an item as it is kept."""
-        return pickle.dumps((payload, head)) if self.is_kept else b""
+        return pickle.dumps((payload, meta)) if self.is_kept else b""
 
     async def through_pipelines(
         self, process: Callable[[], Awaitable[None]]
@@ -137,7 +137,7 @@ class JobDirDelivery:
         raise NotImplementedError
 
     def kept(self, numbers: Sequence[int]) -> None:
-        """Do nothing: nobody else processes what was committed here."""
+        """Do nothing: no other process has these items."""
 
     def processed(self, numbers: Sequence[int]) -> None:
         """Note that pipelines and feeds have had these items."""
@@ -221,8 +221,8 @@ class JobDirDelivery:
     async def _replay(self) -> None:
         try:
             for number, kept in await self._frontier.items():
-                payload, head = read_entry(kept)
-                await self._pipelines.process_kept(payload, head, number)
+                payload, meta = read_entry(kept)
+                await self._pipelines.process_kept(payload, meta, number)
                 self._processed.add(number)
         finally:  # else the crawl would wait for the rest for ever
             self.is_replaying = False
@@ -231,7 +231,7 @@ class JobDirDelivery:
         """Yield the *outputs* of start() that the engine is to have.
 
         While all workers are busy, the engine takes one output after the other. If
-        start() never waits, workers and signals would not be heard before its end.
+        start() never waits, messages and signals would not be handled before its end.
         """
         async for output in self._untaken(outputs) if self.is_kept else outputs:
             yield output
@@ -260,7 +260,7 @@ class JobDirDelivery:
 
 
 def read_entry(kept: bytes) -> tuple[bytes, ResponseMeta | None]:
-    """Return an item, encoded, and the head of its response, as entry() kept them."""
+    """Return an item, encoded, and the metadata of its response."""
     found: tuple[bytes, ResponseMeta | None] = _EntryUnpickler(BytesIO(kept)).load()
     return found
 

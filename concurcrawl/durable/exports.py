@@ -178,7 +178,7 @@ class Exports(feed_export.Watcher):
         self.wants_items = False
         feed_export.watch(crawler, self)
 
-    # What the journal asks -------------------------------------------------------
+    # For the delivery -----------------------------------------------------------
 
     def changes(self) -> Changes:
         """Return what is new since the last time, to be committed.
@@ -223,7 +223,7 @@ class Exports(feed_export.Watcher):
         else:
             file = _File(_address(slot), _found(slot.storage))
             feed.files[slot.batch_id] = file
-            # Known before the file is: whoever finds the file knows whose it is.
+            # Known before the file is: a run that finds the file knows whose it is.
             self._frontier.deliver([], {}, Changes(states={feed.name: feed.text()}))
         self._files[id(slot)] = file
         if feed.kind is Kind.STREAM:

@@ -66,7 +66,7 @@ def _claim(path: Path, locks: list[Passing]) -> None:
             "file; wait until that has ended, or name another file",
         ) from None
     except OSError:
-        return  # then nobody can write the feed there, which Scrapy will say
+        return  # the feed cannot be written there, which Scrapy will report
 
 
 def _paths(crawler: Crawler, settings: BaseSettings) -> Iterator[Path]:

@@ -109,7 +109,7 @@ class DurableFilter:
             self._frontier.answered([key])
         return is_seen
 
-    def settle(self, keys: Iterable[bytes]) -> None:
+    def resolve(self, keys: Iterable[bytes]) -> None:
         """Note that what was claimed is done."""
         self._frontier.answered(keys)
 

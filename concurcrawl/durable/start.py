@@ -75,7 +75,7 @@ class StartOutputs:
                     continue
                 self._at_hand = (thing, output)
                 yield thing
-                await self._settle()
+                await self._wait_for_pending()
         self._at_hand = (None, None)
         self.is_exhausted = True
         if skipped:
@@ -101,7 +101,7 @@ class StartOutputs:
             self._pending = pushed
         return is_last
 
-    async def _settle(self) -> None:
+    async def _wait_for_pending(self) -> None:
         pending, self._pending = self._pending, None
         if pending is not None:
             await pending

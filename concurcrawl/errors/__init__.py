@@ -42,6 +42,7 @@ from concurcrawl.errors.sharing import (
     UnguardedError,
 )
 from concurcrawl.errors.starting import (
+    ClusterError,
     ConfigError,
     MissingExtraError,
     MovedPartError,
@@ -51,6 +52,7 @@ from concurcrawl.errors.starting import (
 __all__ = [
     "IN_ONE_PROCESS",
     "BlockedError",
+    "ClusterError",
     "ConcurcrawlError",
     "ConfigError",
     "ControlError",

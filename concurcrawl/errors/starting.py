@@ -81,3 +81,18 @@ class MovedPartError(ConcurcrawlError):
             f"{self.installed} has no {self.part}, which MODE needs: leave MODE out, "
             f"or {self.remedy}"
         )
+
+
+class ClusterError(ConcurcrawlError):
+    """A cluster cannot be used.
+
+    Attributes:
+        what: What is wrong and what to do, in words.
+    """
+
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
+
+    def __str__(self) -> str:
+        return self.what

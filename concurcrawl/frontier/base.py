@@ -82,6 +82,29 @@ class Lease:
     queued_s: float
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GroupState:
+    """A group of hosts, for people who look at a crawl.
+
+    Attributes:
+        name: Its name.
+        in_flight: Requests at its site or on their way.
+        limit: Requests at a time; 0 means no limit, -1 that none may start.
+        waiting: Requests that wait; counted up to 1000.
+        delay_s: Mean seconds between two requests.
+        paused_s: How much longer it is paused, in seconds; 0 if it is not.
+        why: Why it is paused; empty if it is not.
+    """
+
+    name: str
+    in_flight: int
+    limit: int = 0
+    waiting: int = 0
+    delay_s: float = 0.0
+    paused_s: float = 0.0
+    why: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Completed:
     """What an ack has done with the requests and items that came of a request.
@@ -216,6 +239,19 @@ class QueueView(Protocol):
     @abstractmethod
     def delay_s(self, group: str) -> float:
         """Return the mean seconds between two starts in *group*, as far as known."""
+        raise NotImplementedError
+
+    @abstractmethod
+    def busiest(self, most: int) -> tuple[list[GroupState], int]:
+        """Return the groups that are paused or have the most requests in flight.
+
+        Args:
+            most: How many to return.
+
+        Returns:
+            They, paused ones first, as far as they are known here; and how many more
+            have requests that wait.
+        """
         raise NotImplementedError
 
 

@@ -7,7 +7,7 @@ import sqlite3
 import tempfile
 import time
 from contextlib import contextmanager
-from itertools import count
+from itertools import count, islice
 from typing import TYPE_CHECKING
 
 from typing_extensions import override
@@ -18,6 +18,7 @@ from concurcrawl.frontier.base import (
     Done,
     Entry,
     Frontier,
+    GroupState,
     Lease,
     Output,
 )
@@ -83,6 +84,15 @@ WHERE grp = ? AND NOT is_leased ORDER BY priority DESC, rank LIMIT 2
 """
 
 _WAITING = "SELECT grp, max(priority) FROM request GROUP BY grp"
+
+#: How many wait in a group, counted so far only: a crawl may have millions.
+_COUNTED = """
+SELECT count(*) FROM
+(SELECT 1 FROM request WHERE grp = ? AND NOT is_leased LIMIT 1000)
+"""
+
+#: Groups among which the busiest are looked for.
+_LOOKED_AT = 500
 
 
 class SqliteFrontier(Frontier):
@@ -318,6 +328,39 @@ class SqliteFrontier(Frontier):
     @override
     def ready_in_s(self) -> float | None:
         return self._groups.ready_in_s(self._clock())
+
+    @override
+    def busiest(self, most: int) -> tuple[list[GroupState], int]:
+        """Return the busiest groups.
+
+        Those with requests in flight are looked at, and the first 500 in which some
+        wait: a crawl of many sites is not held up.
+        """
+        now_s, groups = self._clock(), self._groups
+        names = {*self._leased.values(), *islice(groups, _LOOKED_AT)}
+        limiters = {name: self._limiter[name] for name in names}
+
+        def rank(name: str) -> tuple[float, int, str]:
+            paused_s = limiters[name].pause_left_s(now_s)
+            return -paused_s, -self._limiter.load(name), name
+
+        chosen = sorted(names, key=rank)[:most]
+        more = len(groups) - sum(name in groups for name in chosen)
+        return [self._state_of(name, now_s) for name in chosen], more
+
+    def _state_of(self, group: str, now_s: float) -> GroupState:
+        limiter = self._limiter[group]
+        paused_s = limiter.pause_left_s(now_s)
+        (waiting,) = self._db.execute(_COUNTED, (group,)).fetchone()
+        return GroupState(
+            name=group,
+            in_flight=self._limiter.load(group),
+            limit=limiter.limits.in_flight,
+            waiting=waiting,
+            delay_s=limiter.delay_s,
+            paused_s=paused_s,
+            why=limiter.why if paused_s else "",
+        )
 
     @override
     def close(self) -> None:

@@ -7,7 +7,7 @@ from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sized
+    from collections.abc import Iterator, Sized
 
     from concurcrawl.limits.crawl_limiter import CrawlLimiter
 
@@ -47,6 +47,18 @@ class WaitingGroups:
         self._ready: dict[bool, list[_Entry]] = {True: [], False: []}
         self._paused: list[tuple[float, _Entry]] = []
         self._turns = 0
+
+    def __len__(self) -> int:
+        """Return how many groups have waiting requests."""
+        return len(self._entries)
+
+    def __contains__(self, group: object) -> bool:
+        """Return whether *group* has waiting requests."""
+        return group in self._entries
+
+    def __iter__(self) -> Iterator[str]:
+        """Iterate over the groups, in no order that means anything."""
+        return iter(self._entries)
 
     def add(self, group: str, priority: int) -> None:
         """Note that a request of *priority* waits in *group*, maybe with others."""

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 PREFETCH = "CONCURCRAWL_PREFETCH"
 
 
-class RequestGate(Protocol):
+class RequestLimiter(Protocol):
     """Where a handler asks; the parts of each process have one."""
 
     async def enter(self, request: Request) -> bool:
@@ -141,15 +141,15 @@ class RateLimitedHandler(BaseDownloadHandler):
                 ) from error
         if self.scheme not in LIMITED_SCHEMES:
             return await self._download(request)
-        gate: RequestGate = registry.find(self.crawler).gate
-        is_paced = await gate.enter(request)
+        limiter: RequestLimiter = registry.find(self.crawler).limiter
+        is_paced = await limiter.enter(request)
         collector.start(request)
         result = FetchResult()
         said: list[float] = []
 
         def say(at_s: float) -> None:
             said.append(at_s)
-            gate.sent(request, at_s)
+            limiter.sent(request, at_s)
 
         if is_paced and self._tells_when_sent:
             send_times.expect(request, say)
@@ -170,7 +170,7 @@ class RateLimitedHandler(BaseDownloadHandler):
             send_times.forget(request)
             if is_paced and not said:
                 say(time.monotonic())
-            gate.leave(request, result)
+            limiter.leave(request, result)
 
     async def _download(self, request: Request) -> Response:
         if self._takes_spider:  # a handler of the old kind

@@ -142,13 +142,18 @@ class _OnWay:
 
 @dataclass(slots=True)
 class GroupLimiter:
-    """The state of one group. ``in_flight`` never exceeds its limit."""
+    """The state of one group. ``in_flight`` never exceeds its limit.
+
+    Attributes:
+        why: Why it was paused last, for people to read; empty if it never was.
+    """
 
     limits: GroupLimits
     in_flight: int = field(default=0, init=False)
     coming: int = field(default=0, init=False)
     opens_at_s: float = field(default=0.0, init=False)
     delay_s: float = field(default=0.0, init=False)
+    why: str = field(default="", init=False)
     _paused_until_s: float = field(default=0.0, init=False)
     _bucket_full_at_s: float = field(default=0.0, init=False)
     _refusals: int = field(default=0, init=False)
@@ -351,8 +356,10 @@ class GroupLimiter:
             self._refusals = 0  # so long ago that the group may have been forgotten
         pause_s = self.limits.min_pause_s * 2**self._refusals * uniform(1.0, 1.5)
         pause_s = min(pause_s, self.limits.max_pause_s)
+        self.why = f"status {result.status}"
         if result.retry_after_s is not None:
             pause_s = result.retry_after_s
+            self.why += f", Retry-After {pause_s:.0f} s"
         self._refusals = min(self._refusals + 1, 30)
         self._paused_until_s = max(self._paused_until_s, now_s + pause_s)
 

@@ -80,7 +80,7 @@ def require_contact(user_agent: str, site: str = "Wikimedia") -> None:
     """Refuse a ``USER_AGENT`` that does not say whom to write to.
 
     Args:
-        user_agent: It.
+        user_agent: The setting.
         site: Who wants to know, for the message.
 
     Raises:

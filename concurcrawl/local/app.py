@@ -17,7 +17,7 @@ from concurcrawl.limits.slots import SlotLimits
 from concurcrawl.local.downloader import PassThroughDownloader
 from concurcrawl.local.duplicates import Duplicates, make_own_filter
 from concurcrawl.local.entries import EntryMaker, newest_first, newest_start_first
-from concurcrawl.local.gate import LocalGate
+from concurcrawl.local.limiter import LocalLimiter
 from concurcrawl.local.pace import Pace
 from concurcrawl.local.queue import LocalQueue
 from concurcrawl.local.records import RecordFile
@@ -42,7 +42,7 @@ class LocalApp:
         frontier: What waits, and how fast it may leave.
         duplicates: Filters requests.
         queue: The requests.
-        gate: Asked by the download handlers before each request.
+        limiter: Asked by the download handlers before each request.
     """
 
     def __init__(self, crawler: Crawler) -> None:
@@ -70,7 +70,7 @@ class LocalApp:
             EntryMaker(self._pace.group_of, settings),
             self._records,
         )
-        self.gate = LocalGate(self._pace, self._admissions, self.queue.lease_of)
+        self.limiter = LocalLimiter(self._pace, self._admissions, self.queue.lease_of)
         self.timer = WakeTimer(self.frontier.ready_in_s, self._wake)
         self._watch = StallWatch(
             crawler, config.stall_timeout_s, self._look, self._abandon
@@ -150,14 +150,14 @@ class LocalApp:
         assert scraped is not None
         is_full = self._downloader.is_full()
         is_moving = (
-            bool(self.gate.inside)
+            bool(self.limiter.inside)
             or not scraped.is_idle()
             or (not is_full and bool(self.frontier.ready_in_s()))
             or self._admissions.is_timed
         )
         if is_moving or not begun or is_something_due():
             return []
-        waiting = self.gate.waiting
+        waiting = self.limiter.waiting
         return [
             Waiting(
                 str(request),

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class PassThroughDownloader(DirectDownloader):
-    """Scrapy's downloader without limits of its own: those of the gate count.
+    """Scrapy's downloader without limits of its own: those of the limiter count.
 
     It is full, too, while requests wait in the scheduler of which none may start now:
     Scrapy's would be in progress here, and wait for a delay.

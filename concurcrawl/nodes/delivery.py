@@ -4,8 +4,8 @@
   node's feeds. Those of a node that died are taken over by others.
 - A node that wants to write says so first. Once it may, the items are its own for
   ever: it writes them and says that it has. A node that dies in between leaves a batch
-  that is not *settled*: whoever finds its files, which is the node itself when it comes
-  back, sees by their length whether they were written, and nobody else doubles them.
+  in doubt. Only that node, when it comes back and finds its files, can see by their
+  length whether they were written; no other node writes them again.
 - What ``Spider.start()`` yields is noted with what it is, so that another node can go
   on.
 """
@@ -57,7 +57,7 @@ class NodeDelivery:
     """A node's items, and what start() has yielded.
 
     Invariant: an item is in Redis, or in the feeds of one node, or in a batch that is
-    not settled; or, if a pipeline dropped it, nowhere.
+    in doubt; or, if a pipeline dropped it, nowhere.
     """
 
     is_kept = True
@@ -124,14 +124,14 @@ class NodeDelivery:
         )
         if not self._frontier.has_joined:
             return  # the crawl was over; the feeds are left as they are
-        await self._settle_old()
+        await self._resolve_in_doubt()
         self._timer = asyncio.ensure_future(self._make_safe_now_and_then())
 
     def entry(
-        self, item: Any, payload: bytes, head: ResponseMeta | None
+        self, item: Any, payload: bytes, meta: ResponseMeta | None
     ) -> bytes | None:
         """Return an item as it is kept, or None if it cannot be."""
-        page = None if head is None else (head.url, head.status)
+        page = None if meta is None else (meta.url, meta.status)
         try:
             return self._portable.write_item(item, page)
         except NotJsonError as error:
@@ -293,7 +293,7 @@ class NodeDelivery:
             if name.startswith(start)
         }
 
-    async def _settle_old(self) -> None:
+    async def _resolve_in_doubt(self) -> None:
         """See whether batches of this home, whose node has died, were written."""
         live = await self._link.nodes()
         for batch, text in (await self._link.in_doubt()).items():

@@ -1,7 +1,7 @@
-"""Feeds of a node: what a file gets is held back until nobody else can get it too.
+"""Feeds of a node: what a file gets is held back until no other node can write it too.
 
 Items of a node that dies are taken over by others. So what it wrote of them must not be
-in its file, unless it is sure that they are nobody else's: a line is held in memory
+in its file, unless it is sure that no other node has them: a line is held in memory
 until the frontier has agreed that its item goes into this file.
 
 This holds for formats in which an item is a line: JSON lines and CSV. Other files are

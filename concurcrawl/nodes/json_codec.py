@@ -4,7 +4,7 @@ What JSON does not know is an object with one key that begins with ``!``:
 ``{"!bytes": "<base64>"}``, ``!tuple``, ``!set``, ``!frozenset``, ``!float`` (infinite
 or no number), ``!datetime``, ``!date``, ``!time``, ``!timedelta`` (seconds),
 ``!decimal``, ``!dict`` (pairs: keys that are no text, or begin with ``!``), ``!item``
-(class and fields). Nothing else is read, so that data which somebody put into Redis
+(class and fields). Nothing else is read, so that foreign data in Redis
 can make nothing but requests and items: no code travels, and classes are only looked
 up in Scrapy, in the spider's own package, and in what is imported already.
 """
@@ -197,7 +197,7 @@ class JsonCodec:
             return {_hashable(self._read(k)): self._read(v) for k, v in inner}
         if name == "!item":
             return self._item(*inner)
-        raise _NotPortableError(f"nobody knows {name}")
+        raise _NotPortableError(f"{name} is unknown")
 
     def _item(self, address: str, fields: dict[str, Any]) -> Any:
         kind = self._find(address)

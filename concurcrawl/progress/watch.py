@@ -161,7 +161,7 @@ class Watch:
     def _at_sites(self) -> int:
         downloader = self._crawler.engine.downloader
         if isinstance(downloader, PassThroughDownloader):
-            return len(registry.find(self._crawler).gate.inside)
+            return len(registry.find(self._crawler).limiter.inside)
         return len(downloader.active)
 
     def _waiting(self) -> int | None:

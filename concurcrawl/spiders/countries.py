@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
@@ -78,7 +79,7 @@ class CountriesSpider(Spider):
         self.site = _checked_site("testsite" if self._has_old_name else site)
         self.work = _checked_work(work)
         self.limit = _checked_pages(pages)
-        self.folder = Path()
+        self.folder: Path | str = Path()  # or the URL of one, for fsspec
         self._list_url = ""  # of our test site, once it runs
 
     @classmethod
@@ -173,7 +174,7 @@ class CountriesSpider(Spider):
             self._fail(country, response.url, f"status {response.status}")
             return
         try:
-            write_whole(self.folder, file, response.body)
+            _save(self.folder, file, response.body)
         except OSError as error:
             self._fail(country, response.url, f"it cannot be saved: {error}")
             raise CloseSpider("cannot_save_pages") from None
@@ -252,8 +253,20 @@ def _checked_job(job: str) -> str:
     return job
 
 
-def _prepared_folder(settings: BaseSettings, job: str) -> Path:
+def _save(folder: Path | str, file: str, body: bytes) -> None:
+    if isinstance(folder, Path):
+        write_whole(folder, file, body)
+        return
+    import fsspec
+
+    with fsspec.open(f"{folder}/{file}", "wb") as pages:
+        pages.write(body)
+
+
+def _prepared_folder(settings: BaseSettings, job: str) -> Path | str:
     name = Config.from_settings(settings).pages_dir
+    if "://" in name:
+        return _prepared_url(name.rstrip("/"), job)
     folder = Path(name).absolute() / job
     try:
         prepare_folder(folder)
@@ -261,6 +274,22 @@ def _prepared_folder(settings: BaseSettings, job: str) -> Path:
         expected = f"a folder that pages can be saved in ({error.strerror})"
         raise ConfigError("CONCURCRAWL_PAGES_DIR", name, expected) from error
     return folder
+
+
+def _prepared_url(name: str, job: str) -> str:
+    """Return the URL of a folder that all machines of a cluster write to."""
+    if find_spec("fsspec") is None:
+        raise ConfigError("CONCURCRAWL_PAGES_DIR", name, "a folder: a URL needs fsspec")
+    import fsspec
+
+    url = f"{name}/{job}" if job else name
+    try:
+        filesystem, path = fsspec.url_to_fs(url)
+        filesystem.makedirs(path, exist_ok=True)
+    except (OSError, ValueError, ImportError) as error:
+        expected = f"a folder, or a URL that fsspec can write to ({error})"
+        raise ConfigError("CONCURCRAWL_PAGES_DIR", name, expected) from error
+    return url
 
 
 def _obey(site: str, settings: BaseSettings) -> None:

@@ -6,7 +6,7 @@ Records are sent between processes and written to files, so they hold plain valu
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -60,6 +60,18 @@ class Record:
     connect_s: float | None = None
     pipeline_s: float | None = None
     pipeline_cpu_s: float | None = None
+
+    def shifted(self, offset_s: float) -> Record:
+        """Return this record as the clock of another machine shows it.
+
+        Args:
+            offset_s: Seconds to add. When the request was queued is left as it is: the
+                supervisor's clock has shown that.
+        """
+        times = ("asked_s", "first_byte_s", "downloaded_s", "done_s")
+        known = {name: getattr(self, name) for name in times}
+        moved = {name: at + offset_s for name, at in known.items() if at is not None}
+        return replace(self, **moved)
 
 
 def to_line(record: Record) -> str:

@@ -36,9 +36,9 @@ def test_a_callback_that_never_ends_is_set_aside_and_the_rest_is_done(
     found = crawl("hangs", site, tmp_path, *options(mode), *TIMEOUT)
     assert found.items == {f'{{"page": "{n}"}}': 1 for n in range(12)}
     assert found.stats["finish_reason"] == "finished"
-    assert found.stats["concurcrawl/poisoned"] == 1
+    assert found.stats["concurcrawl/dead_lettered"] == 1
     assert found.log.count("has not answered for 1 s: something in it blocks") == 3
-    assert "status/200?loop> is set aside: 3 workers died" in found.log
+    assert "status/200?loop> is dead-lettered: 3 workers died" in found.log
 
 
 def test_with_a_jobdir_that_counts_in_modes_of_one_process_too(
@@ -47,7 +47,7 @@ def test_with_a_jobdir_that_counts_in_modes_of_one_process_too(
     job = ("-s", f"JOBDIR={tmp_path / 'job'}")
     found = crawl("hangs", site, tmp_path, *options("serial"), *TIMEOUT, *job)
     assert found.items == {f'{{"page": "{n}"}}': 1 for n in range(12)}
-    assert found.stats["concurcrawl/poisoned"] == 1
+    assert found.stats["concurcrawl/dead_lettered"] == 1
 
 
 def test_workers_that_wait_for_their_site_are_left_alone(

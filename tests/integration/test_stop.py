@@ -123,8 +123,8 @@ def test_a_request_that_kills_its_workers_is_set_aside(
     }
     assert found.items == {f'{{"page": "{n}"}}': 1 for n in range(8)}
     assert found.stats["finish_reason"] == "finished"
-    assert found.stats["concurcrawl/poisoned"] == 1
-    assert "status/200?poison> is set aside: 3 workers died" in found.log
+    assert found.stats["concurcrawl/dead_lettered"] == 1
+    assert "status/200?poison> is dead-lettered: 3 workers died" in found.log
 
 
 def test_workers_that_keep_dying_end_the_crawl_with_a_reason(

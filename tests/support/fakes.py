@@ -16,7 +16,7 @@ from scrapy.utils.test import get_crawler
 from concurcrawl.compat.stats_collector import MergingStatsCollector
 from concurcrawl.limits.slots import Slots
 from concurcrawl.local.downloader import PassThroughDownloader
-from concurcrawl.workers.launch.base import Launcher
+from concurcrawl.workers.launch.base import Launcher, WorkerConnection
 from concurcrawl.workers.protocol.framing import Frames, frame
 from concurcrawl.workers.supervisor.attributes import AttributeWatch
 from concurcrawl.workers.supervisor.starter import WorkerStarter
@@ -172,14 +172,14 @@ class FakeLauncher(Launcher):
         self.error: Exception | None = None
         self._ours: list[socket.socket] = []
 
-    def start(self) -> socket.socket:
+    def start(self) -> WorkerConnection:
         if self.error is not None:
             raise self.error
         ours, theirs = socket.socketpair()
         ours.setblocking(True)
         self._ours.append(ours)
         self.ends.append(FarEnd(theirs))
-        return ours
+        return WorkerConnection(ours)
 
     def close(self) -> None:
         """Let all workers end."""

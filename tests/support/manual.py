@@ -169,7 +169,7 @@ class Reader:
         self.variables = dict(
             pair.split("=", 1) for pair in pairs.split("\0") if "=" in pair
         )
-        written = re.search(r" -O (\S+)", command)
+        written = re.match(r"scrapy .* -O (\S+)", command)
         if written:
             assert (self.folder / written[1]).stat().st_size > 0, done.stderr
 

@@ -51,6 +51,7 @@ NAMES: dict[str, tuple[str, Any]] = {
         {"shop": ("a.example", "b.example")},
     ),
     "profiles": ("wikimedia, mine.Profile", ("wikimedia", "mine.Profile")),
+    "cluster_files": ("data/*.csv, words.txt", ("data/*.csv", "words.txt")),
     "sticky_meta": ("session, browser", ("session", "browser")),
     "frontier_start": ("resume", "resume"),
     "frontier_items": ("stream", "stream"),

@@ -98,6 +98,9 @@ SAMPLES = {
     errors.FrontierError("frontier_unreachable", "no Redis answers at redis://a"): (
         "no Redis answers at redis://a"
     ),
+    errors.ClusterError("No worker can be started: a: it has Scrapy 2.18"): (
+        "No worker can be started: a: it has Scrapy 2.18"
+    ),
     errors.NotJsonError("the item {1: 2}", "it holds a lock"): (
         "the item {1: 2} cannot be sent to another machine: it holds a lock. Requests "
         "and items travel as JSON, callbacks as names of the spider's methods."

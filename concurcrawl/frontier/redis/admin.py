@@ -1,12 +1,14 @@
 """What stands in Redis about a crawl, for people who look at it from outside.
 
-Everything here blocks. Only :func:`purge` and :func:`drain` change anything.
+Everything here blocks. Only :func:`purge`, :func:`drain` and :func:`delete`
+change anything.
 """
 
 from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from concurcrawl.frontier.redis import protocol
@@ -61,6 +63,7 @@ class GroupStatus:
         in_flight: Requests at its site.
         delay_s: Seconds between two starts.
         paused_s: How much longer it is paused; 0 if it is not.
+        limit: Requests at a time; 0 means no limit.
     """
 
     name: str
@@ -68,6 +71,7 @@ class GroupStatus:
     in_flight: int
     delay_s: float
     paused_s: float
+    limit: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +125,13 @@ def jobs(target: JobRef) -> list[str]:
         return sorted(key.decode()[len(start) : -len("}:job")] for key in keys)
 
 
-def snapshot(target: JobRef) -> Snapshot | None:
-    """Return how the job of *target* is; None if there is none."""
+def snapshot(target: JobRef, most_groups: int | None = None) -> Snapshot | None:
+    """Return how the job of *target* is; None if there is none.
+
+    Args:
+        target: The job.
+        most_groups: How many groups to return, of the first 500; None means all.
+    """
     keys = target.keys
     with connect(target) as client:
         job = _text(client.hgetall(keys.one("job")))
@@ -145,11 +154,38 @@ def snapshot(target: JobRef) -> Snapshot | None:
             in_doubt=_count(job, "in_doubt", "stranded"),
             streamed=client.xlen(keys.one("stream")),
             nodes=_nodes(client, keys, job["leader"], now_s),
-            groups=_groups(client, keys, now_s),
+            groups=_groups(client, keys, now_s, most_groups),
             failures=tuple(
                 _failure(one) for one in client.lrange(keys.one("dead_letters"), 0, -1)
             ),
             stats=_stats(_text(client.hgetall(keys.one("stats")))),
+        )
+
+
+def read(target: JobRef, after: str = "-") -> Iterator[tuple[str, bytes]]:
+    """Yield number and JSON of each item of the stream, the oldest first.
+
+    Args:
+        target: The job.
+        after: The number of the last item to pass over; ``-`` passes over none.
+    """
+    key = target.keys.one("stream")
+    with connect(target) as client:
+        first = after if after == "-" else f"({after}"
+        while page := client.xrange(key, min=first, count=_PAGE):
+            for number, fields in page:
+                yield number.decode(), fields[b"item"]
+            first = f"({page[-1][0].decode()}"
+
+
+def delete(target: JobRef, last: str) -> None:
+    """Delete the items of the stream up to the one with the number *last*."""
+    time_ms, _, count = last.partition("-")
+    with connect(target) as client:
+        client.xtrim(
+            target.keys.one("stream"),
+            minid=f"{time_ms}-{int(count) + 1}",
+            approximate=False,
         )
 
 
@@ -162,13 +198,10 @@ def drain(target: JobRef, *, keep: bool = False) -> Iterator[bytes]:
     """
     key = target.keys.one("stream")
     with connect(target) as client:
-        last = b"-"
-        while page := client.xrange(key, min=last, count=_PAGE):
-            for number, fields in page:
-                yield fields[b"item"]
-                if not keep:
-                    client.xdel(key, number)
-            last = b"(" + page[-1][0]
+        for number, item in read(target):
+            yield item
+            if not keep:
+                client.xdel(key, number)
 
 
 def purge(target: JobRef) -> int:
@@ -214,24 +247,38 @@ def _nodes(
     return tuple(sorted(found, key=lambda node: (not node.is_live, node.name)))
 
 
-def _groups(client: Any, keys: Keys, now_s: float) -> tuple[GroupStatus, ...]:
-    found = []
-    defaults = client.hmget(keys.one("default_limits"), "least_delay", "start_delay")
-    default_s = max(float(seconds or 0) for seconds in defaults)
-    limiters = dict(client.hscan_iter(keys.one("limiters"), count=_PAGE))
-    for raw in limiters.keys() | set(client.hkeys(keys.one("waiting_groups"))):
-        name = raw.decode()
-        limiter = protocol.read_limiter(limiters.get(raw), default_s)
-        group = GroupStatus(
-            name=name,
-            waiting=client.zcard(keys.of("waiting", name)),
-            in_flight=limiter.in_flight,
-            delay_s=limiter.delay_s,
-            paused_s=max(0.0, limiter.paused_until_s - now_s),
-        )
-        if group.waiting or group.in_flight or group.paused_s:
-            found.append(group)
-    return tuple(sorted(found, key=lambda g: (-g.paused_s, -g.waiting, g.name)))
+def _groups(
+    client: Any, keys: Keys, now_s: float, most: int | None
+) -> tuple[GroupStatus, ...]:
+    read = "least_delay", "start_delay", "limit"
+    defaults = client.hmget(keys.one("default_limits"), *read)
+    *delays_s, limit = (float(value or 0) for value in defaults)
+    looked_at = None if most is None else _PAGE
+    found = client.hscan_iter(keys.one("limiters"), count=_PAGE)
+    limiters = dict(islice(found, looked_at))
+    waiting = client.hscan_iter(keys.one("waiting_groups"), count=_PAGE)
+    raws = iter(limiters.keys() | {raw for raw, _ in islice(waiting, looked_at)})
+    groups: list[GroupStatus] = []
+    while page := [*islice(raws, _PAGE)]:
+        with client.pipeline(transaction=False) as pipeline:
+            for raw in page:
+                pipeline.zcard(keys.of("waiting", raw.decode()))
+            counts = pipeline.execute()
+        for raw, count in zip(page, counts, strict=True):
+            packed = limiters.get(raw)
+            limiter = protocol.read_limiter(packed, max(delays_s), int(limit))
+            group = GroupStatus(
+                name=raw.decode(),
+                waiting=count,
+                in_flight=limiter.in_flight,
+                delay_s=limiter.delay_s,
+                paused_s=max(0.0, limiter.paused_until_s - now_s),
+                limit=limiter.limit,
+            )
+            if group.waiting or group.in_flight or group.paused_s:
+                groups.append(group)
+    groups.sort(key=lambda g: (-g.paused_s, -g.waiting, g.name))
+    return tuple(groups[:most])
 
 
 def _count(job: Mapping[str, str], name: str, former: str) -> int:

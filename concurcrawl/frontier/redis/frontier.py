@@ -21,7 +21,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections import deque
+from collections import Counter, deque
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from typing_extensions import override
@@ -32,7 +32,14 @@ from concurcrawl.errors import (
     LeaseLostError,
     PausedTooLongError,
 )
-from concurcrawl.frontier.base import Completed, Entry, Frontier, Lease, Output
+from concurcrawl.frontier.base import (
+    Completed,
+    Entry,
+    Frontier,
+    GroupState,
+    Lease,
+    Output,
+)
 from concurcrawl.frontier.redis import operations, protocol
 from concurcrawl.frontier.redis.admissions import Admissions
 from concurcrawl.frontier.redis.node import RedisNode
@@ -381,6 +388,12 @@ class RedisFrontier(RedisNode, Frontier):
         limits = self._limits_of(group)
         start_s = limits.throttle.start_delay_s if limits.throttle is not None else 0.0
         return max(limits.delay_s, start_s)
+
+    @override
+    def busiest(self, most: int) -> tuple[list[GroupState], int]:
+        """Return those of which this node holds requests; Redis knows the others."""
+        held = Counter(lease.group for lease in self._held.values())
+        return [GroupState(name=n, in_flight=k) for n, k in held.most_common(most)], 0
 
     @override
     def has_ready(self) -> bool:

@@ -1,7 +1,8 @@
 """The keys of a job, for Python, which only reads them.
 
 ``lua/keys.lua`` says what each is and who writes it: nothing else than the script does,
-but for the commands that drain a stream or purge a job. A test compares the names.
+but for ``control.py`` and the commands that drain a stream or purge a job. A test
+compares the names.
 """
 
 from __future__ import annotations
@@ -38,6 +39,9 @@ SINGLE = frozenset(
         "answers",
     }
 )
+
+#: Of those, the ones that Python writes (``control.py``); the script only deletes them.
+OF_CONTROL = frozenset({"control", "commands", "answers"})
 
 #: Of a job, one for each group, node or batch.
 MANY = frozenset({"waiting", "node", "leases", "unleased", "items", "batch"})

@@ -217,28 +217,35 @@ class StoredLimiter:
         in_flight: Requests at its site.
         delay_s: Seconds between two starts.
         paused_until_s: When its pause ends, by the clock; 0 if there was none.
+        limit: Requests at a time; 0 means no limit.
     """
 
     in_flight: int
     delay_s: float
     paused_until_s: float
+    limit: int = 0
 
 
-def read_limiter(packed: bytes | None, default_delay_s: float) -> StoredLimiter:
+def read_limiter(
+    packed: bytes | None, default_delay_s: float, default_limit: int = 0
+) -> StoredLimiter:
     """Read a field of ``limiters``, which ``lua/limiter.lua`` writes.
 
     Args:
         packed: Its value; None if there is none.
         default_delay_s: The first delay of groups without limits of their own.
+        default_limit: How many requests at a time those may have.
     """
     state = {} if packed is None else _unpacked(packed)
     if "has_own_limits" in state:
         delays_s = (state.get("least_delay", 0.0), state.get("start_delay", 0.0))
         default_delay_s = max(delays_s)
+        default_limit = state.get("limit", 0)
     return StoredLimiter(
         in_flight=state.get("in_flight", 0),
         delay_s=state.get("delay", default_delay_s),
         paused_until_s=state.get("paused_until", 0.0),
+        limit=int(default_limit),
     )
 
 

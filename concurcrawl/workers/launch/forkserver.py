@@ -33,7 +33,7 @@ from concurcrawl.compat.pickling import multiprocess
 from concurcrawl.compat.process import exit_now
 from concurcrawl.tuning import gc as tuned_gc
 from concurcrawl.workers import children
-from concurcrawl.workers.launch.base import Launcher
+from concurcrawl.workers.launch.base import Launcher, WorkerConnection
 from concurcrawl.workers.signals import leave_signals_to_supervisor
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ class ForkLauncher(Launcher):
         self._channel = server.open_channel()
 
     @override
-    def start(self) -> socket.socket:
+    def start(self) -> WorkerConnection:
         ours, theirs = socket.socketpair()
         with theirs:
             try:
@@ -135,7 +135,7 @@ class ForkLauncher(Launcher):
             except OSError:
                 ours.close()
                 raise
-        return ours
+        return WorkerConnection(ours)
 
     @override
     def close(self) -> None:

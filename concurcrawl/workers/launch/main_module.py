@@ -5,6 +5,7 @@ from __future__ import annotations
 import linecache
 import pickletools
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
@@ -62,6 +63,23 @@ def describe(crawl: bytes) -> MainModule:
         return _packed(_names_in(crawl, vars(main)))
     name = getattr(getattr(main, "__spec__", None), "name", None)
     return MainModule(name=name) if name else MainModule(path=str(script))
+
+
+def describe_elsewhere(crawl: bytes) -> MainModule:
+    """Return what workers on other machines need of ``__main__``.
+
+    Its script is in the archive of the project, at the top.
+
+    Args:
+        crawl: As for :func:`describe`.
+
+    Raises:
+        NotDefinableError: If it cannot be sent to them.
+        UnguardedError: If they would crawl when they import it.
+    """
+    check_guard()
+    main = describe(crawl)
+    return replace(main, path=Path(main.path).name) if main.path else main
 
 
 def _script() -> Path | None:

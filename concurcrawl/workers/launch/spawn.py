@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from concurcrawl.compat.main_module import hidden
 from concurcrawl.compat.pickling import multiprocess
-from concurcrawl.workers.launch.base import Launcher
+from concurcrawl.workers.launch.base import Launcher, WorkerConnection
 from concurcrawl.workers.worker.main import serve
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class SpawnLauncher(Launcher):
         atexit.register(self.close)
 
     @override
-    def start(self) -> socket.socket:
+    def start(self) -> WorkerConnection:
         ours, theirs = socket.socketpair()
         with theirs, hidden():
             process = multiprocess.get_context("spawn").Process(
@@ -42,7 +42,7 @@ class SpawnLauncher(Launcher):
             )
             process.start()
         self._processes.append(process)
-        return ours
+        return WorkerConnection(ours)
 
     @override
     def close(self) -> None:

@@ -15,13 +15,15 @@ from typing_extensions import override
 
 from concurcrawl.errors import ConfigError
 from concurcrawl.workers.launch import main_module
-from concurcrawl.workers.launch.base import Launcher
+from concurcrawl.workers.launch.base import Launcher, WorkerConnection
 from concurcrawl.workers.launch.forkserver import ForkLauncher, ForkServer
 from concurcrawl.workers.launch.spawn import SpawnLauncher
 from concurcrawl.workers.worker.main import serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from concurcrawl.config import Config
 
 _SETTING = "CONCURCRAWL_START_METHOD"
 
@@ -55,16 +57,24 @@ def prepare(method: str, spidercls: type | None = None) -> None:
         main_module.check_spider(spidercls)
 
 
-def launcher(method: str, crawl: bytes) -> Launcher:
+def launcher(config: Config, crawl: bytes, spidercls: type, most: int = 0) -> Launcher:
     """Return the launcher of a crawl.
 
     Args:
-        method: ``auto``, ``fork`` or ``spawn``.
+        config: Our settings, which say how and where.
         crawl: The encoded :class:`~concurcrawl.workers.protocol.messages.CrawlSpec`.
+        spidercls: The spider.
+        most: Workers on a cluster; 0 for any number.
 
     Raises:
         NotDefinableError: If workers are spawned and the spider cannot be sent.
+        ClusterError: If the crawl cannot listen for the workers of a cluster.
     """
+    if config.cluster:
+        from concurcrawl.workers.launch.cluster import setup  # most crawls have none
+
+        return setup.launcher(config, crawl, spidercls, most)
+    method = config.start_method
 
     def spawn() -> Launcher:
         return SpawnLauncher(main_module.describe(crawl))
@@ -85,7 +95,7 @@ class _ForkElseSpawn(Launcher):
         self._spawn: Launcher | None = None
 
     @override
-    def start(self) -> socket.socket:
+    def start(self) -> WorkerConnection:
         if self._spawn is None:
             with contextlib.suppress(OSError):
                 return self._fork.start()

@@ -149,4 +149,11 @@ _MESSAGE_TYPES = {
     ("datetime", "timezone"),
     ("decimal", "Decimal"),
     ("http.cookiejar", "Cookie"),
+    # Dask has every exception pickled with its traceback, in a process that imports it.
+    ("tblib", "Code"),
+    ("tblib", "Frame"),
+    ("tblib", "Traceback"),
+    ("tblib.pickling_support", "unpickle_exception"),
+    ("tblib.pickling_support", "unpickle_exception_with_attrs"),
+    ("tblib.pickling_support", "unpickle_traceback"),
 }

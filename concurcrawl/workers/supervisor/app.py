@@ -28,7 +28,7 @@ from concurcrawl.limits.handler import PREFETCH
 from concurcrawl.limits.policy import Politeness
 from concurcrawl.limits.slots import SlotLimits
 from concurcrawl.local.entries import EntryMaker
-from concurcrawl.local.gate import LocalGate
+from concurcrawl.local.limiter import LocalLimiter
 from concurcrawl.local.pace import Pace
 from concurcrawl.local.records import RecordFile
 from concurcrawl.workers.protocol.messages.lifecycle import FileOpened
@@ -40,10 +40,12 @@ from concurcrawl.workers.supervisor.coordinator import Coordinator, CoordinatorP
 from concurcrawl.workers.supervisor.dispatcher import Dispatcher, DispatcherParts
 from concurcrawl.workers.supervisor.ending import Ending
 from concurcrawl.workers.supervisor.pipelines import Pipelines
-from concurcrawl.workers.supervisor.pool import PoolEvents, Tolerance, WorkerPool
+from concurcrawl.workers.supervisor.pool import WorkerPool
+from concurcrawl.workers.supervisor.pool_events import PoolEvents
 from concurcrawl.workers.supervisor.queue import WorkerQueue
 from concurcrawl.workers.supervisor.results import ResultParts, Results
 from concurcrawl.workers.supervisor.storage import JobStorage
+from concurcrawl.workers.supervisor.tolerance import Tolerance
 from concurcrawl.workers.supervisor.totals import TotalsSender
 from concurcrawl.workers.supervisor.watching import WatchedParts, Watching
 
@@ -69,7 +71,7 @@ class SupervisorApp(PoolEvents):
     """The parts of a supervisor.
 
     Attributes:
-        gate: Asked by the download handlers of this process.
+        limiter: Asked by the download handlers of this process.
         storage: What waits and what came of it.
         queue: The requests.
         pool: The workers.
@@ -117,7 +119,7 @@ class SupervisorApp(PoolEvents):
             self.admissions,
             self.ending.fail,
         )
-        self.gate = LocalGate(self._pace, self.admissions, self.queue.lease_of)
+        self.limiter = LocalLimiter(self._pace, self.admissions, self.queue.lease_of)
         self.pool = WorkerPool(
             early.starter,
             early.workers,
@@ -178,7 +180,7 @@ class SupervisorApp(PoolEvents):
                 self.dispatcher,
                 self.pipelines,
                 self.admissions,
-                self.gate,
+                self.limiter,
                 self.storage,
             ),
         )

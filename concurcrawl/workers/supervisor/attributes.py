@@ -100,7 +100,7 @@ class AttributeWatch:
             self._loop.stop()
 
     def look(self) -> None:
-        """Tell what has changed since the last look, if anything has."""
+        """Send what has changed since the last look, if anything has."""
         now = self._snapshot()
         changes = list(self._changes(self._known, now))
         self._known = now
@@ -108,7 +108,7 @@ class AttributeWatch:
             self._send(SetAttributes(self._codec.encode(changes)))
 
     def since_start(self) -> SetAttributes | None:
-        """Return what a worker that starts now must be told, if anything."""
+        """Return what a worker that starts now must be sent, if anything."""
         changes = list(self._changes(self._at_start, self._known))
         return SetAttributes(self._codec.encode(changes)) if changes else None
 

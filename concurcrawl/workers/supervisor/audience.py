@@ -49,7 +49,7 @@ _REPORTED = {getattr(signals, name): name for name in (*REPLAYED, *_ITEMS)}
 
 
 class Audience:
-    """Knows which signals are heard here, and passes on those of workers."""
+    """Knows which signals have receivers here, and sends those of workers to them."""
 
     def __init__(
         self, crawler: Crawler, codec: Codec, on_change: Callable[[Subscribe], None]
@@ -83,9 +83,9 @@ class Audience:
         return watched
 
     def _name_middlewares(self, signal: Any) -> None:
-        """Name middlewares that work in workers and hear *signal* only here."""
+        """Name middlewares that work in workers and receive *signal* only here."""
         engine: Any = self._crawler.engine
-        for receiver in self._heard(signal):
+        for receiver in self._receivers(signal):
             owner = getattr(receiver, "__self__", None)
             if _is_in(owner, engine.downloader.middleware, engine.scraper.spidermw):
                 kind = global_object_name(type(owner))
@@ -99,22 +99,22 @@ class Audience:
 
     def listen(self) -> Subscribe:
         """Return what workers are to report."""
-        heard = {name: [*self._heard(signal)] for signal, name in _REPORTED.items()}
+        found = {name: [*self._receivers(signal)] for signal, name in _REPORTED.items()}
         own = map(self._name, filter(self._is_for_us, own_signals(self._crawler)))
         self._last = Subscribe(
-            signals=_those(heard, lambda _: True) & {*REPLAYED},
-            with_response=_those(heard, lambda one: takes(one, "response")),
-            with_content=_those(heard, _wants_response),
-            with_request=_those(heard, _wants_request),
+            signals=_those(found, lambda _: True) & {*REPLAYED},
+            with_response=_those(found, lambda one: takes(one, "response")),
+            with_content=_those(found, _wants_response),
+            with_request=_those(found, _wants_request),
             own=tuple(name for name in own if name is not None),
         )
         return self._last
 
     def _is_for_us(self, signal: Any) -> bool:
         """Return whether any receiver does not belong to a middleware."""
-        return any(self._is_told(one, ()) for one in self._heard(signal))
+        return any(self._is_called(one, ()) for one in self._receivers(signal))
 
-    def _heard(self, signal: Any) -> Iterable[Callable[..., Any]]:
+    def _receivers(self, signal: Any) -> Iterable[Callable[..., Any]]:
         return receivers_of(self._crawler, signal)
 
     def _on_connection(self, signal: Any) -> None:
@@ -154,30 +154,30 @@ class Audience:
             return []
         about.setdefault("sender", self._crawler)
         receivers = receivers_of(about["sender"], signal)
-        told = [one for one in receivers if self._is_told(one, event.receivers)]
-        results = [self._tell(one, signal, about) for one in told]
+        told = [one for one in receivers if self._is_called(one, event.receivers)]
+        results = [self._call(one, signal, about) for one in told]
         return [
             asyncio.ensure_future(_finished(one, result))
             for one, result in zip(told, results, strict=True)
             if inspect.isawaitable(result)
         ]
 
-    def _is_told(self, receiver: Callable[..., Any], heard: Sequence[str]) -> bool:
+    def _is_called(self, receiver: Callable[..., Any], heard: Sequence[str]) -> bool:
         """Return whether *receiver* is not one that each worker has as well.
 
         Args:
             receiver: It.
-            heard: Names of those that have heard the signal in the worker.
+            heard: Names of those that were called in the worker.
         """
         owner = getattr(receiver, "__self__", None)
         engine: Any = self._crawler.engine
         if _is_in(owner, self._crawler.extensions, engine.scraper.itemproc):
-            return True  # also if a middleware of its class has heard
+            return True  # also if a middleware of its class was called
         if _is_in(owner, engine.downloader.middleware, engine.scraper.spidermw):
             return False
         return receiver_name(receiver) not in heard
 
-    def _tell(
+    def _call(
         self, receiver: Callable[..., Any], signal: Any, about: dict[str, Any]
     ) -> Any:
         dont_log = about.get("dont_log", ())
@@ -213,10 +213,12 @@ def _is_in(component: Any, *managers: Any) -> bool:
 
 
 def _those(
-    heard: dict[str, list[Callable[..., Any]]],
+    receivers: dict[str, list[Callable[..., Any]]],
     wants: Callable[[Callable[..., Any]], bool],
 ) -> frozenset[str]:
-    return frozenset(name for name, found in heard.items() if any(map(wants, found)))
+    return frozenset(
+        name for name, found in receivers.items() if any(map(wants, found))
+    )
 
 
 def _wants_response(receiver: Callable[..., Any]) -> bool:

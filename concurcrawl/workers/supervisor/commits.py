@@ -94,7 +94,7 @@ class JobCommitter:
             if self._own_filter is not None:
                 if commit.answers is not None:
                     self._own_filter.commit(commit.answers)
-                self._own_filter.settle(commit.claims)
+                self._own_filter.resolve(commit.claims)
             if self._state is not None and commit.state is not None:
                 self._state.commit(commit.state)
             yield

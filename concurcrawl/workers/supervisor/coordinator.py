@@ -148,8 +148,9 @@ class Coordinator:
     def _on_pause(self, _: WorkerHandle, message: Pause) -> None:
         self.pause(message.is_on)
 
-    def _on_sent(self, _: WorkerHandle, message: RequestSent) -> None:
-        self._admissions.sent(message.group, message.lease_id, message.at_s)
+    def _on_sent(self, worker: WorkerHandle, message: RequestSent) -> None:
+        here_s = message.at_s + worker.connection.clock_offset_s
+        self._admissions.sent(message.group, message.lease_id, here_s)
 
     def _on_crawl_delay(self, _: WorkerHandle, message: CrawlDelay) -> None:
         self.throttle(message.group)
@@ -232,6 +233,8 @@ class Coordinator:
         lease_id = left.lease_id
         if lease_id is None:
             worker.unleased[left.group] -= 1
+            if not worker.unleased[left.group]:
+                del worker.unleased[left.group]  # there may be very many groups
         self._admissions.leave(left.group, lease_id, left.result)
 
     def on_unleased(self, is_waiting: bool) -> None:

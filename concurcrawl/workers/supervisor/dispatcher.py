@@ -102,7 +102,8 @@ class Dispatcher:
         self._failed: Counter[int] = Counter()  # attempts by lease
         self._partial: defaultdict[int, set[asyncio.Task[None]]] = defaultdict(set)
         self._is_shared = bool(config.frontier_url)
-        many = len(self._pool.workers) > 1 or self._is_shared
+        many = len(self._pool.workers) > 1 or self._pool.is_elastic
+        many = many or self._is_shared
         self._sticky = config.sticky_meta if many else ()
         self._tallies: defaultdict[str, Tally] | None = None
 
@@ -194,8 +195,8 @@ class Dispatcher:
     async def _dead_letter(
         self, request: Request, lease: Lease, error: DeadLetteredError | ResultsError
     ) -> None:
-        logger.error("%s is set aside: %s", request, error)
-        self._crawler.stats.inc_value("concurcrawl/poisoned")
+        logger.error("%s is dead-lettered: %s", request, error)
+        self._crawler.stats.inc_value("concurcrawl/dead_lettered")
         if self._config.failures:
             self._record_failure(request.url, str(error))
         self._parts.storage.dead_letter(lease, request.url, error.attempts)
@@ -226,6 +227,8 @@ class Dispatcher:
             )
         self._parts.coordinator.on_cookies(worker, result.cookies)
         result.worker = worker.name
+        if result.record is not None and worker.connection.wall_offset_s:
+            result.record = result.record.shifted(worker.connection.wall_offset_s)
         if self._tallies is not None:
             self._tallies[worker.name] += _tally_of(result)
         if result.lease_id is None:
@@ -241,7 +244,7 @@ class Dispatcher:
         if held is None:
             worker.results.applied(result.number)
             return
-        products = held.collect_partial(result)
+        products = held.partial_products(result)
         task = asyncio.ensure_future(self._apply_leaseless(worker, result, products))
         partial_results = self._partial[lease_id]
         partial_results.add(task)
@@ -289,7 +292,7 @@ class Dispatcher:
         )
         if not rows:  # the end: those that were
             rows = tuple(Row(name, tally, 0) for name, tally in tallies.items())
-        given_up = self._crawler.stats.get_value("concurcrawl/poisoned", 0)
+        given_up = self._crawler.stats.get_value("concurcrawl/dead_lettered", 0)
         return rows, sum(tallies.values(), Tally(errors=given_up))
 
 

@@ -1,9 +1,9 @@
 """Middlewares that a supervisor has and does not use: it has them open nothing.
 
 Workers have all middlewares. Those of a project often open a file or a connection when
-they hear that the spider has opened, and of some files only one process may have it.
-The supervisor makes them too, since extensions look them up and some hear signals that
-only it sends; but the others are told nothing, until it downloads something itself.
+the spider has opened, and of some files only one process may have it. The supervisor
+makes them too, since extensions look them up and some receive signals that only it
+sends; the others receive no signal until it downloads something itself.
 """
 
 from __future__ import annotations
@@ -73,10 +73,10 @@ class DormantMiddlewares:
         for signal, receiver in held:
             self._crawler.signals.connect(receiver, signal)
             if signal in self._sent:
-                told = self._tell(signal, receiver)
+                told = self._call(signal, receiver)
                 self._opening.append(asyncio.ensure_future(told))
 
-    async def _tell(self, signal: object, receiver: Callable[..., Any]) -> None:
+    async def _call(self, signal: object, receiver: Callable[..., Any]) -> None:
         spider = self._crawler.spider
         try:
             found = robustApply(

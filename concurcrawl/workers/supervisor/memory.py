@@ -85,8 +85,9 @@ class TreeMemoryUsage(MemoryUsage):
 
     def _note_open(self, worker: WorkerHandle) -> None:
         """Note how large a worker is to begin with; at the start, how large all are."""
-        if self.limit and worker.pid is not None:
-            self._opened[worker] = memory_of({worker.pid}).get(worker.pid, 0)
+        if self.limit and worker.local_pid is not None:
+            size = memory_of({worker.local_pid}).get(worker.local_pid, 0)
+            self._opened[worker] = size
         if self._is_starting and all(one.pid for one in self._pool.workers):
             self._is_starting = False
             self._measured_s = 0.0
@@ -95,13 +96,15 @@ class TreeMemoryUsage(MemoryUsage):
 
     def _replace_large(self) -> None:
         sizes = self._measure()
-        workers = [one for one in self._pool.workers if one.takes_leases and one.pid]
-        of_workers = sum(sizes.get(one.pid or 0, 0) for one in self._pool.workers)
+        workers = [
+            one for one in self._pool.workers if one.takes_leases and one.local_pid
+        ]
+        of_workers = sum(sizes.get(one.local_pid or 0, 0) for one in self._pool.workers)
         others = sum(sizes.values()) - of_workers
         fresh = max(self._opened.values(), default=0)  # room for one that takes over
         share = _SHARE * (self.limit - others - fresh) / max(1, len(workers))
         for worker in workers:
-            size = sizes.get(worker.pid or 0, 0)
+            size = sizes.get(worker.local_pid or 0, 0)
             is_large = size > max(share, _GROWTH * self._opened.get(worker, 0))
             if is_large and self._pool.recycle(worker):
                 logger.warning(
@@ -117,7 +120,8 @@ class TreeMemoryUsage(MemoryUsage):
 
 def processes(pool: WorkerPool) -> set[int]:
     """Return the ids of this process, the fork server and the workers that are open."""
-    workers = {worker.pid for worker in pool.workers if worker.pid is not None}
+    local = {worker.local_pid for worker in pool.workers}
+    workers = {pid for pid in local if pid is not None}
     found = {os.getpid(), *workers}
     for pid in workers:
         with contextlib.suppress(psutil.Error):

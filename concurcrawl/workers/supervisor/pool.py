@@ -1,11 +1,11 @@
-"""The supervisor's view of its workers: who has what, and what if one dies."""
+"""The supervisor's workers: which has which leases, and what happens if one dies."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from concurcrawl.errors import (
     ConcurcrawlError,
@@ -21,6 +21,8 @@ from concurcrawl.workers.protocol import framing
 from concurcrawl.workers.protocol.messages.leases import Dispatch
 from concurcrawl.workers.protocol.messages.lifecycle import Drain
 from concurcrawl.workers.protocol.messages.results import RequestResult
+from concurcrawl.workers.supervisor.members import ElasticMembers
+from concurcrawl.workers.supervisor.parking import ParkedLeases
 from concurcrawl.workers.supervisor.recycling import Recycler
 from concurcrawl.workers.supervisor.silence import SilenceWatch
 from concurcrawl.workers.supervisor.sticky import StickyWorkers
@@ -33,11 +35,12 @@ from concurcrawl.workers.supervisor.worker_handle import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from concurcrawl.config import Config
     from concurcrawl.frontier.base import Lease
     from concurcrawl.workers.protocol.messages.directions import ToWorker
+    from concurcrawl.workers.supervisor.pool_events import PoolEvents
     from concurcrawl.workers.supervisor.starter import StartedWorker, WorkerStarter
     from concurcrawl.workers.supervisor.sticky import StickyKey
+    from concurcrawl.workers.supervisor.tolerance import Tolerance
     from concurcrawl.workers.supervisor.worker_handle import Ended, News
 
 
@@ -47,82 +50,12 @@ logger = logging.getLogger(__name__)
 _CLOSE_DEADLINE_S = 30.0
 
 
-#: Leases that wait for one worker, while others are free, when that is worth a warning.
-_MANY_PARKED = 50
-
-#: Leases that wait for certain workers, before no other worker is leased any more.
-_MOST_PARKED = 1000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tolerance:
-    """How much dying is borne.
-
-    Attributes:
-        deaths: Of workers that held one request, before that request is set aside.
-        restarts: Of workers in all, before the crawl gives up.
-        silence_s: Of a worker that has something to do, before it is killed; 0 means
-            any.
-        requests: Of one worker, before another takes its place; 0 means any number.
-    """
-
-    deaths: int
-    restarts: int
-    silence_s: float = 0.0
-    requests: int = 0
-
-    @classmethod
-    def from_config(cls, config: Config) -> Tolerance:
-        """Return what the settings say."""
-        return cls(
-            deaths=config.max_attempts,
-            restarts=config.max_restarts,
-            silence_s=config.callback_timeout_s,
-            requests=config.worker_max_requests,
-        )
-
-
 @dataclass(slots=True)
 class _PoolState:
     is_stopping: bool = False
     gave_up: bool = False
     restarts: int = 0
     suspects: list[HeldLease] = field(default_factory=list)
-    parked: int = 0  # leases that wait for a certain worker
-
-
-class PoolEvents(Protocol):
-    """What a pool notifies of what workers do. The composition root is one."""
-
-    def handshake(self) -> list[ToWorker]:
-        """Return what a worker that starts must be sent first."""
-
-    def on_message(self, worker: WorkerHandle, message: Any) -> None:
-        """Handle a message, before a lease that it ends is answered."""
-
-    def on_capacity(self) -> None:
-        """Dispatch requests, if any may start: workers have free capacity."""
-
-    def on_dispatch(self, worker: WorkerHandle) -> None:
-        """Send *worker* what it must have before the next lease."""
-
-    def on_parked(self, lease: Lease) -> None:
-        """Count *lease* as not at its site: it waits for one certain worker."""
-
-    def on_unparked(self, lease: Lease) -> None:
-        """Count *lease* as leased anew: it is about to be sent."""
-
-    def on_opened(self, worker: WorkerHandle) -> None:
-        """Note that *worker* is ready for requests."""
-
-    def on_lost(self, worker: WorkerHandle) -> None:
-        """Forget what *worker*, which is gone, has and had at sites."""
-
-    def on_recycled(self, worker: WorkerHandle) -> None:
-        """Note that *worker* has made way for a fresh one."""
-
-    def on_gave_up(self) -> None:
-        """End the crawl: workers cannot do it."""
 
 
 class WorkerPool:
@@ -155,7 +88,9 @@ class WorkerPool:
         self._state = _PoolState()
         self._recycler = Recycler(self, tolerance.requests)
         self._sticky: StickyWorkers[WorkerHandle] = StickyWorkers()
+        self._parked = ParkedLeases(self._sticky, events)
         self._silence = SilenceWatch(self, tolerance.silence_s)
+        self._members = ElasticMembers(self, starter)
         self.workers = [WorkerHandle(*one, self) for one in started]
 
     @property
@@ -163,21 +98,32 @@ class WorkerPool:
         """Whether no more workers are started."""
         return self._state.is_stopping or self._state.gave_up
 
+    @property
+    def is_elastic(self) -> bool:
+        """Whether workers come and go by themselves."""
+        return self._starter.is_elastic
+
+    @property
+    def restarts(self) -> int:
+        """How many workers died and were replaced."""
+        return self._state.restarts
+
     async def connect(self) -> None:
         """Begin to talk to the workers."""
         for worker in list(self.workers):
             await self._connect(worker)
+        await self._starter.open(self._members)
         self._silence.start()
 
     def has_capacity(self, waiting: int) -> bool:
-        """Return whether some worker should be lent another request.
+        """Return whether some worker has capacity for another request.
 
         Args:
             waiting: How many requests wait. While there are plenty, each worker is
-                lent one more than it can do at a time, so that it never waits for us.
+                sent some beyond its slots, so that it need not wait for the next.
         """
         state = self._state
-        if state.suspects or state.gave_up or state.parked >= _MOST_PARKED:
+        if state.suspects or state.gave_up or self._parked.is_full:
             return False
         return any(self._capacity_of(worker, waiting) > 0 for worker in self.workers)
 
@@ -199,7 +145,7 @@ class WorkerPool:
         Returns:
             The worker, the result and all products. What waits for them has its turn
             before the slot is free: what ends a crawl because of them ends it before
-            another request is lent. It closes a spool. Fails with a
+            another request is dispatched. It closes a spool. Fails with a
             :class:`ConcurcrawlError` if nothing comes of the lease.
         """
         held = HeldLease(lease, asyncio.get_running_loop().create_future(), key=key)
@@ -213,7 +159,7 @@ class WorkerPool:
                 worker.send(message)
 
     def on_message(self, worker: WorkerHandle, message: News) -> None:
-        """Take in what a worker said."""
+        """Handle a message of a worker."""
         if isinstance(message, RequestResult):
             message.number = worker.results.receive()
         self._events.on_message(worker, message)
@@ -223,11 +169,11 @@ class WorkerPool:
                 self._end(worker, message, message.lease_id)
 
     def _end(self, worker: WorkerHandle, message: RequestResult, lease_id: int) -> None:
-        """Take in what came of a lease, which ends."""
+        """End a lease with its result."""
         held = worker.held.pop(lease_id)
         worker.ended += 1
         if held.end.done():
-            held.drop_parts()
+            held.drop_spool()
             worker.results.applied(message.number)
         else:
             held.end.set_result((worker, message, held.collect(message.products)))
@@ -252,14 +198,14 @@ class WorkerPool:
                 self.on_cannot_start(worker, str(error))
 
     def on_lost(self, worker: WorkerHandle) -> None:
-        """Take in that a worker is gone: give what it held to others."""
+        """Give the leases of a worker that is gone to others."""
         if worker not in self.workers:
             return
         self.workers.remove(worker)
         worker.is_gone = True
-        parked = self._unpark(worker)
+        parked = self._parked.clear(worker)
         for held in worker.held.values():
-            held.drop_parts()
+            held.drop_spool()
         self._events.on_lost(worker)
         self._recycler.ended(worker)
         if self._is_final(worker, parked):
@@ -271,7 +217,10 @@ class WorkerPool:
             worker.pid or "unknown",
             len(worker.held),
         )
-        for held in worker.held.values():
+        if worker.connection.was_cut_off:  # no request is to blame
+            lost = [one for one in worker.held.values() if not one.is_applied]
+            self._fail(lost, LeaseReturnedError(worker.name))
+        for held in [one for one in worker.held.values() if not one.end.done()]:
             held.deaths += worker.pid is not None  # else it was not the request
             if held.is_applied:
                 held.end.set_exception(LocalRequestsLostError(worker.name))
@@ -306,7 +255,7 @@ class WorkerPool:
         ]
         worker.leased -= len(held)
         for one in held:
-            one.drop_parts()
+            one.drop_spool()
         self._fail(held, LeaseReturnedError(worker.name))
         self._recycler.end_if_done(worker)
 
@@ -318,13 +267,22 @@ class WorkerPool:
         """
         return self._recycler.recycle(worker)
 
+    def retire(self, worker: WorkerHandle) -> None:
+        """Let *worker* finish what it holds and end; nothing takes its place."""
+        self._recycler.retire(worker)
+
+    def give_up(self, error: Exception) -> None:
+        """End the crawl, which can go on no more, because of *error*."""
+        if not self.is_ending:
+            self._give_up(error)
+
     def on_retired(self, worker: WorkerHandle) -> None:
-        """Take in that *worker* gets no more leases."""
+        """Release what waits for *worker*, which gets no more leases."""
         self._sticky.release(worker, worker.name)
-        self._fail(self._unpark(worker), LeaseReturnedError(worker.name))
+        self._fail(self._parked.clear(worker), LeaseReturnedError(worker.name))
 
     def on_opened(self, worker: WorkerHandle) -> None:
-        """Take in that *worker* is ready for requests."""
+        """Note that *worker* is ready for requests."""
         self._recycler.opened(worker)
         self._events.on_opened(worker)
 
@@ -347,9 +305,9 @@ class WorkerPool:
         return worker
 
     def use_capacity(self) -> None:
-        """Give out what waits, if a worker is free for it."""
+        """Send what waits to workers with free capacity, and report the rest."""
         self._try_suspect()
-        if self._state.parked:
+        if self._parked.count:
             self._send_parked()
         self._events.on_capacity()
 
@@ -357,7 +315,7 @@ class WorkerPool:
         """Begin no more requests that are here already: the crawl ends."""
         self.send_all(Drain())
         for worker in self.workers:
-            self._fail(self._unpark(worker), LeaseReturnedError(worker.name))
+            self._fail(self._parked.clear(worker), LeaseReturnedError(worker.name))
 
     def stop(self, reason: str = "finished") -> None:
         """Ask all workers to end when they have done what they hold."""
@@ -370,7 +328,7 @@ class WorkerPool:
         """Kill the workers that hold leases, which fail, and replace none of them."""
         self._state.is_stopping = True
         for worker in self.workers:
-            self._fail(self._unpark(worker), WorkerLostError(worker.name))
+            self._fail(self._parked.clear(worker), WorkerLostError(worker.name))
             if worker.held:
                 worker.kill()
             else:
@@ -386,25 +344,30 @@ class WorkerPool:
         self._silence.stop()
         for worker in self.workers:
             logger.error("%s does not end and is killed.", worker.name)
-        self._starter.close()
+        await self._starter.close()
 
     def _release_slot(self, worker: WorkerHandle) -> None:
         worker.ended -= 1
         self._recycler.end_if_done(worker)
+        self._members.settle()
         self.use_capacity()
 
     async def _connect(self, worker: WorkerHandle) -> None:
         for message in self._events.handshake():
             worker.send(message)
         try:
-            await framing.connect(worker.sock, lambda: worker)
+            await framing.connect(worker.connection.sock, lambda: worker)
         except OSError:  # it was gone before we could
             self.on_lost(worker)
 
     def _replace(self, worker: WorkerHandle) -> None:
-        self._state.restarts += 1
+        self._state.restarts += not worker.connection.was_cut_off
         if self._state.restarts > self._tolerance.restarts:
             self._give_up(WorkersFailedError(self._state.restarts))
+            return
+        if self.is_elastic:  # the launcher starts one where there is a place
+            self._members.on_lost()
+            self.use_capacity()
             return
         try:
             self._recycler.replace(worker)
@@ -416,12 +379,12 @@ class WorkerPool:
         logger.error("%s", error)
         self._fail(self._state.suspects, error)
         for worker in self.workers:
-            self._fail([*worker.held.values(), *self._unpark(worker)], error)
+            self._fail([*worker.held.values(), *self._parked.clear(worker)], error)
         self._state.suspects.clear()
         self._events.on_gave_up()
 
     def _try_suspect(self) -> None:
-        """Lend a request whose worker died to a worker that has nothing else.
+        """Send a request whose worker died to a worker that has no other.
 
         So the next death, if there is one, accuses that request alone.
         """
@@ -440,36 +403,17 @@ class WorkerPool:
         worker = self._sticky.find(held.key) or freest
         if held.key is None or self._capacity_of(worker, 0) > 0:
             self._send(held, worker)
-            return
-        if len(worker.parked) >= _MANY_PARKED and self._capacity_of(freest, 0) > 0:
-            self._sticky.warn_of_wait(held.key, worker.name)
-        self._park(held, worker)
-
-    def _park(self, held: HeldLease, worker: WorkerHandle) -> None:
-        self._sticky.bind(held.key, worker)
-        worker.parked.append(held)
-        self._state.parked += 1
-        self._events.on_parked(held.lease)
-
-    def _unpark(self, worker: WorkerHandle) -> list[HeldLease]:
-        parked = [*worker.parked]
-        worker.parked.clear()
-        self._state.parked -= len(parked)
-        return parked
+        else:
+            is_other_free = self._capacity_of(freest, 0) > 0
+            self._parked.add(held, worker, is_other_free=is_other_free)
 
     def _send_parked(self) -> None:
         """Send what waits for a worker that has free capacity now."""
         if self._state.suspects or self._state.is_stopping:
             return
         for worker in self.workers:
-            while worker.parked:
-                held = worker.parked.popleft()
-                if self._capacity_of(worker, 0) <= -len(worker.parked):
-                    worker.parked.appendleft(held)
-                    break
-                self._state.parked -= 1
-                self._events.on_unparked(held.lease)
-                self._send(held, worker)
+            while worker.parked and self._capacity_of(worker, 0) > -len(worker.parked):
+                self._send(self._parked.pop(worker), worker)
 
     def _send(self, held: HeldLease, worker: WorkerHandle) -> None:
         self._sticky.bind(held.key, worker)
@@ -486,7 +430,9 @@ class WorkerPool:
         if any(held.deaths for held in worker.held.values()):
             return -len(worker.parked)
         is_plenty = waiting > (1 + self._prefetch) * len(self.workers)
-        prefetch = self._prefetch if is_plenty else 0
+        # One whose share has been cut would begin at once what is sent ahead.
+        is_whole = worker.slots == worker.most_slots
+        prefetch = self._prefetch if is_plenty and is_whole else 0
         taken = len(worker.held) + worker.ended + len(worker.parked)
         return (worker.slots or UNLIMITED) + prefetch - taken
 

@@ -2,7 +2,7 @@
 
 A successor opens while its predecessor still works, so that hardly any time is lost.
 Then the predecessor gets no more leases, finishes those that it holds and closes its
-spider, as at the end of a crawl: what it has counted, logged and been given is told.
+spider, as at the end of a crawl: its stats, log lines and last results are sent.
 """
 
 from __future__ import annotations
@@ -48,8 +48,12 @@ class Recycler:
         ] = []  # the first goes as soon as its successor is open
 
     def leased(self, worker: WorkerHandle) -> None:
-        """Take in that *worker* was sent a lease."""
+        """Count a lease that *worker* was sent."""
         if not self._max_requests or self._pool.is_ending:
+            return
+        if self._pool.is_elastic:
+            if worker.leased >= self._max_requests:
+                self.retire(worker)
             return
         if worker.leased >= self._max_requests - self._head_start:
             self._start_successor(worker)
@@ -67,24 +71,27 @@ class Recycler:
         """
         if not worker.takes_leases or worker in self._due or self._pool.is_ending:
             return False
+        if self._pool.is_elastic:
+            self.retire(worker)
+            return True
         self._due.append(worker)
         self._replace_first_due()
         return True
 
     def ended(self, worker: WorkerHandle) -> None:
-        """Take in that *worker* is gone."""
+        """Forget *worker*, which is gone."""
         if worker in self._due:
             self._due.remove(worker)
             self._replace_first_due()
 
     def opened(self, successor: WorkerHandle) -> None:
-        """Take in that a worker is ready for requests."""
+        """Retire the predecessor of a worker that is ready, if it is due."""
         worker = self._predecessor(successor)
         if worker is not None:
             self._retire_if_due(worker)
 
     def end_if_done(self, worker: WorkerHandle) -> None:
-        """Have *worker* end if it retires and holds nothing any more."""
+        """End *worker* if it retires and holds no leases any more."""
         if worker.is_retiring and not worker.held and worker.stop():
             asyncio.get_running_loop().call_later(
                 _CLOSE_DEADLINE_S, self._kill_if_there, worker
@@ -127,9 +134,15 @@ class Recycler:
     def _retire(self, worker: WorkerHandle) -> None:
         if worker.successor is None or worker.is_retiring:
             return
+        worker.successor.is_standby = False
+        self.retire(worker)
+
+    def retire(self, worker: WorkerHandle) -> None:
+        """Send *worker* no more leases; it ends when it has done those it holds."""
+        if worker.is_retiring:
+            return
         worker.is_retiring = True
         self._pool.on_retired(worker)
-        worker.successor.is_standby = False
         loop = asyncio.get_running_loop()
         loop.call_soon(self.end_if_done, worker)
         loop.call_soon(self._pool.use_capacity)

@@ -119,7 +119,7 @@ class Results:
 
         Args:
             result: The result.
-            products: Its requests and items, also those that were sent ahead.
+            products: Its requests and items, also those in partial results.
             request: The leased request, or None.
             on_counted: Called once the stats are in those of the crawl.
 
@@ -152,12 +152,12 @@ class Results:
         changes = (result.state, result.worker)
         numbers = await self._queue.commit(lease, requests, items.kept, changes)
         self._delivery.kept(numbers)
-        hearing = self._tell(result, decoded)
+        pending = self._count_and_send(result, decoded)
         on_counted()
         spent = collector.clock_pipelines() if self._clocks_pipelines else None
         try:
-            if hearing:
-                await asyncio.wait(hearing)
+            if pending:
+                await asyncio.wait(pending)
             if items.count:
                 await self._parts.pipelines.process(items, numbers)
             self._delivery.processed(numbers)
@@ -226,7 +226,7 @@ class Results:
             pass
         return (self._codec.decode(payload) for payload in payloads)
 
-    def _tell(
+    def _count_and_send(
         self, result: RequestResult, decoded: _Decoded
     ) -> list[asyncio.Task[None]]:
         """Count the stats and send the signals; it may end the crawl.
@@ -235,16 +235,16 @@ class Results:
             What receivers that are coroutines have left to do.
         """
         stats.apply(result.stats, self._crawler.stats)
-        hearing: list[asyncio.Task[None]] = []
+        pending: list[asyncio.Task[None]] = []
         for event, other, failure in decoded.events:
             if isinstance(event, OwnEvent):
-                hearing += self._parts.audience.pass_on(event)
+                pending += self._parts.audience.pass_on(event)
             else:
                 self._replay(event, other, failure, decoded)
         self._restore(decoded.leased, result.page_state)
         if result.close_reason is not None:
             self._parts.close(result.close_reason)
-        return hearing
+        return pending
 
     def _restore(
         self, leased: RestoredRequest | None, state: RequestState | None
@@ -300,8 +300,8 @@ class Results:
         else:
             about["request"] = request
         if event.signal in ("response_downloaded", "response_received", "spider_error"):
-            head = event.response
-            about["response"] = None if head is None else decoded.responses[head]
+            index = event.response
+            about["response"] = None if index is None else decoded.responses[index]
         self._crawler.signals.send_catch_log(getattr(signals, event.signal), **about)
 
     def _note_in_meta(self, event: Event, request: Request) -> None:

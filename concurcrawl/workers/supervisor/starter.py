@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from concurcrawl.config import Config
+from concurcrawl.modes import IN_FLIGHT, MOST_WORKERS
 from concurcrawl.workers.launch.ways import launcher
 from concurcrawl.workers.protocol.framing import frame
 from concurcrawl.workers.protocol.messages.lifecycle import WorkerInit
@@ -13,11 +14,9 @@ from concurcrawl.workers.supervisor.attributes import AttributeWatch
 from concurcrawl.workers.supervisor.crawl_spec import describe, import_path
 
 if TYPE_CHECKING:
-    import socket
-
     from scrapy.crawler import Crawler
 
-    from concurcrawl.workers.launch.base import Launcher
+    from concurcrawl.workers.launch.base import Launcher, Members, WorkerConnection
 
 
 class StartedWorker(NamedTuple):
@@ -26,16 +25,23 @@ class StartedWorker(NamedTuple):
     Attributes:
         name: Its name in the log.
         slots: Requests that it may have in flight.
-        sock: The connection to it.
+        connection: The connection to it.
     """
 
     name: str
     slots: int
-    sock: socket.socket
+    connection: WorkerConnection
 
 
 class WorkerStarter:
-    """Starts workers, each with a name of its own."""
+    """Starts workers, each with a name of its own.
+
+    Attributes:
+        is_elastic: Whether workers come and go by themselves, and are not replaced.
+        shares: Requests in flight for each of the workers that are expected.
+        total: Requests in flight over all workers that come and go; 0: each has its
+            own number.
+    """
 
     def __init__(
         self, launcher: Launcher, crawl: bytes, sys_path: tuple[str, ...]
@@ -51,6 +57,9 @@ class WorkerStarter:
         self._crawl = crawl
         self._sys_path = sys_path
         self._next_number = 1
+        self.is_elastic = launcher.is_elastic
+        self.shares: tuple[int, ...] = ()
+        self.total = 0
 
     def start(self, slots: int) -> StartedWorker:
         """Start a worker.
@@ -64,13 +73,20 @@ class WorkerStarter:
         """
         name = f"worker-{self._next_number}"
         self._next_number += 1
-        sock = self._launcher.start()
-        sock.sendall(frame(WorkerInit(name, self._sys_path, slots, self._crawl)))
-        return StartedWorker(name, slots, sock)
+        connection = self._launcher.start()
+        if connection.host:
+            name += f"@{connection.host}"
+        init = WorkerInit(name, self._sys_path, slots, self._crawl)
+        connection.sock.sendall(frame(init))
+        return StartedWorker(name, slots, connection)
 
-    def close(self) -> None:
+    async def open(self, members: Members) -> None:
+        """Begin to notify *members*, if workers come and go."""
+        await self._launcher.open(members)
+
+    async def close(self) -> None:
         """Kill the workers that are left."""
-        self._launcher.close()
+        await self._launcher.aclose()
 
 
 class EarlyStart:
@@ -88,9 +104,17 @@ class EarlyStart:
         settings = crawler.settings
         self.attributes = AttributeWatch(crawler)  # as they are in the description
         crawl = Codec().encode(describe(crawler))
-        method = Config.from_settings(settings).start_method
-        self.starter = WorkerStarter(
-            launcher(method, crawl), crawl, import_path(crawler.spidercls)
+        spidercls = crawler.spidercls
+        starts = launcher(
+            Config.from_settings(settings),
+            crawl,
+            spidercls,
+            settings.getint(MOST_WORKERS),
         )
-        shares = settings.getlist("CONCURCRAWL_SLOTS")
-        self.workers = [self.starter.start(int(share)) for share in shares]
+        path = () if starts.brings_code else import_path(spidercls)
+        self.starter = WorkerStarter(starts, crawl, path)
+        shares = tuple(map(int, settings.getlist("CONCURCRAWL_SLOTS")))
+        self.starter.shares = shares
+        self.starter.total = settings.getint(IN_FLIGHT)
+        first = () if starts.is_elastic else shares
+        self.workers = [self.starter.start(share) for share in first]

@@ -37,12 +37,12 @@ class _Reader:
     Attributes:
         keys: Which; None for all.
         sent: What it knows of them.
-        heard: How many of its outcomes are in that.
+        applied: How many of its results are in that.
     """
 
     keys: set[str] | None = field(default_factory=set)
     sent: dict[str, Any] = field(default_factory=dict)
-    heard: int = 0
+    applied: int = 0
 
 
 class TotalsSender:
@@ -83,8 +83,8 @@ class TotalsSender:
 
     def _update_all(self) -> None:
         for worker, reader in self._readers.items():
-            # It keeps what it has written until it knows that it was heard of.
-            if reader.heard != worker.results.count or self._changed(reader):
+            # A worker keeps what it has written until it knows that it is in a total.
+            if reader.applied != worker.results.count or self._changed(reader):
                 self._send(worker, reader, None)
 
     def _changed(self, reader: _Reader) -> dict[str, Any]:
@@ -98,7 +98,7 @@ class TotalsSender:
     def _send(self, worker: WorkerHandle, reader: _Reader, number: int | None) -> None:
         changed = self._changed(reader)
         reader.sent |= changed
-        reader.heard = worker.results.count
+        reader.applied = worker.results.count
         plain = {key: stats.plain(value) for key, value in changed.items()}
         values = self._codec.encode(plain)
-        worker.send(SetStats(values, reader.heard, number))
+        worker.send(SetStats(values, reader.applied, number))

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from concurcrawl.config import Config
     from concurcrawl.limits.admission_queue import AdmissionQueue
-    from concurcrawl.local.gate import LocalGate
+    from concurcrawl.local.limiter import LocalLimiter
     from concurcrawl.workers.supervisor.dispatcher import Dispatcher
     from concurcrawl.workers.supervisor.pipelines import Pipelines
     from concurcrawl.workers.supervisor.pool import WorkerPool
@@ -38,7 +38,7 @@ class WatchedParts:
         dispatcher: Tells whether a request could be dispatched.
         pipelines: Items that are in them move.
         admissions: Requests that wait for their sites.
-        gate: Requests that this process downloads itself.
+        limiter: Requests that this process downloads itself.
         storage: Tells when time alone lets a request start.
     """
 
@@ -47,7 +47,7 @@ class WatchedParts:
     dispatcher: Dispatcher
     pipelines: Pipelines
     admissions: AdmissionQueue
-    gate: LocalGate
+    limiter: LocalLimiter
     storage: Storage
 
 
@@ -107,7 +107,7 @@ class Watching:
         parts = self._parts
         ready_in_s = parts.storage.frontier.ready_in_s()
         waits_for_time = parts.dispatcher.has_capacity() and bool(ready_in_s)
-        is_busy = bool(parts.pipelines.items_at_work or parts.gate.inside)
+        is_busy = bool(parts.pipelines.items_at_work or parts.limiter.inside)
         return (
             is_busy
             or waits_for_time

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import signal
-import threading
 from collections import Counter, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from typing_extensions import override
 
-from concurcrawl.workers import children
 from concurcrawl.workers.protocol.framing import Frames, frame
 from concurcrawl.workers.protocol.messages.lifecycle import (
     Failed,
@@ -27,17 +23,17 @@ from concurcrawl.workers.protocol.messages.results import PartialResult, Request
 from concurcrawl.workers.protocol.spool import Spool
 
 if TYPE_CHECKING:
-    import socket
     from collections.abc import Sequence
 
     from concurcrawl.frontier.base import Lease
     from concurcrawl.watchdog.stall import Waiting
+    from concurcrawl.workers.launch.base import WorkerConnection
     from concurcrawl.workers.protocol.messages.directions import ToWorker, Traffic
     from concurcrawl.workers.protocol.messages.results import Product
     from concurcrawl.workers.protocol.messages.state import ReadStats
     from concurcrawl.workers.supervisor.sticky import StickyKey
 
-    #: All that came of a lease, also what was sent ahead.
+    #: All products of a lease, those in partial results included.
     Products = Sequence[Product] | Spool
 
     #: How a lease has ended: its worker, the result and all products.
@@ -77,7 +73,7 @@ class HeldLease:
         lease: The lease.
         end: Set to the worker, its result and all products, or to why there is none.
         deaths: Workers that have died while they held it.
-        parts: What the worker that has it has sent ahead, if it has.
+        spool: Its partial results, if there are any.
         is_applied: Whether requests or items of it were applied: it must not be done
             again.
         key: What it shares with other requests, in one worker only.
@@ -86,36 +82,36 @@ class HeldLease:
     lease: Lease
     end: asyncio.Future[Ended]
     deaths: int = 0
-    parts: Spool | None = None
+    spool: Spool | None = None
     is_applied: bool = False
     key: StickyKey | None = None
 
     def keep(self, products: Sequence[Product]) -> None:
-        """Keep what the worker sends ahead."""
-        if self.parts is None:
-            self.parts = Spool()
-        self.parts.add(products)
+        """Add a partial result to the spool."""
+        if self.spool is None:
+            self.spool = Spool()
+        self.spool.add(products)
 
     def collect(self, products: Sequence[Product]) -> Products:
-        """Return *products* with all that was sent ahead. The caller closes a spool."""
-        if self.parts is None:
+        """Return *products* and those in the spool, which the caller closes."""
+        if self.spool is None:
             return products
         self.keep(products)
-        parts, self.parts = self.parts, None
-        return parts
+        spool, self.spool = self.spool, None
+        return spool
 
-    def collect_partial(self, result: RequestResult) -> Products:
+    def partial_products(self, result: RequestResult) -> Products:
         """Return what came up to now; nothing where all is kept for the end."""
         if not result.products:
             return ()
         self.is_applied = True
         return self.collect(result.products)
 
-    def drop_parts(self) -> None:
-        """Drop what was sent ahead: it is done again, or never."""
-        if self.parts is not None:
-            self.parts.close()
-            self.parts = None
+    def drop_spool(self) -> None:
+        """Drop partial results: the request is done again, or never."""
+        if self.spool is not None:
+            self.spool.close()
+            self.spool = None
 
 
 class AppliedResults:
@@ -154,25 +150,27 @@ class WorkerHandle(asyncio.Protocol):
     Invariant: ``held`` has each lease that was sent and not yet answered.
 
     Attributes:
-        leased: Leases that it has been sent, without those that it returned.
-        progress: Counts what it says of its requests.
+        slots: Requests that it may have in flight.
+        most_slots: What it was made with, which it never exceeds.
+        leased: Leases that it was sent, without those that it returned.
+        progress: Counts messages about its requests.
         successor: The worker that is to take its place, once that has been started.
         is_standby: It waits to take another's place and gets no leases yet.
-        is_retiring: It gets no more leases and ends when it has done what it holds.
-        is_stuck: It is killed after a stop was asked for; what it held is given back.
+        is_retiring: It gets no more leases and ends once those it holds are done.
+        is_stuck: It is killed after a stop was asked for; its leases are released.
     """
 
     def __init__(
-        self, name: str, slots: int, sock: socket.socket, pool: Listener
+        self, name: str, slots: int, connection: WorkerConnection, pool: Listener
     ) -> None:
         self.name = name
-        self.slots = slots
-        self.sock = sock
+        self.slots = self.most_slots = slots
+        self.connection = connection
         self.held: dict[int, HeldLease] = {}
         self.pid: int | None = None
         self.is_gone = False
-        self.ended = 0  # leases whose slots are not free yet, see WorkerPool.heard()
-        self.silent_for = 0  # times in a row that it was found not to have answered
+        self.ended = 0  # leases whose slots are not free yet, see WorkerPool
+        self.silent_for = 0  # looks in a row without an answer
         self.results = AppliedResults()
         self.parked: deque[HeldLease] = deque()  # what waits for this worker
         self.files: set[str] = set()  # that no other process can have
@@ -183,21 +181,27 @@ class WorkerHandle(asyncio.Protocol):
         self.is_standby = False
         self.is_retiring = False
         self.is_stuck = False
-        self._is_told_to_stop = False
+        self._is_stopping = False
+        self._is_closed = False
         self._pool = pool
         self._frames = Frames()
         self._transport: asyncio.Transport | None = None
         self._backlog: list[bytes] = []
-        self._looked: asyncio.Future[tuple[Waiting, ...] | None]
+        self._inspected: asyncio.Future[tuple[Waiting, ...] | None]
 
     @property
     def takes_leases(self) -> bool:
         """Whether it may be sent another lease."""
-        return not (self.is_standby or self.is_retiring)
+        return not (self.is_standby or self.is_retiring or self._is_closed)
+
+    @property
+    def local_pid(self) -> int | None:
+        """Its process id if it runs on this machine and has said so."""
+        return self.pid if self.connection.is_local else None
 
     @property
     def in_flight(self) -> int | None:
-        """Leases it is working on, not those that it has ahead; None: not yet open."""
+        """Leases it is working on, without prefetched ones; None: not open yet."""
         if self.pid is None:
             return None
         return min(len(self.held), self.slots or UNLIMITED)
@@ -209,10 +213,10 @@ class WorkerHandle(asyncio.Protocol):
         """
         if self.pid is None:
             return None
-        self._looked = asyncio.get_running_loop().create_future()
+        self._inspected = asyncio.get_running_loop().create_future()
         self.send(Inspect())
         with contextlib.suppress(TimeoutError):
-            return await asyncio.wait_for(self._looked, _ANSWER_S)
+            return await asyncio.wait_for(self._inspected, _ANSWER_S)
         return None
 
     def send(self, message: ToWorker) -> None:
@@ -223,25 +227,20 @@ class WorkerHandle(asyncio.Protocol):
             self._transport.write(frame(message))
 
     def stop(self, reason: str = "finished") -> bool:
-        """Ask it to end when it has done what it holds.
+        """Ask it to end once the leases it holds are done.
 
         Returns:
             Whether this is the first time.
         """
-        is_first = not self._is_told_to_stop
+        is_first = not self._is_stopping
         if is_first:
-            self._is_told_to_stop = True
+            self._is_stopping = True
             self.send(Stop(reason))
         return is_first
 
     def kill(self) -> None:
-        """Kill the process and what it has started, if it has said which one it is."""
-        if self.pid is not None:
-            started = children.of(self.pid)
-            with contextlib.suppress(ProcessLookupError):  # its end is about to be told
-                os.kill(self.pid, getattr(signal, "SIGKILL", signal.SIGTERM))
-            # They have some time to end, and we have other things to do.
-            threading.Thread(target=children.end, args=(started,)).start()
+        """Kill the process and its children, if its id is known."""
+        self.connection.kill(self.pid)
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -261,8 +260,8 @@ class WorkerHandle(asyncio.Protocol):
                     self.silent_for = 0
                     self.progress += message.is_moving
                 case Inspected():
-                    if not self._looked.done():  # it was slow to answer
-                        self._looked.set_result(message.waiting)
+                    if not self._inspected.done():  # it was slow to answer
+                        self._inspected.set_result(message.waiting)
                 case PartialResult():
                     self.progress += 1
                     self.held[message.lease_id].keep(message.products)
@@ -274,4 +273,8 @@ class WorkerHandle(asyncio.Protocol):
 
     @override
     def connection_lost(self, exc: Exception | None) -> None:
-        self._pool.on_lost(self)
+        self._is_closed = True
+        if self._is_stopping:
+            self._pool.on_lost(self)
+        else:
+            self.connection.when_certain(lambda: self._pool.on_lost(self))

@@ -133,11 +133,6 @@ class WorkerApp:
             connection, outbox, local, codec, fingerprinter, self.control.wake
         )
 
-    @property
-    def gate(self) -> WorkerLimiter:
-        """The limiter, which each request passes in the download handler."""
-        return self.limiter
-
     def holds_back(self) -> bool:
         """Return False: requests are held back in the supervisor."""
         return False

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from scrapy.utils.httpobj import urlparse_cached
 from typing_extensions import override
 
-from concurcrawl.limits.handler import RequestGate, robots_agent, slot_of
+from concurcrawl.limits.handler import RequestLimiter, robots_agent, slot_of
 from concurcrawl.limits.policy import Politeness, delay_of
 from concurcrawl.limits.slots import SlotLimits
 from concurcrawl.workers.protocol.messages.leases import Idle, Recall
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from concurcrawl.workers.worker.work import WorkInProgress
 
 
-class WorkerLimiter(RequestGate):
+class WorkerLimiter(RequestLimiter):
     """Keeps the limits of sites together with the supervisor.
 
     A leased request whose group has no limit of its own starts without a question,

@@ -59,7 +59,8 @@ def serve(sock: socket.socket, main: MainModule | None = None) -> None:
     init = _first_message(sock)
     if init is None:
         return
-    sys.path[:] = init.sys_path
+    if init.sys_path:  # else the agent of a cluster has set it
+        sys.path[:] = init.sys_path
     try:
         if main is not None:
             load(main, partial(_refuse, sock, UnguardedError(main.path or main.name)))

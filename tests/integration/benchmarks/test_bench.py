@@ -179,6 +179,18 @@ def test_nginx_serves_the_pages_and_tells_what_it_saw(tmp_path: Path) -> None:
         assert server.cpu_s() > 0
 
 
+def test_nginx_is_many_hosts_on_the_loopback_device(tmp_path: Path) -> None:
+    site = small_site(tmp_path / "site", PAGES)
+    with NginxServer(site, tmp_path / "nginx", hosts=600) as server:
+        opener = build_opener(ProxyHandler({}))
+        for host in ("127.0.0.1", "127.1.0.0", "127.1.2.87"):
+            address = server.list_url.replace("127.0.0.1", host)
+            with opener.open(address, timeout=10) as answer:
+                assert b"/small/0000002" in answer.read()
+        until(lambda: len(server.visits()) == 3)
+        assert server.cpu_s() > 0
+
+
 def test_nginx_ends_with_whoever_started_it(tmp_path: Path) -> None:
     code = (
         "import os, sys, pathlib; from benchmarks.runner.pages import small_site; "

@@ -192,7 +192,7 @@ def test_dead_letters_are_put_back(
         options = shared(server, "-s", "CONCURCRAWL_STAY=1", *others)
         target = server.url
     with crawling("deadly", site, tmp_path, *options) as running:
-        wait_until(lambda: "is set aside" in running.log, running)
+        wait_until(lambda: "is dead-lettered" in running.log, running)
         flag.unlink()
         wait_until(lambda: steer("retry", target) == (0, "1 requests wait again."))
         wait_until(lambda: "item_scraped_count" in running.log or len(pages(site)) == 2)

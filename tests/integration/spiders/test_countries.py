@@ -130,6 +130,18 @@ def test_pages_limits_the_crawl_to_the_top_of_the_list(tmp_path: Path) -> None:
     assert len(done.files) == 3
 
 
+def test_pages_are_saved_where_a_url_says(tmp_path: Path) -> None:
+    url = f"file://{tmp_path}/shared"
+    done = crawl(tmp_path, "-a", "pages=2", "-s", f"CONCURCRAWL_PAGES_DIR={url}")
+    saved = {path.name for path in (tmp_path / "shared").iterdir()}
+    assert saved == {item["file"] for item in done.items}
+    assert len(saved) == 2
+    refused = crawl(tmp_path, "-s", "CONCURCRAWL_PAGES_DIR=none://bucket")
+    assert refused.code == 1
+    assert "must be a folder, or a URL that fsspec can write to" in refused.said
+    assert "Traceback" not in refused.said
+
+
 def test_parsing_adds_the_facts_of_the_page(tmp_path: Path) -> None:
     done = crawl(tmp_path, "-a", "pages=2", "-a", "work=parse")
     china = next(item for item in done.items if item["country"] == "China")

@@ -148,7 +148,7 @@ def test_an_item_that_cannot_be_read_back_fails_its_request_alone(
 def test_results_that_cannot_be_applied_end_no_crawl(
     setup: str, site: str, tmp_path: Path
 ) -> None:
-    """An own filter fails for one link; its page is tried again, then set aside."""
+    """An own filter fails for one link; its page is tried again, then dead-lettered."""
     failures = tmp_path / "failures.jsonl"
     found = crawl(
         "filtered_badly",

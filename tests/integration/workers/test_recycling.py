@@ -76,7 +76,7 @@ def test_what_hung_is_done_again_in_the_next_run(site: str, tmp_path: Path) -> N
     second = crawl("hangs", site, tmp_path, *setup, *timeout)
     assert second.stats["finish_reason"] == "finished"
     assert second.items == {f'{{"page": "{n}"}}': 1 for n in range(12)}
-    assert second.stats["concurcrawl/poisoned"] == 1
+    assert second.stats["concurcrawl/dead_lettered"] == 1
 
 
 @pytest.mark.parametrize("mode", ["concurrent", "async"])

@@ -10,12 +10,13 @@ import pytest
 
 from concurcrawl.frontier.base import Entry
 from concurcrawl.frontier.sqlite import SqliteFrontier
-from concurcrawl.limits.limiter import GroupLimits
+from concurcrawl.limits.limiter import FetchResult, GroupLimits
 from tests.contracts.frontier.contract import FrontierContract
 from tests.contracts.frontier.machine import FrontierMachine
 from tests.contracts.frontier.making import drained, entry, taken
 from tests.contracts.frontier.told import Told
 from tests.support.crawls import DEADLINE_S, environment
+from tests.support.fakes import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -290,3 +291,28 @@ class TestDeadLetters:
         with closing(SqliteFrontier(path=path)) as frontier:
             assert frontier.waiting() == 1
             assert frontier.put_dead_letters_back() == 0
+
+
+def test_the_busiest_groups_are_those_that_are_paused_and_those_in_flight() -> None:
+    clock = FakeClock()
+    frontier = SqliteFrontier(lambda _: GroupLimits(in_flight=4), clock=clock)
+    for group, count in (("a", 3), ("b", 2), ("c", 1200), ("d", 1)):
+        frontier.push(
+            Entry(b"%s%d" % (group.encode(), n), group, 0, False, b"x")
+            for n in range(count)
+        )
+    leases = [frontier.acquire() for _ in range(5)]
+    at_a = next(one for one in leases if one is not None and one.group == "a")
+    assert not frontier.admit("a", at_a.lease_id)
+    frontier.leave("a", at_a.lease_id, FetchResult(status=429, retry_after_s=30))
+    found, more = frontier.busiest(2)
+    assert more == 1
+    paused, busy = found
+    assert (paused.name, paused.paused_s) == ("a", 30)
+    assert paused.why == "status 429, Retry-After 30 s"
+    others = frontier.busiest(9)[0][1:]
+    assert busy.in_flight == max(one.in_flight for one in others) > 0
+    assert (busy.limit, busy.paused_s, busy.why) == (4, 0, "")
+    counted = {one.name: one.waiting for one in others}
+    assert counted["c"] == 1000
+    frontier.close()

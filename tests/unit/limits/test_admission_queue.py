@@ -68,7 +68,7 @@ class FakeLimiter:
         raise NotImplementedError
 
 
-class Gate:
+class Bench:
     """A queue, and the requests that it admitted or failed, in order."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,14 +102,14 @@ class Gate:
 
 
 @pytest.fixture
-def gate(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Gate]:
-    """Make a gate in the loop of the test."""
-    return lambda: Gate(monkeypatch)
+def bench(monkeypatch: pytest.MonkeyPatch) -> Callable[[], Bench]:
+    """Make a queue in the loop of the test."""
+    return lambda: Bench(monkeypatch)
 
 
 @in_fake_time
-async def test_requests_of_a_group_are_admitted_in_their_order(gate: Any) -> None:
-    one = gate()
+async def test_requests_of_a_group_are_admitted_in_their_order(bench: Any) -> None:
+    one = bench()
     await one.enter(1, 2, 3)
     await one.enter(9, group=B)
     assert one.admitted == [1, 9]
@@ -121,9 +121,9 @@ async def test_requests_of_a_group_are_admitted_in_their_order(gate: Any) -> Non
 
 @in_fake_time
 async def test_what_comes_later_does_not_overtake_what_waits_for_time(
-    gate: Any,
+    bench: Any,
 ) -> None:
-    one = gate()
+    one = bench()
     one.limiter.not_before[A] = clock()() + 5
     await one.enter(1)
     del one.limiter.not_before[A]  # a limit that was lifted, and nobody has said so
@@ -134,8 +134,8 @@ async def test_what_comes_later_does_not_overtake_what_waits_for_time(
 
 
 @in_fake_time
-async def test_a_group_is_asked_again_when_its_time_has_come(gate: Any) -> None:
-    one = gate()
+async def test_a_group_is_asked_again_when_its_time_has_come(bench: Any) -> None:
+    one = bench()
     start_s = clock()()
     one.limiter.not_before[A] = start_s + 5
     await one.enter(1)
@@ -147,8 +147,8 @@ async def test_a_group_is_asked_again_when_its_time_has_come(gate: Any) -> None:
 
 
 @in_fake_time
-async def test_a_time_that_comes_earlier_replaces_the_timer(gate: Any) -> None:
-    one = gate()
+async def test_a_time_that_comes_earlier_replaces_the_timer(bench: Any) -> None:
+    one = bench()
     start_s = clock()()
     one.limiter.not_before[A] = start_s + 50
     await one.enter(1)
@@ -162,9 +162,9 @@ async def test_a_time_that_comes_earlier_replaces_the_timer(gate: Any) -> None:
 
 @in_fake_time
 async def test_a_request_that_is_cancelled_while_it_waits_leaves_the_queue(
-    gate: Any,
+    bench: Any,
 ) -> None:
-    one = gate()
+    one = bench()
     await one.enter(1, 2, 3)
     one.tasks[2].cancel()
     await settled()
@@ -176,9 +176,9 @@ async def test_a_request_that_is_cancelled_while_it_waits_leaves_the_queue(
 
 @in_fake_time
 async def test_one_that_is_cancelled_as_it_is_admitted_leaves_its_site(
-    gate: Any,
+    bench: Any,
 ) -> None:
-    one = gate()
+    one = bench()
     await one.enter(1, 2)
     one.queue.leave(A, 1, OK)  # admits 2, which has not run yet
     one.tasks[2].cancel()
@@ -189,8 +189,8 @@ async def test_one_that_is_cancelled_as_it_is_admitted_leaves_its_site(
 
 
 @in_fake_time
-async def test_a_withdrawn_lease_waits_no_longer(gate: Any) -> None:
-    one = gate()
+async def test_a_withdrawn_lease_waits_no_longer(bench: Any) -> None:
+    one = bench()
     await one.enter(1, 2, 3)
     one.queue.withdraw({2})
     one.queue.leave(A, 1, OK)
@@ -199,8 +199,8 @@ async def test_a_withdrawn_lease_waits_no_longer(gate: Any) -> None:
 
 
 @in_fake_time
-async def test_all_that_wait_fail_when_they_are_abandoned(gate: Any) -> None:
-    one = gate()
+async def test_all_that_wait_fail_when_they_are_abandoned(bench: Any) -> None:
+    one = bench()
     await one.enter(1, 2, 3)
     await one.enter(8, 9, group=B)
     one.queue.abandon(StalledError())
@@ -213,11 +213,11 @@ async def test_all_that_wait_fail_when_they_are_abandoned(gate: Any) -> None:
     "error", [LeaseLostError(2), PausedTooLongError(A, 900.0, 600.0)]
 )
 def test_one_that_may_not_start_fails_and_the_next_is_asked(
-    gate: Any, error: Exception
+    bench: Any, error: Exception
 ) -> None:
     @in_fake_time
     async def test() -> None:
-        one = gate()
+        one = bench()
         one.limiter.errors[2] = error
         await one.enter(1, 2, 3)
         one.queue.leave(A, 1, OK)
@@ -229,8 +229,8 @@ def test_one_that_may_not_start_fails_and_the_next_is_asked(
 
 
 @in_fake_time
-async def test_the_first_and_the_last_without_a_lease_are_reported(gate: Any) -> None:
-    one = gate()
+async def test_the_first_and_the_last_without_a_lease_are_reported(bench: Any) -> None:
+    one = bench()
     await one.enter(1)
     assert one.edges == []
     await one.enter(None)
@@ -247,9 +247,9 @@ async def test_the_first_and_the_last_without_a_lease_are_reported(gate: Any) ->
 
 @in_fake_time
 async def test_one_without_a_lease_that_is_cancelled_is_expected_no_more(
-    gate: Any,
+    bench: Any,
 ) -> None:
-    one = gate()
+    one = bench()
     await one.enter(1, None)
     before = one.room_calls
     one.tasks[None].cancel()
@@ -260,8 +260,8 @@ async def test_one_without_a_lease_that_is_cancelled_is_expected_no_more(
 
 
 @in_fake_time
-async def test_released_leases_make_room_for_others(gate: Any) -> None:
-    one = gate()
+async def test_released_leases_make_room_for_others(bench: Any) -> None:
+    one = bench()
     await one.enter(1, 2)
     one.queue.release([SimpleNamespace(group=A, lease_id=1)])
     await settled()
@@ -271,17 +271,17 @@ async def test_released_leases_make_room_for_others(gate: Any) -> None:
 
 @in_fake_time
 async def test_when_a_request_was_sent_is_told_as_how_long_ago_that_is(
-    gate: Any,
+    bench: Any,
 ) -> None:
-    one = gate()
+    one = bench()
     one.queue.sent(A, 1, clock()() - 2.5)
     one.queue.sent(A, 1, clock()() + 1)  # another process's clock may be ahead
     assert one.limiter.calls == [("sent", A, 1, 2.5), ("sent", A, 1, 0.0)]
 
 
 @in_fake_time
-async def test_only_groups_whose_requests_wait_are_kept(gate: Any) -> None:
-    one = gate()
+async def test_only_groups_whose_requests_wait_are_kept(bench: Any) -> None:
+    one = bench()
     for number in range(20):
         group = f"{number}.example"
         await one.enter(number, -number - 1, group=group)
@@ -293,8 +293,10 @@ async def test_only_groups_whose_requests_wait_are_kept(gate: Any) -> None:
 
 
 @in_fake_time
-async def test_who_waits_for_time_is_not_asked_for_when_others_leave(gate: Any) -> None:
-    one = gate()
+async def test_who_waits_for_time_is_not_asked_for_when_others_leave(
+    bench: Any,
+) -> None:
+    one = bench()
     for number in range(20):
         group = f"{number}.example"
         one.limiter.not_before[group] = clock()() + 5

@@ -57,9 +57,9 @@ class Bench:
     async def pause_site(self, pause_s: float) -> None:
         """Have the site ask for a pause while a request waits."""
         self.push("first", "next")
-        request, gate = self.next(), self.app.gate
-        await gate.enter(request)
-        gate.leave(request, FetchResult(status=503, retry_after_s=pause_s))
+        request, limiter = self.next(), self.app.limiter
+        await limiter.enter(request)
+        limiter.leave(request, FetchResult(status=503, retry_after_s=pause_s))
 
     def counted(self, *keys: str) -> Any:
         return counted(self.crawler.stats, *keys)
@@ -200,14 +200,14 @@ async def test_what_waits_for_time_is_held_back_and_the_engine_looks_in_time(
 async def test_a_site_is_entered_by_as_many_as_may(bench: Bench) -> None:
     bench.push("a", "b")
     one, two = bench.next(), bench.next()
-    gate = bench.app.gate
-    await gate.enter(one)
-    second = asyncio.ensure_future(gate.enter(two))
+    limiter = bench.app.limiter
+    await limiter.enter(one)
+    second = asyncio.ensure_future(limiter.enter(two))
     await settled()
-    assert (set(gate.inside), gate.waiting) == ({one}, {two})
-    gate.leave(one, FetchResult(status=200))
+    assert (set(limiter.inside), limiter.waiting) == ({one}, {two})
+    limiter.leave(one, FetchResult(status=200))
     await second
-    assert (set(gate.inside), gate.waiting) == ({two}, set())
+    assert (set(limiter.inside), limiter.waiting) == ({two}, set())
 
 
 @on_bench()

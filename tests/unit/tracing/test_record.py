@@ -85,3 +85,11 @@ def test_a_record_of_an_earlier_version_does_not_tell_what_came_later() -> None:
     (record,) = from_lines([json.dumps(raw)])
     assert record == RECORD
     assert record.connect_s is None
+
+
+def test_a_record_of_another_clock_is_moved_but_for_when_it_was_queued() -> None:
+    moved = RECORD.shifted(10.0)
+    assert moved.queued_s == RECORD.queued_s
+    assert moved.asked_s == RECORD.asked_s + 10.0
+    assert moved.done_s == RECORD.done_s + 10.0
+    assert FAILED.shifted(10.0).first_byte_s is None

@@ -166,7 +166,7 @@ local function give_up(number, attempts)
   redis.call('HDEL', keys.requests, number)
   redis.call('HDEL', keys.attempts, number)
   dead_letter(attempts, group, payload)
-  redis.call('HINCRBY', keys.stats, 'inc:concurcrawl/poisoned', 1)
+  redis.call('HINCRBY', keys.stats, 'inc:concurcrawl/dead_lettered', 1)
 end
 
 function operations.push(fields)

@@ -17,6 +17,7 @@ from tests.support.servers.redis import RedisServer, redis_server
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 PASSWORD = "open-sesame"
 PAGES = 12
@@ -110,6 +111,70 @@ def test_items_leave_the_stream_when_they_are_written_and_not_before(
     assert concurcrawl("items", crawled, "--job", "one").stdout == ""
 
 
+STREAM = "{concurcrawl:copy}:stream"
+
+
+@pytest.fixture
+def client(server: RedisServer) -> redis.Redis:
+    return redis.Redis(unix_socket_path=str(server.socket), password=PASSWORD)
+
+
+@pytest.fixture
+def copied(crawled: str, client: redis.Redis) -> Iterator[str]:
+    """Return the URL of a Redis with a job ``copy`` whose items may be taken."""
+    for kind in ("job", "stream"):
+        client.copy(f"{{concurcrawl:two}}:{kind}", f"{{concurcrawl:copy}}:{kind}")
+    yield crawled
+    client.delete("{concurcrawl:copy}:job", STREAM)
+
+
+def drained(url: str, *words: str) -> subprocess.CompletedProcess[str]:
+    return concurcrawl("items", url, "--job", "copy", *words)
+
+
+def test_items_go_into_any_feed_once_however_often_that_is_begun(
+    copied: str, client: redis.Redis, tmp_path: Path
+) -> None:
+    whole = tmp_path / "whole.json"
+    assert drained(copied, "-O", str(whole), "--keep").returncode == 0
+    items = json.loads(whole.read_text("utf-8"))
+    assert sorted(int(item["page"]) for item in items) == list(range(PAGES))
+
+    # As if it had been killed while it appended.
+    table = tmp_path / "items.csv"
+    table.write_text("page\n77\n78\n", encoding="utf-8")
+    note = tmp_path / "items.csv.concurcrawl-items"
+    note.write_text(json.dumps({"size_bytes": 8, "last": ""}), encoding="ascii")
+    done = drained(copied, "-o", str(table), "--keep")
+    assert done.stderr == f"{PAGES} items in {table}\n"
+    pages = table.read_text("utf-8").split()
+    assert pages[:2] == ["page", "77"]
+    assert sorted(map(int, pages[2:])) == list(range(PAGES))
+    assert not note.exists()
+
+    # As if it had been killed when they were in the file, and not yet out of Redis.
+    last = client.xrevrange(STREAM, count=1)[0][0].decode()
+    size = table.stat().st_size
+    note.write_text(json.dumps({"size_bytes": size, "last": last}), encoding="ascii")
+    client.xadd(STREAM, {"item": '{"page": "99"}'})
+    assert drained(copied, "-o", str(table)).stderr == f"1 items in {table}\n"
+    assert table.read_text("utf-8").split() == [*pages, "99"]
+    assert client.xlen(STREAM) == 0
+
+
+def test_items_stay_in_redis_if_their_feed_cannot_be_stored(
+    copied: str, client: redis.Redis, tmp_path: Path
+) -> None:
+    (tmp_path / "taken").write_text("a file", encoding="ascii")
+    done = drained(copied, "-O", str(tmp_path / "taken" / "items.jsonl"))
+    assert done.returncode == 1
+    assert "the items cannot be written: the feed was not stored" in done.stderr
+    assert client.xlen(STREAM) == PAGES
+    wrong = drained(copied, "-O", "items.docx")
+    assert wrong.returncode == 2
+    assert "-O='items.docx': must be a URI that ends with a format" in wrong.stderr
+
+
 @pytest.mark.parametrize("command", ["status", "items", "purge"])
 @pytest.mark.parametrize(
     ("words", "password", "code", "sentence"),
@@ -137,10 +202,9 @@ def test_what_cannot_be_is_told_in_one_line(
 
 
 def test_purge_asks_and_deletes_one_job_and_nothing_else(
-    crawled: str, server: RedisServer
+    crawled: str, client: redis.Redis
 ) -> None:
     foreign = ["{concurcrawl:two-too}:job", "{other:two}:job", "concurcrawl"]
-    client = redis.Redis(unix_socket_path=str(server.socket), password=PASSWORD)
     for key in foreign:
         client.set(key, "mine")
     unasked = concurcrawl("purge", crawled, "--job", "two")

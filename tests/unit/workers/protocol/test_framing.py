@@ -21,6 +21,7 @@ from concurcrawl.errors import NotShippableError
 from concurcrawl.workers.protocol.framing import Frames, frame
 from concurcrawl.workers.protocol.messages.leases import Dispatch
 from concurcrawl.workers.protocol.messages.lifecycle import Stop
+from concurcrawl.workers.protocol.messages.questions import Answer
 from concurcrawl.workers.protocol.messages.results import (
     LogLine,
     Product,
@@ -466,3 +467,18 @@ def test_a_message_that_names_anything_else_is_refused() -> None:
     body = pickle.dumps(Evil())
     with pytest.raises(pickle.UnpicklingError, match="is not allowed in a message"):
         list(Frames().feed(len(body).to_bytes(8, "big") + body))
+
+
+def test_errors_travel_from_a_process_that_has_imported_dask() -> None:
+    import distributed  # which changes how exceptions are pickled
+
+    assert distributed.__version__
+    try:
+        try:
+            int("x")
+        except ValueError as error:
+            raise OSError(2, "no number") from error
+    except OSError as error:
+        (answer,) = Frames().feed(frame(Answer(1, error=error)))
+    assert isinstance(answer.error, FileNotFoundError)
+    assert answer.error.strerror == "no number"

@@ -27,8 +27,10 @@ from concurcrawl.workers.protocol.messages.lifecycle import (
     WorkerInit,
 )
 from concurcrawl.workers.protocol.messages.results import Product, RequestResult
-from concurcrawl.workers.supervisor.pool import PoolEvents, Tolerance, WorkerPool
+from concurcrawl.workers.supervisor.pool import WorkerPool
+from concurcrawl.workers.supervisor.pool_events import PoolEvents
 from concurcrawl.workers.supervisor.starter import WorkerStarter
+from concurcrawl.workers.supervisor.tolerance import Tolerance
 from tests.support.fakes import FakeLauncher, in_fake_time, settled
 
 if TYPE_CHECKING:
@@ -229,7 +231,7 @@ async def test_a_partial_result_holds_the_lease(bench: Bench) -> None:
     end = bench.dispatch(1)
     item = Product(True, b"item")
     partial = RequestResult(1, products=[item], is_partial=True)
-    assert bench.one.held[1].collect_partial(partial) == [item]
+    assert bench.one.held[1].partial_products(partial) == [item]
     bench.pool.on_message(bench.one, partial)
     assert not end.done()
     bench.pool.on_message(bench.one, RequestResult(1))
@@ -245,7 +247,7 @@ def test_a_lease_is_not_done_again_once_something_of_it_was_applied(
         end = bench.dispatch(1)
         products = [Product(True, b"item")] if is_applied else []
         bench.one.pid = 1
-        bench.one.held[1].collect_partial(
+        bench.one.held[1].partial_products(
             RequestResult(1, products=products, is_partial=True)
         )
         bench.pool.on_lost(bench.one)

@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
-from concurcrawl.workers.supervisor.pool import Tolerance, WorkerPool
+from concurcrawl.workers.launch.base import WorkerConnection
+from concurcrawl.workers.supervisor.pool import WorkerPool
 from concurcrawl.workers.supervisor.recycling import Recycler
+from concurcrawl.workers.supervisor.tolerance import Tolerance
 from concurcrawl.workers.supervisor.worker_handle import WorkerHandle
 from tests.support.fakes import in_fake_time
 
@@ -34,6 +36,8 @@ class FakeWorker:
 
 class FakePool:
     """Starts workers that are not open yet."""
+
+    is_elastic = False
 
     def __init__(self, *workers: FakeWorker) -> None:
         self.workers = [*workers]
@@ -154,7 +158,7 @@ async def test_a_pool_gives_leases_only_to_workers_that_take_them() -> None:
     pool = WorkerPool(none, (), 1, Tolerance(deaths=3, restarts=16), none)
     for attribute in ("is_standby", "is_retiring", ""):
         sock: Any = None
-        worker = WorkerHandle("w", 2, sock, pool)
+        worker = WorkerHandle("w", 2, WorkerConnection(sock), pool)
         pool.workers = [worker]
         assert pool.free_capacity() == 2
         if attribute:

@@ -9,6 +9,7 @@ import pytest
 
 from concurcrawl.frontier.base import Lease
 from concurcrawl.watchdog.stall import Waiting
+from concurcrawl.workers.launch.base import WorkerConnection
 from concurcrawl.workers.protocol.framing import frame
 from concurcrawl.workers.protocol.messages.leases import Returned
 from concurcrawl.workers.protocol.messages.lifecycle import (
@@ -60,7 +61,7 @@ class Bench:
     def __init__(self, *, slots: int = 2) -> None:
         self.pool = FakePool()
         sock: Any = None
-        self.worker = WorkerHandle("worker-1", slots, sock, self.pool)
+        self.worker = WorkerHandle("worker-1", slots, WorkerConnection(sock), self.pool)
         self.transport = FakeTransport()
 
     def hear(self, *messages: Any) -> None:
@@ -141,10 +142,10 @@ def test_a_partial_result_waits_for_its_result_unheard(bench: Bench) -> None:
     bench.hear(PartialResult(1, products[:1]), PartialResult(1, products[1:]))
     assert bench.pool.calls == []
     assert bench.worker.progress == 2
-    assert held.parts is not None
-    assert [*held.parts] == products
-    held.drop_parts()
-    assert held.parts is None
+    assert held.spool is not None
+    assert [*held.spool] == products
+    held.drop_spool()
+    assert held.spool is None
 
 
 def test_a_result_that_holds_its_lease_brings_what_was_sent_ahead(
@@ -154,12 +155,12 @@ def test_a_result_that_holds_its_lease_brings_what_was_sent_ahead(
     ahead, last = Product(True, b"a"), Product(True, b"b")
     bench.hear(PartialResult(1, [ahead]))
     result = RequestResult(1, products=[last], is_partial=True)
-    products = held.collect_partial(result)
+    products = held.partial_products(result)
     assert [*products] == [ahead, last]
     assert isinstance(products, Spool)
     products.close()
     assert held.is_applied
-    assert held.parts is None
+    assert held.spool is None
 
 
 def test_the_end_of_the_connection_is_the_end_of_the_worker(bench: Bench) -> None:

@@ -1,4 +1,4 @@
-"""The gate of the process that has the frontier."""
+"""The limiter of the process that has the frontier."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import override
 
-from concurcrawl.limits.handler import RequestGate
+from concurcrawl.limits.handler import RequestLimiter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from concurcrawl.local.pace import Pace
 
 
-class LocalGate(RequestGate):
+class LocalLimiter(RequestLimiter):
     """Admits requests that this process downloads itself.
 
     Attributes:

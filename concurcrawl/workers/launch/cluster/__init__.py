@@ -1,0 +1,1 @@
+"""Workers on other machines: what any engine that places them shares, and Dask."""

@@ -1,0 +1,151 @@
+"""What the settings of a cluster come to, and the launcher that they ask for."""
+
+from __future__ import annotations
+
+import json
+import pickle
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from concurcrawl.config import usable_cpus
+from concurcrawl.errors import ClusterError, ConfigError, MissingExtraError
+from concurcrawl.workers.launch import main_module
+from concurcrawl.workers.launch.cluster.archive import matching, pack, project_folder
+from concurcrawl.workers.launch.cluster.engine import EngineLostError
+from concurcrawl.workers.launch.cluster.launcher import ClusterLauncher
+from concurcrawl.workers.launch.cluster.listener import listening
+
+if TYPE_CHECKING:
+    from concurcrawl.config import Config
+    from concurcrawl.workers.launch.cluster.engine import Engine
+
+_NAME = "CONCURCRAWL_CLUSTER"
+_LOCAL = "local"
+
+
+def count_places(config: Config) -> int:
+    """Return how many workers the cluster can have now; 0 if it may get some later.
+
+    Args:
+        config: Its settings.
+
+    Raises:
+        ConfigError: If the settings of the cluster cannot be worked with.
+        MissingExtraError: If Dask is not installed.
+        ClusterError: If the cluster cannot be reached.
+    """
+    address = _address(config)
+    _check_early(config)
+    if find_spec("distributed") is None:
+        raise MissingExtraError(_NAME, "distributed", "cluster")
+    if address == _LOCAL:
+        return config.workers or usable_cpus()
+    from concurcrawl.workers.launch.cluster import dask  # takes a third of a second
+
+    try:
+        return dask.count_threads(address, config.cluster_timeout_s)
+    except (EngineLostError, OSError) as error:
+        raise ClusterError(
+            f"{_NAME}={config.cluster!r}: no Dask scheduler answers at {address} "
+            f"within {config.cluster_timeout_s:g} s ({error}): start one with 'dask "
+            "scheduler', or correct the address"
+        ) from error
+
+
+def launcher(
+    config: Config, crawl: bytes, spidercls: type, most: int
+) -> ClusterLauncher:
+    """Return what starts the workers of a crawl on the cluster.
+
+    Args:
+        config: Its settings.
+        crawl: The encoded ``CrawlSpec``.
+        spidercls: The spider.
+        most: Workers; 0 for any number.
+
+    Raises:
+        ConfigError: If the settings of the cluster cannot be worked with.
+        ClusterError: If it cannot listen for workers.
+        NotDefinableError: If workers cannot have the spider.
+    """
+    from concurcrawl.workers.launch.cluster import dask  # only where it is used
+
+    address = _address(config)
+    engine: Engine
+    if address == _LOCAL:
+        places = config.workers or usable_cpus()
+        places = min(places, most or places)
+        engine = dask.LocalDaskEngine(places, config.cluster_timeout_s)
+    else:
+        engine = dask.DaskEngine(address, config.cluster_timeout_s)
+    main = main_module.describe_elsewhere(crawl)
+    modules = [spidercls.__module__, *(["__main__"] if main.path or main.name else [])]
+    return ClusterLauncher(
+        engine,
+        _listen(config),
+        archive=pack(modules, config.cluster_files),
+        main=pickle.dumps(main),
+        most=most,
+        timeout_s=config.cluster_timeout_s,
+        wait_s=config.cluster_wait_s,
+    )
+
+
+def _check_early(config: Config) -> None:
+    """Find what would be found only once the crawl is set up, and be a traceback then.
+
+    Raises:
+        ConfigError: If an address, or files, are not there.
+        ClusterError: If the crawl cannot listen where it is to.
+    """
+    host, port = _listen(config)
+    if host:
+        listening(host, port).close()
+    for pattern in config.cluster_files:
+        matching(project_folder(), pattern)
+
+
+def _address(config: Config) -> str:
+    """Return the scheduler's address, or ``local``.
+
+    Raises:
+        ConfigError: If the setting names none.
+    """
+    value = config.cluster
+    expected = (
+        "tcp://host:port or tls://host:port of a Dask scheduler, the file that it "
+        "writes with --scheduler-file, or local"
+    )
+    if value == _LOCAL:
+        return value
+    if "://" in value:
+        return _checked(value, expected)
+    try:
+        written = json.loads(Path(value).read_text(encoding="utf-8"))["address"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(_NAME, value, expected) from error
+    return _checked(str(written), expected)
+
+
+def _checked(address: str, expected: str) -> str:
+    parts = urlsplit(address)
+    try:
+        is_whole = bool(parts.hostname and parts.port)
+    except ValueError:  # a port that is no number
+        is_whole = False
+    if parts.scheme not in ("tcp", "tls") or not is_whole:
+        raise ConfigError(_NAME, address, expected)
+    return address
+
+
+def _listen(config: Config) -> tuple[str, int]:
+    value = config.cluster_listen
+    if not value:
+        return "", 0
+    host, colon, port = value.rpartition(":")
+    if not (colon and host and port.isdecimal() and int(port) < 1 << 16):
+        expected = "host:port, such as 10.0.0.5:7000; port 0 takes any that is free"
+        raise ConfigError("CONCURCRAWL_CLUSTER_LISTEN", value, expected)
+    return host.strip("[]"), int(port)

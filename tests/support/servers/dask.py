@@ -1,0 +1,142 @@
+"""A Dask scheduler and its workers, on free ports of loopback."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+import psutil
+
+from tests.support.crawls import DEADLINE_S, ROOT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+_MARK = "CONCURCRAWL_TESTS_CLUSTER"
+
+
+@dataclass(slots=True)
+class DaskServers:
+    """A scheduler and the commands that run its workers.
+
+    Attributes:
+        commands: The ``dask worker`` commands that were started.
+    """
+
+    folder: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
+    mark: str = field(default_factory=lambda: uuid4().hex)
+    scheduler: subprocess.Popen[bytes] | None = None
+    commands: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "scheduler.json"
+
+    @property
+    def address(self) -> str:
+        return str(json.loads(self.file.read_text(encoding="utf-8"))["address"])
+
+    def start(self, workers: int, *options: str) -> None:
+        protocol = ("--protocol", "tls") if self.variables else ()
+        self.scheduler = self._run("scheduler", "--port", "0", *protocol)
+        for _ in range(workers):
+            self.start_worker(*options)
+        wait_for(lambda: self.said("Registered to") >= workers, self.log)
+
+    def start_worker(self, *options: str, threads: int = 1) -> subprocess.Popen[bytes]:
+        command = self._run("worker", "--nthreads", str(threads), *options)
+        self.commands.append(command)
+        return command
+
+    def _run(self, what: str, *options: str) -> subprocess.Popen[bytes]:
+        with (self.folder / "log").open("ab") as log:
+            return subprocess.Popen(
+                [
+                    *(sys.executable, "-m", "dask", what, *options, "--no-dashboard"),
+                    *("--host", "127.0.0.1", "--scheduler-file", str(self.file)),
+                ],
+                cwd=self.folder,
+                # Of the project nothing: its code has to travel.
+                env={
+                    **os.environ,
+                    **self.variables,
+                    "PYTHONPATH": str(ROOT),
+                    _MARK: self.mark,
+                },
+                stdout=log,
+                stderr=log,
+            )
+
+    def log(self) -> str:
+        return (self.folder / "log").read_text(encoding="utf-8", errors="replace")
+
+    def said(self, words: str) -> int:
+        return self.log().count(words)
+
+    def processes(self, words: str) -> list[psutil.Process]:
+        """Return those of the cluster whose command has *words* in it."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                is_ours = process.environ().get(_MARK) == self.mark
+                if is_ours and words in " ".join(process.cmdline()):
+                    found.append(process)
+        return found
+
+    def crawlers(self) -> list[psutil.Process]:
+        """Return the crawler processes on all machines."""
+        return self.processes("cluster.boot")
+
+    def workers(self) -> list[psutil.Process]:
+        """Return the Dask workers, which nannies have started."""
+        return self.processes("multiprocessing.spawn")
+
+    def close(self) -> None:
+        for command in [*self.commands, self.scheduler]:
+            if command is not None:
+                command.kill()
+                command.wait(DEADLINE_S)
+        for process in self.processes(""):
+            with suppress(psutil.Error):
+                process.kill()
+
+
+def wait_for(is_so: Callable[[], bool], log: Callable[[], str]) -> None:
+    """Wait until something is so."""
+    deadline_s = time.monotonic() + DEADLINE_S
+    while not is_so():
+        assert time.monotonic() < deadline_s, log()
+        time.sleep(0.02)
+
+
+@contextmanager
+def dask_servers(
+    folder: Path,
+    workers: int = 2,
+    options: Sequence[str] = ("--no-nanny",),
+    variables: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[DaskServers]:
+    """Run a scheduler and workers of one thread each.
+
+    Args:
+        folder: For what they write.
+        workers: How many.
+        options: More of the command ``dask worker``.
+        variables: Of the environment, with the certificates for TLS, if it has that.
+    """
+    servers = DaskServers(folder, variables)
+    try:
+        servers.start(workers, *options)
+        yield servers
+    finally:
+        servers.close()

@@ -1,0 +1,181 @@
+"""What state a crawl is said to be in, as it is watched."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import pytest
+
+from concurcrawl.frontier.base import GroupState
+from concurcrawl.frontier.redis.admin import GroupStatus, NodeStatus
+from concurcrawl.frontier.redis.admin import Snapshot as Job
+from concurcrawl.monitor import observer
+from concurcrawl.monitor.error_log import ErrorLog
+from concurcrawl.monitor.observer import Observer
+from concurcrawl.monitor.processes import Processes
+from concurcrawl.monitor.shared_job import with_job
+from concurcrawl.monitor.snapshot import CrawlSnapshot, Progress, Worker
+
+WORKER = Worker(
+    name="main", host="a", pid=1, state="busy", in_flight=1, slots=4, done=0
+)
+PAUSED = GroupState(name="a.example", in_flight=0, waiting=3, paused_s=9.0)
+OPEN = GroupState(name="b.example", in_flight=1)
+
+
+@dataclass
+class View:
+    """A crawl that is as a test wants it."""
+
+    spider: str = "one"
+    mode: str = "async"
+    job: str = ""
+    stats: dict[str, Any] = field(default_factory=dict)
+    is_paused: bool = False
+    is_closing: bool = False
+    is_starting: bool = False
+    waiting: int | None = 3
+    leased: int = 1
+    restarts: int = 2
+    found: tuple[list[GroupState], int] = ([OPEN], 0)
+
+    def groups(self, most: int) -> tuple[list[GroupState], int]:
+        return self.found
+
+    def processes(self) -> dict[int, str]:
+        return {}
+
+    def workers(self) -> tuple[Worker, ...]:
+        return (WORKER,)
+
+    def urls(self) -> tuple[tuple[()], tuple[()]]:
+        return (), ()
+
+    def feeds(self) -> tuple[()]:
+        return ()
+
+
+def looked(**about: Any) -> CrawlSnapshot:
+    return asyncio.run(observed(View(**about)).look())
+
+
+def observed(view: Any) -> Observer:
+    return Observer(view, Processes(), ErrorLog())
+
+
+@pytest.mark.parametrize(
+    ("about", "state"),
+    [
+        ({}, "running"),
+        ({"is_paused": True}, "paused"),
+        ({"is_paused": True, "is_closing": True}, "closing"),
+        ({"found": ([PAUSED], 0)}, "waiting"),
+        ({"found": ([PAUSED, OPEN], 0)}, "running"),
+        ({"found": ([PAUSED], 7)}, "running"),
+    ],
+)
+def test_the_state_of_a_crawl(about: dict[str, Any], state: str) -> None:
+    assert looked(**about).state == state
+
+
+def test_a_crawl_in_which_nothing_is_done_stalls_until_something_is(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now_s = [time.monotonic()]
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
+    view = View()
+    watching = observed(view)
+
+    async def after(seconds: float) -> CrawlSnapshot:
+        now_s[0] += seconds
+        return await watching.look()
+
+    async def watch() -> list[str]:
+        states = [(await after(s)).state for s in (0, 1, observer.STALLED_AFTER_S)]
+        view.stats["response_received_count"] = 1
+        states.append((await after(1)).state)
+        view.leased = 0  # nothing is in progress: it waits, for new URLs say
+        return [*states, (await after(observer.STALLED_AFTER_S)).state]
+
+    assert asyncio.run(watch()) == [
+        "running",
+        "running",
+        "stalled",
+        "running",
+        "running",
+    ]
+
+
+def test_the_end_keeps_the_last_values() -> None:
+    view = View(stats={"item_scraped_count": 5, "scheduler/dequeued": 4})
+
+    async def end() -> CrawlSnapshot:
+        watching = observed(view)
+        await watching.look()
+        view.waiting, view.leased = None, 0
+        watching.end("shutdown")
+        return await watching.look()
+
+    last = asyncio.run(end())
+    assert (last.state, last.reason) == ("finished", "shutdown")
+    assert last.progress == Progress(waiting=3, leased=0, done=4, items=5)
+    assert last.workers == (WORKER,)
+    assert last.counts.restarts == 2
+
+
+def test_a_crawl_that_stalled_ends_so_also_if_it_was_never_looked_at() -> None:
+    last = observed(View()).end("stalled")
+    assert (last.state, last.reason) == ("stalled", "stalled")
+
+
+def test_a_job_of_several_nodes_is_shown_as_a_whole() -> None:
+    node = NodeStatus(
+        name="n-1",
+        is_live=True,
+        is_leader=True,
+        is_dead=False,
+        joined_s=1.0,
+        left_s=None,
+        silent_s=0.5,
+        done=40,
+        leased=3,
+        about={"host": "a", "workers": 2},
+    )
+    dead = replace(node, name="n-2", is_live=False, is_leader=False, is_dead=True)
+    job = Job(
+        job="shop",
+        spider="one",
+        state="live",
+        reason="",
+        at_s=100.0,
+        began_s=40.0,
+        ended_s=None,
+        waiting=7,
+        leased=3,
+        done=80,
+        undelivered=0,
+        in_doubt=0,
+        streamed=0,
+        nodes=(node, dead),
+        groups=(GroupStatus("a.example", 7, 3, 0.5, 2.0, 8),),
+        failures=({"request": "x"},),
+        stats={"item_scraped_count": 70, "downloader/response_status_count/200": 80},
+    )
+    seen = with_job(looked(), job)
+    assert (seen.job, seen.elapsed_s) == ("shop", 60.0)
+    assert (seen.progress.waiting, seen.progress.leased, seen.progress.done) == (
+        7,
+        3,
+        80,
+    )
+    assert (seen.progress.items, seen.counts.requests) == (70, {"2xx": 80})
+    assert seen.counts.dead_letters == 1
+    assert [(one.name, one.state) for one in seen.nodes] == [
+        ("n-1", "leads"),
+        ("n-2", "dead"),
+    ]
+    assert (seen.groups[0].limit, seen.groups[0].paused_s) == (8, 2.0)
+    assert seen.workers == (WORKER,)  # of this node
