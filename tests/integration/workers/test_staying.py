@@ -113,7 +113,7 @@ def test_what_lived_in_a_worker_that_died_is_named_and_the_crawl_ends(
         wait_for_visits(one_site, 5)
         run.workers()[0].kill()
         found = run.finish()
-    assert "held what cannot be sent to another process" in found.log
+    assert "that could not be sent to another process" in found.log
     assert re.search(r"Waiting: \[0, \d+\]", found.log)
     assert max(found.items.values()) == 1
     assert found.items.total() < CHAINED.total()
