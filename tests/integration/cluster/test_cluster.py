@@ -25,6 +25,7 @@ from tests.support.crawls import (
     environment,
 )
 from tests.support.servers.dask import dask_servers, wait_for
+from tests.support.servers.relay import free_port, relays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -200,6 +201,31 @@ def test_a_machine_that_hangs_is_lost_and_what_it_brings_later_is_refused(
         assert found.exit_code == 0, found.log
         assert of_jsonl(tmp_path / "items.jsonl") == expected(), found.log
         assert alive([crawler]) == []
+
+
+def test_a_machine_that_is_cut_off_is_lost_and_used_again_when_it_is_back(
+    slow_site: str, tmp_path: Path
+) -> None:
+    (tmp_path / "dask").mkdir()
+    port = free_port()
+    with relays() as network, dask_servers(tmp_path / "dask", 0) as servers:
+        wait_for(servers.file.exists, servers.log)
+        servers.start_worker_behind(network, port)
+        options = on(servers, "hybrid", *whole(tmp_path))
+        options += ["-s", "CONCURCRAWL_CLUSTER_TIMEOUT_S=2"]
+        options += ["-s", f"CONCURCRAWL_CLUSTER_LISTEN=127.0.0.1:{port}"]
+        with crawling("whole", slow_site, tmp_path, *options) as running:
+            wait_until_scraped(running, 8)
+            before = servers.crawlers()
+            network.cut()
+            wait_for(lambda: "counts as lost" in running.log, lambda: running.log)
+            assert alive(before) == []  # its agent hears nothing either
+            network.mend()  # what it had sent meanwhile comes now
+            found = running.finish()
+        assert found.exit_code == 0, found.log
+        assert "done again" in found.log
+        assert of_jsonl(tmp_path / "items.jsonl") == expected(), found.log
+        wait_for(lambda: not servers.crawlers(), lambda: found.log)
 
 
 def test_a_machine_that_joins_is_used_and_one_that_retires_loses_nothing(

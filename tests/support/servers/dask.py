@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psutil
@@ -21,7 +22,20 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from tests.support.servers.relay import Relays
+
 _MARK = "CONCURCRAWL_TESTS_CLUSTER"
+
+#: Has a Dask worker reach the crawl through another port, as a router would.
+_PRELOAD = """
+import socket
+
+def create_connection(address, *args, connect=socket.create_connection, **options):
+    host, port = address
+    return connect((host, {near} if port == {far} else port), *args, **options)
+
+socket.create_connection = create_connection
+"""
 
 
 @dataclass(slots=True)
@@ -58,12 +72,31 @@ class DaskServers:
         self.commands.append(command)
         return command
 
+    def start_worker_behind(self, relays: Relays, crawl: int) -> None:
+        """Start a worker all of whose connections go through *relays*.
+
+        Args:
+            relays: Which can cut it off.
+            crawl: The port that the crawl listens at for its workers.
+        """
+        scheduler = relays.to(urlsplit(self.address).port or 0)
+        near, preload = self.folder / "near.json", self.folder / "preload.py"
+        address = f"tcp://127.0.0.1:{scheduler}"
+        near.write_text(json.dumps({"address": address}), encoding="utf-8")
+        preload.write_text(
+            _PRELOAD.format(far=crawl, near=relays.to(crawl)), encoding="utf-8"
+        )
+        self.start_worker(
+            *("--no-nanny", "--scheduler-file", str(near), "--preload", str(preload))
+        )
+
     def _run(self, what: str, *options: str) -> subprocess.Popen[bytes]:
         with (self.folder / "log").open("ab") as log:
             return subprocess.Popen(
                 [
-                    *(sys.executable, "-m", "dask", what, *options, "--no-dashboard"),
+                    *(sys.executable, "-m", "dask", what, "--no-dashboard"),
                     *("--host", "127.0.0.1", "--scheduler-file", str(self.file)),
+                    *options,  # of one that is there twice the last counts
                 ],
                 cwd=self.folder,
                 # Of the project nothing: its code has to travel.

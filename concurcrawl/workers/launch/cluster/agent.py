@@ -91,24 +91,32 @@ def run(
         is_leaving: Whether this machine goes away: the worker is then left to finish
             what it holds.
     """
-    if not hasattr(os, "fork"):
-        return Report(machine, "workers of a cluster run on Linux and macOS only")
-    differs = mismatch(order.versions, versions())
-    if differs:
-        return Report(
-            machine, f"it has {differs}: install there what this crawl runs with"
-        )
+    problem = _hindrance(order)
+    if problem:
+        return Report(machine, problem)
     try:
         with _connected(order, "control", machine, tls) as control:
             folder = unpacked(order.archive, lambda: _fetched(control))
             _start_and_watch(order, machine, control, folder, (tls, is_leaving))
     except _UnreachableError as error:
-        return Report(machine, str(error))
+        problem = str(error)
     except handshake.HandshakeError:
-        return Report(machine)  # the crawl has ended meanwhile
+        pass  # the crawl has ended meanwhile
     except OSError as error:
-        return Report(machine, f"no worker can be started there: {error}")
-    return Report(machine)
+        problem = f"no worker can be started there: {error}"
+    except Exception as error:  # noqa: BLE001 - unreported, it would be tried for ever
+        problem = f"no worker can be started there: {error!r}"
+    return Report(machine, problem)
+
+
+def _hindrance(order: Order) -> str:
+    """Return why no worker of this crawl can run here, or nothing."""
+    if not hasattr(os, "fork"):
+        return "workers of a cluster run on Linux and macOS only"
+    differs = mismatch(order.versions, versions())
+    return (
+        f"it has {differs}: install there what this crawl runs with" if differs else ""
+    )
 
 
 def _connected(
