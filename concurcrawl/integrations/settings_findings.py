@@ -171,9 +171,10 @@ def _components(settings: BaseSettings) -> Iterator[Finding]:
 
 
 def _measures(settings: BaseSettings) -> Iterator[Finding]:
-    """Yield extensions that measure only the supervisor's memory."""
+    """Yield what measures less memory than that of all processes."""
     if not settings.getbool(HAS_WORKERS):
         return
+    yield from _limits_of_memory(settings)
     for cls in own_extensions(settings):
         if issubclass(cls, MemoryUsage) and not issubclass(cls, load_object(_MEMORY)):
             yield Finding(
@@ -181,6 +182,23 @@ def _measures(settings: BaseSettings) -> Iterator[Finding]:
                 name_of(cls),
                 "it measures the supervisor, not its workers",
                 f"derive it from {_MEMORY}, which counts all processes",
+                is_refused=False,
+            )
+
+
+def _limits_of_memory(settings: BaseSettings) -> Iterator[Finding]:
+    """Yield limits that leave out workers on the machines of a cluster."""
+    cluster = settings.get("CONCURCRAWL_CLUSTER")
+    if not cluster or cluster == "local" or not settings.getbool("MEMUSAGE_ENABLED"):
+        return
+    for setting in ("MEMUSAGE_LIMIT_MB", "MEMUSAGE_WARNING_MB"):
+        if settings.getint(setting):
+            yield Finding(
+                setting,
+                settings[setting],
+                "it counts the supervisor, not its workers on the cluster",
+                "limit the containers or services that run there, or let "
+                "CONCURCRAWL_WORKER_MAX_REQUESTS replace workers before they grow",
                 is_refused=False,
             )
 
