@@ -55,8 +55,8 @@ compatibility: setup ## write docs/compatibility.md from what tests/plugins expe
 internals: setup ## write docs/scrapy-internals.md from the docstrings of compat
 	$(BIN)/python -m tests.support.scrapy_internals
 
-chaos: setup ## kill N=200 crawls at random, the ones of SEED=1, and see that none loses
-	$(BIN)/python -m tests.chaos.kills --runs $(or $(N),200) --seed $(or $(SEED),1) $(ARGS)
+chaos: setup ## kill N=200 crawls at random, the ones of SEED=1, and see that none loses; CLUSTER=1 on Dask
+	$(BIN)/python -m tests.chaos.$(if $(CLUSTER),cluster_)kills --runs $(or $(N),200) --seed $(or $(SEED),1) $(ARGS)
 
 lint: setup ## check format, types and who imports whom only
 	$(BIN)/ruff check .

@@ -41,7 +41,7 @@ from tests.support.crawls import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
 PAGES = 25
 EXTRAS = 5
@@ -95,12 +95,14 @@ class Deed:
     """Something that is done to a crawl.
 
     Attributes:
-        what: One of :data:`DEEDS`.
+        what: One of :data:`DEEDS`, or of those of a cluster.
         after_s: When, after its start.
+        ends: Whether the crawl ends there.
     """
 
     what: str
     after_s: float
+    ends: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +182,10 @@ def _attempt(rng: random.Random, *, ends: bool, may_stop: bool = False) -> Attem
         chosen.append(rng.choice(ending))
     # From before it is awake until about when it closes.
     times = sorted(rng.uniform(0.1, 4.5) for _ in chosen)
-    deeds = tuple(Deed(*pair) for pair in zip(chosen, times, strict=True))
+    deeds = tuple(
+        Deed(what, after_s, DEEDS[what])
+        for what, after_s in zip(chosen, times, strict=True)
+    )
     return Attempt(mode, rng.randint(1, 3), deeds)
 
 
@@ -229,7 +234,7 @@ class Run:
                     break  # the next would begin anew
                 self._expect_nobody()
         finally:
-            for process in self._processes():
+            for process in self.processes():
                 with contextlib.suppress(psutil.NoSuchProcess):
                     process.kill()
         self._expect_all()
@@ -240,7 +245,7 @@ class Run:
             log.write(f"===== {attempt}\n".encode())
             log.flush()
             process = subprocess.Popen(
-                self._command(attempt),
+                self.command(attempt),
                 cwd=PROJECT,
                 env={
                     **environment(),
@@ -256,7 +261,7 @@ class Run:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(left_s)
                 break  # it was quicker than the deed
-            self._do(deed.what, process)
+            self.do(deed.what, process)
         said = -1
         while process.poll() is None:
             if said == self.log.stat().st_size:
@@ -264,7 +269,7 @@ class Run:
             said = self.log.stat().st_size
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(SILENCE_S)
-        if not any(DEEDS[deed.what] for deed in attempt.deeds) and process.returncode:
+        if not any(deed.ends for deed in attempt.deeds) and process.returncode:
             raise ChaosError(f"exit code {process.returncode}: {attempt}")
 
     def _has_finished(self) -> bool:
@@ -279,7 +284,8 @@ class Run:
             except sqlite3.OperationalError:  # killed before there was a table
                 return False
 
-    def _command(self, attempt: Attempt) -> list[str]:
+    def command(self, attempt: Attempt) -> list[str]:
+        """Return the command of one crawl."""
         settings = {
             "MODE": attempt.mode,
             "CONCURCRAWL_WORKERS": attempt.workers,
@@ -298,7 +304,8 @@ class Run:
             command += ["-s", f"{name}={value}"]
         return command
 
-    def _do(self, what: str, process: subprocess.Popen[bytes]) -> None:
+    def do(self, what: str, process: subprocess.Popen[bytes]) -> None:
+        """Do one deed to the crawl in *process*."""
         match what.split():
             case ["kill", "a" | "two" as many, _] | ["kill", "two" as many, _]:
                 self._kill_workers(process, 1 if many == "a" else 2)
@@ -308,7 +315,7 @@ class Run:
                 self._kill_workers(process, 1)
                 process.kill()
             case ["kill", "all"]:
-                for one in self._processes():
+                for one in self.processes():
                     with contextlib.suppress(psutil.NoSuchProcess):
                         one.kill()
             case [name, *times]:
@@ -329,7 +336,7 @@ class Run:
             for one in workers[:count]:
                 one.kill()
 
-    def _processes(self) -> list[psutil.Process]:
+    def processes(self) -> list[psutil.Process]:
         """Return the processes of this run that live."""
         found = []
         for process in psutil.process_iter():
@@ -341,13 +348,13 @@ class Run:
         return found
 
     def _expect_nobody(self) -> None:
-        _, left = psutil.wait_procs(self._processes(), timeout=ORPHAN_S)
+        _, left = psutil.wait_procs(self.processes(), timeout=ORPHAN_S)
         if left:
             raise ChaosError(f"left behind: {left}")
 
     def _expect_all(self) -> None:
         (last,) = self._plan.attempts[-1:]
-        was_stopped = any(DEEDS[deed.what] for deed in last.deeds)
+        was_stopped = any(deed.ends for deed in last.deeds)
         if was_stopped and not self._plan.is_durable:
             self._expect_no_more()
             return
@@ -415,22 +422,42 @@ def perform(seed: int, numbers: Sequence[int], keep: Path | None = None) -> int:
         for number in numbers:
             plan = make_plan(seed, number)
             testsite = faulty if plan.is_faulty else good
-            with tempfile.TemporaryDirectory(prefix="chaos-") as name:
-                started_s = time.monotonic()
-                run = Run(plan, testsite, Path(name))
-                verdict = "ok"
-                try:
-                    run.perform()
-                except ChaosError as error:
-                    failed += 1
-                    verdict = f"FAILED: {error}\n  again: {again(seed, number)}"
-                    if keep is not None:
-                        keep.mkdir(parents=True, exist_ok=True)
-                        kept = keep / f"{seed}-{number}-{time.time():.0f}"
-                        shutil.copytree(name, kept)
-                took_s = time.monotonic() - started_s
-            say(f"{number:4} {took_s:5.1f} s  {plan}  {verdict}")
+            failed += not is_ok(
+                plan, testsite, Run, (number, again(seed, number)), keep
+            )
     return failed
+
+
+def is_ok(
+    plan: Plan,
+    testsite: SiteProcess,
+    make: Callable[[Plan, SiteProcess, Path], Run],
+    names: tuple[int, str],
+    keep: Path | None,
+) -> bool:
+    """Do one run, print a line on it, return whether it went well.
+
+    Args:
+        plan: Of the run.
+        testsite: That is crawled.
+        make: Makes the run, in a folder.
+        names: Its number, and the command that does it again.
+        keep: Where its folder is moved if it fails; None for nowhere.
+    """
+    number, command = names
+    with tempfile.TemporaryDirectory(prefix="chaos-") as name:
+        started_s = time.monotonic()
+        verdict = "ok"
+        try:
+            make(plan, testsite, Path(name)).perform()
+        except ChaosError as error:
+            verdict = f"FAILED: {error}\n  again: {command}"
+            if keep is not None:
+                keep.mkdir(parents=True, exist_ok=True)
+                shutil.copytree(name, keep / f"{number}-{time.time():.0f}")
+        took_s = time.monotonic() - started_s
+    say(f"{number:4} {took_s:5.1f} s  {plan}  {verdict}")
+    return verdict == "ok"
 
 
 def say(line: str) -> None:
@@ -444,10 +471,19 @@ def again(seed: int, number: int) -> str:
     return f"python -m tests.chaos.kills --seed {seed} --only {number}"
 
 
-def main() -> int:
-    """Do as the command line says; return the exit code."""
+def run_command(
+    module: str, description: str | None, perform: Callable[..., int]
+) -> int:
+    """Do as the command line says; return the exit code.
+
+    Args:
+        module: Which is run.
+        description: For its help.
+        perform: Gets the seed, the numbers of the runs and where failed ones are kept,
+            and returns how many have failed.
+    """
     parser = argparse.ArgumentParser(
-        prog="python -m tests.chaos.kills", description=__doc__
+        prog=f"python -m {module}", description=description
     )
     parser.add_argument("--runs", type=int, default=20, help="how many, 20 by default")
     parser.add_argument("--seed", type=int, default=1, help="which ones")
@@ -465,4 +501,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(run_command("tests.chaos.kills", __doc__, perform))

@@ -72,6 +72,14 @@ class DaskServers:
         self.commands.append(command)
         return command
 
+    def restart_scheduler(self) -> None:
+        """Kill the scheduler and start one at the same address."""
+        port = str(urlsplit(self.address).port)
+        if self.scheduler is not None:
+            self.scheduler.kill()
+            self.scheduler.wait(DEADLINE_S)
+        self.scheduler = self._run("scheduler", "--port", port)
+
     def start_worker_behind(self, relays: Relays, crawl: int) -> None:
         """Start a worker all of whose connections go through *relays*.
 
