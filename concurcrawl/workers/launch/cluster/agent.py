@@ -44,7 +44,8 @@ _GRACE_S = 5.0
 #: What the crawler process runs. It is told what to be on its standard input, which is
 #: open for as long as we are there.
 _BOOT = (
-    "import json, sys; told = json.loads(sys.stdin.buffer.readline()); "
+    "import gc, json, sys; gc.disable(); "  # for the imports: nothing is garbage yet
+    "told = json.loads(sys.stdin.buffer.readline()); "
     "sys.path[:] = told['path']; "
     "from concurcrawl.workers.launch.cluster.boot import run; run(told)"
 )

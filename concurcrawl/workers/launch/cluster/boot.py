@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import gc
 import os
 import pickle
 import socket
 import threading
 from typing import Any
 
+from concurcrawl.tuning import gc as tuned_gc
 from concurcrawl.workers import children
 from concurcrawl.workers.worker.main import serve
 
@@ -20,6 +22,8 @@ def run(told: dict[str, Any]) -> None:
         told: By the agent, of this machine: the number of the connection's file
             descriptor, and what to have for ``__main__``.
     """
+    tuned_gc.leave_out_what_is_here()  # as forked workers do
+    gc.enable()
     from_agent = os.dup(0)
     null = os.open(os.devnull, os.O_RDONLY)
     os.dup2(null, 0)  # what a callback starts has no part in it
