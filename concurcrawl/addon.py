@@ -111,8 +111,12 @@ class Addon:
         _prepare_workers(settings, planned, self._crawler.spidercls)
         if scrapy_command():
             self._crawler.signals.connect(_look_for_garbage, signals.engine_started)
+        self._crawler.signals.connect(self._let_it_close, signals.engine_started)
         if keeps_order(settings, planned) and not settings.getdict("ITEM_PIPELINES"):
             self._crawler.signals.connect(self._save_tasks, signals.engine_started)
+
+    def _let_it_close(self) -> None:
+        scraper.close_after_start_items(self._crawler.engine.scraper)
 
     def _save_tasks(self) -> None:
         if is_asyncio_available():

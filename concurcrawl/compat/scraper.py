@@ -64,6 +64,30 @@ def handle_with_few_tasks(scraper: Scraper) -> None:
     handle_outputs(scraper, handle)
 
 
+@touches(_SCRAPER, "Scraper._start_itemproc_nowait_async", "Scraper._check_if_closing")
+def close_after_start_items(scraper: Scraper) -> None:
+    """Let a stop end once the last item of ``start()`` has left the pipelines.
+
+    In Scrapy the scraper looks whether it can close after a response only: a stop while
+    nothing but items of ``start()`` is in the pipelines waits for ever.
+
+    Touches: replaces ``Scraper._start_itemproc_nowait_async()``, and calls
+    ``Scraper._check_if_closing()`` (Scrapy 2.19.0). If one moves, such a stop has to be
+    forced. Wished for: that Scrapy looks after items too.
+    """
+    start = scraper._start_itemproc_nowait_async
+
+    async def handle(item: Any) -> None:
+        try:
+            await start(item)
+        finally:
+            slot = scraper.slot
+            if slot is not None and slot.closing and not slot.closing.called:
+                scraper._check_if_closing()
+
+    scraper._start_itemproc_nowait_async = handle  # type: ignore[method-assign]
+
+
 @touches(_SCRAPER, "Scraper.handle_spider_output_async")
 def handle_outputs(
     scraper: Scraper, handle: Callable[[Any, Request, Any], Awaitable[None]]
