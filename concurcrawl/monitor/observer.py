@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from concurcrawl.monitor.snapshot import CrawlSnapshot, Progress, counts_of
 from concurcrawl.progress.rates import Rates, Row, Sight, Tally
@@ -72,6 +72,10 @@ class Observer:
                 self._last = await self._make()
                 self._last_s = time.monotonic()
             return self._last
+
+    async def values(self) -> dict[str, Any]:
+        """Return the same as values that JSON has."""
+        return (await self.look()).values()
 
     def end(self, reason: str) -> CrawlSnapshot:
         """Note that the crawl has ended, and why.

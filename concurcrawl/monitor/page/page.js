@@ -327,9 +327,11 @@ function take(block) {
     if (line.startsWith("data: ")) data += line.slice(6);
   }
   if (!data) return;
-  lastNews = Date.now();
-  text($("news"), "");
   const told = JSON.parse(data);
+  if (kind !== "history" || !lastNews) { // the history comes though the crawl is lost
+    lastNews = Date.now();
+    text($("news"), "");
+  }
   if (kind === "history") samples.splice(0, samples.length, ...told);
   else {
     isOver = kind === "end";
