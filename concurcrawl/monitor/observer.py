@@ -140,6 +140,7 @@ class Observer:
             spider=view.spider,
             mode=view.mode,
             job=view.job,
+            records=view.records,
             elapsed_s=self._elapsed_s,
             counts=counts,
         )

@@ -122,7 +122,10 @@ def _door_in(path: Path, token_file: str | None) -> Target:
             f"{path}: {why}; start the crawl with CONCURCRAWL_CONTROL=1"
         ) from None
     except (ValueError, TypeError, KeyError):
-        raise ControlError(f"{file} does not say where a control door is") from None
+        raise ControlError(
+            f"{file} does not say where a control door is (a file of records is for "
+            "the command report)"
+        ) from None
     return Door(where, token or _token(token_file))
 
 

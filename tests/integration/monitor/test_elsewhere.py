@@ -83,7 +83,8 @@ def test_a_crawl_with_a_door_is_seen_and_steered_from_elsewhere(
 ) -> None:
     job = tmp_path / "job"
     options = ("-s", "MODE=hybrid", "-s", "CONCURCRAWL_WORKERS=2", *LONG)
-    door = ("-s", f"JOBDIR={job}", "-s", "CONCURCRAWL_CONTROL=1")
+    records = ("-s", f"CONCURCRAWL_RECORDS={tmp_path / 'records.jsonl'}")
+    door = ("-s", f"JOBDIR={job}", "-s", "CONCURCRAWL_CONTROL=1", *records)
     with crawling("slow", site, tmp_path, *options, *door) as running:
         wait_for_door(job, running)
         with dashboard(job) as page:
@@ -100,6 +101,7 @@ def test_a_crawl_with_a_door_is_seen_and_steered_from_elsewhere(
             last = asyncio.run(drive(page))
         found = running.finish()
     assert (last["state"], last["reason"]) == ("finished", "stopped")
+    assert last["records"] == str(tmp_path / "records.jsonl")
     assert found.stats["finish_reason"] == "stopped", found.log
 
 
