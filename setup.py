@@ -12,5 +12,6 @@ setup(
     package_data={
         "": ["*.css", "*.csv", "*.js", "*.toml", "py.typed"],
         "concurcrawl.frontier.redis": ["lua/*.lua"],
+        "concurcrawl.monitor": ["page/*"],
     },
 )

@@ -24,7 +24,7 @@ from concurcrawl.mode_settings import (
 )
 from concurcrawl.modes import PLACES
 from concurcrawl.startup_errors import refusal
-from concurcrawl.tuning import event_loop, gc, preload
+from concurcrawl.tuning import event_loop, gc
 from concurcrawl.workers.protocol.main_module import crawl_begins
 from concurcrawl.workers.signals import end_cleanly_with_terminal
 
@@ -79,7 +79,6 @@ class Addon:
         _choose_loop(settings)
         if scrapy_command():  # a script may need the collector for itself
             gc.put_off()
-        preload.import_deprecated_classes()
         end_cleanly_with_terminal()
         _prepare_workers(settings, planned)
 

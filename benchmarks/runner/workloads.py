@@ -163,9 +163,9 @@ WORKLOADS = (
     _growth(1_000, 0, 6, "pages of 5 kB"),
     _growth(100_000, 0, 2, "pages of 5 kB"),
     _growth(SMALL, 0, 4, "pages of 5 kB, nothing else waits"),
+    _growth(SMALL, 1_000_000, 2, "pages of 5 kB, a million requests wait"),
     _broad(BROAD_HOSTS, "20 000 hosts with 3 pages of 5 kB each"),
     _broad(10, "as many pages of 10 hosts"),
-    _growth(SMALL, 1_000_000, 2, "pages of 5 kB, a million requests wait"),
 )
 
 BY_NAME = {workload.name: workload for workload in WORKLOADS}

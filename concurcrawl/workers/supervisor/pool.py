@@ -427,7 +427,9 @@ class WorkerPool:
     def _capacity_of(self, worker: WorkerHandle, waiting: int) -> int:
         if not worker.takes_leases:
             return -UNLIMITED
-        if any(held.deaths for held in worker.held.values()):
+        # A suspect is sent to a worker that holds nothing, so it is the first of all.
+        first = next(iter(worker.held.values()), None)
+        if first is not None and first.deaths:
             return -len(worker.parked)
         is_plenty = waiting > (1 + self._prefetch) * len(self.workers)
         # One whose share has been cut would begin at once what is sent ahead.

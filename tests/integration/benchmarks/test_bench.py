@@ -59,6 +59,7 @@ def test_growing_workloads_take_turns_and_no_others() -> None:
     assert [names for names in together if len(names) > 1] == [
         ["growth-1000", "growth-100000"],
         ["waiting-0", "waiting-1000000"],
+        ["broad", "broad-10"],
     ]
     assert [name for names in together for name in names] == [*workloads.BY_NAME]
 
@@ -95,7 +96,7 @@ def test_contenders_are_measured_in_turn_and_every_page_verified(
         (["--workloads", "speed"], "--workloads='speed': must be a list of throughput"),
         (["--contenders", "wget"], "--contenders='wget': must be a list of floor"),
         (["--rounds", "0"], "--rounds='0': must be a whole number from 1"),
-        (["--server", "apache"], "--server='apache': must be auto, nginx, test site"),
+        (["--server", "apache"], "--server='apache': must be auto, nginx, testsite"),
         (["--readme", "Makefile"], "--readme='Makefile': must be a text with the two"),
         (["--workloads", "https", "--pages", "999"], "--pages=999: must be from 1 to"),
     ],
