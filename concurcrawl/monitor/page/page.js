@@ -317,6 +317,9 @@ function show(s) {
   showGroups(s);
   showTables(s);
   showErrors(s);
+  // What only the nodes of a job know must not look as if there were none of it.
+  const isOutside = s.nodes.length > 0 && !s.workers.length && !s.processes.length;
+  for (const head of ["workers", "slow", "failing", "errors", "processes"]) $(`h-${head}`).parentElement.hidden = isOutside;
   document.documentElement.dataset.ready = "yes";
 }
 
