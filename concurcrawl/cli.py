@@ -49,6 +49,10 @@ COMMANDS = {
         "concurcrawl.tools.control.limits",
         "change the limits of a site while a crawl runs",
     ),
+    "dashboard": (
+        "concurcrawl.tools.control.dashboard",
+        "show a crawl that runs in a browser",
+    ),
     "retry": (
         "concurcrawl.tools.control.retry",
         "put dead-lettered requests of a crawl back",

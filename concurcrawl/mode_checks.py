@@ -11,6 +11,7 @@ from scrapy.utils.deprecate import method_is_overridden
 from concurcrawl.compat import parts
 from concurcrawl.compat.stack import scrapy_command
 from concurcrawl.config import Config
+from concurcrawl.control.enable import opens_door
 from concurcrawl.errors import ConfigError
 from concurcrawl.limits.policy import Politeness
 from concurcrawl.modes import PLACES, Mode, Plan, plan
@@ -60,9 +61,16 @@ def shows_progress(settings: BaseSettings) -> bool:
 
 
 def is_watched(settings: BaseSettings) -> bool:
-    """Return whether metrics or the dashboard are switched on for this command."""
+    """Return whether something that shows the crawl is on for this command.
+
+    That is metrics, the dashboard, or the control door, which ``concurcrawl dashboard``
+    looks through.
+    """
+    if scrapy_command() in _LOOKING:
+        return False
     names = ("CONCURCRAWL_METRICS", "CONCURCRAWL_DASHBOARD")
-    return scrapy_command() not in _LOOKING and any(map(settings.get, names))
+    has_door = chosen_mode(settings) is not None and opens_door(settings)
+    return has_door or any(map(settings.get, names))
 
 
 def read_plan(settings: BaseSettings) -> Plan | None:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     from scrapy.crawler import Crawler
 
+    from concurcrawl.control.server import Handler
+
 logger = logging.getLogger(__name__)
 
 #: Seconds that answers under way may take when the crawl has ended.
@@ -35,9 +37,15 @@ _SHUTDOWN_S = 2.0
 
 
 class ControlDoor:
-    """Serves the control API of one crawl."""
+    """Serves the control API of one crawl.
+
+    Attributes:
+        stream: Answers ``GET /v1/events``. The monitor, which may import this module,
+            sets it when the spider opens.
+    """
 
     def __init__(self, crawler: Crawler) -> None:
+        self.stream: Handler | None = None
         self._crawler = crawler
         self._listen = address.listen_of(crawler.settings)
         self._runner: web.AppRunner | None = None
@@ -69,7 +77,7 @@ class ControlDoor:
         assert crawler.spider is not None
         given = address.given_token(crawler.settings)
         token = (given or secrets.token_urlsafe(32)) if listen.host else None
-        server = ControlServer(CrawlControl(crawler), token)
+        server = ControlServer(CrawlControl(crawler), token, self.stream)
         runner = web.AppRunner(
             server.app(), access_log=None, shutdown_timeout=_SHUTDOWN_S
         )

@@ -32,7 +32,7 @@ def enable(settings: BaseSettings, rank: str) -> None:
         "control.shared.SharedControl": config.frontier_url,
         "control.staying.StayOpen": config.stay,
         "control.start_key.StartKeyReader": config.start_key,
-        "control.door.ControlDoor": config.control not in {"", "0", "False"},
+        "control.door.ControlDoor": opens_door(settings),
     }
     chosen = [name for name, value in asked.items() if value]
     if not chosen:
@@ -45,6 +45,11 @@ def enable(settings: BaseSettings, rank: str) -> None:
         _check_start_key(settings, config)
     extensions = {f"concurcrawl.{name}": 0 for name in chosen}
     components.add(settings, "EXTENSIONS", extensions, rank)
+
+
+def opens_door(settings: BaseSettings) -> bool:
+    """Return whether the control door is switched on."""
+    return Config.from_settings(settings).control not in {"", "0", "False"}
 
 
 def warn_without_mode(settings: BaseSettings) -> None:

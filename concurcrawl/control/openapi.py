@@ -16,6 +16,7 @@ def document() -> dict[str, Any]:
         "security": [{"token": []}],
         "paths": {
             "/status": {"get": _operation("How the crawl is", "Status")},
+            "/events": {"get": _events()},
             "/requests": {"post": _operation("Add start requests", "Added", "Add")},
             "/stop": {"post": _operation("End the crawl", "Status", "Stop")},
             "/pause": {"post": _operation("Start no more requests", "Status")},
@@ -62,6 +63,13 @@ def _operation(summary: str, answer: str, body: str = "") -> dict[str, Any]:
     }
     if body:
         found["requestBody"] = {"required": body != "Stop", "content": _json(body)}
+    return found
+
+
+def _events() -> dict[str, Any]:
+    found = _operation("What the dashboard shows, once a second up to the end", "Error")
+    stream = {"text/event-stream": {"schema": {"type": "string"}}}
+    found["responses"]["200"]["content"] = stream
     return found
 
 

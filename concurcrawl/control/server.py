@@ -33,13 +33,17 @@ _REASON = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 class ControlServer:
     """Answers requests for one crawl."""
 
-    def __init__(self, control: CrawlControl, token: str | None) -> None:
+    def __init__(
+        self, control: CrawlControl, token: str | None, stream: Handler | None
+    ) -> None:
         """Make one.
 
         Args:
             control: The operations.
             token: The bearer token; None where only the owner can connect.
+            stream: Sends events of the crawl until it ends.
         """
+        self._stream = stream
         self._control = control
         self._token = token
 
@@ -54,6 +58,8 @@ class ControlServer:
         add = app.router.add_route
         add("GET", "/v1/status", self._status)
         add("GET", "/v1/openapi.json", self._openapi)
+        if self._stream is not None:
+            add("GET", "/v1/events", self._stream)
         add("POST", "/v1/requests", self._add)
         add("POST", "/v1/stop", self._stop)
         add("POST", "/v1/pause", self._pause)

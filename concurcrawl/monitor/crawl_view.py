@@ -66,6 +66,11 @@ class CrawlView:
         return str(settings["JOBDIR"] or "")
 
     @property
+    def records(self) -> str:
+        """The file of ``CONCURCRAWL_RECORDS``, or empty."""
+        return str(self._crawler.settings.get("CONCURCRAWL_RECORDS") or "")
+
+    @property
     def stats(self) -> Mapping[str, Any]:
         """Scrapy's stats, of all processes."""
         return self._crawler.stats.get_stats()

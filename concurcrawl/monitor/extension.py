@@ -12,6 +12,8 @@ from scrapy.utils.asyncio import is_asyncio_available
 from concurcrawl.compat import components
 from concurcrawl.config import Config
 from concurcrawl.control.address import given_token
+from concurcrawl.control.door import ControlDoor
+from concurcrawl.control.enable import opens_door
 from concurcrawl.errors import ConfigError, ControlError, MissingExtraError
 from concurcrawl.monitor import activity
 from concurcrawl.monitor.address import Address, address_of
@@ -47,12 +49,15 @@ def check(settings: BaseSettings) -> None:
     metrics = address_of(METRICS, config.metrics)
     dashboard = address_of(DASHBOARD, config.dashboard)
     given_token(settings)  # raises if it is too short
-    if settings.getbool("TWISTED_REACTOR_ENABLED") and "asyncio" not in str(
-        settings["TWISTED_REACTOR"]
+    listens = metrics or dashboard  # or only the control door, which checks the same
+    if (
+        listens
+        and settings.getbool("TWISTED_REACTOR_ENABLED")
+        and "asyncio" not in str(settings["TWISTED_REACTOR"])
     ):
         name = DASHBOARD if metrics is None else METRICS
         expected = "empty unless TWISTED_REACTOR is Scrapy's default, that of asyncio"
-        raise ConfigError(name, str(metrics or dashboard), expected)
+        raise ConfigError(name, str(listens), expected)
     if metrics is not None:
         try:
             import prometheus_client  # noqa: F401 - an extra
@@ -71,7 +76,7 @@ def enable(settings: BaseSettings, rank: str) -> None:
     config = Config.from_settings(settings)
     components.add(settings, "EXTENSIONS", {Monitor: 0}, rank)
     meter.enable(settings, rank, counts=bool(config.metrics))
-    if config.dashboard:
+    if config.dashboard or opens_door(settings):
         activity.enable(settings, rank)
 
 
@@ -111,15 +116,19 @@ class Monitor:
             server.serve_metrics(observer.look)
         given = given_token(self._crawler.settings)
         token = given or secrets.token_urlsafe(16)
-        if self._page is not None:
+        door = self._crawler.get_extension(ControlDoor)
+        if self._page is not None or door is not None:
             observer = self._observe(view, processes, _shared_job(self._crawler))
             self._dashboard = Dashboard(
-                observer.look,
+                observer.values,
                 token=token,
-                is_open=self._page.is_loopback,
+                is_open=self._page is not None and self._page.is_loopback,
                 steering=Buttons(self._crawler) if view.mode else None,
                 on_watched=lambda is_on: reports.listen(is_on=is_on),
             )
+            if door is not None:
+                door.stream = self._dashboard.stream
+        if self._page is not None and self._dashboard is not None:
             server = servers.setdefault(self._page, Server(self._page))
             self._dashboard.add_to(server.app)
         for address, server in servers.items():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from concurcrawl.monitor.snapshot import CrawlSnapshot, Progress, counts_of
 from concurcrawl.progress.rates import Rates, Row, Sight, Tally
@@ -73,6 +73,10 @@ class Observer:
                 self._last_s = time.monotonic()
             return self._last
 
+    async def values(self) -> dict[str, Any]:
+        """Return the same as values that JSON has."""
+        return (await self.look()).values()
+
     def end(self, reason: str) -> CrawlSnapshot:
         """Note that the crawl has ended, and why.
 
@@ -136,6 +140,7 @@ class Observer:
             spider=view.spider,
             mode=view.mode,
             job=view.job,
+            records=view.records,
             elapsed_s=self._elapsed_s,
             counts=counts,
         )

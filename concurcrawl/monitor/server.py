@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from aiohttp import web
 
-from concurcrawl.errors import ConcurcrawlError
+from concurcrawl.errors import ConcurcrawlError, ControlError
 from concurcrawl.monitor.address import LOOPBACK, Address
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Dashboard:
 
     def __init__(
         self,
-        look: Callable[[], Awaitable[CrawlSnapshot]],
+        look: Callable[[], Awaitable[dict[str, Any]]],
         *,
         token: str,
         is_open: bool,
@@ -77,7 +77,7 @@ class Dashboard:
         """Make one.
 
         Args:
-            look: Returns the crawl as it is now.
+            look: Returns the values of the crawl's snapshot as it is now.
             token: What a button must know.
             is_open: Whether only this machine reaches the page, so that it may be seen
                 without the token.
@@ -102,6 +102,28 @@ class Dashboard:
         app.router.add_get("/events", self._events)
         app.router.add_get("/snapshot", self._snapshot)
         app.router.add_post("/v1/{what}", self._steer)
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """Send events to whoever made *request*, until the crawl ends or it is closed.
+
+        Raises:
+            ControlError: If too many look already.
+        """
+        if len(self._pages) >= _MOST_PAGES:
+            raise ControlError("this page is open too often")
+        page = web.StreamResponse(headers=_HEADERS)
+        page.content_type = "text/event-stream"
+        await page.prepare(request)
+        self._pages[page] = asyncio.current_task()
+        self._tell_watched()
+        try:
+            await self._send_all(page)
+        except (ConnectionError, ConcurcrawlError):
+            pass  # the page was closed, or the crawl cannot be read: it asks again
+        finally:
+            self._pages.pop(page, None)
+            self._tell_watched()
+        return page
 
     async def end(self) -> None:
         """Tell all pages that the crawl has ended."""
@@ -131,6 +153,10 @@ class Dashboard:
             return web.json_response(
                 {"error": error.reason}, status=error.status, headers=_HEADERS
             )
+        except ConcurcrawlError as error:
+            return web.json_response(
+                {"error": str(error)}, status=503, headers=_HEADERS
+            )
 
     async def _file(self, request: web.Request) -> web.Response:
         name, kind = _FILES[request.path]
@@ -157,21 +183,7 @@ class Dashboard:
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         self._require_sight(request)
-        if len(self._pages) >= _MOST_PAGES:
-            raise _RefusedError(503, "this page is open too often")
-        page = web.StreamResponse(headers=_HEADERS)
-        page.content_type = "text/event-stream"
-        await page.prepare(request)
-        self._pages[page] = asyncio.current_task()
-        self._tell_watched()
-        try:
-            await self._send_all(page)
-        except ConnectionError:  # the page was closed
-            pass
-        finally:
-            self._pages.pop(page, None)
-            self._tell_watched()
-        return page
+        return await self.stream(request)
 
     async def _send_all(self, page: web.StreamResponse) -> None:
         await _send(page, "history", list(self._history))
@@ -194,11 +206,11 @@ class Dashboard:
 
     async def _seen(self) -> dict[str, Any]:
         seen = await self._look()
-        progress = seen.progress
-        point = (round(seen.elapsed_s, 2), progress.pages, progress.items)
+        progress = seen["progress"]
+        point = (round(seen["elapsed_s"], 2), progress["pages"], progress["items"])
         if not self._history or point[0] > self._history[-1][0]:
             self._history.append(point)
-        return seen.values() | {"can_steer": self._steering is not None}
+        return seen | {"can_steer": self._steering is not None}
 
     async def _steer(self, request: web.Request) -> web.StreamResponse:
         # A page of another site cannot send this header: it would have to ask first,

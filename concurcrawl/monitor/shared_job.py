@@ -5,15 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from concurcrawl.errors import ConcurcrawlError
+from concurcrawl.errors import ConcurcrawlError, ControlError
 from concurcrawl.frontier.base import GroupState
 from concurcrawl.frontier.redis import admin
 from concurcrawl.monitor.snapshot import CrawlSnapshot, Node, counts_of
+from concurcrawl.progress.rates import Rates, Row, Sight, Tally
+from concurcrawl.watchdog.stall import STALLED
 
 if TYPE_CHECKING:
     from concurcrawl.frontier.redis.connection import JobRef
+    from concurcrawl.monitor.snapshot import Progress
 
 #: Seconds for which Redis is not asked again.
 _FRESH_S = 2.0
@@ -44,6 +47,57 @@ class SharedJob:
                 return self._read  # Redis is away for a while; the crawl says so
             self._read_s = time.monotonic()
         return self._read
+
+
+class JobObserver:
+    """Reads a job from a process that is no node of it."""
+
+    def __init__(self, target: JobRef) -> None:
+        self._target = target
+        self._rates = Rates()
+
+    async def values(self) -> dict[str, Any]:
+        """Return the job as it is now, as values that JSON has.
+
+        Raises:
+            ControlError: If it is gone.
+            FrontierError: If Redis does not answer.
+        """
+        job = await asyncio.to_thread(admin.snapshot, self._target, most_groups=_GROUPS)
+        if job is None:
+            raise ControlError(f"there is no job {self._target.job} any more")
+        seen = _seen_from_outside(job)
+        return replace(seen, progress=self._with_rates(seen)).values()
+
+    def _with_rates(self, seen: CrawlSnapshot) -> Progress:
+        progress, rates = seen.progress, self._rates
+        items = Row("items", Tally(pages=progress.items), None)
+        total = Row("total", Tally(pages=progress.pages), progress.leased)
+        waiting = progress.waiting
+        rates.see(Sight(seen.elapsed_s, (items,), total, waiting, is_starting=False))
+        if seen.state == "finished":
+            return progress
+        return replace(
+            progress,
+            left_s=rates.left_s(),
+            pages_per_s=rates.pages_per_s(total),
+            items_per_s=rates.pages_per_s(items),
+        )
+
+
+def _seen_from_outside(job: admin.Snapshot) -> CrawlSnapshot:
+    state = "paused" if job.is_paused else "running"
+    if job.state == "ended":
+        state = STALLED if job.reason == STALLED else "finished"
+    modes = {str(node.about.get("mode", "")) for node in job.nodes}
+    made = CrawlSnapshot(
+        at_s=job.at_s,
+        spider=job.spider,
+        mode=", ".join(sorted(modes - {""})),
+        state=state,
+        reason=job.reason,
+    )
+    return with_job(made, job)
 
 
 def with_job(made: CrawlSnapshot, job: admin.Snapshot) -> CrawlSnapshot:

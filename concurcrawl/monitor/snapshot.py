@@ -213,6 +213,7 @@ class CrawlSnapshot:
         errors: The last errors in the log, newest first.
         slowest: The slowest requests, slowest first.
         failing: URLs that failed, newest first.
+        records: The file of its records, or empty.
         can_steer: Whether it can be paused and stopped through this page.
     """
 
@@ -235,6 +236,7 @@ class CrawlSnapshot:
     errors: tuple[LoggedError, ...] = ()
     slowest: tuple[SlowUrl, ...] = ()
     failing: tuple[FailingUrl, ...] = ()
+    records: str = ""
     can_steer: bool = False
 
     @property

@@ -14,7 +14,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,6 +84,8 @@ class Reader:
         variables: Its environment.
         replaced: What a reader puts in the place of a text of the page.
         shortened: Options that make a command quick, by how it begins.
+        beside: Commands that run in another terminal until others end them, by how they
+            begin, and the file that is there when they are ready.
         files: Files that a command reads and no page tells to save.
         is_due_to_die: Whether a command that the page says was killed is killed now.
     """
@@ -92,6 +94,7 @@ class Reader:
     variables: dict[str, str] = field(default_factory=dict)
     replaced: dict[str, str] = field(default_factory=dict)
     shortened: dict[str, str] = field(default_factory=dict)
+    beside: dict[str, str] = field(default_factory=dict)
     files: dict[str, str] = field(default_factory=dict)
     is_due_to_die: Callable[[], bool] = lambda: True
     _servers: ExitStack = field(default_factory=ExitStack)
@@ -131,6 +134,8 @@ class Reader:
                 (self.folder / name).write_text(text, encoding="utf-8")
         if command.startswith("concurcrawl testsite"):
             self._serve(command)
+        elif ready := [x for x in self.beside if command.startswith(x)]:
+            self._leave_running(command, self.folder / self.beside[ready[0]])
         elif command.endswith("# killed"):
             self._kill(command)
         else:
@@ -173,15 +178,28 @@ class Reader:
         if written:
             assert (self.folder / written[1]).stat().st_size > 0, done.stderr
 
-    def _kill(self, command: str) -> None:
-        """Run *command* and kill all of it once it has done something."""
-        process = subprocess.Popen(
+    def _leave_running(self, command: str, ready: Path) -> None:
+        """Run *command* until a later one ends it; go on when *ready* is there."""
+        process = self._start(command)
+        self._servers.enter_context(_ended_by_another(process, command))
+        end_s = time.monotonic() + PATIENCE_S
+        while not ready.exists():
+            assert process.poll() is None, f"$ {command}\nended by itself"
+            assert time.monotonic() < end_s, f"$ {command}\nwas never ready"
+            time.sleep(0.02)
+
+    def _start(self, command: str) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
             ["bash", "-c", f"exec {command}"],
             cwd=self.folder,
             env=self.variables,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
+
+    def _kill(self, command: str) -> None:
+        """Run *command* and kill all of it once it has done something."""
+        process = self._start(command)
         end_s = time.monotonic() + PATIENCE_S
         try:
             while not self.is_due_to_die():
@@ -192,3 +210,15 @@ class Reader:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(PATIENCE_S)
+
+
+@contextmanager
+def _ended_by_another(process: subprocess.Popen[bytes], command: str) -> Iterator[None]:
+    """See that *process* is ended by another command, and well."""
+    try:
+        yield
+        assert process.wait(PATIENCE_S) == 0, f"$ {command}\nfailed"
+    finally:
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(PATIENCE_S)

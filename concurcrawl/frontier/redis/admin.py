@@ -96,6 +96,7 @@ class Snapshot:
         groups: Those with something to tell, paused ones first.
         failures: Dead-lettered requests: when, how many nodes died, group, request.
         stats: One dict for all nodes, each key merged as it was written.
+        is_paused: Whether it was paused from outside.
     """
 
     job: str
@@ -115,6 +116,7 @@ class Snapshot:
     groups: tuple[GroupStatus, ...]
     failures: tuple[Mapping[str, Any], ...]
     stats: Mapping[str, Any]
+    is_paused: bool = False
 
 
 def jobs(target: JobRef) -> list[str]:
@@ -159,6 +161,7 @@ def snapshot(target: JobRef, most_groups: int | None = None) -> Snapshot | None:
                 _failure(one) for one in client.lrange(keys.one("dead_letters"), 0, -1)
             ),
             stats=_stats(_text(client.hgetall(keys.one("stats")))),
+            is_paused=client.hget(keys.one("control"), "paused") == b"1",
         )
 
 

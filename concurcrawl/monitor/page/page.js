@@ -133,9 +133,11 @@ function note(s) {
     waiting: "All sites that are left have asked for a pause. The crawl goes on by itself.",
     stalled: s.reason
       ? "The crawl ended because nothing in it moved any more. The log says what each request waited for."
-      : `Nothing was done for ${duration(s.still_s)} although requests are in progress.`,
+      : `Nothing was done for ${duration(s.still_s)} although requests are in progress: the workers below say which. `
+        + "CONCURCRAWL_STALL_TIMEOUT_S would end the crawl after a time.",
     closing: "The crawl ends: it finishes what is in progress and writes its feeds.",
-    finished: `The crawl has ended (${s.reason}). These are its last values.`,
+    finished: `The crawl has ended (${s.reason}). These are its last values.`
+      + (s.records ? ` For a report of its requests: concurcrawl report ${s.records}` : ""),
   }[s.state];
   box.hidden = !words;
   box.className = `note ${s.state === "stalled" ? "bad" : s.state === "finished" ? "good" : ""}`;
@@ -247,7 +249,7 @@ function showWorkers(s) {
   for (const name of lanes.keys()) if (!s.workers.some((worker) => worker.name === name)) lanes.delete(name);
 }
 
-const cpu = (process) => (process.cpu === null ? DASH : `${Math.round(100 * process.cpu)} % CPU`);
+const cpu = (process) => (process.cpu === null ? DASH : `${Math.round(100 * process.cpu)}\u00a0% CPU`);
 
 function showGroups(s) {
   keyed($("groups"), s.groups.length ? [...s.groups].sort((a, b) => (a.name < b.name ? -1 : 1)) : [null], (g) => (g ? g.name : ""), (group) => {
@@ -262,6 +264,7 @@ function showGroups(s) {
     const [, flight, waiting, delay, paused, limits] = row.children;
     const limit = group.limit < 0 ? 0 : group.limit;
     text(flight.firstChild, group.limit === 0 ? `${group.in_flight}, no limit` : `${group.in_flight} of ${limit}`);
+    flight.lastChild.hidden = group.limit === 0; // there is nothing to fill
     flight.lastChild.firstChild.style.width = `${group.limit > 0 ? Math.min(100, (100 * group.in_flight) / limit) : 0}%`;
     text(waiting, group.waiting >= 1000 && !s.nodes.length ? "1,000 or more" : whole(group.waiting));
     text(delay, group.delay_s ? `${+group.delay_s.toFixed(2)} s` : "");
@@ -314,6 +317,9 @@ function show(s) {
   showGroups(s);
   showTables(s);
   showErrors(s);
+  // What only the nodes of a job know must not look as if there were none of it.
+  const isOutside = s.nodes.length > 0 && !s.workers.length && !s.processes.length;
+  for (const head of ["workers", "slow", "failing", "errors", "processes"]) $(`h-${head}`).parentElement.hidden = isOutside;
   document.documentElement.dataset.ready = "yes";
 }
 
@@ -327,9 +333,11 @@ function take(block) {
     if (line.startsWith("data: ")) data += line.slice(6);
   }
   if (!data) return;
-  lastNews = Date.now();
-  text($("news"), "");
   const told = JSON.parse(data);
+  if (kind !== "history" || !lastNews) { // the history comes though the crawl is lost
+    lastNews = Date.now();
+    text($("news"), "");
+  }
   if (kind === "history") samples.splice(0, samples.length, ...told);
   else {
     isOver = kind === "end";

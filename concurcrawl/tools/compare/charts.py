@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from bokeh.models import (
@@ -45,6 +45,20 @@ PHASES = (
 MOST_BARS = 2000
 _LANE_PIXELS = 11
 _CLICKS = "pan,box_zoom,reset"
+
+
+class Shown(NamedTuple):
+    """A run that is drawn.
+
+    Attributes:
+        name: Its mode, or another name.
+        started_s: When it began, in seconds since the epoch.
+        records: All of its requests.
+    """
+
+    name: str
+    started_s: float
+    records: Sequence[Record]
 
 
 def speedup(outcome: ComparisonResult) -> figure | None:
@@ -101,13 +115,9 @@ def speedup(outcome: ComparisonResult) -> figure | None:
 
 
 def timeline(
-    outcome: ComparisonResult, records: Mapping[str, Sequence[Record]]
+    shown: Sequence[Shown],
 ) -> tuple[figure, int] | None:
-    """Return a timeline of each mode's requests, by lane, and their number.
-
-    Of each mode the run with the median wall time is drawn.
-    """
-    shown = _typical(outcome, records)
+    """Return a timeline of each run's requests, by lane, and their number."""
     columns: dict[str, list[Any]] = {
         name: []
         for name in (
@@ -140,7 +150,7 @@ def timeline(
             start=0, end=end_s * 1.01, bounds=(0, end_s * 1.01), min_interval=0.002
         ),
         y_range=Range1d(start=-top + 0.4, end=0.6),
-        x_axis_label="seconds since the start of the process",
+        x_axis_label="seconds since the start",
         tools="xpan,xbox_zoom,reset",
         active_drag="xbox_zoom",
     )
@@ -185,30 +195,24 @@ def timeline(
     return plot, len(columns["y"])
 
 
-def in_flight(
-    outcome: ComparisonResult, records: Mapping[str, Sequence[Record]]
-) -> figure | None:
-    """Return the requests in flight over time, and each mode's limit."""
-    shown = _typical(outcome, records)
+def in_flight(shown: Sequence[Shown], slots: Mapping[str, int]) -> figure | None:
+    """Return the requests in flight over time, and the limit of each that has one."""
     plot = _over_time(shown, phases.in_flight, "requests in flight")
     if plot is None:
         return None
     end_s = max(record.done_s - run_s for _, run_s, found in shown for record in found)
-    for limit in {outcome.setup.slots.get(mode, 0) for mode, _, _ in shown} - {0}:
+    for limit in {slots.get(mode, 0) for mode, _, _ in shown} - {0}:
         plot.line(x=[0, end_s], y=[limit, limit], line_dash="dashed", color=_OTHER)
     return plot
 
 
-def throughput(
-    outcome: ComparisonResult, records: Mapping[str, Sequence[Record]]
-) -> figure | None:
+def throughput(shown: Sequence[Shown]) -> figure | None:
     """Return the pages per second over time."""
-    shown = _typical(outcome, records)
     return _over_time(shown, phases.throughput, "pages per second")
 
 
 def _over_time(
-    shown: Sequence[tuple[str, float, Sequence[Record]]],
+    shown: Sequence[Shown],
     steps_of: Callable[[Sequence[Record]], Sequence[tuple[float, float]]],
     label: str,
 ) -> figure | None:
@@ -217,7 +221,7 @@ def _over_time(
         return None
     plot = _figure(
         height=300,
-        x_axis_label="seconds since the start of the process",
+        x_axis_label="seconds since the start",
         y_axis_label=label,
         tools=_CLICKS,
     )
@@ -279,12 +283,12 @@ def sweep(outcome: ComparisonResult) -> figure | None:
     return plot
 
 
-def _typical(
+def typical(
     outcome: ComparisonResult, records: Mapping[str, Sequence[Record]]
-) -> list[tuple[str, float, Sequence[Record]]]:
-    """Return for each mode the median run: its name, start and records."""
+) -> list[Shown]:
+    """Return for each mode the run with the median wall time."""
     return [
-        (row.mode, run.started_s, found)
+        Shown(row.mode, run.started_s, found)
         for row in outcome.rows
         if (run := words.typical(outcome.runs, row.mode)) is not None
         and (found := records.get(run.folder, ()))

@@ -75,7 +75,7 @@ class KeptRecords(Mapping[str, Sequence[Record]]):
             ConfigError: If the file is damaged.
         """
         if run not in self._loaded:
-            self._loaded[run] = self._read(self._paths[run])
+            self._loaded[run] = read_file(self._paths[run], "DIR", self._folder)
         self._loaded.move_to_end(run)
         while len(self._loaded) > 1 and self._in_memory() > _MOST_IN_MEMORY:
             self._loaded.popitem(last=False)
@@ -84,17 +84,27 @@ class KeptRecords(Mapping[str, Sequence[Record]]):
     def _in_memory(self) -> int:
         return sum(map(len, self._loaded.values()))
 
-    def _read(self, path: Path) -> list[Record]:
-        try:
-            if path.suffix == ".gz":
-                with gzip.open(path, "rt", encoding="utf-8") as packed:
-                    return list(from_lines(packed))
-            with path.open(encoding="utf-8") as file:
-                return list(from_lines(file))
-        except (ValueError, EOFError, gzip.BadGzipFile) as error:
-            raise ConfigError(
-                "DIR", str(self._folder), f"whole: {path}: {error}"
-            ) from None
+
+def read_file(path: Path, option: str, folder: Path | None = None) -> list[Record]:
+    """Return the records in *path*, which may be compressed.
+
+    Args:
+        path: The file.
+        option: The option that named it, for the error.
+        folder: What that option named, if not the file itself.
+
+    Raises:
+        ConfigError: If it is damaged or no file of records.
+    """
+    try:
+        if path.suffix == ".gz":
+            with gzip.open(path, "rt", encoding="utf-8") as packed:
+                return list(from_lines(packed))
+        with path.open(encoding="utf-8") as file:
+            return list(from_lines(file))
+    except (ValueError, EOFError, gzip.BadGzipFile) as error:
+        named = str(folder or path)
+        raise ConfigError(option, named, f"whole: {path}: {error}") from None
 
 
 class RunRecords(Sequence[Record]):

@@ -188,7 +188,7 @@ def phase(value_s: float | None) -> str:
     return f"{value_s * 1000:.1f}" if 0 < value_s < 0.01 else milliseconds(value_s)
 
 
-def phases_table(outcome: ComparisonResult) -> Table:
+def phases_table(phases: Mapping[str, Phases]) -> Table:
     """Return the phases of a request, in milliseconds."""
     headings = (
         *("mode", *(head for head, _ in PHASES)),
@@ -208,13 +208,13 @@ def phases_table(outcome: ComparisonResult) -> Table:
             f"{found.mean_in_flight:.1f}",
             f"{found.straggling_s:.2f}",
         )
-        for mode, found in outcome.phases.items()
+        for mode, found in phases.items()
     ]
 
 
-def phases_note(outcome: ComparisonResult) -> str:
+def phases_note(phases: Mapping[str, Phases]) -> str:
     """Return the note that explains the columns of the phases."""
-    found = outcome.phases.values()
+    found = phases.values()
     text = (
         "Queue: yielded, but not sent yet. First byte: from sending, or from having "
         "a connection, to the headers. Callback: from the body to the end of the "

@@ -28,12 +28,17 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Callable, Sequence
 
+    from concurcrawl.frontier.redis.connection import JobRef
+
 #: Seconds that an answer may take: many requests are added in some of them.
 _ANSWER_S = 60.0
 
 
 class Target(Protocol):
     """A crawl that runs, as a command sees it. Each call raises ``ControlError``."""
+
+    def require(self) -> None:
+        """See that there is a crawl."""
 
     def add(self, urls: Sequence[str]) -> dict[str, Any]:
         """Add start requests; return ``taken``, ``duplicates`` and ``refused``."""
@@ -96,17 +101,17 @@ def target_of(args: argparse.Namespace) -> Target:
     name = str(args.target)
     if urlsplit(name).scheme in connection.SCHEMES:
         parsed = connection.parse(name, args.prefix, args.job or "")
-        return _Job(JobControl(place.only_job(parsed)))
+        return Job(place.only_job(parsed))
     if args.job:
         raise ControlError(f"--job goes with a redis:// address, not with {name}")
     if name.startswith(("http://", "https://")):
-        return _Door(name, _token(args.token_file))
+        return Door(name, _token(args.token_file))
     return _door_in(Path(name), args.token_file)
 
 
 def _door_in(path: Path, token_file: str | None) -> Target:
     if path.is_socket():
-        return _Door(f"unix:{path}", "")
+        return Door(f"unix:{path}", "")
     file = path / address.FILE if path.is_dir() else path
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
@@ -117,8 +122,11 @@ def _door_in(path: Path, token_file: str | None) -> Target:
             f"{path}: {why}; start the crawl with CONCURCRAWL_CONTROL=1"
         ) from None
     except (ValueError, TypeError, KeyError):
-        raise ControlError(f"{file} does not say where a control door is") from None
-    return _Door(where, token or _token(token_file))
+        raise ControlError(
+            f"{file} does not say where a control door is (a file of records is for "
+            "the command report)"
+        ) from None
+    return Door(where, token or _token(token_file))
 
 
 def _token(file: str | None) -> str:
@@ -133,11 +141,20 @@ def _token(file: str | None) -> str:
     return text
 
 
-class _Job(Target):
-    """A job in a Redis."""
+class Job(Target):
+    """A job in a Redis.
 
-    def __init__(self, control: JobControl) -> None:
-        self._control = control
+    Attributes:
+        ref: Which one.
+    """
+
+    def __init__(self, ref: JobRef) -> None:
+        self.ref = ref
+        self._control = JobControl(ref)
+
+    @override
+    def require(self) -> None:
+        """Do nothing: the job was found."""
 
     @override
     def add(self, urls: Sequence[str]) -> dict[str, Any]:
@@ -162,8 +179,13 @@ class _Job(Target):
         return int(self._control.command("retry"))
 
 
-class _Door(Target):
-    """A control door."""
+class Door(Target):
+    """A control door.
+
+    Attributes:
+        where: ``unix:<path>`` or a URL.
+        headers: Of every request.
+    """
 
     def __init__(self, where: str, token: str) -> None:
         """Make one.
@@ -174,8 +196,12 @@ class _Door(Target):
         """
         if not (token.isascii() and (not token or token.isprintable())):
             raise ControlError("the token has characters that no header can have")
-        self._where = where
-        self._headers = {"Authorization": f"Bearer {token}"} if token else {}
+        self.where = where
+        self.headers = {"Authorization": f"Bearer {token}"} if token else {}
+
+    @override
+    def require(self) -> None:
+        self._ask("GET", "/v1/status")
 
     @override
     def add(self, urls: Sequence[str]) -> dict[str, Any]:
@@ -199,7 +225,7 @@ class _Door(Target):
 
     def _ask(self, method: str, path: str, **fields: Any) -> dict[str, Any]:
         body = json.dumps(fields) if fields else None
-        headers = self._headers | ({"Content-Type": "application/json"} if body else {})
+        headers = self.headers | ({"Content-Type": "application/json"} if body else {})
         try:
             with contextlib.closing(self._connection()) as connection:
                 connection.request(method, path, body, headers)
@@ -207,7 +233,7 @@ class _Door(Target):
                 code, raw = response.status, response.read()
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise ControlError(
-                f"no crawl answers at {self._where} ({_reason(error)})"
+                f"no crawl answers at {self.where} ({_reason(error)})"
             ) from None
         return self._answer(code, raw)
 
@@ -217,15 +243,15 @@ class _Door(Target):
         except ValueError:
             found = None
         if not isinstance(found, dict):
-            raise ControlError(f"what answers at {self._where} is no control door")
+            raise ControlError(f"what answers at {self.where} is no control door")
         if code != 200:
             raise ControlError(str(found.get("error", f"the door answered {code}")))
         return found
 
     def _connection(self) -> http.client.HTTPConnection:
-        if self._where.startswith("unix:"):
-            return _UnixConnection(self._where.removeprefix("unix:"))
-        parts = urlsplit(self._where)
+        if self.where.startswith("unix:"):
+            return _UnixConnection(self.where.removeprefix("unix:"))
+        parts = urlsplit(self.where)
         kind: type[http.client.HTTPConnection] = http.client.HTTPConnection
         if parts.scheme == "https":  # a proxy in front of the door
             kind = http.client.HTTPSConnection

@@ -11,6 +11,7 @@ import json
 import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -22,7 +23,7 @@ from scrapy.utils.conf import feed_process_params_from_cli
 from scrapy.utils.project import get_project_settings
 
 from concurcrawl.durable.atomic_files import write_whole
-from concurcrawl.errors import ConfigError, ItemsError
+from concurcrawl.errors import ConfigError, ItemsError, MissingExtraError
 from concurcrawl.frontier.redis import admin
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from scrapy.settings import Settings
 
     from concurcrawl.frontier.redis.connection import JobRef
+
+_PARQUET = "concurcrawl.tools.redis.parquet.ParquetItemExporter"
 
 #: What a feed needs of Scrapy; nothing of the project's but its feed settings.
 _NEEDED = {
@@ -96,7 +99,8 @@ def settings_of(output: str, *, overwrite: bool, pairs: Sequence[str]) -> Settin
         pairs: Settings as ``NAME=VALUE``.
 
     Raises:
-        ConfigError: If there is no such format.
+        ConfigError: If there is no such format, or it cannot be appended to.
+        MissingExtraError: If it is Parquet and pyarrow is not installed.
     """
     settings = get_project_settings()
     for name, value in _NEEDED.items():
@@ -104,6 +108,8 @@ def settings_of(output: str, *, overwrite: bool, pairs: Sequence[str]) -> Settin
     for pair in pairs:
         name, _, value = pair.partition("=")
         settings.set(name, value, "cmdline")
+    exporters = {"parquet": _PARQUET} | settings.getdict("FEED_EXPORTERS")
+    settings.set("FEED_EXPORTERS", exporters, "cmdline")
     into: dict[str, list[str]] = {"output": [], "overwrite_output": []}
     into["overwrite_output" if overwrite else "output"].append(output)
     try:
@@ -112,8 +118,20 @@ def settings_of(output: str, *, overwrite: bool, pairs: Sequence[str]) -> Settin
         option = "-O" if overwrite else "-o"
         expected = "a URI that ends with a format, such as items.csv or s3://a/b:jsonl"
         raise ConfigError(option, output, expected) from error
+    if any(options["format"] == "parquet" for options in feeds.values()):
+        _check_parquet(output, exporters["parquet"], overwrite=overwrite)
     settings.set("FEEDS", feeds, "cmdline")
     return settings
+
+
+def _check_parquet(output: str, exporter: object, *, overwrite: bool) -> None:
+    if exporter != _PARQUET:
+        return  # the project's own
+    if find_spec("pyarrow") is None:
+        raise MissingExtraError("a Parquet feed", "pyarrow", "parquet")
+    if not overwrite:
+        expected = "given as -O: a Parquet file cannot be appended to"
+        raise ConfigError("-o", output, expected)
 
 
 def write(target: JobRef, settings: Settings, *, keep: bool) -> int:

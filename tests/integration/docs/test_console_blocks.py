@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -124,6 +125,22 @@ def test_a_multiprocessing_script_becomes_a_spider(
     assert "countries" in (shop.folder / "rows.csv").read_text(encoding="utf-8")
 
 
+def test_a_crawl_is_fed_and_steered(countries: SiteProcess, shop: Reader) -> None:
+    parts = urlsplit(countries.list_url)
+    url = f"{parts.scheme}://{parts.netloc}/new"
+    shop.beside = {"scrapy crawl": "jobs/shop/concurcrawl.control.json"}
+    shop.replaced = {
+        "crawl shop": "crawl myspider",
+        "https://shop.example/new": url,
+        "https://shop.example/sale": f"{url}-sale",
+        "shop.example": str(parts.hostname),
+    }
+    shop.files = {"urls.txt": f"{url}-too\n"}
+    shop.follow(PAGES["control.md"])
+    assert [*(shop.folder / "jobs/shop").glob("*.sqlite")]
+    assert not (shop.folder / "jobs/shop/concurcrawl.control.json").exists()
+
+
 def test_comparisons_can_be_made(shop: Reader) -> None:
     shop.shortened = {
         "concurcrawl compare": f"{FEW} --modes async",
@@ -174,7 +191,7 @@ def test_no_page_is_left_out() -> None:
     followed = {
         *("README", "index", "coming-from-scrapy", "doctor", "stats", "first-hour"),
         *("surviving", "coming-from-multiprocessing", "compare", "several-machines"),
-        "scrapyd",
+        *("scrapyd", "control"),
     }
     with_blocks = {
         name.removesuffix(".md")

@@ -33,6 +33,7 @@ class View:
     spider: str = "one"
     mode: str = "async"
     job: str = ""
+    records: str = ""
     stats: dict[str, Any] = field(default_factory=dict)
     is_paused: bool = False
     is_closing: bool = False

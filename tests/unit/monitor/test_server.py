@@ -53,12 +53,12 @@ class Bench:
         self.server = Server(Address("127.0.0.1", 0))
         self.dashboard.add_to(self.server.app)
 
-    async def _look(self) -> CrawlSnapshot:
+    async def _look(self) -> dict[str, Any]:
         self.pages += 1
         progress = Progress(pages=self.pages)
         return CrawlSnapshot(
             at_s=1.0, spider=EVIL, elapsed_s=float(self.pages), progress=progress
-        )
+        ).values()
 
     async def run(
         self, ask: Callable[[aiohttp.ClientSession], Awaitable[None]]

@@ -48,7 +48,7 @@ def page(
         outcomes: One for each experiment.
         records: Of each run, by its folder.
     """
-    drawn = _Charts()
+    drawn = Charts()
     body = [
         f"<h1>{_HEAD}</h1>",
         _contents(outcomes),
@@ -60,14 +60,19 @@ def page(
         '<section aria-labelledby="how"><h2 id="how">How it was measured</h2>',
         *(f"<p>{escape(words.how_measured(outcome))}</p>" for outcome in outcomes[:1]),
         "<h3>Where</h3>",
-        _table("Machine and libraries", words.environment_table(environment), "facts"),
+        table("Machine and libraries", words.environment_table(environment), "facts"),
         "</section>",
         '<section aria-labelledby="tutorial">',
         '<h2 id="tutorial">The tutorial\'s own table, read the same way</h2>',
         *(f"<p>{escape(sentence)}</p>" for sentence in tutorial.reading()),
-        _table("Made again here", words.tutorial_table(outcomes), "facts"),
+        table("Made again here", words.tutorial_table(outcomes), "facts"),
         "</section>",
     ]
+    return whole(_HEAD, body, drawn)
+
+
+def whole(head: str, body: Sequence[str], drawn: Charts) -> str:
+    """Return a page of the title *head* with *body* and the charts *drawn* in it."""
     return drawn.shown_in(
         [
             "<!DOCTYPE html>",
@@ -75,7 +80,7 @@ def page(
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
             '<link rel="icon" href="data:,">',
-            f"<title>{_HEAD}</title>",
+            f"<title>{escape(head)}</title>",
             f"<style>{_resource('page.css')}</style>",
             "</head><body><main>",
             *body,
@@ -87,8 +92,8 @@ def page(
     )
 
 
-class _Charts:
-    """The charts of the page so far, by the id of the element that shows each."""
+class Charts:
+    """The charts of a page so far, by the id of the element that shows each."""
 
     def __init__(self) -> None:
         self._plots: dict[str, Model] = {}
@@ -146,7 +151,7 @@ def _experiment(
     number: int,
     outcome: ComparisonResult,
     records: Mapping[str, Sequence[Record]],
-    drawn: _Charts,
+    drawn: Charts,
 ) -> list[str]:
     name = f"experiment-{number}"
     return [
@@ -161,12 +166,12 @@ def _experiment(
             "the 95 % interval. The table below has the numbers.",
         ),
         "<h3>Figures</h3>",
-        _table(
+        table(
             "How long each mode took. The fastest is green.",
             words.figures_table(outcome),
             best=_fastest(outcome),
         ),
-        _table(
+        table(
             "What each mode cost, and whether it did the same work.",
             words.costs_table(outcome),
             best=_fastest(outcome),
@@ -179,15 +184,16 @@ def _experiment(
             "Pages per second with more and more at a time; the curve is the Universal "
             "Scalability Law.",
         ),
-        _table("The sweep in numbers", words.sweep_table(outcome)),
+        table("The sweep in numbers", words.sweep_table(outcome)),
         "</section>",
     ]
 
 
 def _over_time(
-    outcome: ComparisonResult, records: Mapping[str, Sequence[Record]], drawn: _Charts
+    outcome: ComparisonResult, records: Mapping[str, Sequence[Record]], drawn: Charts
 ) -> list[str]:
-    timeline = charts.timeline(outcome, records)
+    shown = charts.typical(outcome, records)
+    timeline = charts.timeline(shown)
     plot, count = timeline or (None, 0)
     return [
         drawn.put(
@@ -200,14 +206,14 @@ def _over_time(
             is_timeline=True,
         ),
         drawn.put(
-            charts.in_flight(outcome, records),
+            charts.in_flight(shown, outcome.setup.slots),
             "In flight",
             "Requests that were sent and whose response the crawl has not yet taken "
             "note of, which a busy process does late; dashed: the limits of the modes. "
             f"{words.most_in_flight(outcome)}",
         ),
         drawn.put(
-            charts.throughput(outcome, records),
+            charts.throughput(shown),
             "Throughput",
             "Pages per second, each run in up to forty parts of the same length.",
         ),
@@ -233,7 +239,7 @@ def _explained(outcome: ComparisonResult) -> list[str]:
                 "process are as measured; the right half of the table leaves them "
                 "out.</p>"
             ),
-            _table("Model and measurement", words.model_table(outcome)),
+            table("Model and measurement", words.model_table(outcome)),
         ]
     if outcome.karp_flatt is not None:
         parts.append(
@@ -244,11 +250,11 @@ def _explained(outcome: ComparisonResult) -> list[str]:
     if outcome.phases:
         parts += [
             "<h3>Where the time of a request goes</h3>",
-            _table(
+            table(
                 "Milliseconds per request: mean of all runs, percentiles of all",
-                words.phases_table(outcome),
+                words.phases_table(outcome.phases),
             ),
-            f'<p class="quiet">{escape(words.phases_note(outcome))}</p>',
+            f'<p class="quiet">{escape(words.phases_note(outcome.phases))}</p>',
         ]
     return parts
 
@@ -280,18 +286,19 @@ def _fastest(outcome: ComparisonResult) -> str | None:
     return min(timed)[1] if timed else None
 
 
-def _table(
-    caption: str, table: words.Table, kind: str = "", *, best: str | None = None
+def table(
+    caption: str, cells: words.Table, kind: str = "", *, best: str | None = None
 ) -> str:
-    headings, rows = table
+    """Return *cells* as a table that scrolls by itself; nothing without rows."""
+    headings, rows = cells
     if not rows:
         return ""
     head = "".join(f'<th scope="col">{escape(text)}</th>' for text in headings)
     body = "".join(
-        f"<tr{_BEST if cells[0] == best else ''}>"
-        f'<th scope="row">{escape(cells[0])}</th>'
-        f"{''.join(f'<td>{escape(cell)}</td>' for cell in cells[1:])}</tr>"
-        for cells in rows
+        f"<tr{_BEST if row[0] == best else ''}>"
+        f'<th scope="row">{escape(row[0])}</th>'
+        f"{''.join(f'<td>{escape(cell)}</td>' for cell in row[1:])}</tr>"
+        for row in rows
     )
     label = escape(caption)
     # Wider than a phone: it scrolls by itself, also by keyboard.

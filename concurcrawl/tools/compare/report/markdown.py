@@ -54,8 +54,8 @@ def _experiment(outcome: ComparisonResult) -> list[str]:
     parts += [_text(cost)] if cost else []
     if outcome.phases:
         head = "### Where the time of a request goes (ms)"
-        parts += _section(head, words.phases_table(outcome))
-        parts.append(_text(words.phases_note(outcome)))
+        parts += _section(head, words.phases_table(outcome.phases))
+        parts.append(_text(words.phases_note(outcome.phases)))
     return parts + _section("### Sweep", words.sweep_table(outcome))
 
 

@@ -45,7 +45,7 @@ def show(outcome: ComparisonResult, console: Console) -> None:
         Text(" ".join(outcome.verdict)),
         *(Text(f"! {sentence}", "yellow") for sentence in outcome.warnings),
         Text(_caption(outcome), "dim"),
-        *([Text(words.phases_note(outcome), "dim")] if outcome.phases else []),
+        *([Text(words.phases_note(outcome.phases), "dim")] if outcome.phases else []),
     ]
     console.print("", *parts, "", sep="\n", highlight=False)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 import redis
+from pyarrow import parquet
 
 from tests.support.crawls import DEADLINE_S, crawling, environment
 from tests.support.servers.redis import RedisServer, redis_server
@@ -160,6 +161,17 @@ def test_items_go_into_any_feed_once_however_often_that_is_begun(
     assert drained(copied, "-o", str(table)).stderr == f"1 items in {table}\n"
     assert table.read_text("utf-8").split() == [*pages, "99"]
     assert client.xlen(STREAM) == 0
+
+
+def test_items_become_a_parquet_file(copied: str, tmp_path: Path) -> None:
+    file = tmp_path / "items.parquet"
+    refused = drained(copied, "-o", str(file))
+    assert refused.returncode == 2
+    assert "a Parquet file cannot be appended to" in refused.stderr
+    done = drained(copied, "-O", str(file), "--keep")
+    assert done.stderr == f"{PAGES} items in {file}\n"
+    pages = parquet.read_table(file).column("page").to_pylist()
+    assert sorted(map(int, pages)) == list(range(PAGES))
 
 
 def test_items_stay_in_redis_if_their_feed_cannot_be_stored(
