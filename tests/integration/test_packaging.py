@@ -142,7 +142,7 @@ def test_the_wheel_has_the_package_whole_and_nothing_else(wheel: Path) -> None:
     metadata = {name for name in names if name.split("/")[0].endswith(".dist-info")}
     assert names - metadata == package
     assert {path.rsplit(".", 1)[1] for path in package} == {
-        *("py", "typed", "lua", "css", "js", "csv", "toml")
+        *("py", "typed", "lua", "css", "html", "js", "csv", "toml")
     }
     assert any(name.endswith("/licenses/LICENSE") for name in metadata)
 

@@ -58,7 +58,8 @@ def test_what_workers_start_ends_with_them_and_closed_is_named(
     assert not alive(running(tmp_path))
     assert len([*tmp_path.glob("closed-*")]) == 1
     assert found.log.count("closed()=anyspider.spiders.sharing.Opening: it is ") == 2
-    assert found.log.count("(self.browser)") == found.log.count("(self.urls)") == 1
+    assert found.log.count("its own self.browser;") == 1
+    assert found.log.count("(self.urls)") == 1
 
 
 def test_closed_runs_in_workers_that_are_asked_to(site: str, tmp_path: Path) -> None:
