@@ -37,10 +37,13 @@ class Connection:
 
     Attributes:
         received: Messages that have arrived and are not dispatched yet.
+        is_reading: Whether they are dispatched. Pausing the transport instead would not
+            do: as long as it is being made, an event loop may read all the same.
     """
 
     def __init__(self, sock: socket.socket) -> None:
         self.received: deque[Any] = deque()
+        self.is_reading = False
         self._sock = sock
         self._transport: asyncio.Transport | None = None
         self._frames = Frames()
@@ -55,14 +58,19 @@ class Connection:
     async def open(self, protocol: asyncio.Protocol) -> None:
         """Hand the socket to the running event loop and *protocol*.
 
-        Nothing is read before :meth:`start_reading`.
+        Nothing is dispatched before :meth:`start_reading`.
         """
-        self._transport = await framing.connect(self._sock, lambda: protocol)
+        await framing.connect(self._sock, lambda: protocol)
+
+    def made(self, transport: asyncio.Transport) -> None:
+        """Send over *transport* from now on."""
+        self._transport = transport
 
     def start_reading(self) -> None:
-        """Let *protocol* be given what the supervisor has sent."""
+        """Dispatch what the supervisor has sent and will send."""
         assert self._transport is not None
-        self._transport.resume_reading()
+        self.is_reading = True
+        self._dispatch_soon()
 
     def feed(self, data: bytes) -> None:
         """Add the messages that *data* completes to ``received``."""
@@ -129,10 +137,14 @@ class Connection:
                 self.received.append(answer)
             if is_answered():
                 break
+        self._dispatch_soon()
+        return True
+
+    def _dispatch_soon(self) -> None:
         # The protocol dispatches all that was received whenever data arrives.
+        assert self._transport is not None
         dispatch = self._transport.get_protocol().data_received  # type: ignore[attr-defined]
         asyncio.get_running_loop().call_soon(dispatch, b"")
-        return True
 
     async def close(self) -> None:
         """Return when all was written that is due; then send nothing more."""
@@ -172,12 +184,16 @@ class MessageDispatcher(asyncio.Protocol):
 
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # An engine that is not running yet could neither work nor stop.
-        transport.pause_reading()  # type: ignore[attr-defined]
+        # Here, not when the connection is open: data may be read before that.
+        # uvloop's transports are no subclass of asyncio's.
+        self._connection.made(transport)  # type: ignore[arg-type]
 
     @override
     def data_received(self, data: bytes) -> None:
         self._connection.feed(data)
+        # An engine that is not running yet could neither work nor stop.
+        if not self._connection.is_reading:
+            return
         # A handler may block in exchange(), which adds to what has been received.
         while self._connection.received:
             message = self._connection.received.popleft()
