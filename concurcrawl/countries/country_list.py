@@ -9,6 +9,7 @@ one column that says which.
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import SplitResult, urldefrag, urljoin, urlsplit
@@ -167,10 +168,13 @@ def find_countries(html: str, url: str) -> tuple[Country, ...]:
     # Encoded again, because lxml refuses text that declares an encoding of its own.
     parser = lxml_html.HTMLParser(encoding="utf-8", huge_tree=True)
     data = html.encode("utf-8", "replace")
-    try:
+    root: HtmlElement | None = None
+    with suppress(etree.ParserError):  # there is no element in it
         root = lxml_html.document_fromstring(data, parser=parser, ensure_head_body=True)
-    except etree.ParserError:  # there is no element in it
-        raise ListPageError(url) from None
+    # Not in an except clause: lxml's error would be the context of ours, and where
+    # Dask is used exceptions are pickled with their context, which lxml's cannot be.
+    if root is None:
+        raise ListPageError(url)
     declared = root.find(".//base[@href]")
     base = url if declared is None else urljoin(url, declared.get("href"))
     tables = (
