@@ -251,9 +251,11 @@ def _if_any(way: str, empty: Any, *parts: Any) -> Change | None:
 def _apply_add(
     state: dict[Any, Any], key: Any, now: Any, delta: Any, since: Any, new: Any
 ) -> None:
-    is_as_it_was = now is _MISSING or now == since
-    if not is_as_it_was and _are_numbers(now, new):
-        new = now + delta  # else the very value, without what rounding adds
+    # What is missing counts as 0: the change that made it may be committed after this
+    # one, or not at all if its request is done again.
+    here = type(new)(0) if now is _MISSING else now
+    if here != since and _are_numbers(here, new):
+        new = here + delta  # else the very value, without what rounding adds
     dict.__setitem__(state, key, new)
 
 

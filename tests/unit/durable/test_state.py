@@ -54,6 +54,19 @@ def test_numbers_add_up() -> None:
     assert copies.two == found
 
 
+@pytest.mark.parametrize("number", [1, 0.5, Decimal("0.5")])
+def test_numbers_add_up_whichever_change_is_committed_first(number: Any) -> None:
+    changes: list[bytes] = []
+    here, there = Tracker(changes.append), Tracker(lambda _: None)
+    for _ in range(2):
+        here.live["n"] = here.live.get("n", 0) + number
+        here.live.setdefault("kinds", {})
+        here.live["kinds"]["a"] = here.live["kinds"].get("a", 0) + number
+        here.collect()
+    there.apply(reversed(changes))
+    assert there.live == {"n": 2 * number, "kinds": {"a": 2 * number}}
+
+
 def test_a_float_that_one_process_writes_is_the_very_same() -> None:
     copies = Copies(at=0.1)
     copies.one["at"] = 0.3
