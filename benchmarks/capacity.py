@@ -124,7 +124,8 @@ class AnsweringLauncher(Launcher):
     """Starts one process that plays all workers."""
 
     def __init__(self, workers: int) -> None:
-        self._pairs = [socket.socketpair() for _ in range(workers)]
+        self._workers = workers
+        self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._started = 0
         self._pid = 0
 
@@ -146,6 +147,8 @@ class AnsweringLauncher(Launcher):
         item = {"url": f"http://{HOST}/", "text": "x" * ITEM_BYTES}
         request = scrapy.Request(f"http://{HOST}/next")
         page = codec.encode(item), codec.encode(request)
+        # Not earlier: the fork server would have the other ends, and keep them open.
+        self._pairs = [socket.socketpair() for _ in range(self._workers)]
         self._pid = os.fork()
         if self._pid:
             for _, theirs in self._pairs:
