@@ -11,6 +11,7 @@ from scrapy import signals
 from scrapy.exceptions import NotConfigured
 
 from concurcrawl.frontier.redis import job_ref
+from concurcrawl.frontier.redis.connection import client_errors
 from concurcrawl.frontier.redis.control import NodeControl
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ class Announcer:
                 await self.node.publish(wanted)
             if forgotten:
                 await self.node.forget(forgotten)
-        except Exception as error:  # noqa: BLE001 - redis-py's, and the network's
+        except client_errors() as error:
             logger.error("Other nodes were not told of %s: %s", dict(wanted), error)  # noqa: TRY400 - its sentence says it all
 
     async def _stop(self) -> None:

@@ -15,6 +15,7 @@ from concurcrawl.control.announcing import LIMITS, Announcer
 from concurcrawl.control.operations import CrawlControl
 from concurcrawl.errors import ConcurcrawlError, ControlError
 from concurcrawl.frontier.redis import job_ref
+from concurcrawl.frontier.redis.connection import client_errors
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -59,8 +60,13 @@ class SharedControl:
         while not self._control.is_stopping:
             try:
                 await self._look(announcer)
-            except Exception as error:  # noqa: BLE001 - the frontier says that it is away
+            except client_errors() as error:  # the frontier reports that it is away
                 logger.debug("The desired state of this job cannot be read: %s", error)
+            except Exception:
+                logger.exception(
+                    "This node can no longer be paused, stopped or fed for all nodes"
+                )
+                return
             await asyncio.sleep(_INTERVAL_S)
 
     async def _look(self, announcer: Announcer) -> None:

@@ -22,7 +22,7 @@ from concurcrawl.control.enable import start_key_url
 from concurcrawl.control.operations import CrawlControl
 from concurcrawl.errors import ControlError, FrontierError
 from concurcrawl.frontier.redis import job_ref
-from concurcrawl.frontier.redis.connection import parse
+from concurcrawl.frontier.redis.connection import client_errors, parse
 from concurcrawl.frontier.redis.start_key import StartKey
 
 if TYPE_CHECKING:
@@ -87,6 +87,8 @@ class StartKeyReader:
             await self._key.close()
 
     async def _run(self, key: StartKey) -> None:
+        # ControlError: the crawl has begun to end.
+        passing: tuple[type[Exception], ...] = (ControlError, *client_errors())
         while not self._is_over():
             try:
                 leads = self._control.leads
@@ -95,7 +97,7 @@ class StartKeyReader:
             except FrontierError as error:
                 self._give_up(str(error))
                 return
-            except Exception as error:  # noqa: BLE001 - redis-py's, and the network's
+            except passing as error:
                 if self._is_over():
                     return
                 self._note_away(error)

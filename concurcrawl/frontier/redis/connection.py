@@ -177,6 +177,11 @@ def _library() -> Any:
     return redis
 
 
+def client_errors() -> tuple[type[Exception], ...]:
+    """Return what redis-py raises where Redis does not answer or refuses."""
+    return _library().RedisError, OSError
+
+
 def _translated(error: Exception, target: JobRef) -> FrontierError:
     """Return what a user reads of an error of redis-py."""
     redis = _library()

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 class FakeControl:
     leads = True
+    is_stopping = False
 
     def __init__(self) -> None:
         self.did: list[Any] = []
@@ -63,6 +64,19 @@ class FakeAnnouncer:
         self.answers["dropped"] = command
 
 
+class FailingAnnouncer(FakeAnnouncer):
+    """Its Redis fails; the crawl ends when it was asked twice."""
+
+    def __init__(self, error: Exception, control: FakeControl) -> None:
+        super().__init__()
+        self.error, self.control, self.asked = error, control, 0
+
+    async def orders(self, *, leads: bool) -> Orders:
+        self.asked += 1
+        self.control.is_stopping = self.asked == 2
+        raise self.error
+
+
 @pytest.fixture
 def control() -> FakeControl:
     return FakeControl()
@@ -84,6 +98,25 @@ def test_what_is_wanted_is_done_once(shared: Any, control: FakeControl) -> None:
     announcer.wanted = {"paused": "0"}
     asyncio.run(shared._look(announcer))
     assert control.did == ["pause", ("a", {"in_flight": 2}), "resume"]
+
+
+@pytest.mark.parametrize(
+    ("error", "level"), [(ConnectionError("away"), "DEBUG"), (KeyError("bug"), "ERROR")]
+)
+def test_a_redis_that_is_away_is_asked_again_and_a_bug_is_named(
+    error: Exception,
+    level: str,
+    shared: Any,
+    control: FakeControl,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("DEBUG", "concurcrawl.control.shared")
+    monkeypatch.setattr("concurcrawl.control.shared._INTERVAL_S", 0)
+    announcer = FailingAnnouncer(error, control)
+    asyncio.run(shared._run(announcer))
+    assert {record.levelname for record in caplog.records} == {level}
+    assert announcer.asked == (2 if level == "DEBUG" else 1)
 
 
 def test_what_was_wanted_here_is_not_undone_by_older_news(
