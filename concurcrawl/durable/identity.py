@@ -42,7 +42,7 @@ def digest(output: object, fingerprint: bytes = b"") -> bytes:
     """
     try:
         text = _digested(output, fingerprint)
-    except Exception:  # noqa: BLE001 - it runs the code of anybody's classes
+    except Exception:  # noqa: BLE001 - it runs the code of any class
         return os.urandom(_DIGEST_BYTES)  # equal to nothing: it is taken again
     return hashlib.blake2b(text, digest_size=_DIGEST_BYTES).digest()
 

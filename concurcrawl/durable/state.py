@@ -163,7 +163,7 @@ class Tracker:
         try:
             change = self._change_of(key, value, known)
             encoded = None if change is None else pickle.dumps((key, change), _PROTOCOL)
-        except Exception as error:  # noqa: BLE001 - a pickler runs anybody's code
+        except Exception as error:  # noqa: BLE001 - a pickler runs code of any class
             self._refuse(key, error)
             return
         if encoded is not None:

@@ -104,7 +104,7 @@ class Dashboard:
         app.router.add_post("/v1/{what}", self._steer)
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
-        """Send events to whoever made *request*, until the crawl ends or it is closed.
+        """Send events to the client of *request*, until the crawl ends or it is closed.
 
         Raises:
             ControlError: If too many look already.

@@ -136,7 +136,7 @@ class WorkerPool:
     def dispatch(
         self, lease: Lease, key: StickyKey | None = None
     ) -> asyncio.Future[Ended]:
-        """Lend *lease* to the worker with the most room, or to that of *key*.
+        """Send *lease* to the worker with the most free capacity, or to that of *key*.
 
         Args:
             lease: The lease.

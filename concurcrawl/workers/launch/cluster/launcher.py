@@ -239,7 +239,7 @@ class ClusterLauncher(Launcher):
 
     def _note(self, place: str, report: Report) -> None:
         if self._is_ending:
-            return  # it may have found nobody here
+            return  # it may have failed because the crawl ended
         if report.problem and place not in self._unfit:
             self._unfit[place] = f"{report.machine}: {report.problem}"
             logger.error("%s: %s.", report.machine, report.problem)
