@@ -79,6 +79,27 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("once")
 
 
+@pytest.fixture(autouse=True)
+def _environment_as_before() -> Iterator[None]:
+    """Fail a test that leaves the environment changed, and restore it.
+
+    Later tests of the same process hand it to the crawls that they start: with
+    SCRAPY_SETTINGS_MODULE left behind these would load another project.
+    """
+    before = _environment()
+    yield
+    after = _environment()
+    for name in after.keys() - before.keys():
+        del os.environ[name]
+    os.environ.update(before)
+    assert after == before
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment but for what pytest itself changes in it."""
+    return {k: v for k, v in os.environ.items() if k != "PYTEST_CURRENT_TEST"}
+
+
 @pytest.fixture(scope="session")
 def _known_suffixes() -> None:
     """Have the list of public suffixes at hand.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from pyarrow import parquet
@@ -11,6 +11,9 @@ from pyarrow import parquet
 from concurcrawl.errors import ConfigError, MissingExtraError
 from concurcrawl.tools.redis import feed
 from concurcrawl.tools.redis.parquet import ParquetItemExporter
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def written(*items: dict[str, Any]) -> list[dict[str, Any]]:
@@ -53,7 +56,10 @@ def test_no_items_are_a_table_too() -> None:
     assert written() == []
 
 
-def test_a_missing_library_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)  # in a project Scrapy would set variables
     monkeypatch.setattr(feed, "find_spec", lambda _: None)
     with pytest.raises(MissingExtraError, match=r"concurcrawl\[parquet\]"):
         feed.settings_of("items.parquet", overwrite=True, pairs=())

@@ -29,8 +29,9 @@ async def open_with_a_message() -> None:
             connection.send(Returned((message.lease_id,)))
 
         handlers: Any = {Dispatch: on_dispatch}
+        lost = asyncio.Event()
         await connection.open(
-            MessageDispatcher(connection, handlers, lambda: None, lambda: None)
+            MessageDispatcher(connection, handlers, lambda: None, lost.set)
         )
         for _ in range(10):
             await asyncio.sleep(0)
@@ -40,6 +41,8 @@ async def open_with_a_message() -> None:
         loop = asyncio.get_running_loop()
         data = await asyncio.wait_for(loop.sock_recv(far, 1 << 16), 30)
         assert list(Frames().feed(data)) == [Returned((7,))]
+        far.close()  # with it the transport closes, which else warns when it is freed
+        await asyncio.wait_for(lost.wait(), 30)
 
 
 @pytest.mark.parametrize("loop", LOOPS)
