@@ -27,6 +27,7 @@ from distributed import (
 from typing_extensions import override
 
 from concurcrawl.workers.launch.cluster import agent
+from concurcrawl.workers.launch.cluster.dask_demand import Demand
 from concurcrawl.workers.launch.cluster.engine import Engine, EngineLostError
 from concurcrawl.workers.launch.cluster.order import Report
 
@@ -54,6 +55,7 @@ class DaskEngine(Engine):
         self._cluster: Any = address
         self._timeout_s = timeout_s
         self._client: Any = None
+        self._demand: Demand | None = None
         quiet_dask()
 
     @override
@@ -80,6 +82,7 @@ class DaskEngine(Engine):
             )
         except (OSError, TypeError, ValueError) as error:  # no TLS where that is asked
             raise EngineLostError(str(error)) from error
+        self._demand = Demand(self._client)
 
     @override
     async def places(self) -> Mapping[str, int]:
@@ -92,6 +95,14 @@ class DaskEngine(Engine):
         except (OSError, AttributeError) as error:  # it has no connection for now
             raise EngineLostError(str(error)) from error
         return found
+
+    @override
+    async def want(self, missing: int) -> None:
+        assert self._demand is not None
+        try:
+            await asyncio.wait_for(self._demand.set(missing), self._timeout_s)
+        except (OSError, AttributeError) as error:  # it has no connection for now
+            raise EngineLostError(str(error)) from error
 
     @override
     async def run(self, place: str, order: Order) -> Report:
@@ -157,9 +168,9 @@ class LocalDaskEngine(DaskEngine):
         await super().open()
 
     @override
-    async def want(self, workers: int) -> None:
-        if workers:
-            self._cluster.scale(workers)
+    async def want(self, missing: int) -> None:
+        if missing:
+            self._cluster.scale(self._workers)
 
     @override
     async def close(self) -> None:

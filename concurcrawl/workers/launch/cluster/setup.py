@@ -88,6 +88,8 @@ def launcher(
         archive=pack(modules, config.cluster_files),
         main=pickle.dumps(main),
         most=most,
+        # Of its own accord a crawl makes no cluster grow beyond the first machine.
+        wanted=most if config.workers else 1,
         timeout_s=config.cluster_timeout_s,
         wait_s=config.cluster_wait_s,
     )
