@@ -286,7 +286,7 @@ def test_ctrl_c_ends_a_crawl_in_peace(
         (
             (
                 "CONCURCRAWL_CLUSTER=tcp://127.0.0.1:9",
-                "CONCURCRAWL_CLUSTER_TIMEOUT_S=1",
+                "CONCURCRAWL_CLUSTER_WAIT_S=1",
             ),
             "no Dask scheduler answers at tcp://127.0.0.1:9 within 1 s",
         ),

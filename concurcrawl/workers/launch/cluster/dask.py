@@ -101,20 +101,21 @@ class DaskEngine(Engine):
         assert self._demand is not None
         try:
             await asyncio.wait_for(self._demand.set(missing), self._timeout_s)
-        except (OSError, AttributeError) as error:  # it has no connection for now
+        except Exception as error:  # of a client that has no connection, various ones
             raise EngineLostError(str(error)) from error
 
     @override
     async def run(self, place: str, order: Order) -> Report:
-        future = self._client.submit(
-            run_agent,
-            order,
-            key=f"concurcrawl-{order.key[:4].hex()}-{order.number}",
-            workers=[place],
-            pure=False,
-            retries=0,
-        )
+        future: Any = None
         try:
+            future = self._client.submit(
+                run_agent,
+                order,
+                key=f"concurcrawl-{order.key[:4].hex()}-{order.number}",
+                workers=[place],
+                pure=False,
+                retries=0,
+            )
             report: Report = await future
         except ImportError as error:
             problem = f"it has no concurcrawl ({error}): install it there"
@@ -122,7 +123,8 @@ class DaskEngine(Engine):
         except Exception as error:  # Dask passes on whatever was raised there
             raise EngineLostError(str(error)) from error
         finally:
-            future.release()
+            if future is not None:
+                future.release()
         return report
 
     @override
@@ -286,7 +288,8 @@ def count_threads(address: str, timeout_s: float) -> int:
         except Exception as error:  # noqa: BLE001 - raised again in the caller's thread
             found.append(error)
 
-    thread = threading.Thread(target=run)
+    # Ctrl-C ends the wait, and the process does not wait for it then.
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join()
     if isinstance(found[0], Exception):

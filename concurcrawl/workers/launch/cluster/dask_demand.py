@@ -37,11 +37,7 @@ class Demand:
         self._count = 0
 
     async def set(self, missing: int) -> None:
-        """Have *missing* tasks wait.
-
-        Raises:
-            OSError: If the scheduler cannot be reached.
-        """
+        """Have *missing* tasks wait."""
         if missing and not self._is_known:
             await self._make_known()
         # Some schedulers let tasks fail that have waited for too long.

@@ -116,6 +116,7 @@ class ClusterLauncher(Launcher):
 
         self._listener.start(self._archive, tell, leave)
         self._runner = asyncio.ensure_future(self._run())
+        self._runner.add_done_callback(self._has_run)
 
     @override
     def close(self) -> None:
@@ -174,6 +175,14 @@ class ClusterLauncher(Launcher):
             self._change.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._change.wait(), _LOOK_S)
+
+    def _has_run(self, runner: asyncio.Task[None]) -> None:
+        """End a crawl that would get no more workers, and say nothing of it."""
+        error = None if runner.cancelled() else runner.exception()
+        if error is not None and not self._is_ending:
+            assert self._members is not None
+            sentence = f"{self._engine.name} cannot be used: {error!r}"
+            self._members.failed(ClusterError(sentence))
 
     def _is_hopeless(self, places: Mapping[str, int], waited_s: float) -> bool:
         """Return whether the crawl ends because no machine can have a worker."""

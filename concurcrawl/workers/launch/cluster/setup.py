@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import pickle
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,12 +23,21 @@ if TYPE_CHECKING:
     from concurcrawl.config import Config
     from concurcrawl.workers.launch.cluster.engine import Engine
 
+logger = logging.getLogger(__name__)
+
 _NAME = "CONCURCRAWL_CLUSTER"
 _LOCAL = "local"
+#: After how long it is said that the crawl waits for the scheduler.
+_PATIENCE_S = 5.0
+#: Between two attempts, which may fail at once.
+_PAUSE_S = 0.2
 
 
 def count_places(config: Config) -> int:
     """Return how many workers the cluster can have now; 0 if it may get some later.
+
+    Waits for a scheduler that is not there, as a running crawl does: both may be
+    started together, and the crawl be the quicker one.
 
     Args:
         config: Its settings.
@@ -44,14 +55,35 @@ def count_places(config: Config) -> int:
         return config.workers or usable_cpus()
     from concurcrawl.workers.launch.cluster import dask  # takes a third of a second
 
-    try:
-        return dask.count_threads(address, config.cluster_timeout_s)
-    except (EngineLostError, OSError) as error:
-        raise ClusterError(
-            f"{_NAME}={config.cluster!r}: no Dask scheduler answers at {address} "
-            f"within {config.cluster_timeout_s:g} s ({error}): start one with 'dask "
-            "scheduler', or correct the address"
-        ) from error
+    deadline_s = time.monotonic() + config.cluster_wait_s
+    patience_s = min(_PATIENCE_S, config.cluster_timeout_s)
+    is_told = False
+    while True:
+        left_s = max(1.0, deadline_s - time.monotonic())
+        try:
+            return dask.count_threads(address, min(patience_s, left_s))
+        except (EngineLostError, OSError) as error:
+            is_over = time.monotonic() >= deadline_s
+            if is_over or not isinstance(error.__cause__ or error, OSError):
+                raise _unanswered(config, address, error) from error
+            if not is_told:
+                logger.warning(
+                    "No Dask scheduler answers at %s (%s). The crawl begins once one "
+                    "does, within %g s (CONCURCRAWL_CLUSTER_WAIT_S).",
+                    address,
+                    error,
+                    config.cluster_wait_s,
+                )
+        is_told, patience_s = True, config.cluster_timeout_s
+        time.sleep(_PAUSE_S)
+
+
+def _unanswered(config: Config, address: str, error: Exception) -> ClusterError:
+    return ClusterError(
+        f"{_NAME}={config.cluster!r}: no Dask scheduler answers at {address} within "
+        f"{config.cluster_wait_s:g} s ({error}): start one with 'dask scheduler', or "
+        "correct the address"
+    )
 
 
 def launcher(

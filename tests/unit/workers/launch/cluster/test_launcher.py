@@ -31,6 +31,7 @@ class FakeEngine(Engine):
         self.is_lost = False
         self.opened = 0
         self.missing = 0
+        self.error: Exception | None = None
 
     def listen_host(self) -> str:
         return "127.0.0.1"
@@ -46,6 +47,8 @@ class FakeEngine(Engine):
         return dict(self.machines)
 
     async def want(self, missing: int) -> None:
+        if self.error is not None:
+            raise self.error
         self.missing = missing
 
     async def run(self, place: str, order: Order) -> Report:
@@ -198,6 +201,17 @@ async def test_a_scheduler_that_is_restarted_is_found_again() -> None:
         assert engine.running() == {"a": 1}
         assert members.errors == []
         assert engine.opened > 2
+
+
+@in_fake_time
+async def test_an_error_that_no_engine_should_raise_ends_the_crawl() -> None:
+    engine = FakeEngine(a=1)
+    async with launching(engine) as (_, members):
+        engine.error = KeyError("workers")
+        await asyncio.sleep(2)
+        assert members.errors == [
+            "The fake cluster cannot be used: KeyError('workers')"
+        ]
 
 
 def test_what_differs_is_said() -> None:

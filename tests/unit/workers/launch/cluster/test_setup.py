@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from concurcrawl.config import Config
 from concurcrawl.errors import ClusterError, ConfigError, MissingExtraError
 from concurcrawl.modes import Mode, plan
+from concurcrawl.workers.launch.cluster import dask, setup
+from concurcrawl.workers.launch.cluster.engine import EngineLostError
 from concurcrawl.workers.launch.cluster.setup import count_places
 
 if TYPE_CHECKING:
@@ -33,7 +35,37 @@ def test_a_scheduler_file_names_the_address(tmp_path: Path) -> None:
         count_places(Config(cluster=str(file)))
     file.write_text(json.dumps({"address": "tcp://127.0.0.1:9"}), encoding="utf-8")
     with pytest.raises(ClusterError, match=r"answers at tcp://127.0.0.1:9"):
-        count_places(Config(cluster=str(file), cluster_timeout_s=1))
+        count_places(Config(cluster=str(file), cluster_timeout_s=1, cluster_wait_s=0))
+
+
+def unanswered(cause: Exception) -> EngineLostError:
+    error = EngineLostError(str(cause))
+    error.__cause__ = cause
+    return error
+
+
+def test_a_scheduler_that_starts_together_with_the_crawl_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers: list[Any] = [*([unanswered(OSError("refused"))] * 3), 4]
+    patience: list[float] = []
+
+    def count_threads(_: str, timeout_s: float) -> int:
+        patience.append(timeout_s)
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return int(answer)
+
+    monkeypatch.setattr(dask, "count_threads", count_threads)
+    monkeypatch.setattr(setup, "_PAUSE_S", 0)
+    assert count_places(Config(cluster="tcp://a:1")) == 4
+    assert patience == [5, 30, 30, 30]
+    assert caplog.text.count("No Dask scheduler answers at tcp://a:1 (refused)") == 1
+
+    answers.append(unanswered(ValueError("it has no TLS")))
+    with pytest.raises(ClusterError, match="it has no TLS"):
+        count_places(Config(cluster="tls://a:1"))
 
 
 def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
