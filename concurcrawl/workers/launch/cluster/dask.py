@@ -81,7 +81,7 @@ class DaskEngine(Engine):
                 name="concurcrawl",
             )
         except (OSError, TypeError, ValueError) as error:  # no TLS where that is asked
-            raise EngineLostError(str(error)) from error
+            raise EngineLostError(_reason(error)) from error
         self._demand = Demand(self._client)
 
     @override
@@ -250,6 +250,15 @@ def quiet_dask() -> None:
     """
     for name in ("distributed", "distributed.client"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+def _reason(error: BaseException) -> str:
+    """Return what was behind an error of Dask, which tells of its own objects."""
+    reason = str(error)
+    while error.__cause__ is not None:
+        error = error.__cause__
+        reason = getattr(error, "strerror", None) or str(error) or reason
+    return reason
 
 
 def own_address(address: str) -> str:

@@ -63,7 +63,7 @@ def count_places(config: Config) -> int:
         try:
             return dask.count_threads(address, min(patience_s, left_s))
         except (EngineLostError, OSError) as error:
-            is_over = time.monotonic() >= deadline_s
+            is_over = time.monotonic() + _PAUSE_S >= deadline_s
             if is_over or not isinstance(error.__cause__ or error, OSError):
                 raise _unanswered(config, address, error) from error
             if not is_told:

@@ -68,6 +68,15 @@ def test_a_scheduler_that_starts_together_with_the_crawl_is_waited_for(
         count_places(Config(cluster="tls://a:1"))
 
 
+def test_the_reason_is_what_was_behind_an_error_of_dask() -> None:
+    refused = ConnectionRefusedError(111, "Connection refused")
+    late, closed = OSError("Timed out after 5 s"), OSError("in <TCPConnector>")
+    late.__cause__ = TimeoutError()
+    assert dask._reason(late) == "Timed out after 5 s"
+    late.__cause__, closed.__cause__ = closed, refused
+    assert dask._reason(late) == "Connection refused"
+
+
 def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "distributed", raising=False)
     monkeypatch.setattr(sys, "path", [])
