@@ -114,6 +114,9 @@ async def lose_and_do_again(here: Listening) -> list[Any]:
     return [*found[2]]
 
 
-def test_a_lost_worker_that_comes_back_is_refused_and_each_item_is_there_once() -> None:
+def test_a_lost_worker_that_comes_back_is_refused_and_each_item_is_there_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     with listening(timeout_s=0.8) as here:
         assert asyncio.run(lose_and_do_again(here)) == [ITEM]
+    assert "worker-1@there (process 1) was lost with 1 request(s)" in caplog.text
