@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import pickle
+import signal
+import threading
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -20,6 +23,8 @@ from concurcrawl.workers.launch.cluster.launcher import ClusterLauncher
 from concurcrawl.workers.launch.cluster.listener import listening
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from concurcrawl.config import Config
     from concurcrawl.workers.launch.cluster.engine import Engine
 
@@ -53,6 +58,17 @@ def count_places(config: Config) -> int:
         raise MissingExtraError(_NAME, "distributed", "cluster")
     if address == _LOCAL:
         return config.workers or usable_cpus()
+    with _interruptible():
+        try:
+            return _count_threads(config, address)
+        except KeyboardInterrupt as error:
+            raise ClusterError(
+                f"{_NAME}={config.cluster!r}: the crawl was stopped while it waited "
+                f"for the Dask scheduler at {address}"
+            ) from error
+
+
+def _count_threads(config: Config, address: str) -> int:
     from concurcrawl.workers.launch.cluster import dask  # takes a third of a second
 
     deadline_s = time.monotonic() + config.cluster_wait_s
@@ -76,6 +92,27 @@ def count_places(config: Config) -> int:
                 )
         is_told, patience_s = True, config.cluster_timeout_s
         time.sleep(_PAUSE_S)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM raise KeyboardInterrupt.
+
+    Where the spider enables the add-on Scrapy's event loop runs already, which is
+    blocked by the wait, and Scrapy's handlers would only ask that to end.
+    """
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.getsignal(number)
+            if handler not in (None, signal.SIG_IGN):
+                before[number] = handler
+                signal.signal(number, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _unanswered(config: Config, address: str, error: Exception) -> ClusterError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,26 @@ def test_a_scheduler_that_starts_together_with_the_crawl_is_waited_for(
     answers.append(unanswered(ValueError("it has no TLS")))
     with pytest.raises(ClusterError, match="it has no TLS"):
         count_places(Config(cluster="tls://a:1"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_wait_for_a_scheduler(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def count_threads(*_: object) -> int:
+        signal.raise_signal(number)
+        return 4
+
+    heard: list[int] = []
+    monkeypatch.setattr(dask, "count_threads", count_threads)
+    before = signal.signal(number, lambda *_: heard.append(number))
+    try:
+        with pytest.raises(ClusterError, match="was stopped while it waited"):
+            count_places(Config(cluster="tcp://a:1"))
+        signal.raise_signal(number)
+    finally:
+        signal.signal(number, before)
+    assert heard == [number], "Scrapy's handlers are in place again"
 
 
 def test_the_reason_is_what_was_behind_an_error_of_dask() -> None:
