@@ -7,7 +7,8 @@ supervisor alone: frontier, dispatch, commit, stats and pipelines. Run it in a c
     python -m benchmarks.capacity --pages 20000 --workers 8 --in-flight 64
 
 It prints one line of JSON: pages per second, CPU per page in milliseconds, and the peak
-of the supervisor's memory.
+of the supervisor's memory. With ``--table`` it prints the table of docs/cluster.md for
+that cost too; ``--table MS`` prints that of any cost, and measures nothing.
 """
 
 from __future__ import annotations
@@ -54,6 +55,43 @@ STATS = {
     ("inc", "downloader/response_bytes"): 5_200,
     ("inc", "response_received_count"): 1,
 }
+
+
+#: Milliseconds of CPU in a worker for pages that are simple, usual, and rendered.
+PAGE_MS = (5, 50, 300)
+
+DAY_S = 86_400
+
+
+def table(cost_ms: float) -> str:
+    """Return how many cores one supervisor feeds, as Markdown.
+
+    Args:
+        cost_ms: Its CPU per page, in milliseconds.
+    """
+    head = (
+        "CPU per page in a worker",
+        "pages per day of one core",
+        "cores that one supervisor feeds",
+        "pages per day",
+    )
+    rows = [
+        (
+            f"{page_ms} ms",
+            _rough(DAY_S * 1000 / page_ms),
+            _rough(page_ms / cost_ms),
+            _rough(DAY_S * 1000 / cost_ms),
+        )
+        for page_ms in PAGE_MS
+    ]
+    lines = [head, (":---", "---:", "---:", "---:"), *rows]
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+
+
+def _rough(number: float) -> str:
+    """Return two digits of *number*, in words where it is large."""
+    rough = float(f"{number:.2g}")
+    return f"{rough / 1e6:g} million" if rough >= 1e6 else f"{rough:,.0f}"
 
 
 class Answering(asyncio.Protocol):
@@ -214,6 +252,8 @@ class Clock:
             "peak_rss_mb": round(peak_kb / 1024),
         }
         print(json.dumps(found), flush=True)
+        if self._crawler.settings.getbool("CAPACITY_TABLE"):
+            print(table(1000 * cpu_s / self._pages), flush=True)
 
 
 def main() -> None:
@@ -223,7 +263,18 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--in-flight", type=int, default=64)
     parser.add_argument("--jobdir", default=None, help="keep the frontier there")
+    parser.add_argument(
+        "--table",
+        nargs="?",
+        const=0.0,
+        type=float,
+        metavar="MS",
+        help="print the table for this cost of a page, or for the measured one",
+    )
     options = parser.parse_args()
+    if options.table:
+        print(table(options.table))
+        return
     launcher = AnsweringLauncher(options.workers)
     Seeds.seeds = options.in_flight * 2
     process = CrawlerProcess(
@@ -234,6 +285,7 @@ def main() -> None:
             "CONCURRENT_REQUESTS": options.in_flight,
             "JOBDIR": options.jobdir,
             "CAPACITY_PAGES": options.pages,
+            "CAPACITY_TABLE": options.table is not None,
             "EXTENSIONS": {Clock: 1},
             "LOG_LEVEL": "WARNING",
             "TELNETCONSOLE_ENABLED": False,

@@ -310,14 +310,15 @@ class Config:
     cluster_timeout_s: float = _option(
         30.0,
         "Silence after which a worker on a cluster counts as lost and its requests "
-        "return to the queue. Also how long connecting to the cluster may take.",
+        "return to the queue. Also how long one attempt to connect to the scheduler "
+        "may take.",
         unit="seconds",
         at_least=1,
     )
     cluster_wait_s: float = _option(
         300.0,
-        "How long a crawl goes on without any worker on its cluster, or without the "
-        "scheduler, before it ends.",
+        "How long a crawl waits for the scheduler of its cluster when it starts, and "
+        "goes on without that or without any worker, before it ends.",
         unit="seconds",
     )
 

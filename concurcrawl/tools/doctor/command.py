@@ -149,6 +149,8 @@ def _wrong(settings: BaseSettings, here: Mapping[str, object]) -> Iterator[str]:
         yield f"{error}."
     if here["start_method_setting"] == "fork" and here["why_not_fork"]:
         yield f"{cannot_fork(str(here['why_not_fork']))}."
+    if here["why_no_cluster"]:
+        yield f"{here['why_no_cluster']}."
 
 
 def _with_something_of_their_own(project: Project) -> list[type[Spider]]:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 import platform
+from dataclasses import replace
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 import pycurl
 
-from concurcrawl.config import cgroup_cpus, usable_cpus
+from concurcrawl.config import Config, cgroup_cpus, usable_cpus
+from concurcrawl.errors import ConcurcrawlError, ConfigError
+from concurcrawl.modes import PLACES
 from concurcrawl.tuning.event_loop import quickest
 from concurcrawl.workers.launch import ways
 
 if TYPE_CHECKING:
     from scrapy.settings import BaseSettings
+
+#: How long it waits for the scheduler of a cluster.
+_PATIENCE_S = 5.0
 
 _LIBRARIES = (
     *(
@@ -60,7 +66,29 @@ def machine(settings: BaseSettings) -> dict[str, Any]:
             settings.get("ASYNCIO_EVENT_LOOP") or quickest() or "asyncio"
         ),
         "why_not_fork": "" if start_method == "spawn" else why_not or "",
+        **_cluster(settings),
     }
+
+
+def _cluster(settings: BaseSettings) -> dict[str, Any]:
+    """Return where the workers are to run, if that is a cluster, and how many can.
+
+    The number is left in *settings*, for the plan of each mode.
+    """
+    try:
+        config = replace(Config.from_settings(settings), cluster_wait_s=_PATIENCE_S)
+    except ConfigError:  # it is named with the other settings
+        return {"cluster": "", "cluster_workers": 0, "why_no_cluster": ""}
+    found = {"cluster": config.cluster, "cluster_workers": 0, "why_no_cluster": ""}
+    if config.cluster:
+        from concurcrawl.workers.launch.cluster import setup  # most projects have none
+
+        try:
+            found["cluster_workers"] = setup.count_places(config)
+        except ConcurcrawlError as error:
+            found["why_no_cluster"] = str(error)
+        settings.set(PLACES, found["cluster_workers"], "cmdline")
+    return found
 
 
 def _affinity() -> int | None:

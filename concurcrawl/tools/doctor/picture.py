@@ -109,11 +109,19 @@ def _cpus(machine: Mapping[str, Any]) -> str:
 
 
 def _start_method(machine: Mapping[str, Any]) -> str:
+    if machine["cluster"]:
+        return f"workers run on a cluster ({_places(machine)})"
     done = "forked" if machine["start_method"] == "fork" else "spawned"
     why = f"CONCURCRAWL_START_METHOD={machine['start_method_setting']}"
     if machine["why_not_fork"]:
         why += f": {machine['why_not_fork']}"
     return f"workers are {done} ({why})"
+
+
+def _places(machine: Mapping[str, Any]) -> str:
+    if machine["why_no_cluster"]:
+        return "it cannot be used"
+    return f"{machine['cluster']}: {machine['cluster_workers']} can run there now"
 
 
 def _about_project(report: ProjectReport) -> list[RenderableType]:

@@ -117,7 +117,11 @@ def raise_scrapys_level() -> None:
 
 
 def log(
-    line: LogLine, worker: str, spider: Spider | None, decode: Callable[[bytes], Any]
+    line: LogLine,
+    worker: str,
+    spider: Spider | None,
+    decode: Callable[[bytes], Any],
+    offset_s: float = 0.0,
 ) -> None:
     """Log a line of a worker, in the supervisor.
 
@@ -126,10 +130,9 @@ def log(
         worker: Name of the worker.
         spider: The supervisor's spider.
         decode: Decodes the attributes of the record.
+        offset_s: Seconds to add to the worker's wall clock to have ours.
     """
     record = ForwardedRecord(line.logger, line.level, "", 0, line.message, None, None)
-    record.created = line.created_s
-    record.msecs = (line.created_s - int(line.created_s)) * 1000 + 0.0
     record.exc_text = line.traceback
     if line.record is None:
         record.spider = spider
@@ -137,6 +140,8 @@ def log(
         # The project's classes may fail to decode in any way.
         with contextlib.suppress(Exception):
             vars(record).update(_attributes(decode(line.record)))
+    record.created = line.created_s + offset_s
+    record.msecs = (record.created - int(record.created)) * 1000 + 0.0
     record.worker = worker
     logging.getLogger(line.logger).handle(record)
 

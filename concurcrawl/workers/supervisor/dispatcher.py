@@ -223,7 +223,11 @@ class Dispatcher:
         """Do at once what does not wait for the lease to end."""
         for line in result.logs:
             log_forwarding.log(
-                line, worker.name, self._crawler.spider, self._codec.decode
+                line,
+                worker.name,
+                self._crawler.spider,
+                self._codec.decode,
+                worker.connection.wall_offset_s,
             )
         self._parts.coordinator.on_cookies(worker, result.cookies)
         result.worker = worker.name

@@ -59,7 +59,7 @@ class ElasticMembers(Members):
         except (ConcurcrawlError, OSError) as error:  # it was lost again meanwhile
             logger.debug("A worker that came is gone: %s", error)
             return
-        logger.info("%s has come.", worker.name)
+        logger.info("%s has joined.", worker.name)
         if must_wait:
             self._waiting.append(worker)
 

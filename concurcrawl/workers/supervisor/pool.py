@@ -211,12 +211,7 @@ class WorkerPool:
         if self._is_final(worker, parked):
             return
         self._sticky.release(worker, worker.name)
-        logger.error(
-            "%s (process %s) died with %d request(s), which are done again.",
-            worker.name,
-            worker.pid or "unknown",
-            len(worker.held),
-        )
+        _report_loss(worker)
         if worker.connection.was_cut_off:  # no request is to blame
             lost = [one for one in worker.held.values() if not one.is_applied]
             self._fail(lost, LeaseReturnedError(worker.name))
@@ -442,3 +437,13 @@ class WorkerPool:
         for one in held:
             if not one.end.done():
                 one.end.set_exception(error)
+
+
+def _report_loss(worker: WorkerHandle) -> None:
+    if worker.connection.was_cut_off:  # machines come and go: that is no error
+        sentence = "%s (process %s) was lost with %d request(s), which are done again."
+        level = logging.WARNING
+    else:
+        sentence = "%s (process %s) died with %d request(s), which are done again."
+        level = logging.ERROR
+    logger.log(level, sentence, worker.name, worker.pid or "unknown", len(worker.held))

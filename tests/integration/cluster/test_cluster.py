@@ -24,7 +24,7 @@ from tests.support.crawls import (
     crawling,
     environment,
 )
-from tests.support.servers.dask import dask_servers, wait_for
+from tests.support.servers.dask import adaptive_cluster, dask_servers, wait_for
 from tests.support.servers.relay import free_port, relays
 
 if TYPE_CHECKING:
@@ -249,6 +249,24 @@ def test_a_machine_that_joins_is_used_and_one_that_retires_loses_nothing(
         assert of_jsonl(tmp_path / "items.jsonl") == expected(), found.log
 
 
+def test_an_adaptive_cluster_grows_for_a_crawl_and_shrinks_after_it(
+    slow_site: str, tmp_path: Path
+) -> None:
+    (tmp_path / "dask").mkdir()
+    with adaptive_cluster(tmp_path / "dask") as dask:
+        options = ["-s", "MODE=hybrid", "-s", f"CONCURCRAWL_CLUSTER={dask.address}"]
+        options += [*whole(tmp_path), "-s", "CONCURCRAWL_WORKERS=3"]
+        with crawling("whole", slow_site, tmp_path, *options) as running:
+            wait_for(lambda: "worker-3@" in running.log, lambda: running.log)
+            wait_until_scraped(running, 30)
+            assert dask.count() == 2  # of two threads each; it could have three
+            found = running.finish()
+        assert found.exit_code == 0, found.log
+        assert "done again" not in found.log
+        assert of_jsonl(tmp_path / "items.jsonl") == expected(), found.log
+        wait_for(lambda: dask.count() == 0, lambda: found.log)
+
+
 def test_ctrl_c_ends_a_crawl_in_peace(
     slow_site: str, cluster: DaskServers, tmp_path: Path
 ) -> None:
@@ -268,7 +286,7 @@ def test_ctrl_c_ends_a_crawl_in_peace(
         (
             (
                 "CONCURCRAWL_CLUSTER=tcp://127.0.0.1:9",
-                "CONCURCRAWL_CLUSTER_TIMEOUT_S=1",
+                "CONCURCRAWL_CLUSTER_WAIT_S=1",
             ),
             "no Dask scheduler answers at tcp://127.0.0.1:9 within 1 s",
         ),

@@ -38,6 +38,66 @@ socket.create_connection = create_connection
 """
 
 
+#: Answers each line with the number of its workers.
+_ADAPTIVE = """
+import sys
+from distributed import LocalCluster
+
+if __name__ == "__main__":
+    with LocalCluster(
+        n_workers=0, threads_per_worker=2, host="127.0.0.1", dashboard_address=None
+    ) as cluster:
+        cluster.adapt(minimum=0, maximum=3, interval="300ms")
+        print(cluster.scheduler_address, flush=True)
+        for _ in sys.stdin:
+            print(len(cluster.scheduler.workers), flush=True)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class AdaptiveCluster:
+    """A cluster that Dask scales, from nothing to three workers of two threads."""
+
+    process: subprocess.Popen[str]
+    address: str
+
+    def count(self) -> int:
+        """Return how many workers it has."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
+
+@contextmanager
+def adaptive_cluster(folder: Path) -> Iterator[AdaptiveCluster]:
+    """Run one."""
+    script = folder / "adaptive.py"
+    script.write_text(_ADAPTIVE, encoding="utf-8")
+    with (
+        (folder / "log").open("ab") as log,
+        subprocess.Popen(
+            [sys.executable, str(script)],
+            cwd=folder,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        ) as process,
+    ):
+        assert process.stdout is not None
+        try:
+            yield AdaptiveCluster(process, process.stdout.readline().strip())
+        finally:
+            started = psutil.Process(process.pid).children(recursive=True)
+            process.kill()
+            for one in started:
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
+
+
 @dataclass(slots=True)
 class DaskServers:
     """A scheduler and the commands that run its workers.

@@ -27,6 +27,7 @@ from distributed import (
 from typing_extensions import override
 
 from concurcrawl.workers.launch.cluster import agent
+from concurcrawl.workers.launch.cluster.dask_demand import Demand
 from concurcrawl.workers.launch.cluster.engine import Engine, EngineLostError
 from concurcrawl.workers.launch.cluster.order import Report
 
@@ -54,6 +55,7 @@ class DaskEngine(Engine):
         self._cluster: Any = address
         self._timeout_s = timeout_s
         self._client: Any = None
+        self._demand: Demand | None = None
         quiet_dask()
 
     @override
@@ -79,7 +81,8 @@ class DaskEngine(Engine):
                 name="concurcrawl",
             )
         except (OSError, TypeError, ValueError) as error:  # no TLS where that is asked
-            raise EngineLostError(str(error)) from error
+            raise EngineLostError(_reason(error)) from error
+        self._demand = Demand(self._client)
 
     @override
     async def places(self) -> Mapping[str, int]:
@@ -94,16 +97,25 @@ class DaskEngine(Engine):
         return found
 
     @override
-    async def run(self, place: str, order: Order) -> Report:
-        future = self._client.submit(
-            run_agent,
-            order,
-            key=f"concurcrawl-{order.key[:4].hex()}-{order.number}",
-            workers=[place],
-            pure=False,
-            retries=0,
-        )
+    async def want(self, missing: int) -> None:
+        assert self._demand is not None
         try:
+            await asyncio.wait_for(self._demand.set(missing), self._timeout_s)
+        except Exception as error:  # of a client that has no connection, various ones
+            raise EngineLostError(str(error)) from error
+
+    @override
+    async def run(self, place: str, order: Order) -> Report:
+        future: Any = None
+        try:
+            future = self._client.submit(
+                run_agent,
+                order,
+                key=f"concurcrawl-{order.key[:4].hex()}-{order.number}",
+                workers=[place],
+                pure=False,
+                retries=0,
+            )
             report: Report = await future
         except ImportError as error:
             problem = f"it has no concurcrawl ({error}): install it there"
@@ -111,7 +123,8 @@ class DaskEngine(Engine):
         except Exception as error:  # Dask passes on whatever was raised there
             raise EngineLostError(str(error)) from error
         finally:
-            future.release()
+            if future is not None:
+                future.release()
         return report
 
     @override
@@ -157,9 +170,9 @@ class LocalDaskEngine(DaskEngine):
         await super().open()
 
     @override
-    async def want(self, workers: int) -> None:
-        if workers:
-            self._cluster.scale(workers)
+    async def want(self, missing: int) -> None:
+        if missing:
+            self._cluster.scale(self._workers)
 
     @override
     async def close(self) -> None:
@@ -239,6 +252,15 @@ def quiet_dask() -> None:
         logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
+def _reason(error: BaseException) -> str:
+    """Return what was behind an error of Dask, which tells of its own objects."""
+    reason = str(error)
+    while error.__cause__ is not None:
+        error = error.__cause__
+        reason = getattr(error, "strerror", None) or str(error) or reason
+    return reason
+
+
 def own_address(address: str) -> str:
     """Return the address of this machine from which it reaches *address*."""
     parts = urlsplit(address)
@@ -275,7 +297,8 @@ def count_threads(address: str, timeout_s: float) -> int:
         except Exception as error:  # noqa: BLE001 - raised again in the caller's thread
             found.append(error)
 
-    thread = threading.Thread(target=run)
+    # Ctrl-C ends the wait, and the process does not wait for it then.
+    thread = threading.Thread(target=run, daemon=True)
     thread.start()
     thread.join()
     if isinstance(found[0], Exception):

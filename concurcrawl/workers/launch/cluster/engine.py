@@ -67,8 +67,16 @@ class Engine(ABC):
             EngineLostError: If the place, or the engine, was lost meanwhile.
         """
 
-    async def want(self, workers: int) -> None:  # noqa: B027 - most cannot grow
-        """Take in how many workers the crawl could have: some engines can grow."""
+    async def want(self, missing: int) -> None:  # noqa: B027 - most cannot grow
+        """Take in how many workers the crawl lacks: some engines can grow.
+
+        Args:
+            missing: Places that the crawl would have beyond those that there are; what
+                it has been told before no longer counts.
+
+        Raises:
+            EngineLostError: If the engine cannot be reached.
+        """
 
     @abstractmethod
     async def close(self) -> None:

@@ -55,6 +55,7 @@ class ClusterLauncher(Launcher):
         archive: bytes,
         main: bytes,
         most: int,
+        wanted: int,
         timeout_s: float,
         wait_s: float,
     ) -> None:
@@ -66,6 +67,7 @@ class ClusterLauncher(Launcher):
             archive: The project's code.
             main: What workers have for ``__main__``, pickled.
             most: Workers; 0 for any number.
+            wanted: Workers that a cluster which can grow is asked for.
             timeout_s: Silence after which a worker counts as dead.
             wait_s: How long the crawl waits for a cluster without a worker.
 
@@ -76,6 +78,7 @@ class ClusterLauncher(Launcher):
         self._archive = archive
         self._main = main
         self._most = most
+        self._wanted = wanted
         self._wait_s = wait_s
         self._timeout_s = timeout_s
         host, port = listen
@@ -113,6 +116,7 @@ class ClusterLauncher(Launcher):
 
         self._listener.start(self._archive, tell, leave)
         self._runner = asyncio.ensure_future(self._run())
+        self._runner.add_done_callback(self._has_run)
 
     @override
     def close(self) -> None:
@@ -155,8 +159,9 @@ class ClusterLauncher(Launcher):
                     await self._engine.open()
                     is_known = True
                 places = await self._engine.places()
+                # In this order: a cluster grows at once, but shrinks after a while.
+                await self._engine.want(self._missing(places))
                 self._fill(places)
-                await self._engine.want(self._most)
             except EngineLostError as error:
                 if is_known:
                     logger.warning("%s is lost: %s", self._engine.name, error)
@@ -170,6 +175,14 @@ class ClusterLauncher(Launcher):
             self._change.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._change.wait(), _LOOK_S)
+
+    def _has_run(self, runner: asyncio.Task[None]) -> None:
+        """End a crawl that would get no more workers, and say nothing of it."""
+        error = None if runner.cancelled() else runner.exception()
+        if error is not None and not self._is_ending:
+            assert self._members is not None
+            sentence = f"{self._engine.name} cannot be used: {error!r}"
+            self._members.failed(ClusterError(sentence))
 
     def _is_hopeless(self, places: Mapping[str, int], waited_s: float) -> bool:
         """Return whether the crawl ends because no machine can have a worker."""
@@ -187,6 +200,17 @@ class ClusterLauncher(Launcher):
             self._members.failed(ClusterError(sentence))
             return True
         return False
+
+    def _missing(self, places: Mapping[str, int]) -> int:
+        """Return how many places more the crawl could use."""
+        if not places:
+            return 1  # the first machine shows how many workers each has
+        usable = [
+            count
+            for place, count in places.items()
+            if place not in self._unfit and place not in self._leaving
+        ]
+        return max(0, self._wanted - sum(usable))
 
     def _fill(self, places: Mapping[str, int]) -> None:
         """Start agents where there is none; first where there are the fewest."""

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
 import pickle
+import signal
+import threading
+import time
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,15 +23,26 @@ from concurcrawl.workers.launch.cluster.launcher import ClusterLauncher
 from concurcrawl.workers.launch.cluster.listener import listening
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from concurcrawl.config import Config
     from concurcrawl.workers.launch.cluster.engine import Engine
 
+logger = logging.getLogger(__name__)
+
 _NAME = "CONCURCRAWL_CLUSTER"
 _LOCAL = "local"
+#: After how long it is said that the crawl waits for the scheduler.
+_PATIENCE_S = 5.0
+#: Between two attempts, which may fail at once.
+_PAUSE_S = 0.2
 
 
 def count_places(config: Config) -> int:
     """Return how many workers the cluster can have now; 0 if it may get some later.
+
+    Waits for a scheduler that is not there, as a running crawl does: both may be
+    started together, and the crawl be the quicker one.
 
     Args:
         config: Its settings.
@@ -42,16 +58,69 @@ def count_places(config: Config) -> int:
         raise MissingExtraError(_NAME, "distributed", "cluster")
     if address == _LOCAL:
         return config.workers or usable_cpus()
+    with _interruptible():
+        try:
+            return _count_threads(config, address)
+        except KeyboardInterrupt as error:
+            raise ClusterError(
+                f"{_NAME}={config.cluster!r}: the crawl was stopped while it waited "
+                f"for the Dask scheduler at {address}"
+            ) from error
+
+
+def _count_threads(config: Config, address: str) -> int:
     from concurcrawl.workers.launch.cluster import dask  # takes a third of a second
 
+    deadline_s = time.monotonic() + config.cluster_wait_s
+    patience_s = min(_PATIENCE_S, config.cluster_timeout_s)
+    is_told = False
+    while True:
+        left_s = max(1.0, deadline_s - time.monotonic())
+        try:
+            return dask.count_threads(address, min(patience_s, left_s))
+        except (EngineLostError, OSError) as error:
+            is_over = time.monotonic() + _PAUSE_S >= deadline_s
+            if is_over or not isinstance(error.__cause__ or error, OSError):
+                raise _unanswered(config, address, error) from error
+            if not is_told:
+                logger.warning(
+                    "No Dask scheduler answers at %s (%s). The crawl begins once one "
+                    "does, within %g s (CONCURCRAWL_CLUSTER_WAIT_S).",
+                    address,
+                    error,
+                    config.cluster_wait_s,
+                )
+        is_told, patience_s = True, config.cluster_timeout_s
+        time.sleep(_PAUSE_S)
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+    """Have Ctrl-C and SIGTERM raise KeyboardInterrupt.
+
+    Where the spider enables the add-on Scrapy's event loop runs already, which is
+    blocked by the wait, and Scrapy's handlers would only ask that to end.
+    """
+    before = {}
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGINT, signal.SIGTERM):
+            handler = signal.getsignal(number)
+            if handler not in (None, signal.SIG_IGN):
+                before[number] = handler
+                signal.signal(number, signal.default_int_handler)
     try:
-        return dask.count_threads(address, config.cluster_timeout_s)
-    except (EngineLostError, OSError) as error:
-        raise ClusterError(
-            f"{_NAME}={config.cluster!r}: no Dask scheduler answers at {address} "
-            f"within {config.cluster_timeout_s:g} s ({error}): start one with 'dask "
-            "scheduler', or correct the address"
-        ) from error
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _unanswered(config: Config, address: str, error: Exception) -> ClusterError:
+    return ClusterError(
+        f"{_NAME}={config.cluster!r}: no Dask scheduler answers at {address} within "
+        f"{config.cluster_wait_s:g} s ({error}): start one with 'dask scheduler', or "
+        "correct the address"
+    )
 
 
 def launcher(
@@ -88,6 +157,8 @@ def launcher(
         archive=pack(modules, config.cluster_files),
         main=pickle.dumps(main),
         most=most,
+        # Of its own accord a crawl makes no cluster grow beyond the first machine.
+        wanted=most if config.workers else 1,
         timeout_s=config.cluster_timeout_s,
         wait_s=config.cluster_wait_s,
     )

@@ -17,6 +17,7 @@ from concurcrawl.cli import main
 from concurcrawl.errors import ConfigError
 from concurcrawl.integrations.inventory import Place, place
 from concurcrawl.modes import Mode
+from concurcrawl.tools.doctor import machine as machine_module
 from concurcrawl.tools.doctor.command import report_of
 from concurcrawl.tools.doctor.machine import machine
 from concurcrawl.tools.doctor.picture import picture
@@ -127,6 +128,22 @@ def test_all_is_well_with_a_spider_of_scrapys_own_parts() -> None:
     assert [one.mode for one in found.spiders[0].modes] == list(MODES)
     assert found.spiders[0].plugins == ()
     assert "All is in effect in serial, concurrent, async, parallel" in shown(found)
+
+
+def test_the_workers_of_a_cluster_are_those_that_it_can_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    where: dict[str, Any] = {"CONCURCRAWL_CLUSTER": "local", "CONCURCRAWL_WORKERS": 3}
+    found = report(Mode.PARALLEL, spider="usual", **where)
+    assert [one.workers for one in found.spiders[0].modes] == [3]
+    assert "workers run on a cluster (local: 3 can run there now)" in shown(found)
+
+    monkeypatch.setattr(machine_module, "_PATIENCE_S", 0)
+    where["CONCURCRAWL_CLUSTER"] = "tcp://127.0.0.1:9"
+    found = report(Mode.PARALLEL, spider="usual", **where)
+    assert not found.is_well
+    (problem,) = found.wrong
+    assert "no Dask scheduler answers at tcp://127.0.0.1:9" in problem
 
 
 def test_processes_and_requests_in_flight_are_those_of_the_plan() -> None:

@@ -30,6 +30,8 @@ class FakeEngine(Engine):
         self.agents: list[tuple[str, asyncio.Future[Report]]] = []
         self.is_lost = False
         self.opened = 0
+        self.missing = 0
+        self.error: Exception | None = None
 
     def listen_host(self) -> str:
         return "127.0.0.1"
@@ -43,6 +45,11 @@ class FakeEngine(Engine):
         if self.is_lost:
             raise EngineLostError("gone")
         return dict(self.machines)
+
+    async def want(self, missing: int) -> None:
+        if self.error is not None:
+            raise self.error
+        self.missing = missing
 
     async def run(self, place: str, order: Order) -> Report:
         end: asyncio.Future[Report] = asyncio.get_running_loop().create_future()
@@ -82,7 +89,7 @@ class FakeMembers(Members):
 
 @asynccontextmanager
 async def launching(
-    engine: FakeEngine, most: int = 0
+    engine: FakeEngine, most: int = 0, wanted: int = 1
 ) -> AsyncIterator[tuple[ClusterLauncher, FakeMembers]]:
     members = FakeMembers()
     found = ClusterLauncher(
@@ -91,6 +98,7 @@ async def launching(
         archive=b"",
         main=b"",
         most=most,
+        wanted=wanted,
         timeout_s=30,
         wait_s=60,
     )
@@ -116,6 +124,23 @@ async def test_no_more_than_the_most_and_the_freest_machines_first() -> None:
     engine = FakeEngine(a=8, b=2, c=8)
     async with launching(engine, most=4):
         assert engine.running() == {"a": 2, "c": 2}
+
+
+@in_fake_time
+async def test_a_cluster_that_can_grow_is_told_what_is_missing() -> None:
+    engine = FakeEngine()
+    async with launching(engine, most=5, wanted=5) as (found, _):
+        assert engine.missing == 1, "how many each machine has is not known yet"
+        engine.machines = {"a": 2}
+        await asyncio.sleep(2)
+        assert engine.missing == 3
+        found._unfit["b"] = "it has Scrapy 2.18"
+        engine.machines = {"a": 2, "b": 2, "c": 2}
+        await asyncio.sleep(2)
+        assert engine.missing == 1
+        engine.machines["d"] = 2
+        await asyncio.sleep(2)
+        assert engine.missing == 0
 
 
 @in_fake_time
@@ -176,6 +201,17 @@ async def test_a_scheduler_that_is_restarted_is_found_again() -> None:
         assert engine.running() == {"a": 1}
         assert members.errors == []
         assert engine.opened > 2
+
+
+@in_fake_time
+async def test_an_error_that_no_engine_should_raise_ends_the_crawl() -> None:
+    engine = FakeEngine(a=1)
+    async with launching(engine) as (_, members):
+        engine.error = KeyError("workers")
+        await asyncio.sleep(2)
+        assert members.errors == [
+            "The fake cluster cannot be used: KeyError('workers')"
+        ]
 
 
 def test_what_differs_is_said() -> None:

@@ -35,14 +35,16 @@ class Listening:
     def connect(self) -> socket.socket:
         return socket.create_connection(self.listener.address, DEADLINE_S)
 
-    def joined(self, role: str, key: bytes | None = None) -> socket.socket:
+    def joined(
+        self, role: str, key: bytes | None = None, number: int = 7
+    ) -> socket.socket:
         sock = self.connect()
         try:
             handshake.request(sock, key or self.listener.key)
         except OSError:
             sock.close()
             raise
-        hello = {"role": role, "number": 7, "host": "there", "machine": "m"}
+        hello = {"role": role, "number": number, "host": "there", "machine": "m"}
         sock.sendall(handshake.packed(hello))
         return sock
 

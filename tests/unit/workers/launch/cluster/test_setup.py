@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from concurcrawl.config import Config
 from concurcrawl.errors import ClusterError, ConfigError, MissingExtraError
 from concurcrawl.modes import Mode, plan
+from concurcrawl.workers.launch.cluster import dask, setup
+from concurcrawl.workers.launch.cluster.engine import EngineLostError
 from concurcrawl.workers.launch.cluster.setup import count_places
 
 if TYPE_CHECKING:
@@ -33,7 +36,66 @@ def test_a_scheduler_file_names_the_address(tmp_path: Path) -> None:
         count_places(Config(cluster=str(file)))
     file.write_text(json.dumps({"address": "tcp://127.0.0.1:9"}), encoding="utf-8")
     with pytest.raises(ClusterError, match=r"answers at tcp://127.0.0.1:9"):
-        count_places(Config(cluster=str(file), cluster_timeout_s=1))
+        count_places(Config(cluster=str(file), cluster_timeout_s=1, cluster_wait_s=0))
+
+
+def unanswered(cause: Exception) -> EngineLostError:
+    error = EngineLostError(str(cause))
+    error.__cause__ = cause
+    return error
+
+
+def test_a_scheduler_that_starts_together_with_the_crawl_is_waited_for(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    answers: list[Any] = [*([unanswered(OSError("refused"))] * 3), 4]
+    patience: list[float] = []
+
+    def count_threads(_: str, timeout_s: float) -> int:
+        patience.append(timeout_s)
+        answer = answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return int(answer)
+
+    monkeypatch.setattr(dask, "count_threads", count_threads)
+    monkeypatch.setattr(setup, "_PAUSE_S", 0)
+    assert count_places(Config(cluster="tcp://a:1")) == 4
+    assert patience == [5, 30, 30, 30]
+    assert caplog.text.count("No Dask scheduler answers at tcp://a:1 (refused)") == 1
+
+    answers.append(unanswered(ValueError("it has no TLS")))
+    with pytest.raises(ClusterError, match="it has no TLS"):
+        count_places(Config(cluster="tls://a:1"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_the_wait_for_a_scheduler(
+    number: signal.Signals, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def count_threads(*_: object) -> int:
+        signal.raise_signal(number)
+        return 4
+
+    heard: list[int] = []
+    monkeypatch.setattr(dask, "count_threads", count_threads)
+    before = signal.signal(number, lambda *_: heard.append(number))
+    try:
+        with pytest.raises(ClusterError, match="was stopped while it waited"):
+            count_places(Config(cluster="tcp://a:1"))
+        signal.raise_signal(number)
+    finally:
+        signal.signal(number, before)
+    assert heard == [number], "Scrapy's handlers are in place again"
+
+
+def test_the_reason_is_what_was_behind_an_error_of_dask() -> None:
+    refused = ConnectionRefusedError(111, "Connection refused")
+    late, closed = OSError("Timed out after 5 s"), OSError("in <TCPConnector>")
+    late.__cause__ = TimeoutError()
+    assert dask._reason(late) == "Timed out after 5 s"
+    late.__cause__, closed.__cause__ = closed, refused
+    assert dask._reason(late) == "Connection refused"
 
 
 def test_without_dask_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
