@@ -84,7 +84,10 @@ class Observer:
             Its last snapshot. What its processes took last stays in it.
         """
         counts = counts_of(self._view.stats)
-        last = self._last or self._empty(counts)
+        last = self._last
+        if last is None:  # nobody has looked
+            slowest, failing = self._view.urls()
+            last = replace(self._empty(counts), slowest=slowest, failing=failing)
         progress = self._progress()
         if progress.waiting is None:  # the scheduler is gone
             progress = replace(progress, waiting=last.progress.waiting)
@@ -95,7 +98,7 @@ class Observer:
             state="stalled" if reason == STALLED else "finished",
             reason=reason,
             elapsed_s=self._elapsed_s,
-            counts=replace(counts, restarts=last.counts.restarts),
+            counts=replace(counts, restarts=self._view.restarts),
             progress=replace(progress, leased=0, left_s=None),
             errors=tuple(self._errors.last),
         )

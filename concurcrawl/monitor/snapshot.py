@@ -198,7 +198,8 @@ class CrawlSnapshot:
         mode: The mode, or empty.
         job: The ``JOBDIR``, or the Redis job; empty for neither.
         state: ``running``, ``paused``, ``waiting`` (all that is left waits for time),
-            ``stalled``, ``closing`` or ``finished``.
+            ``stalled``, ``closing`` or ``finished``; seen from elsewhere also
+            ``killed``, if its processes are gone without an end.
         reason: Why it ended, or empty.
         elapsed_s: Seconds since it began.
         still_s: Seconds in which nothing was done, as far as it was watched.

@@ -102,7 +102,7 @@ function rows(id, things, keyOf, cells, empty) {
 
 const WORDS = {
   running: "running", paused: "paused", waiting: "waiting", stalled: "stalled",
-  closing: "closing", finished: "finished",
+  closing: "closing", finished: "finished", killed: "killed",
 };
 
 function showHead(s) {
@@ -114,7 +114,7 @@ function showHead(s) {
   const paused = s.state === "paused";
   text($("pause"), paused ? "Resume" : "Pause");
   $("buttons").hidden = !s.can_steer;
-  $("pause").disabled = $("stop").disabled = isOver || s.state === "closing";
+  $("pause").disabled = $("stop").disabled = isOver || ["closing", "killed"].includes(s.state);
   note(s);
 }
 
@@ -136,12 +136,16 @@ function note(s) {
       : `Nothing was done for ${duration(s.still_s)} although requests are in progress: the workers below say which. `
         + "CONCURCRAWL_STALL_TIMEOUT_S would end the crawl after a time.",
     closing: "The crawl ends: it finishes what is in progress and writes its feeds.",
-    finished: `The crawl has ended (${s.reason}). These are its last values.`
-      + (s.records ? ` For a report of its requests: concurcrawl report ${s.records}` : ""),
+    finished: `The crawl has ended${s.reason ? ` (${s.reason})` : ""}. These are its last values.`
+      + (s.records && !s.report ? ` For a report of its requests: concurcrawl report ${s.records}` : ""),
+    killed: "The crawl was killed: its processes are gone. The command that started it resumes it, with a JOBDIR or over Redis.",
   }[s.state];
   box.hidden = !words;
-  box.className = `note ${s.state === "stalled" ? "bad" : s.state === "finished" ? "good" : ""}`;
-  text(box, words || "");
+  const kind = { stalled: "bad", killed: "bad", finished: "good" }[s.state];
+  box.className = `note ${kind || ""}`;
+  text($("note-text"), words || "");
+  $("note-link").hidden = !s.report;
+  if (s.report) $("note-link").href = s.report;
 }
 
 function showProgress(s) {
