@@ -235,7 +235,8 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
     scrapyd.enable(settings, RANK)
     control.enable(settings, RANK)
     _count_memory(settings, planned)
-    if Config.from_settings(settings).records:
+    config = Config.from_settings(settings)
+    if config.records or config.otel:
         collector.enable(settings, RANK)
     if settings["STATS_CLASS"] == "scrapy.statscollectors.MemoryStatsCollector":
         settings.set("STATS_CLASS", _STATS, RANK)

@@ -23,9 +23,9 @@ async def report_of(records: str) -> bytes:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    said, wrong = await process.communicate()
+    printed, wrong = await process.communicate()
     if process.returncode:
         reason = " ".join(wrong.decode(errors="replace").split())
         raise ControlError(reason or f"there is no report of {records}")
-    where = said.decode().partition("Report: ")[2].strip()
+    where = printed.decode().partition("Report: ")[2].strip()
     return await asyncio.to_thread(Path(where).read_bytes)

@@ -52,7 +52,7 @@ class ParquetItemExporter(BaseItemExporter):
     def finish_exporting(self) -> None:
         with self._spool:
             self._end_group()
-            self._settle()
+            self._fix_columns()
             kinds = [(name, column.kind) for name, column in self._columns.items()]
             with parquet.ParquetWriter(self._file, pa.schema(kinds)) as writer:
                 for rows in self._groups():
@@ -72,14 +72,14 @@ class ParquetItemExporter(BaseItemExporter):
         pickle.dump(None, self._spool)  # the end of the group
         self._rows, self._size_bytes = [], 0
 
-    def _settle(self) -> None:
+    def _fix_columns(self) -> None:
         """See that each value has a place in its column's type.
 
         A type that two groups have in common need not hold all values of both: a large
         integer is no float.
         """
         for column in self._columns.values():
-            column.settle()
+            column.finish()
         doubtful = {name: one for name, one in self._columns.items() if one.is_mixed}
         if doubtful:
             for rows in self._groups():
@@ -145,7 +145,7 @@ class _Column:
         both = [pa.schema([("it", one)]) for one in (self.kind, kind)]
         self.kind = pa.unify_schemas(both, promote_options="permissive").field(0).type
 
-    def settle(self) -> None:
+    def finish(self) -> None:
         """Note that all values are known."""
         if not _can_be_written(self.kind):
             self._give_up()
