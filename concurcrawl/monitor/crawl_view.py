@@ -67,6 +67,11 @@ class CrawlView:
         return str(settings["JOBDIR"] or "")
 
     @property
+    def node(self) -> str:
+        """The name of this node of a distributed crawl."""
+        return str(self._frontier.node)
+
+    @property
     def records(self) -> str:
         """The file of ``CONCURCRAWL_RECORDS``, wherever it is read from; or empty."""
         found = self._crawler.settings.get("CONCURCRAWL_RECORDS")

@@ -102,7 +102,7 @@ function rows(id, things, keyOf, cells, empty) {
 
 const WORDS = {
   running: "running", paused: "paused", waiting: "waiting", stalled: "stalled",
-  closing: "closing", finished: "finished", killed: "killed",
+  closing: "closing", finished: "finished", killed: "killed", gone: "gone",
 };
 
 function showHead(s) {
@@ -138,10 +138,11 @@ function note(s) {
     closing: "The crawl ends: it finishes what is in progress and writes its feeds.",
     finished: `The crawl has ended${s.reason ? ` (${s.reason})` : ""}. These are its last values.`
       + (s.records && !s.report ? ` For a report of its requests: concurcrawl report ${s.records}` : ""),
-    killed: "The crawl was killed: its processes are gone. The command that started it resumes it, with a JOBDIR or over Redis.",
+    gone: "No node of this job is live, and it has not ended. Start a node to resume it.",
+    killed: "The crawl was killed: its process is gone. With a JOBDIR the same command resumes it.",
   }[s.state];
   box.hidden = !words;
-  const kind = { stalled: "bad", killed: "bad", finished: "good" }[s.state];
+  const kind = { stalled: "bad", killed: "bad", gone: "bad", finished: "good" }[s.state];
   box.className = `note ${kind || ""}`;
   text($("note-text"), words || "");
   $("note-link").hidden = !s.report;
@@ -282,7 +283,7 @@ function showGroups(s) {
 function showTables(s) {
   $("nodes-section").hidden = !s.nodes.length;
   rows("nodes", s.nodes, (n) => n.name, (n) => [
-    [n.name], [n.state], [n.host], [whole(n.workers), "n"], [whole(n.leased), "n"], [whole(n.done), "n"],
+    [n.name], [n.state], [n.host], [whole(n.workers), "n"], [whole(n.leased), "n"], [whole(n.done), "n"], [whole(n.restarts), "n"],
     [n.silent_s === null ? DASH : `${Math.max(0, Math.round(n.silent_s))} s ago`, "n"],
   ], "");
   rows("slowest", s.slowest.slice(0, 10), (u, i) => i,
@@ -322,8 +323,10 @@ function show(s) {
   showTables(s);
   showErrors(s);
   // What only the nodes of a job know must not look as if there were none of it.
-  const isOutside = s.nodes.length > 0 && !s.workers.length && !s.processes.length;
-  for (const head of ["workers", "slow", "failing", "errors", "processes"]) $(`h-${head}`).parentElement.hidden = isOutside;
+  const isOutside = s.nodes.length > 0 && !s.workers.length;
+  for (const head of ["workers", "slow", "failing", "errors"]) $(`h-${head}`).parentElement.hidden = isOutside;
+  $("h-processes").parentElement.hidden = (isOutside || isOver) && !s.processes.length;
+  if (isOver && !$("workers").children.length) $("h-workers").parentElement.hidden = true;
   document.documentElement.dataset.ready = "yes";
 }
 

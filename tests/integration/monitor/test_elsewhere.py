@@ -182,6 +182,12 @@ def test_a_job_in_redis_is_seen_and_steered_from_elsewhere(
         has_job = lambda: redis_frontiers.client.exists("{concurcrawl:slow}:job")  # noqa: E731
         wait_until(has_job, running)
         with dashboard(redis_frontiers.url, "--job", "slow") as page:
+            # The node says what it takes because a page is open.
+            _, snapshot = asyncio.run(seen(page, lambda s: s["processes"]))
+            (node,) = snapshot["nodes"]
+            (process,) = snapshot["processes"]
+            assert (process["name"], node["restarts"]) == (node["name"], 0)
+            assert snapshot["memory_bytes"] > 10_000_000
             last = asyncio.run(drive(page))
         found = running.finish()
     assert (last["state"], last["reason"]) == ("finished", "stopped")
