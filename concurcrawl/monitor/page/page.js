@@ -105,6 +105,9 @@ const WORDS = {
   closing: "closing", finished: "finished", killed: "killed", gone: "gone",
 };
 
+/* Nothing runs any more: what its workers did last is no news. */
+const isGone = (s) => isOver || s.state === "killed" || s.state === "gone";
+
 function showHead(s) {
   text($("spider"), s.spider);
   document.title = `${s.spider} ${s.state} ${DASH} concurcrawl`;
@@ -113,7 +116,7 @@ function showHead(s) {
   state(s.state);
   const paused = s.state === "paused";
   text($("pause"), paused ? "Resume" : "Pause");
-  $("buttons").hidden = !s.can_steer;
+  $("buttons").hidden = !s.can_steer || isOver || s.state === "killed";
   $("pause").disabled = $("stop").disabled = isOver || ["closing", "killed"].includes(s.state);
   note(s);
 }
@@ -161,7 +164,7 @@ function showProgress(s) {
   text($("bar-text"), known === null ? `${whole(p.done)} done`
     : `${whole(p.done)} of ${whole(known)} known requests are done (${percent} %)${more}`);
   const tiles = [
-    ["Time left", duration(p.left_s)], ["Pages", whole(p.pages)], ["Items", whole(p.items)],
+    ["Time left", duration(s.state === "paused" ? null : p.left_s)], ["Pages", whole(p.pages)], ["Items", whole(p.items)],
     ["Waiting", whole(p.waiting)], ["In progress", whole(p.leased)],
     ["Errors", whole(sum(s.counts.errors)), sum(s.counts.errors) > 0],
     ["Retries", whole(sum(s.counts.retries))], ["Pauses", whole(s.counts.pauses)],
@@ -210,7 +213,8 @@ function chart(id, column, what, now) {
   picture.querySelector(".area").setAttribute("d", line ? `M0,100L${line}L100,100Z` : "");
   picture.setAttribute("aria-label", `${what} over the last ${duration(end - start)}, at most ${per_s(highest)}`);
   text(top, per_s(highest));
-  text(times.firstChild, points.length ? `${duration(end - start)} ago` : "");
+  text(times.firstChild, points.length ? `${duration(end - start)} ${isOver ? "before" : "ago"}` : "");
+  text(times.lastChild, isOver ? "end" : "now");
   text($(now[0]), now[1] === null ? "" : per_s(now[1]));
 }
 
@@ -229,13 +233,13 @@ function makeLane(worker) {
 const PHASES = { callback: "in", downloads: "downloads", waits: "waits for its site", held: "has" };
 
 function showWorkers(s) {
-  if (isOver && !s.workers.length) return; // the last values stay
+  if (isOver && !(s.workers.length && lanes.size)) return; // nothing was seen of them
   const measured = new Map(s.processes.map((one) => [one.name, one]));
   keyed($("workers"), s.workers, (w) => w.name, makeLane, (lane, worker) => {
     const [who, picture, doing] = lane.children;
     const seen = lanes.get(worker.name) || Array(LANE).fill("none");
     lanes.set(worker.name, seen);
-    seen.push(mainPhase(worker));
+    seen.push(isGone(s) ? "none" : mainPhase(worker));
     seen.shift();
     seen.forEach((phase, i) => picture.children[i].setAttribute("class", phase));
     const process = measured.get(worker.name);
@@ -243,6 +247,11 @@ function showWorkers(s) {
     const says = worker.state === "blocked" ? `blocked ${duration(worker.silent_s)}` : worker.state;
     const where = s.workers.some((one) => one.host !== worker.host) ? worker.host : "";
     text(who.lastChild, [`${says}, ${worker.in_flight} in flight`, takes, where].filter(Boolean).join(", "));
+    if (isGone(s)) {
+      text(who.lastChild, process ? bytes(process.memory_bytes) : "");
+      doing.replaceChildren();
+      return;
+    }
     const shown = worker.doing.length ? worker.doing.slice(0, 4) : [{ phase: "", url: "", callback: "" }];
     keyed(doing, shown, (_, place) => place, () => el("li", {}, el("em"), document.createTextNode("")), (item, one) => {
       const word = one.phase === "callback" ? `in ${one.callback}() ` : `${PHASES[one.phase] || "nothing to do"} `;
@@ -254,7 +263,7 @@ function showWorkers(s) {
   for (const name of lanes.keys()) if (!s.workers.some((worker) => worker.name === name)) lanes.delete(name);
 }
 
-const cpu = (process) => (process.cpu === null ? DASH : `${Math.round(100 * process.cpu)}\u00a0% CPU`);
+const cpu = (process) => (process.cpu === null || isOver ? DASH : `${Math.round(100 * process.cpu)}\u00a0% CPU`);
 
 function showGroups(s) {
   keyed($("groups"), s.groups.length ? [...s.groups].sort((a, b) => (a.name < b.name ? -1 : 1)) : [null], (g) => (g ? g.name : ""), (group) => {
@@ -269,7 +278,8 @@ function showGroups(s) {
     const [, flight, waiting, delay, paused, limits] = row.children;
     const limit = group.limit < 0 ? 0 : group.limit;
     text(flight.firstChild, group.limit === 0 ? `${group.in_flight}, no limit` : `${group.in_flight} of ${limit}`);
-    flight.lastChild.hidden = group.limit === 0; // there is nothing to fill
+    if (isGone(s)) text(flight.firstChild, "none in flight");
+    flight.lastChild.hidden = group.limit === 0 || isGone(s); // there is nothing to fill
     flight.lastChild.firstChild.style.width = `${group.limit > 0 ? Math.min(100, (100 * group.in_flight) / limit) : 0}%`;
     text(waiting, group.waiting >= 1000 && !s.nodes.length ? "1,000 or more" : whole(group.waiting));
     text(delay, group.delay_s ? `${+group.delay_s.toFixed(2)} s` : "");
@@ -293,7 +303,7 @@ function showTables(s) {
   rows("processes", s.processes, (p) => p.pid,
     (p) => [[p.name], [p.pid, "n"], [bytes(p.memory_bytes), "n"], [cpu(p), "n"]], "Not measured yet.");
   $("feeds-section").hidden = !s.feeds.length;
-  rows("feeds", s.feeds, (f) => f.uri, (f) => [[f.uri], [whole(f.items), "n"], [bytes(f.size_bytes), "n"]], "");
+  rows("feeds", s.feeds, (f) => f.uri, (f) => [[f.uri], [isGone(s) ? DASH : whole(f.items), "n"], [isGone(s) ? DASH : bytes(f.size_bytes), "n"]], "");
 }
 
 function showErrors(s) {
