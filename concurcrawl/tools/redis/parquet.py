@@ -38,7 +38,7 @@ class ParquetItemExporter(BaseItemExporter):
         self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - closed at the end
         self._rows: list[Row] = []
         self._size_bytes = 0
-        self._columns: dict[str, _Column] = {}
+        self._columns: dict[str, _ColumnType] = {}
 
     @override
     def export_item(self, item: Any) -> None:
@@ -67,7 +67,7 @@ class ParquetItemExporter(BaseItemExporter):
         if not self._rows:
             return
         for name in dict.fromkeys(name for row in self._rows for name in row):
-            column = self._columns.setdefault(name, _Column())
+            column = self._columns.setdefault(name, _ColumnType())
             column.learn(_values(self._rows, name))
         pickle.dump(None, self._spool)  # the end of the group
         self._rows, self._size_bytes = [], 0
@@ -101,7 +101,7 @@ class ParquetItemExporter(BaseItemExporter):
                 rows.append(row)
 
 
-class _Column:
+class _ColumnType:
     """The type of a column; that of JSON if its values have none in common.
 
     Attributes:
