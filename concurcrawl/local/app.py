@@ -62,7 +62,7 @@ class LocalApp:
             crawler, politeness, self.frontier, self._admissions, has_workers=False
         )
         self.duplicates = Duplicates(crawler, make_own_filter(crawler))
-        self._records = RecordOutput(config, crawler.spidercls.name)
+        self._records = RecordOutput(config, crawler)
         self.queue = LocalQueue(
             crawler,
             self.frontier,

@@ -10,6 +10,8 @@ from concurcrawl.tracing import record as records
 if TYPE_CHECKING:
     from typing import TextIO
 
+    from scrapy.crawler import Crawler
+
     from concurcrawl.config import Config
     from concurcrawl.tracing.opentelemetry import SpanExport
     from concurcrawl.tracing.record import Record
@@ -18,16 +20,16 @@ if TYPE_CHECKING:
 class RecordOutput:
     """Writes records, if they are wanted."""
 
-    def __init__(self, config: Config, spider: str) -> None:
+    def __init__(self, config: Config, crawler: Crawler) -> None:
         """Make one that is not open.
 
         Args:
             config: Says where records go.
-            spider: The spider's name.
+            crawler: Of the spider that spans are named after.
         """
         self._path = config.records
         self._has_spans = config.otel
-        self._spider = spider
+        self._crawler = crawler
         self._file: TextIO | None = None
         self._spans: SpanExport | None = None
 
@@ -43,7 +45,7 @@ class RecordOutput:
         if self._has_spans:
             from concurcrawl.tracing.opentelemetry import SpanExport  # an extra
 
-            self._spans = SpanExport(self._spider)
+            self._spans = SpanExport(str(self._crawler.spidercls.name))
 
     @property
     def is_open(self) -> bool:

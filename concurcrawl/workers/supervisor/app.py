@@ -143,7 +143,7 @@ class SupervisorApp(PoolEvents):
                 self._attributes,
             ),
         )
-        self._records = RecordOutput(config, crawler.spidercls.name)
+        self._records = RecordOutput(config, crawler)
         results = Results(
             crawler,
             codec,
