@@ -73,6 +73,7 @@ class Addon:
             if planned is None:
                 return
             require_parts(settings, planned)
+            _look_at_spans(settings)
         except ConcurcrawlError as error:
             raise refusal(error, settings) from None
         size_pool(settings, planned)
@@ -164,6 +165,19 @@ def _prepare_workers(
         ways.prepare(method, spidercls)
     except ConcurcrawlError as error:
         raise refusal(error, settings) from None
+
+
+def _look_at_spans(settings: BaseSettings) -> None:
+    """See that spans can be exported, if they are wanted.
+
+    Raises:
+        ConfigError: If the environment asks for what is not there.
+        MissingExtraError: If OpenTelemetry is not installed.
+    """
+    if Config.from_settings(settings).otel:
+        from concurcrawl.tracing import opentelemetry  # most crawls make none
+
+        opentelemetry.check()
 
 
 def _look_at_cluster(settings: BaseSettings) -> None:

@@ -176,6 +176,12 @@ class Config:
         "none.",
         unit="file",
     )
+    otel: bool = _option(
+        False,
+        "Export a span per request with OpenTelemetry over OTLP/HTTP; the standard "
+        "`OTEL_*` variables of the environment say where to. Needs the extra `otel`.",
+        unit="0 or 1",
+    )
     progress: bool = _option(
         False,
         "Show progress: rows below the log in a terminal, elsewhere a line every five "

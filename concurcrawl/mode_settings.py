@@ -234,11 +234,20 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
     components.add(settings, "EXTENSIONS", throttle, RANK)
     scrapyd.enable(settings, RANK)
     control.enable(settings, RANK)
+    _have_node_report(settings)
     _count_memory(settings, planned)
-    if Config.from_settings(settings).records:
+    config = Config.from_settings(settings)
+    if config.records or config.otel:
         collector.enable(settings, RANK)
     if settings["STATS_CLASS"] == "scrapy.statscollectors.MemoryStatsCollector":
         settings.set("STATS_CLASS", _STATS, RANK)
+
+
+def _have_node_report(settings: BaseSettings) -> None:
+    """Let a node say what it takes, for pages that show the whole job."""
+    if Config.from_settings(settings).frontier_url:
+        reports = {"concurcrawl.monitor.node_reports.NodeReports": 0}
+        components.add(settings, "EXTENSIONS", reports, RANK)
 
 
 def _divide_slots(settings: BaseSettings, planned: Plan) -> None:

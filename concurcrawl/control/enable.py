@@ -56,7 +56,8 @@ def warn_without_mode(settings: BaseSettings) -> None:
     """Name the settings that need a mode, if there is none."""
     if settings.get("MODE") or settings.get(f"{PREFIX}MODE"):
         return  # a command of Scrapy's that has no use for it
-    names = [f"{PREFIX}{name}" for name in ("CONTROL", "STAY", "START_KEY")]
+    needing = ("CONTROL", "STAY", "START_KEY", "RECORDS", "OTEL")
+    names = [f"{PREFIX}{name}" for name in needing]
     found = [name for name in names if settings.get(name) not in (None, "", "0", 0)]
     if found:
         logger.warning("%s: not in effect without a MODE", ", ".join(found))

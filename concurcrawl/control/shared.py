@@ -16,8 +16,11 @@ from concurcrawl.control.operations import CrawlControl
 from concurcrawl.errors import ConcurcrawlError, ControlError
 from concurcrawl.frontier.redis import job_ref
 from concurcrawl.frontier.redis.connection import client_errors
+from concurcrawl.frontier.redis.control import WATCHED
 
 if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
     from scrapy.crawler import Crawler
 
     from concurcrawl.frontier.redis.control import NodeControl
@@ -29,7 +32,12 @@ _INTERVAL_S = 0.4
 
 
 class SharedControl:
-    """Scrapy extension of a node: polls Redis for desired state and commands."""
+    """Scrapy extension of a node: polls Redis for desired state and commands.
+
+    Attributes:
+        report: Returns the node's name and a report for pages outside. The monitor,
+            which may import this module, sets it when the spider opens.
+    """
 
     def __init__(self, crawler: Crawler) -> None:
         if job_ref.claimed_by(crawler) is None:
@@ -37,6 +45,7 @@ class SharedControl:
         self._crawler = crawler
         self._control = CrawlControl(crawler)
         self._task: asyncio.Task[None] | None = None
+        self.report: Callable[[], Awaitable[tuple[str, str]]] | None = None
         crawler.signals.connect(self._start, signals.engine_started)
         crawler.signals.connect(self._stop, signals.spider_closed)
 
@@ -76,7 +85,10 @@ class SharedControl:
         for name, value in orders.wanted.items():
             if announcer.done.get(name) != value and not is_old:
                 announcer.done[name] = value
-                self._do(name, value)
+                if name == WATCHED:
+                    await self._report(announcer.node)
+                else:
+                    self._do(name, value)
         for command in orders.commands:
             await self._obey(announcer.node, command)
 
@@ -90,6 +102,10 @@ class SharedControl:
                 self._control.change_limits_here(group, **json.loads(value))
             except ControlError as error:
                 logger.warning("Limits that another node has changed: %s", error)
+
+    async def _report(self, node: NodeControl) -> None:
+        if self.report is not None:
+            await node.report(*await self.report())
 
     async def _obey(self, node: NodeControl, command: bytes) -> None:
         try:

@@ -20,7 +20,7 @@ from concurcrawl.local.entries import EntryMaker, newest_first, newest_start_fir
 from concurcrawl.local.limiter import LocalLimiter
 from concurcrawl.local.pace import Pace
 from concurcrawl.local.queue import LocalQueue
-from concurcrawl.local.records import RecordFile
+from concurcrawl.local.records import RecordOutput
 from concurcrawl.local.wake_timer import WakeTimer
 from concurcrawl.watchdog.frames import where_awaited
 from concurcrawl.watchdog.stall import StallWatch, Waiting
@@ -62,7 +62,7 @@ class LocalApp:
             crawler, politeness, self.frontier, self._admissions, has_workers=False
         )
         self.duplicates = Duplicates(crawler, make_own_filter(crawler))
-        self._records = RecordFile(config.records)
+        self._records = RecordOutput(config, crawler)
         self.queue = LocalQueue(
             crawler,
             self.frontier,

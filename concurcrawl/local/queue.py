@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from concurcrawl.frontier.base import Frontier, Lease
     from concurcrawl.local.duplicates import Duplicates
     from concurcrawl.local.entries import EntryMaker
-    from concurcrawl.local.records import RecordFile
+    from concurcrawl.local.records import RecordOutput
 
 
 class LocalQueue:
@@ -34,7 +34,7 @@ class LocalQueue:
         frontier: Frontier,
         duplicates: Duplicates,
         entries: EntryMaker,
-        records: RecordFile,
+        records: RecordOutput,
     ) -> None:
         self._crawler = crawler
         self._frontier = frontier

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from scrapy.extensions.feedexport import FeedExporter
@@ -66,9 +67,15 @@ class CrawlView:
         return str(settings["JOBDIR"] or "")
 
     @property
+    def node(self) -> str:
+        """The name of this node of a distributed crawl."""
+        return str(self._frontier.node)
+
+    @property
     def records(self) -> str:
-        """The file of ``CONCURCRAWL_RECORDS``, or empty."""
-        return str(self._crawler.settings.get("CONCURCRAWL_RECORDS") or "")
+        """The file of ``CONCURCRAWL_RECORDS``, wherever it is read from; or empty."""
+        found = self._crawler.settings.get("CONCURCRAWL_RECORDS")
+        return str(Path(found).absolute()) if found else ""
 
     @property
     def stats(self) -> Mapping[str, Any]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import secrets
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from scrapy import signals
@@ -15,10 +17,11 @@ from concurcrawl.control.address import given_token
 from concurcrawl.control.door import ControlDoor
 from concurcrawl.control.enable import opens_door
 from concurcrawl.errors import ConfigError, ControlError, MissingExtraError
-from concurcrawl.monitor import activity
+from concurcrawl.monitor import activity, last_values
 from concurcrawl.monitor.address import Address, address_of
 from concurcrawl.monitor.crawl_view import CrawlView
 from concurcrawl.monitor.error_log import ErrorLog
+from concurcrawl.monitor.last_values import LastValues
 from concurcrawl.monitor.observer import Observer
 from concurcrawl.monitor.processes import Processes
 from concurcrawl.monitor.server import Dashboard, Server
@@ -128,6 +131,7 @@ class Monitor:
             )
             if door is not None:
                 door.stream = self._dashboard.stream
+            self._forget_last()
         if self._page is not None and self._dashboard is not None:
             server = servers.setdefault(self._page, Server(self._page))
             self._dashboard.add_to(server.app)
@@ -159,6 +163,28 @@ class Monitor:
         if address == self._page:
             logger.info("The dashboard is at http://%s/%s", found, secret)
 
+    @property
+    def _jobdir(self) -> Path | None:
+        """The folder for the last values; those of a job in Redis are there."""
+        settings = self._crawler.settings
+        if settings.get("CONCURCRAWL_FRONTIER_URL") or not settings["JOBDIR"]:
+            return None
+        return Path(settings["JOBDIR"])
+
+    def _forget_last(self) -> None:
+        if self._jobdir is not None:
+            with suppress(OSError):  # the crawl itself says that its folder is bad
+                last_values.forget(self._jobdir)
+
+    async def _leave_last(self, dashboard: Dashboard) -> None:
+        if self._jobdir is None:
+            return
+        left = LastValues(await self._observers[-1].values(), dashboard.history)
+        try:
+            left.write(self._jobdir)
+        except OSError as error:
+            logger.warning("%s: %s", self._jobdir / last_values.FILE, error)
+
     def _note_reason(self, reason: str) -> None:
         self._reason = reason
 
@@ -168,6 +194,7 @@ class Monitor:
             observer.end(self._reason)
         if self._dashboard is not None:
             await self._dashboard.end()
+            await self._leave_last(self._dashboard)
         for server in self._servers:
             await server.stop()
 

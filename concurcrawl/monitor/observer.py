@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from concurcrawl.monitor.snapshot import CrawlSnapshot, Progress, counts_of
@@ -26,12 +26,24 @@ STALLED_AFTER_S = 20.0
 _FRESH_S = 0.2
 
 
-@dataclass(slots=True)
-class _Change:
+class Stillness:
     """When something was done last, as far as it was seen."""
 
-    what: tuple[int, ...] = ()
-    at_s: float = 0.0
+    def __init__(self) -> None:
+        self._what: tuple[int, ...] = ()
+        self._at_s = time.monotonic()
+
+    def seen(self, made: CrawlSnapshot, *, is_paused: bool) -> float:
+        """Return the seconds for which nothing was done, up to *made*."""
+        progress, counts = made.progress, made.counts
+        what = (
+            *(progress.pages, progress.items, progress.done),
+            *(sum(counts.errors.values()), sum(counts.retries.values())),
+        )
+        now_s = time.monotonic()
+        if what != self._what or is_paused:
+            self._what, self._at_s = what, now_s
+        return now_s - self._at_s
 
 
 class Observer:
@@ -58,7 +70,7 @@ class Observer:
         self._job = job
         self._began_s = time.monotonic()
         self._rates = Rates()
-        self._change = _Change(at_s=self._began_s)
+        self._stillness = Stillness()
         self._last_s = 0.0
         self._last: CrawlSnapshot | None = None
         self._is_over = False
@@ -84,7 +96,10 @@ class Observer:
             Its last snapshot. What its processes took last stays in it.
         """
         counts = counts_of(self._view.stats)
-        last = self._last or self._empty(counts)
+        last = self._last
+        if last is None:  # nobody has looked
+            slowest, failing = self._view.urls()
+            last = replace(self._empty(counts), slowest=slowest, failing=failing)
         progress = self._progress()
         if progress.waiting is None:  # the scheduler is gone
             progress = replace(progress, waiting=last.progress.waiting)
@@ -95,7 +110,7 @@ class Observer:
             state="stalled" if reason == STALLED else "finished",
             reason=reason,
             elapsed_s=self._elapsed_s,
-            counts=replace(counts, restarts=last.counts.restarts),
+            counts=replace(counts, restarts=self._view.restarts),
             progress=replace(progress, leased=0, left_s=None),
             errors=tuple(self._errors.last),
         )
@@ -174,25 +189,27 @@ class Observer:
 
     def _still_s(self, made: CrawlSnapshot) -> float:
         """Return the seconds for which nothing was seen to be done."""
-        progress, counts = made.progress, made.counts
-        what = (
-            *(progress.pages, progress.items, progress.done),
-            *(sum(counts.errors.values()), sum(counts.retries.values())),
-        )
-        now_s = time.monotonic()
-        if what != self._change.what or self._view.is_paused:
-            self._change = _Change(what, now_s)
-        return now_s - self._change.at_s
+        return self._stillness.seen(made, is_paused=self._view.is_paused)
 
     def _state(self, made: CrawlSnapshot, still_s: float) -> str:
         if self._view.is_closing:
             return "closing"
         if self._view.is_paused:
             return "paused"
-        if _waits_for_time(made):
-            return "waiting"
-        is_stalled = still_s >= STALLED_AFTER_S and made.progress.leased
-        return "stalled" if is_stalled else "running"
+        return state_of(made, still_s)
+
+
+def state_of(made: CrawlSnapshot, still_s: float) -> str:
+    """Return the state of a crawl that is neither paused nor about to end.
+
+    Args:
+        made: The crawl.
+        still_s: Seconds in which nothing was done.
+    """
+    if _waits_for_time(made):
+        return "waiting"
+    is_stalled = still_s >= STALLED_AFTER_S and made.progress.leased
+    return "stalled" if is_stalled else "running"
 
 
 def _waits_for_time(made: CrawlSnapshot) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import hmac
 import json
 from collections import deque
@@ -16,11 +17,12 @@ from concurcrawl.errors import ConcurcrawlError, ControlError
 from concurcrawl.monitor.address import LOOPBACK, Address
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import Awaitable, Callable, Mapping, Sequence
 
     from concurcrawl.monitor.snapshot import CrawlSnapshot
 
     Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+    Report = Callable[[str], Awaitable[bytes]]
 
 _PAGE = Path(__file__).parent / "page"
 _FILES = {
@@ -36,6 +38,13 @@ _HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-store",
+}
+
+#: A report has its script in itself.
+_REPORT_HEADERS = _HEADERS | {
+    "Content-Security-Policy": "default-src 'none'; script-src 'unsafe-inline' "
+    "'unsafe-eval'; style-src 'unsafe-inline'; img-src data:; font-src data:; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'",
 }
 
 #: Seconds between two events.
@@ -93,6 +102,34 @@ class Dashboard:
         self._pages: dict[web.StreamResponse, asyncio.Task[Any] | None] = {}
         self._is_over = False
         self._history: deque[tuple[float, int, int]] = deque(maxlen=_HISTORY)
+        self._report: Report | None = None
+
+    @property
+    def history(self) -> Sequence[tuple[float, int, int]]:
+        """The points of the charts: elapsed seconds, pages and items."""
+        return tuple(self._history)
+
+    def restore(self, history: Sequence[tuple[float, int, int]]) -> None:
+        """Take the charts of an earlier process."""
+        self._history.extend(history)
+
+    def offer_report(self, make: Report) -> None:
+        """Link pages of a crawl that has ended to a report; before :meth:`add_to`.
+
+        Args:
+            make: Returns the report as HTML, given the file of the crawl's records.
+        """
+        self._report = make
+
+    @property
+    def report_path(self) -> str:
+        """Where the report is, for those who may see the page.
+
+        A link cannot send the token, and an address must not have it: addresses are
+        kept. The key in it opens nothing else.
+        """
+        key = hmac.new(self._token.encode(), b"report", hashlib.sha256).hexdigest()
+        return f"report?key={key[:32]}"
 
     def add_to(self, app: web.Application) -> None:
         """Add the routes of the page to *app*."""
@@ -101,6 +138,8 @@ class Dashboard:
             app.router.add_get(path, self._file)
         app.router.add_get("/events", self._events)
         app.router.add_get("/snapshot", self._snapshot)
+        if self._report is not None:
+            app.router.add_get("/report", self._show_report)
         app.router.add_post("/v1/{what}", self._steer)
 
     async def stream(self, request: web.Request) -> web.StreamResponse:
@@ -181,6 +220,22 @@ class Dashboard:
         self._require_sight(request)
         return web.json_response(await self._seen(), headers=_HEADERS)
 
+    async def _show_report(self, request: web.Request) -> web.StreamResponse:
+        _, _, key = self.report_path.partition("=")
+        given = request.query.get("key", "")
+        if not hmac.compare_digest(given.encode(), key.encode()):
+            self._require_sight(request)
+        records = (await self._look())["records"]
+        if self._report is None or not (self._is_over and records):
+            raise _RefusedError(404, "there is no report of this crawl yet")
+        body = await self._report(records)
+        return web.Response(
+            body=body,
+            content_type="text/html",
+            charset="utf-8",
+            headers=_REPORT_HEADERS,
+        )
+
     async def _events(self, request: web.Request) -> web.StreamResponse:
         self._require_sight(request)
         return await self.stream(request)
@@ -210,7 +265,11 @@ class Dashboard:
         point = (round(seen["elapsed_s"], 2), progress["pages"], progress["items"])
         if not self._history or point[0] > self._history[-1][0]:
             self._history.append(point)
-        return seen | {"can_steer": self._steering is not None}
+        has_report = self._report is not None and self._is_over and seen["records"]
+        return seen | {
+            "can_steer": self._steering is not None,
+            "report": self.report_path if has_report else "",
+        }
 
     async def _steer(self, request: web.Request) -> web.StreamResponse:
         # A page of another site cannot send this header: it would have to ask first,

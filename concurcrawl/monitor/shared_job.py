@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING, Any
 from concurcrawl.errors import ConcurcrawlError, ControlError
 from concurcrawl.frontier.base import GroupState
 from concurcrawl.frontier.redis import admin
-from concurcrawl.monitor.snapshot import CrawlSnapshot, Node, counts_of
+from concurcrawl.frontier.redis.control import JobControl
+from concurcrawl.monitor.observer import Stillness, state_of
+from concurcrawl.monitor.snapshot import CrawlSnapshot, Node, Process, counts_of
 from concurcrawl.progress.rates import Rates, Row, Sight, Tally
 from concurcrawl.watchdog.stall import STALLED
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from concurcrawl.frontier.redis.connection import JobRef
     from concurcrawl.monitor.snapshot import Progress
 
@@ -54,7 +58,9 @@ class JobObserver:
 
     def __init__(self, target: JobRef) -> None:
         self._target = target
+        self._control = JobControl(target)
         self._rates = Rates()
+        self._stillness = Stillness()
 
     async def values(self) -> dict[str, Any]:
         """Return the job as it is now, as values that JSON has.
@@ -67,7 +73,17 @@ class JobObserver:
         if job is None:
             raise ControlError(f"there is no job {self._target.job} any more")
         seen = _seen_from_outside(job)
+        if job.state != "ended":
+            reports = await asyncio.to_thread(self._control.reports)
+            seen = self._with_state(with_reports(seen, job, reports), job)
         return replace(seen, progress=self._with_rates(seen)).values()
+
+    def _with_state(self, seen: CrawlSnapshot, job: admin.Snapshot) -> CrawlSnapshot:
+        if not any(node.is_live for node in job.nodes):
+            return replace(seen, state="gone")
+        still_s = self._stillness.seen(seen, is_paused=job.is_paused)
+        state = "paused" if job.is_paused else state_of(seen, still_s)
+        return replace(seen, state=state, still_s=still_s)
 
     def _with_rates(self, seen: CrawlSnapshot) -> Progress:
         progress, rates = seen.progress, self._rates
@@ -86,7 +102,7 @@ class JobObserver:
 
 
 def _seen_from_outside(job: admin.Snapshot) -> CrawlSnapshot:
-    state = "paused" if job.is_paused else "running"
+    state = "running"
     if job.state == "ended":
         state = STALLED if job.reason == STALLED else "finished"
     modes = {str(node.about.get("mode", "")) for node in job.nodes}
@@ -123,6 +139,31 @@ def with_job(made: CrawlSnapshot, job: admin.Snapshot) -> CrawlSnapshot:
         groups=tuple(map(_group, job.groups)),
         nodes=tuple(map(_node, job.nodes)),
     )
+
+
+def with_reports(
+    made: CrawlSnapshot, job: admin.Snapshot, reports: Mapping[str, Mapping[str, Any]]
+) -> CrawlSnapshot:
+    """Return *made* with what the live nodes of *job* say of themselves.
+
+    A node, with all that it has started, is shown as one process.
+    """
+    live = {node.name: node for node in job.nodes if node.is_live}
+    found = {name: reports[name] for name in live if name in reports}
+    processes = tuple(
+        Process(
+            name=name,
+            pid=int(live[name].about.get("pid", 0)),
+            memory_bytes=int(one["memory_bytes"]),
+            cpu=float(one["cpu"]),
+            cpu_s=float(one["cpu_s"]),
+        )
+        for name, one in found.items()
+    )
+    restarts = {name: int(one["restarts"]) for name, one in found.items()}
+    nodes = (replace(node, restarts=restarts.get(node.name)) for node in made.nodes)
+    counts = replace(made.counts, restarts=sum(restarts.values()))
+    return replace(made, processes=processes, nodes=tuple(nodes), counts=counts)
 
 
 def _group(group: admin.GroupStatus) -> GroupState:

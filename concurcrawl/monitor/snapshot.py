@@ -162,6 +162,7 @@ class Node:
         leased: Requests that it has.
         done: Requests that it has completed.
         silent_s: Seconds since it was heard of; None if it is not live.
+        restarts: Workers of it that died and were replaced; None if it is not known.
     """
 
     name: str
@@ -171,6 +172,7 @@ class Node:
     leased: int
     done: int
     silent_s: float | None
+    restarts: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +200,9 @@ class CrawlSnapshot:
         mode: The mode, or empty.
         job: The ``JOBDIR``, or the Redis job; empty for neither.
         state: ``running``, ``paused``, ``waiting`` (all that is left waits for time),
-            ``stalled``, ``closing`` or ``finished``.
+            ``stalled``, ``closing`` or ``finished``; seen from elsewhere also
+            ``killed``, if its process is gone without an end, and ``gone``, if no node
+            of it is live.
         reason: Why it ended, or empty.
         elapsed_s: Seconds since it began.
         still_s: Seconds in which nothing was done, as far as it was watched.

@@ -1,7 +1,7 @@
 """Traces requests: times, CPU time of callbacks and pipelines.
 
 A :class:`Timeline` is filled by the middlewares and the item processor of this module,
-which are enabled only if ``CONCURCRAWL_RECORDS`` is set.
+which are enabled only if ``CONCURCRAWL_RECORDS`` or ``CONCURCRAWL_OTEL`` is set.
 """
 
 from __future__ import annotations
@@ -170,6 +170,8 @@ def end(request: Request, worker: str) -> Record | None:
         connect_s=line.connect_s,
         pipeline_s=None if spent is None else spent.wall_s,
         pipeline_cpu_s=None if spent is None else spent.cpu_s,
+        method=request.method,
+        retries=request.meta.get("retry_times", 0),
     )
 
 

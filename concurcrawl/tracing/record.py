@@ -42,6 +42,8 @@ class Record:
             not measured.
         pipeline_cpu_s: CPU seconds of those, in the thread that runs the pipelines;
             None likewise.
+        method: HTTP method of the request.
+        retries: How often it had been made before, as Scrapy's retry middleware counts.
     """
 
     url: str
@@ -60,6 +62,8 @@ class Record:
     connect_s: float | None = None
     pipeline_s: float | None = None
     pipeline_cpu_s: float | None = None
+    method: str = "GET"
+    retries: int = 0
 
     def shifted(self, offset_s: float) -> Record:
         """Return this record as the clock of another machine shows it.

@@ -35,6 +35,13 @@ end
 return state
 """
 
+#: The part of the desired state that asks nodes for reports: when, in seconds.
+WATCHED = "watched_s"
+
+#: Seconds between two of those, and for which the last reports are kept.
+_ASK_S = 5.0
+_REPORTS_S = 30
+
 #: Commands that are looked at together.
 _COMMANDS = 100
 
@@ -62,6 +69,20 @@ class JobControl:
     def __init__(self, target: JobRef) -> None:
         self._target = target
         self._keys = target.keys
+        self._asked_s = 0.0
+
+    def reports(self) -> dict[str, dict[str, Any]]:
+        """Ask nodes for reports; return the last one of each, by its name.
+
+        A node that has not answered yet is not in it.
+        """
+        now_s = time.time()
+        with connect(self._target) as client:
+            if abs(now_s - self._asked_s) >= _ASK_S:
+                client.hset(self._keys.one("control"), WATCHED, f"{now_s:.3f}")
+                self._asked_s = now_s
+            found = client.hgetall(self._keys.one("reports"))
+        return {node.decode(): json.loads(text) for node, text in found.items()}
 
     def stop(self, reason: str) -> None:
         """End the job at all nodes.
@@ -168,6 +189,13 @@ class NodeControl:
     async def forget(self, name: str) -> None:
         """Remove a part of the desired state."""
         await self._client.hdel(self._keys.one("control"), name)
+
+    async def report(self, node: str, text: str) -> None:
+        """Store what *node* says of itself."""
+        pipe = self._client.pipeline(transaction=False)
+        pipe.hset(self._keys.one("reports"), node, text)
+        pipe.expire(self._keys.one("reports"), _REPORTS_S)
+        await pipe.execute()
 
     async def answer(self, command: bytes, number: str, answer: object) -> None:
         """Remove a command that is done, and store its answer, in one step."""

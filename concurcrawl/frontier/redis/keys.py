@@ -37,11 +37,12 @@ SINGLE = frozenset(
         "control",
         "commands",
         "answers",
+        "reports",
     }
 )
 
 #: Of those, the ones that Python writes (``control.py``); the script only deletes them.
-OF_CONTROL = frozenset({"control", "commands", "answers"})
+OF_CONTROL = frozenset({"control", "commands", "answers", "reports"})
 
 #: Of a job, one for each group, node or batch.
 MANY = frozenset({"waiting", "node", "leases", "unleased", "items", "batch"})

@@ -102,8 +102,11 @@ function rows(id, things, keyOf, cells, empty) {
 
 const WORDS = {
   running: "running", paused: "paused", waiting: "waiting", stalled: "stalled",
-  closing: "closing", finished: "finished",
+  closing: "closing", finished: "finished", killed: "killed", gone: "gone",
 };
+
+/* Nothing runs any more: what its workers did last is no news. */
+const isGone = (s) => isOver || s.state === "killed" || s.state === "gone";
 
 function showHead(s) {
   text($("spider"), s.spider);
@@ -113,8 +116,8 @@ function showHead(s) {
   state(s.state);
   const paused = s.state === "paused";
   text($("pause"), paused ? "Resume" : "Pause");
-  $("buttons").hidden = !s.can_steer;
-  $("pause").disabled = $("stop").disabled = isOver || s.state === "closing";
+  $("buttons").hidden = !s.can_steer || isOver || s.state === "killed";
+  $("pause").disabled = $("stop").disabled = isOver || ["closing", "killed"].includes(s.state);
   note(s);
 }
 
@@ -136,12 +139,17 @@ function note(s) {
       : `Nothing was done for ${duration(s.still_s)} although requests are in progress: the workers below say which. `
         + "CONCURCRAWL_STALL_TIMEOUT_S would end the crawl after a time.",
     closing: "The crawl ends: it finishes what is in progress and writes its feeds.",
-    finished: `The crawl has ended (${s.reason}). These are its last values.`
-      + (s.records ? ` For a report of its requests: concurcrawl report ${s.records}` : ""),
+    finished: `The crawl has ended${s.reason ? ` (${s.reason})` : ""}. These are its last values.`
+      + (s.records && !s.report ? ` For a report of its requests: concurcrawl report ${s.records}` : ""),
+    gone: "No node of this job is live, and it has not ended. Start a node to resume it.",
+    killed: "The crawl was killed: its process is gone. With a JOBDIR the same command resumes it.",
   }[s.state];
   box.hidden = !words;
-  box.className = `note ${s.state === "stalled" ? "bad" : s.state === "finished" ? "good" : ""}`;
-  text(box, words || "");
+  const kind = { stalled: "bad", killed: "bad", gone: "bad", finished: "good" }[s.state];
+  box.className = `note ${kind || ""}`;
+  text($("note-text"), words || "");
+  $("note-link").hidden = !s.report;
+  if (s.report) $("note-link").href = s.report;
 }
 
 function showProgress(s) {
@@ -156,7 +164,7 @@ function showProgress(s) {
   text($("bar-text"), known === null ? `${whole(p.done)} done`
     : `${whole(p.done)} of ${whole(known)} known requests are done (${percent} %)${more}`);
   const tiles = [
-    ["Time left", duration(p.left_s)], ["Pages", whole(p.pages)], ["Items", whole(p.items)],
+    ["Time left", duration(s.state === "paused" ? null : p.left_s)], ["Pages", whole(p.pages)], ["Items", whole(p.items)],
     ["Waiting", whole(p.waiting)], ["In progress", whole(p.leased)],
     ["Errors", whole(sum(s.counts.errors)), sum(s.counts.errors) > 0],
     ["Retries", whole(sum(s.counts.retries))], ["Pauses", whole(s.counts.pauses)],
@@ -205,7 +213,8 @@ function chart(id, column, what, now) {
   picture.querySelector(".area").setAttribute("d", line ? `M0,100L${line}L100,100Z` : "");
   picture.setAttribute("aria-label", `${what} over the last ${duration(end - start)}, at most ${per_s(highest)}`);
   text(top, per_s(highest));
-  text(times.firstChild, points.length ? `${duration(end - start)} ago` : "");
+  text(times.firstChild, points.length ? `${duration(end - start)} ${isOver ? "before" : "ago"}` : "");
+  text(times.lastChild, isOver ? "end" : "now");
   text($(now[0]), now[1] === null ? "" : per_s(now[1]));
 }
 
@@ -224,13 +233,13 @@ function makeLane(worker) {
 const PHASES = { callback: "in", downloads: "downloads", waits: "waits for its site", held: "has" };
 
 function showWorkers(s) {
-  if (isOver && !s.workers.length) return; // the last values stay
+  if (isOver && !(s.workers.length && lanes.size)) return; // nothing was seen of them
   const measured = new Map(s.processes.map((one) => [one.name, one]));
   keyed($("workers"), s.workers, (w) => w.name, makeLane, (lane, worker) => {
     const [who, picture, doing] = lane.children;
     const seen = lanes.get(worker.name) || Array(LANE).fill("none");
     lanes.set(worker.name, seen);
-    seen.push(mainPhase(worker));
+    seen.push(isGone(s) ? "none" : mainPhase(worker));
     seen.shift();
     seen.forEach((phase, i) => picture.children[i].setAttribute("class", phase));
     const process = measured.get(worker.name);
@@ -238,6 +247,11 @@ function showWorkers(s) {
     const says = worker.state === "blocked" ? `blocked ${duration(worker.silent_s)}` : worker.state;
     const where = s.workers.some((one) => one.host !== worker.host) ? worker.host : "";
     text(who.lastChild, [`${says}, ${worker.in_flight} in flight`, takes, where].filter(Boolean).join(", "));
+    if (isGone(s)) {
+      text(who.lastChild, process ? bytes(process.memory_bytes) : "");
+      doing.replaceChildren();
+      return;
+    }
     const shown = worker.doing.length ? worker.doing.slice(0, 4) : [{ phase: "", url: "", callback: "" }];
     keyed(doing, shown, (_, place) => place, () => el("li", {}, el("em"), document.createTextNode("")), (item, one) => {
       const word = one.phase === "callback" ? `in ${one.callback}() ` : `${PHASES[one.phase] || "nothing to do"} `;
@@ -249,7 +263,7 @@ function showWorkers(s) {
   for (const name of lanes.keys()) if (!s.workers.some((worker) => worker.name === name)) lanes.delete(name);
 }
 
-const cpu = (process) => (process.cpu === null ? DASH : `${Math.round(100 * process.cpu)}\u00a0% CPU`);
+const cpu = (process) => (process.cpu === null || isOver ? DASH : `${Math.round(100 * process.cpu)}\u00a0% CPU`);
 
 function showGroups(s) {
   keyed($("groups"), s.groups.length ? [...s.groups].sort((a, b) => (a.name < b.name ? -1 : 1)) : [null], (g) => (g ? g.name : ""), (group) => {
@@ -264,7 +278,8 @@ function showGroups(s) {
     const [, flight, waiting, delay, paused, limits] = row.children;
     const limit = group.limit < 0 ? 0 : group.limit;
     text(flight.firstChild, group.limit === 0 ? `${group.in_flight}, no limit` : `${group.in_flight} of ${limit}`);
-    flight.lastChild.hidden = group.limit === 0; // there is nothing to fill
+    if (isGone(s)) text(flight.firstChild, "none in flight");
+    flight.lastChild.hidden = group.limit === 0 || isGone(s); // there is nothing to fill
     flight.lastChild.firstChild.style.width = `${group.limit > 0 ? Math.min(100, (100 * group.in_flight) / limit) : 0}%`;
     text(waiting, group.waiting >= 1000 && !s.nodes.length ? "1,000 or more" : whole(group.waiting));
     text(delay, group.delay_s ? `${+group.delay_s.toFixed(2)} s` : "");
@@ -278,7 +293,7 @@ function showGroups(s) {
 function showTables(s) {
   $("nodes-section").hidden = !s.nodes.length;
   rows("nodes", s.nodes, (n) => n.name, (n) => [
-    [n.name], [n.state], [n.host], [whole(n.workers), "n"], [whole(n.leased), "n"], [whole(n.done), "n"],
+    [n.name], [n.state], [n.host], [whole(n.workers), "n"], [whole(n.leased), "n"], [whole(n.done), "n"], [whole(n.restarts), "n"],
     [n.silent_s === null ? DASH : `${Math.max(0, Math.round(n.silent_s))} s ago`, "n"],
   ], "");
   rows("slowest", s.slowest.slice(0, 10), (u, i) => i,
@@ -288,7 +303,7 @@ function showTables(s) {
   rows("processes", s.processes, (p) => p.pid,
     (p) => [[p.name], [p.pid, "n"], [bytes(p.memory_bytes), "n"], [cpu(p), "n"]], "Not measured yet.");
   $("feeds-section").hidden = !s.feeds.length;
-  rows("feeds", s.feeds, (f) => f.uri, (f) => [[f.uri], [whole(f.items), "n"], [bytes(f.size_bytes), "n"]], "");
+  rows("feeds", s.feeds, (f) => f.uri, (f) => [[f.uri], [isGone(s) ? DASH : whole(f.items), "n"], [isGone(s) ? DASH : bytes(f.size_bytes), "n"]], "");
 }
 
 function showErrors(s) {
@@ -318,8 +333,10 @@ function show(s) {
   showTables(s);
   showErrors(s);
   // What only the nodes of a job know must not look as if there were none of it.
-  const isOutside = s.nodes.length > 0 && !s.workers.length && !s.processes.length;
-  for (const head of ["workers", "slow", "failing", "errors", "processes"]) $(`h-${head}`).parentElement.hidden = isOutside;
+  const isOutside = s.nodes.length > 0 && !s.workers.length;
+  for (const head of ["workers", "slow", "failing", "errors"]) $(`h-${head}`).parentElement.hidden = isOutside;
+  $("h-processes").parentElement.hidden = (isOutside || isOver) && !s.processes.length;
+  if (isOver && !$("workers").children.length) $("h-workers").parentElement.hidden = true;
   document.documentElement.dataset.ready = "yes";
 }
 

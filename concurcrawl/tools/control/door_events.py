@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
 from concurcrawl.errors import ControlError
+from concurcrawl.tools.control.ended_crawl import KILLED, values_in
+from concurcrawl.tools.control.target import door_in
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -79,8 +82,23 @@ class DoorEvents:
                 async for kind, snapshot in self._events():
                     await self._take(kind, snapshot)
             except (aiohttp.ClientError, OSError):
-                pass  # the crawl is gone, or busy for long; pages say so
+                await self._look_for_end()
             await asyncio.sleep(_AGAIN_S)
+
+    async def _look_for_end(self) -> None:
+        """See whether the crawl has ended or was killed; else it is busy for long.
+
+        One that was killed may be resumed, with another door: then that is read.
+        """
+        folder = self._door.folder
+        if folder is None:
+            return  # only its address is known, and pages say that it is silent
+        values = await asyncio.to_thread(values_in, folder, self._last)
+        if values is not None:
+            await self._take("message" if values["state"] == KILLED else "end", values)
+            return
+        with suppress(ControlError):
+            self._door = door_in(folder)
 
     async def _take(self, kind: str, snapshot: Any) -> None:
         if kind == "history":

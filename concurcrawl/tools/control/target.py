@@ -22,6 +22,7 @@ from concurcrawl.errors import ControlError
 from concurcrawl.frontier.redis import connection
 from concurcrawl.frontier.redis.control import JobControl
 from concurcrawl.terminal.ending import ended
+from concurcrawl.tools.control.ended_crawl import is_alive
 from concurcrawl.tools.redis import place
 
 if TYPE_CHECKING:
@@ -106,18 +107,25 @@ def target_of(args: argparse.Namespace) -> Target:
         raise ControlError(f"--job goes with a redis:// address, not with {name}")
     if name.startswith(("http://", "https://")):
         return Door(name, _token(args.token_file))
-    return _door_in(Path(name), args.token_file)
+    return door_in(Path(name), args.token_file)
 
 
-def _door_in(path: Path, token_file: str | None) -> Target:
+def door_in(path: Path, token_file: str | None = None) -> Door:
+    """Return the door that the folder, file or socket *path* leads to.
+
+    Raises:
+        ControlError: If there is none.
+    """
     if path.is_socket():
-        return Door(f"unix:{path}", "")
+        return Door(f"unix:{path}", "", path.parent)
     file = path / address.FILE if path.is_dir() else path
     try:
         found = json.loads(file.read_text(encoding="utf-8"))
         where, token = str(found["address"]), str(found.get("token", ""))
     except FileNotFoundError:
-        why = "it does not exist" if not path.exists() else "no crawl with a door runs"
+        why = "no crawl with a door runs"
+        if not path.exists():
+            why = "it does not exist (without a JOBDIR it goes when the crawl ends)"
         raise ControlError(
             f"{path}: {why}; start the crawl with CONCURCRAWL_CONTROL=1"
         ) from None
@@ -126,7 +134,8 @@ def _door_in(path: Path, token_file: str | None) -> Target:
             f"{file} does not say where a control door is (a file of records is for "
             "the command report)"
         ) from None
-    return Door(where, token or _token(token_file))
+    pid = found.get("pid")
+    return Door(where, token or _token(token_file), file.parent, pid)
 
 
 def _token(file: str | None) -> str:
@@ -185,15 +194,26 @@ class Door(Target):
     Attributes:
         where: ``unix:<path>`` or a URL.
         headers: Of every request.
+        folder: The folder of its crawl on this machine; None if it is not known.
     """
 
-    def __init__(self, where: str, token: str) -> None:
+    def __init__(
+        self,
+        where: str,
+        token: str,
+        folder: Path | None = None,
+        pid: int | None = None,
+    ) -> None:
         """Make one.
 
         Args:
             where: ``unix:<path>`` or a URL.
             token: Empty for none.
+            folder: The folder of its crawl on this machine, if it is known.
+            pid: The process of that crawl, if it is known.
         """
+        self.folder = folder
+        self._pid = pid
         if not (token.isascii() and (not token or token.isprintable())):
             raise ControlError("the token has characters that no header can have")
         self.where = where
@@ -232,10 +252,16 @@ class Door(Target):
                 response = connection.getresponse()
                 code, raw = response.status, response.read()
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise ControlError(
-                f"no crawl answers at {self.where} ({_reason(error)})"
-            ) from None
+            raise ControlError(self._why_silent(error)) from None
         return self._answer(code, raw)
+
+    def _why_silent(self, error: Exception) -> str:
+        if not is_alive(self._pid):
+            return (
+                f"the crawl of {self.folder} was killed: its process {self._pid} is "
+                "gone; the command that started it resumes it"
+            )
+        return f"no crawl answers at {self.where} ({_reason(error)})"
 
     def _answer(self, code: int, raw: bytes) -> dict[str, Any]:
         try:

@@ -30,7 +30,7 @@ from concurcrawl.limits.slots import SlotLimits
 from concurcrawl.local.entries import EntryMaker
 from concurcrawl.local.limiter import LocalLimiter
 from concurcrawl.local.pace import Pace
-from concurcrawl.local.records import RecordFile
+from concurcrawl.local.records import RecordOutput
 from concurcrawl.workers.protocol.messages.lifecycle import FileOpened
 from concurcrawl.workers.protocol.messages.results import RequestResult
 from concurcrawl.workers.protocol.messages.state import ReadStats
@@ -143,7 +143,7 @@ class SupervisorApp(PoolEvents):
                 self._attributes,
             ),
         )
-        self._records = RecordFile(config.records)
+        self._records = RecordOutput(config, crawler)
         results = Results(
             crawler,
             codec,

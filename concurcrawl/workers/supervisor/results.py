@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from scrapy.crawler import Crawler
     from scrapy.http import Response
 
-    from concurcrawl.local.records import RecordFile
+    from concurcrawl.local.records import RecordOutput
     from concurcrawl.workers.protocol.messages.results import Product, RequestResult
     from concurcrawl.workers.protocol.messages.signals import RequestState
     from concurcrawl.workers.protocol.pickle_codec import Codec
@@ -66,7 +66,7 @@ class ResultParts:
     delivery: Delivery
     pipelines: Pipelines
     audience: Audience
-    records: RecordFile
+    records: RecordOutput
     close: Callable[[str], None]
     note_slot: Callable[[Request], None]
 

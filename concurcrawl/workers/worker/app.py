@@ -119,7 +119,8 @@ class WorkerApp:
         self.products = Products(codec, outbox, fingerprinter)
         self.leases = Leases(
             *(connection, outbox, work, local, codec),
-            keeps_records=bool(settings["CONCURCRAWL_RECORDS"]),
+            keeps_records=bool(settings["CONCURCRAWL_RECORDS"])
+            or settings.getbool("CONCURCRAWL_OTEL"),
         )
         self.limiter = WorkerLimiter(connection, self.leases, work, settings)
         self.reports = Reports(crawler, codec, outbox.here, work.is_leased)

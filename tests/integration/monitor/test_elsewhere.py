@@ -7,8 +7,9 @@ import signal
 import subprocess
 import sys
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
+import aiohttp
 import pytest
 
 from concurcrawl.control.address import TOKEN
@@ -29,6 +30,13 @@ SECRET = "a-token-of-the-door"
 @contextmanager
 def dashboard(*words: object) -> Iterator[str]:
     """Run the command; yield where its page is."""
+    with showing(*words) as (page, _):
+        yield page
+
+
+@contextmanager
+def showing(*words: object) -> Iterator[tuple[str, IO[str]]]:
+    """Run the command; yield where its page is, and what it prints after that."""
     command = [sys.executable, "-m", "concurcrawl", "dashboard", *map(str, words)]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, cwd=ROOT
@@ -37,7 +45,7 @@ def dashboard(*words: object) -> Iterator[str]:
             assert process.stdout is not None
             line = process.stdout.readline()
             assert line.startswith("The dashboard is at http://"), line
-            yield line.split()[4]
+            yield line.split()[4], process.stdout
         finally:
             process.send_signal(signal.SIGINT)
             assert process.wait(DEADLINE_S) == 130
@@ -105,6 +113,63 @@ def test_a_crawl_with_a_door_is_seen_and_steered_from_elsewhere(
     assert found.stats["finish_reason"] == "stopped", found.log
 
 
+async def read(url: str) -> tuple[int, str]:
+    async with aiohttp.ClientSession() as session, session.get(url) as answer:
+        return answer.status, await answer.text()
+
+
+async def first_seen(page: str) -> tuple[str, dict[str, Any]]:
+    return await seen(page, lambda _: True)
+
+
+def test_a_crawl_that_has_ended_is_seen_and_its_report_is_opened(
+    site: str, tmp_path: Path
+) -> None:
+    job, records = tmp_path / "job", tmp_path / "records.jsonl"
+    options = ("-s", "MODE=async", "-a", "pages=30", "-s", f"JOBDIR={job}")
+    door = ("-s", "CONCURCRAWL_CONTROL=1", "-s", f"CONCURCRAWL_RECORDS={records}")
+    with crawling("slow", site, tmp_path, *options, *door) as running:
+        wait_for_door(job, running)
+        with dashboard(job) as page:  # which nobody looks at while the crawl runs
+            assert running.finish().exit_code == 0
+            while_open = asyncio.run(first_seen(page))
+            assert while_open[1]["report"].startswith("report?key=")
+    with showing(job) as (page, more):
+        kind, last = asyncio.run(first_seen(page))
+        report = more.readline().split()[-1]
+        code, text = asyncio.run(read(report))
+        assert (code, "A crawl: records.jsonl" in text) == (200, True), text[:500]
+        assert asyncio.run(press(page, "stop"))[0] == 409
+    assert while_open == (kind, last | {"report": while_open[1]["report"]})
+    assert (kind, last["state"], last["reason"]) == ("end", "finished", "finished")
+    assert (last["progress"]["items"], last["progress"]["done"]) == (30, 30)
+
+
+def test_a_crawl_that_was_killed_is_told_from_one_that_has_ended(
+    site: str, tmp_path: Path
+) -> None:
+    job = tmp_path / "job"
+    options = ("-s", "MODE=async", *LONG, "-s", f"JOBDIR={job}")
+    door = ("-s", "CONCURCRAWL_CONTROL=1")
+    with crawling("slow", site, tmp_path / "a", *options, *door) as running:
+        wait_for_door(job, running)
+        with dashboard(job) as page:
+            running.process.kill()
+            running.process.wait()
+            kind, killed = asyncio.run(first_seen(page))
+            assert (kind, killed["state"]) == ("message", "killed")
+            code, text = steer("dashboard", job)
+            assert code == 1
+            assert "was killed: its process" in text
+            # The page that was open shows it again as soon as it is resumed.
+            with crawling("slow", site, tmp_path / "b", *options, *door) as again:
+                runs = lambda s: s["state"] == "running"  # noqa: E731
+                kind, resumed = asyncio.run(seen(page, runs))
+                assert kind == "message"
+                assert (resumed["state"], resumed["spider"]) == ("running", "slow")
+                assert again.process.poll() is None
+
+
 def test_a_job_in_redis_is_seen_and_steered_from_elsewhere(
     site: str, tmp_path: Path, redis_frontiers: RedisServer
 ) -> None:
@@ -114,6 +179,12 @@ def test_a_job_in_redis_is_seen_and_steered_from_elsewhere(
         has_job = lambda: redis_frontiers.client.exists("{concurcrawl:slow}:job")  # noqa: E731
         wait_until(has_job, running)
         with dashboard(redis_frontiers.url, "--job", "slow") as page:
+            # The node says what it takes because a page is open.
+            _, snapshot = asyncio.run(seen(page, lambda s: s["processes"]))
+            (node,) = snapshot["nodes"]
+            (process,) = snapshot["processes"]
+            assert (process["name"], node["restarts"]) == (node["name"], 0)
+            assert snapshot["memory_bytes"] > 10_000_000
             last = asyncio.run(drive(page))
         found = running.finish()
     assert (last["state"], last["reason"]) == ("finished", "stopped")

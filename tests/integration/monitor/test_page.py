@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.integration.monitor.seeing import DASHBOARD, events, page_of, press
-from tests.support.compare.browser import browsing, chromium
+from tests.support.compare.browser import Page, browsing, chromium
 from tests.support.crawls import Crawl, crawling
 
 if TYPE_CHECKING:
@@ -39,6 +39,24 @@ def test_in_a_browser_numbers_move_and_buttons_work(site: str, tmp_path: Path) -
     assert found.stats["finish_reason"] == "stopped", found.log
 
 
+async def pause_and_resume(page: Page) -> None:
+    await page.run("document.querySelector('#pause').click()")
+    await page.wait_for("document.querySelector('#state').textContent === 'paused'")
+    await page.wait_for("document.querySelector('#said').textContent.length > 0")
+    badge = "getComputedStyle(document.querySelector('#state'))"
+    assert await page.run(f"{badge}.color !== {badge}.backgroundColor")
+    await page.run("document.querySelector('#pause').click()")
+    await page.wait_for("document.querySelector('#state').textContent === 'running'")
+
+
+async def see_end(page: Page) -> None:
+    assert "stopped" in await page.run("document.querySelector('#note').textContent")
+    assert await page.run("document.querySelector('#pause').offsetParent === null")
+    assert not await page.run(
+        "document.querySelector('#workers').innerText.includes('flight')"
+    )
+
+
 async def see_in_browser(running: Crawl) -> None:
     pages = "Number([...document.querySelectorAll('#tiles div')]"
     pages += ".find(t => t.firstChild.textContent === 'Pages')"
@@ -53,14 +71,7 @@ async def see_in_browser(running: Crawl) -> None:
         )
         assert await page.run("document.querySelectorAll('#workers > li').length") > 1
 
-        await page.run("document.querySelector('#pause').click()")
-        await page.wait_for("document.querySelector('#state').textContent === 'paused'")
-        await page.wait_for("document.querySelector('#said').textContent.length > 0")
-        await page.run("document.querySelector('#pause').click()")
-        await page.wait_for(
-            "document.querySelector('#state').textContent === 'running'"
-        )
-
+        await pause_and_resume(page)
         await page.run("document.querySelector('#groups button').click()")
         await page.run("document.querySelector('#ask [name=in_flight]').value = '2'")
         await page.run("document.querySelector('#ask-yes').click()")
@@ -88,9 +99,7 @@ async def see_in_browser(running: Crawl) -> None:
         await page.wait_for(
             "document.querySelector('#state').textContent === 'finished'"
         )
-        assert "stopped" in await page.run(
-            "document.querySelector('#note').textContent"
-        )
+        await see_end(page)
         assert await page.run(pages) > 0
         assert page.said == []
         url = page_of(running).partition("#")[0]

@@ -12,7 +12,7 @@ import pytest
 from concurcrawl.control.operations import AddResult
 from concurcrawl.control.shared import SharedControl
 from concurcrawl.errors import ControlError
-from concurcrawl.frontier.redis.control import Orders
+from concurcrawl.frontier.redis.control import WATCHED, Orders
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,12 +53,16 @@ class FakeAnnouncer:
         self.wanted: Mapping[str, str] = {}
         self.commands: list[bytes] = []
         self.answers: dict[str, Any] = {}
+        self.reports: list[tuple[str, str]] = []
 
     async def orders(self, *, leads: bool) -> Orders:
         return Orders(self.wanted, self.commands if leads else [])
 
     async def answer(self, command: bytes, number: str, answer: object) -> None:
         self.answers[number] = answer
+
+    async def report(self, node: str, text: str) -> None:
+        self.reports.append((node, text))
 
     async def discard(self, command: bytes) -> None:
         self.answers["dropped"] = command
@@ -98,6 +102,17 @@ def test_what_is_wanted_is_done_once(shared: Any, control: FakeControl) -> None:
     announcer.wanted = {"paused": "0"}
     asyncio.run(shared._look(announcer))
     assert control.did == ["pause", ("a", {"in_flight": 2}), "resume"]
+
+
+def test_a_node_reports_once_each_time_it_is_watched(shared: Any) -> None:
+    async def report() -> tuple[str, str]:
+        return "n-1", "{}"
+
+    announcer, shared.report = FakeAnnouncer(), report
+    for at_s in ("1.0", "1.0", "6.0"):
+        announcer.wanted = {WATCHED: at_s}
+        asyncio.run(shared._look(announcer))
+    assert announcer.reports == [("n-1", "{}")] * 2
 
 
 @pytest.mark.parametrize(

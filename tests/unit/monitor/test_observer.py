@@ -10,13 +10,15 @@ from typing import Any
 import pytest
 
 from concurcrawl.frontier.base import GroupState
+from concurcrawl.frontier.redis import admin, connection
 from concurcrawl.frontier.redis.admin import GroupStatus, NodeStatus
 from concurcrawl.frontier.redis.admin import Snapshot as Job
+from concurcrawl.frontier.redis.control import JobControl
 from concurcrawl.monitor import observer
 from concurcrawl.monitor.error_log import ErrorLog
 from concurcrawl.monitor.observer import Observer
 from concurcrawl.monitor.processes import Processes
-from concurcrawl.monitor.shared_job import with_job
+from concurcrawl.monitor.shared_job import JobObserver, with_job, with_reports
 from concurcrawl.monitor.snapshot import CrawlSnapshot, Progress, Worker
 
 WORKER = Worker(
@@ -132,40 +134,42 @@ def test_a_crawl_that_stalled_ends_so_also_if_it_was_never_looked_at() -> None:
     assert (last.state, last.reason) == ("stalled", "stalled")
 
 
+NODE = NodeStatus(
+    name="n-1",
+    is_live=True,
+    is_leader=True,
+    is_dead=False,
+    joined_s=1.0,
+    left_s=None,
+    silent_s=0.5,
+    done=40,
+    leased=3,
+    about={"host": "a", "workers": 2},
+)
+DEAD = replace(NODE, name="n-2", is_live=False, is_leader=False, is_dead=True)
+JOB = Job(
+    job="shop",
+    spider="one",
+    state="live",
+    reason="",
+    at_s=100.0,
+    began_s=40.0,
+    ended_s=None,
+    waiting=7,
+    leased=3,
+    done=80,
+    undelivered=0,
+    in_doubt=0,
+    streamed=0,
+    nodes=(NODE, DEAD),
+    groups=(GroupStatus("a.example", 7, 3, 0.5, 2.0, 8),),
+    failures=({"request": "x"},),
+    stats={"item_scraped_count": 70, "downloader/response_status_count/200": 80},
+)
+
+
 def test_a_job_of_several_nodes_is_shown_as_a_whole() -> None:
-    node = NodeStatus(
-        name="n-1",
-        is_live=True,
-        is_leader=True,
-        is_dead=False,
-        joined_s=1.0,
-        left_s=None,
-        silent_s=0.5,
-        done=40,
-        leased=3,
-        about={"host": "a", "workers": 2},
-    )
-    dead = replace(node, name="n-2", is_live=False, is_leader=False, is_dead=True)
-    job = Job(
-        job="shop",
-        spider="one",
-        state="live",
-        reason="",
-        at_s=100.0,
-        began_s=40.0,
-        ended_s=None,
-        waiting=7,
-        leased=3,
-        done=80,
-        undelivered=0,
-        in_doubt=0,
-        streamed=0,
-        nodes=(node, dead),
-        groups=(GroupStatus("a.example", 7, 3, 0.5, 2.0, 8),),
-        failures=({"request": "x"},),
-        stats={"item_scraped_count": 70, "downloader/response_status_count/200": 80},
-    )
-    seen = with_job(looked(), job)
+    seen = with_job(looked(), JOB)
     assert (seen.job, seen.elapsed_s) == ("shop", 60.0)
     assert (seen.progress.waiting, seen.progress.leased, seen.progress.done) == (
         7,
@@ -180,3 +184,49 @@ def test_a_job_of_several_nodes_is_shown_as_a_whole() -> None:
     ]
     assert (seen.groups[0].limit, seen.groups[0].paused_s) == (8, 2.0)
     assert seen.workers == (WORKER,)  # of this node
+
+
+def test_a_job_is_shown_with_what_its_live_nodes_say_of_themselves() -> None:
+    said = {"restarts": 2, "memory_bytes": 7, "cpu": 0.5, "cpu_s": 3.0}
+    seen = with_reports(with_job(looked(), JOB), JOB, {"n-1": said, "n-2": said})
+    assert [(one.name, one.memory_bytes) for one in seen.processes] == [("n-1", 7)]
+    assert [node.restarts for node in seen.nodes] == [2, None]
+    assert (seen.memory_bytes, seen.counts.restarts) == (7, 2)
+
+
+def test_a_job_seen_from_outside_stalls_and_is_gone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    live = replace(JOB, groups=())
+    now_s, jobs = [time.monotonic()], [live]
+    monkeypatch.setattr(time, "monotonic", lambda: now_s[0])
+    monkeypatch.setattr(admin, "snapshot", lambda *_, **__: jobs[0])
+    monkeypatch.setattr(JobControl, "reports", lambda _: {})
+    watching = JobObserver(connection.parse("redis://127.0.0.1", "c", "j"))
+
+    async def states(*moments: tuple[float, Job]) -> list[str]:
+        found = []
+        for seconds, job in moments:
+            now_s[0] += seconds
+            jobs[0] = job
+            found.append((await watching.values())["state"])
+        return found
+
+    longer_s = observer.STALLED_AFTER_S
+    moved = replace(live, done=81)
+    paused = replace(moved, is_paused=True)
+    assert asyncio.run(
+        states(
+            (0.0, live),
+            (longer_s, live),
+            (1.0, moved),
+            (longer_s, paused),
+            (1.0, moved),
+            (longer_s, moved),
+            (1.0, replace(moved, nodes=(DEAD,))),
+            (1.0, replace(moved, state="ended", reason="finished", ended_s=99.0)),
+        )
+    ) == [
+        *("running", "stalled", "running", "paused", "running", "stalled"),
+        *("gone", "finished"),
+    ]

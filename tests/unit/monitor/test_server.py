@@ -50,6 +50,7 @@ class Bench:
             steering=self.steering,
             on_watched=self.watched.append,
         )
+        self.dashboard.offer_report(self._report)
         self.server = Server(Address("127.0.0.1", 0))
         self.dashboard.add_to(self.server.app)
 
@@ -57,8 +58,15 @@ class Bench:
         self.pages += 1
         progress = Progress(pages=self.pages)
         return CrawlSnapshot(
-            at_s=1.0, spider=EVIL, elapsed_s=float(self.pages), progress=progress
+            at_s=1.0,
+            spider=EVIL,
+            elapsed_s=float(self.pages),
+            progress=progress,
+            records="records.jsonl",
         ).values()
+
+    async def _report(self, records: str) -> bytes:
+        return f"The report of {records}".encode()
 
     async def run(
         self, ask: Callable[[aiohttp.ClientSession], Awaitable[None]]
@@ -138,6 +146,27 @@ def test_bad_input_changes_nothing(
 
     asyncio.run(bench.run(ask))
     assert bench.steering.done == []
+
+
+def test_a_report_is_there_after_the_end_for_who_may_see_the_page() -> None:
+    bench = Bench(is_open=False)
+
+    async def ask(session: aiohttp.ClientSession) -> None:
+        for path in ("/report", "/report?key=wrong"):
+            assert await status_of(session.get(path)) == 401
+        assert await status_of(session.get("/report", headers=TOKEN)) == 404
+        async with session.get("/snapshot", headers=TOKEN) as answer:
+            assert (await answer.json())["report"] == ""
+        await bench.dashboard.end()
+        async with session.get("/snapshot", headers=TOKEN) as answer:
+            link = (await answer.json())["report"]
+        assert "secret" not in link
+        async with session.get(f"/{link}") as answer:  # a link sends no token
+            assert await answer.text() == "The report of records.jsonl"
+            policy = answer.headers["Content-Security-Policy"]
+        assert policy.startswith("default-src 'none'")
+
+    asyncio.run(bench.run(ask))
 
 
 def test_a_button_does_what_it_says() -> None:

@@ -3,8 +3,8 @@
 -- All begin with "{<prefix>:<job>}:", so that one slot of a cluster has them all.
 -- keys.py has the same names for Python, which only reads, and a test compares the two.
 -- Each is written in this script alone, so within one exchange of one node, except the
--- last three. No key has a TTL: a job stays until another begins in its place (join.lua)
--- or "concurcrawl purge" deletes it; "deleted with the job" below means that.
+-- last four. No key but reports has a TTL: a job stays until another begins in its place
+-- (join.lua) or "concurcrawl purge" deletes it; "deleted with the job" below means that.
 --
 -- key               type    what is in it
 -- ----------------- ------- -------------------------------------------------------------
@@ -81,11 +81,15 @@
 --                           request. dead_letter and a node's death add; retry
 --                           removes; deleted with the job.
 -- control           hash    Desired state: paused (1 or 0) and
---                           limits:<group> (JSON). Written by control.py, not here.
+--                           limits:<group> (JSON); watched_s, when a page outside has
+--                           asked for reports. Written by control.py, not here.
 -- commands          list    JSON of commands for the node that leads: id, op, and more.
 --                           control.py adds and removes.
 -- answers           hash    Id of a command -> its answer, as JSON. control.py adds;
 --                           who gave the command removes.
+-- reports           hash    Node -> JSON of its memory, CPU and worker restarts, for
+--                           pages outside. control.py writes while one is open; it
+--                           expires.
 
 local base = string.sub(KEYS[1], 1, -4) -- without "job"
 
@@ -94,7 +98,7 @@ for _, name in ipairs({
   'job', 'seen', 'requests', 'waiting_groups', 'ready', 'paused', 'default_limits',
   'limiters', 'idle', 'nodes', 'members', 'attempts', 'in_doubt', 'in_doubt_of_dead',
   'orphans', 'stream', 'outputs', 'notes', 'stats', 'cookies', 'throttled',
-  'dead_letters', 'control', 'commands', 'answers',
+  'dead_letters', 'control', 'commands', 'answers', 'reports',
 }) do
   keys[name] = base .. name
 end

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import os
+import tracemalloc
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,6 +12,7 @@ from pyarrow import parquet
 
 from concurcrawl.errors import ConfigError, MissingExtraError
 from concurcrawl.tools.redis import feed
+from concurcrawl.tools.redis import parquet as writer
 from concurcrawl.tools.redis.parquet import ParquetItemExporter
 
 if TYPE_CHECKING:
@@ -54,6 +57,44 @@ def test_values_without_a_common_type_are_json(
 
 def test_no_items_are_a_table_too() -> None:
     assert written() == []
+
+
+@pytest.mark.parametrize(
+    ("values", "texts"),
+    [
+        ((1, 2.5, None), [1.0, 2.5, None]),
+        ((1, "x"), ["1", '"x"']),
+        (((1 << 53) + 1, 2.5), [str((1 << 53) + 1), "2.5"]),
+        (({"b": 1}, {"c": "x"}), [{"b": 1, "c": None}, {"b": None, "c": "x"}]),
+        (([], ["x"], {}), ["[]", '["x"]', "{}"]),
+        ((None, {}, {"b": 1}), [None, {"b": None}, {"b": 1}]),
+        (({}, None), ["{}", None]),
+    ],
+)
+def test_row_groups_of_different_types_have_one_in_common(
+    monkeypatch: pytest.MonkeyPatch, values: tuple[Any, ...], texts: list[Any]
+) -> None:
+    monkeypatch.setattr(writer, "_MOST_ROWS", 1)
+    found = written(*({"a": value, "n": n} for n, value in enumerate(values)))
+    assert [row["a"] for row in found] == texts
+    assert [row["n"] for row in found] == [*range(len(values))]
+
+
+def test_items_beyond_a_row_group_are_not_in_memory() -> None:
+    file = io.BytesIO()
+    exporter = ParquetItemExporter(file)
+    exporter.start_exporting()
+    tracemalloc.start()
+    try:
+        for n in range(64):
+            exporter.export_item({"n": n, "body": os.urandom(1 << 20).hex()})
+        _, most_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    exporter.finish_exporting()
+    assert most_bytes < 32 << 20  # 128 MiB were exported
+    assert parquet.ParquetFile(file).num_row_groups == 8
+    assert parquet.read_table(file, columns=["n"])["n"].to_pylist() == [*range(64)]
 
 
 def test_a_missing_library_is_named(
