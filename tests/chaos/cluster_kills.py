@@ -104,8 +104,12 @@ class ClusterRun(Run):
             case "kill a crawler":
                 _kill(servers.crawlers()[:1])
             case "kill a Dask worker":  # its nanny starts another one
+                # A nanny whose worker dies before it has registered gives up.
+                servers.wait_until_up()
                 _kill(servers.workers()[:1])
+                servers.registrations += 1
             case "kill a nanny":
+                servers.wait_until_up()
                 nanny = servers.commands.pop(0)
                 _kill([*_children(nanny.pid), psutil.Process(nanny.pid)])
                 nanny.wait(DEADLINE_S)
@@ -123,6 +127,7 @@ def restart(servers: DaskServers) -> None:
         _kill([*_children(command.pid), psutil.Process(command.pid)])
         command.wait(DEADLINE_S)
     servers.commands.clear()
+    servers.registrations = servers.said("Registered to")
     servers.restart_scheduler()
     for _ in old:
         servers.start_worker("--nanny")

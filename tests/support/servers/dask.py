@@ -104,6 +104,7 @@ class DaskServers:
 
     Attributes:
         commands: The ``dask worker`` commands that were started.
+        registrations: How often workers of theirs have registered once all is up.
     """
 
     folder: Path
@@ -111,6 +112,7 @@ class DaskServers:
     mark: str = field(default_factory=lambda: uuid4().hex)
     scheduler: subprocess.Popen[bytes] | None = None
     commands: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    registrations: int = 0
 
     @property
     def file(self) -> Path:
@@ -125,11 +127,16 @@ class DaskServers:
         self.scheduler = self._run("scheduler", "--port", "0", *protocol)
         for _ in range(workers):
             self.start_worker(*options)
-        wait_for(lambda: self.said("Registered to") >= workers, self.log)
+        self.wait_until_up()
+
+    def wait_until_up(self) -> None:
+        """Wait until all workers have registered."""
+        wait_for(lambda: self.said("Registered to") >= self.registrations, self.log)
 
     def start_worker(self, *options: str, threads: int = 1) -> subprocess.Popen[bytes]:
         command = self._run("worker", "--nthreads", str(threads), *options)
         self.commands.append(command)
+        self.registrations += 1
         return command
 
     def restart_scheduler(self) -> None:
