@@ -179,6 +179,14 @@ def _supervisor_bytes(results: Results) -> Figure:
     return float(found.main_rss_bytes) if found else None
 
 
+def _peak_bytes(workload: str, contender: str) -> Callable[[Results], Figure]:
+    def figure(results: Results) -> Figure:
+        found = _of(results, workload, contender)
+        return float(found.peak_rss_bytes) if found else None
+
+    return figure
+
+
 def _kept(few: str, many: str, contender: str) -> Callable[[Results], Figure]:
     """Return the pages a second of the larger workload, of those of the smaller."""
 
@@ -379,6 +387,14 @@ TARGETS = (
             figure=_kept("waiting-0", "waiting-1000000", mode),
         )
         for mode in ("async", "hybrid")
+    ),
+    Target(
+        workload="growth",
+        what="`async`: peak memory while a million requests wait",
+        bound=400e6,
+        unit="MB",
+        figure=_peak_bytes("waiting-1000000", "async"),
+        is_most=True,
     ),
     *(
         _as_fast(

@@ -95,6 +95,7 @@ class LocalApp:
         self.queue.ack_done()
         self._watch.stop()
         self.timer.cancel()
+        self.queue.close()
         self.frontier.close()
         self._records.close()
 
