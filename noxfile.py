@@ -1,7 +1,8 @@
 """Runs the tests on every Python that is here; ``make test`` calls it.
 
 All tests run on the default Python, which is that of ``.venv`` and of nox itself. The
-others run all but those marked ``once``, each in an environment under ``.nox`` that is
+newest one runs all but those marked ``once``, and so does each that ``PYTHONS`` names;
+the ones between run a part of these. Each has an environment under ``.nox`` that is
 kept until ``pyproject.toml``, this file or that Python changes. The session ``plugins``
 has real plugins of Scrapy besides, and runs ``tests/plugins`` on the default Python.
 """
@@ -113,8 +114,17 @@ _PYTHONS = os.environ.get("PYTHONS", "")
 _others, _missing = wanted(_PYTHONS)
 
 
+#: Processes of pytest: crawls wait for their sites about half of the time, so one more
+#: than there are cores.
+_PROCESSES = str((os.cpu_count() or 1) + 1)
+
+#: What runs on Pythons between the default and the newest one: all unit tests and
+#: contracts, and each spider of the test project in every mode.
+_BETWEEN = ("tests/unit", "tests/contracts", "tests/integration/test_any_spider.py")
+
+
 def _pytest(python: str, *options: str, posargs: Sequence[str]) -> list[str]:
-    spread = ("-n", "2", "--dist", "worksteal")
+    spread = ("-n", _PROCESSES, "--dist", "worksteal")
     return [python, "-m", "pytest", *spread, *options, *posargs]
 
 
@@ -127,7 +137,9 @@ def _on_other(session: nox.Session) -> None:
     _install(session)
     # Where only some are asked for, all of them may be of those that run once.
     codes = [0, 5] if session.posargs else [0]
-    command = _pytest("python", "-m", "not once", posargs=session.posargs)
+    is_newest = session.name == f"tests-{_others[-1][0]}"
+    tests = session.posargs or (() if is_newest or _PYTHONS else _BETWEEN)
+    command = _pytest("python", "-m", "not once", posargs=tests)
     session.run(*command, success_codes=codes)
 
 
@@ -140,11 +152,12 @@ def _with_plugins(session: nox.Session) -> None:
     # Their metadata exclude this Scrapy, or newer Pythons, but they run.
     alone = ("--no-deps", "--ignore-requires-python", "--group", "plugins-alone")
     session.install("--quiet", *alone)
-    spread = ("-n", "2", "--dist", "loadgroup", "-o", "testpaths=tests/plugins")
+    spread = ("-n", _PROCESSES, "--dist", "loadgroup")
     patience = ("--timeout", "300")  # a test may be four crawls
     codes = [0, 5] if session.posargs else [0]
     session.run(
-        *("python", "-m", "pytest", *spread, *patience, *session.posargs),
+        *("python", "-m", "pytest", *spread, "-o", "testpaths=tests/plugins"),
+        *(*patience, *session.posargs),
         success_codes=codes,
     )
 

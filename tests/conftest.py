@@ -32,6 +32,7 @@ _ONCE = (
     "chaos",
     "plugins",
     *(f"test_{name}.py" for name in ("architecture", "compatibility", "docs", "words")),
+    "test_continuous_integration.py",
     *(
         f"integration/{name}"
         for name in (

@@ -69,7 +69,7 @@ class KeptState:
                 them.
         """
         self._spider: Any = spider  # it has no state until now
-        self._frontier = frontier
+        self._table = frontier.state
         self._path = path
         self._own: list[bytes] = []
         self._last: dict[Any, str] = {}  # who changed a key last
@@ -81,7 +81,7 @@ class KeptState:
         self._tracker = Tracker(self._note_own)
 
     def _load(self) -> dict[Any, Any]:
-        kept = self._frontier.state()
+        kept = self._table.rows()
         if not kept:
             return read_file(self._path)
         found: dict[Any, Any] = pickle.loads(kept[0])  # noqa: S301 - our own file
@@ -143,7 +143,7 @@ class KeptState:
 
     def commit(self, prepared: StateChanges) -> None:
         """Write *prepared*, in the transaction that ends the request."""
-        self._frontier.add_state(prepared.row)
+        self._table.add(prepared.row)
 
     def committed(self, prepared: StateChanges) -> None:
         """Apply what was committed to the copy here, and send it to the workers."""
@@ -209,7 +209,7 @@ class KeptState:
 
     def _fold(self) -> None:
         whole = pickle.dumps(self._tracker.snapshot())
-        self._frontier.replace_state(whole)
+        self._table.replace(whole)
         self._bytes, self._whole_bytes = 0, len(whole)
 
     async def _look_now_and_then(self) -> None:

@@ -74,15 +74,16 @@ class DurableFilter:
         """
         self._filter = dupefilter
         self._frontier = frontier
+        self._keys = frontier.keys
         self._folder = Path(folder).resolve()
-        self._in_doubt = frontier.asked()
+        self._in_doubt = frontier.keys.asked()
         self._new: list[bytes] = []
         self._noted: dict[str, str] = {}
 
     def ask(self, keys: Iterable[bytes]) -> None:
         """Note what the filter is about to be asked for, before it is."""
         if self._file() is None:
-            self._frontier.ask(keys)
+            self._keys.ask(keys)
         elif not self._noted:
             self._note_length()
 
@@ -90,7 +91,7 @@ class DurableFilter:
         """Return whether *request* is to be filtered."""
         is_seen = self._filter.request_seen(request)
         if is_seen and key in self._in_doubt:
-            is_seen = self._frontier.knows(key)
+            is_seen = self._keys.knows(key)
         self._in_doubt.discard(key)
         if not is_seen:
             self._new.append(key)
@@ -101,17 +102,17 @@ class DurableFilter:
 
         It stays in doubt until the lease that it is done with has ended.
         """
-        self._frontier.ask([key])
+        self._keys.ask([key])
         is_seen = self._filter.request_seen(request)
         if is_seen and key in self._in_doubt:
-            is_seen = self._frontier.knows(key)
+            is_seen = self._keys.knows(key)
         if is_seen:
-            self._frontier.answered([key])
+            self._keys.answered([key])
         return is_seen
 
     def resolve(self, keys: Iterable[bytes]) -> None:
         """Note that what was claimed is done."""
-        self._frontier.answered(keys)
+        self._keys.answered(keys)
 
     def prepare(self, keys: Iterable[bytes]) -> Answers:
         """Flush the filter's files, and return what the commit is to note of them.
@@ -131,9 +132,9 @@ class DurableFilter:
         """Note *answers*, in the transaction that adds the requests."""
         if answers.notes:
             self._note(answers.notes)
-        self._frontier.answered(answers.keys)
+        self._keys.answered(answers.keys)
         for key in answers.seen:
-            self._frontier.remember(key)
+            self._keys.remember(key)
 
     def close(self) -> None:
         """Note how the filter has left its file."""

@@ -16,7 +16,7 @@ from scrapy import Request
 
 from concurcrawl.durable.identity import digest
 from concurcrawl.frontier.base import Output
-from concurcrawl.frontier.sqlite import nameless
+from concurcrawl.frontier.sqlite_schema import nameless
 
 if TYPE_CHECKING:
     import asyncio

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import sqlite3
-import tempfile
 import time
 from contextlib import contextmanager
 from itertools import count, islice
@@ -23,6 +22,8 @@ from concurcrawl.frontier.base import (
     Output,
 )
 from concurcrawl.frontier.exports import Changes, Store
+from concurcrawl.frontier.sqlite_schema import open_database
+from concurcrawl.frontier.sqlite_tables import KeyTable, StateTable
 from concurcrawl.frontier.waiting_groups import WaitingGroups
 from concurcrawl.limits.crawl_limiter import CrawlLimiter
 from concurcrawl.limits.limiter import GroupLimits
@@ -34,48 +35,6 @@ if TYPE_CHECKING:
 
 #: Start requests leave after the others of their priority: their ranks begin here.
 _START_RANK = 1 << 62
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS request (
-    lease_id INTEGER PRIMARY KEY,
-    grp TEXT NOT NULL,
-    priority INTEGER NOT NULL,
-    rank INTEGER NOT NULL,
-    queued_s REAL NOT NULL,
-    payload BLOB NOT NULL,
-    is_leased INTEGER NOT NULL DEFAULT 0
-);
-CREATE INDEX IF NOT EXISTS waiting ON request (grp, priority DESC, rank)
-    WHERE NOT is_leased;
-CREATE TABLE IF NOT EXISTS seen (key BLOB PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS item (number INTEGER PRIMARY KEY, payload BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS note (
-    name TEXT PRIMARY KEY,
-    text TEXT NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS output (
-    what BLOB PRIMARY KEY,
-    times INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS asked (key BLOB PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS dead_letter (
-    lease_id INTEGER PRIMARY KEY,
-    grp TEXT NOT NULL,
-    priority INTEGER NOT NULL,
-    payload BLOB NOT NULL
-);
-CREATE TABLE IF NOT EXISTS state (
-    number INTEGER PRIMARY KEY,
-    change BLOB NOT NULL
-);
-"""
-
-#: What gives a file of 0.1.0 today's names.
-_RENAMES = """
-ALTER TABLE request RENAME COLUMN ticket TO lease_id;
-ALTER TABLE request RENAME COLUMN lent TO is_leased;
-ALTER TABLE taken RENAME TO output;
-"""
 
 #: The request that leaves a group next, and the priority of the one after it.
 _NEXT = """
@@ -99,6 +58,11 @@ class SqliteFrontier(Frontier):
     """Requests in a SQLite database; limits and counts in memory.
 
     Choosing a group needs no query: the order of the groups is in memory, too.
+
+    Attributes:
+        exports: What feeds that cannot be continued need; :meth:`deliver` changes it.
+        keys: Fingerprints, for a filter of the project's own.
+        state: The spider's state.
     """
 
     def __init__(  # noqa: PLR0913 - all but the first by name
@@ -129,16 +93,10 @@ class SqliteFrontier(Frontier):
         self._direction = -1 if newest_first else 1
         self._start_direction = -1 if newest_start_first else 1
         self._clock = clock
-        self._db = sqlite3.connect(path or nameless(), isolation_level=None)
-        # What goes with the process need only be rolled back, which memory serves best.
-        self._db.execute(f"PRAGMA journal_mode = {'WAL' if path else 'MEMORY'}")
-        # A commit need not reach the disk before the next: the file stays whole, and
-        # what a power cut takes from its end is done again. See deliver().
-        self._db.execute("PRAGMA synchronous = NORMAL")
-        self._migrate()
-        self._db.executescript(_SCHEMA)
-        #: What feeds that cannot be continued need; changed by :meth:`deliver` only.
+        self._db = open_database(path)
         self.exports = Store(self._db)
+        self.keys = KeyTable(self._db, self.transaction)
+        self.state = StateTable(self._db, self.transaction)
         self._broken: sqlite3.OperationalError | None = None
         last = max(self._last("lease_id", one) for one in ("request", "dead_letter"))
         self._lease_ids = count(1 + last)
@@ -404,50 +362,6 @@ class SqliteFrontier(Frontier):
             self.exports.clear()
             self._take_notes(notes)
 
-    def knows(self, key: bytes) -> bool:
-        """Return whether a request with this key was ever added."""
-        select = "SELECT 1 FROM seen WHERE key = ?"
-        return self._db.execute(select, (key,)).fetchone() is not None
-
-    def remember(self, key: bytes) -> None:
-        """Note a key of a request that something else than keys is to filter."""
-        with self.transaction():
-            self._db.execute("INSERT OR IGNORE INTO seen VALUES (?)", (key,))
-
-    def ask(self, keys: Iterable[bytes]) -> None:
-        """Note the requests that the project's own filter is about to be asked for."""
-        with self.transaction():
-            self._db.executemany(
-                "INSERT OR IGNORE INTO asked VALUES (?)", ((key,) for key in keys)
-            )
-
-    def answered(self, keys: Iterable[bytes]) -> None:
-        """Forget what :meth:`ask` has noted: the step that follows has what came."""
-        with self.transaction():
-            self._db.executemany(
-                "DELETE FROM asked WHERE key = ?", ((key,) for key in keys)
-            )
-
-    def asked(self) -> set[bytes]:
-        """Return the keys that were asked for and not answered."""
-        return {key for (key,) in self._db.execute("SELECT key FROM asked")}
-
-    def state(self) -> list[bytes]:
-        """Return what :meth:`add_state` and :meth:`replace_state` have kept."""
-        rows = self._db.execute("SELECT change FROM state ORDER BY number")
-        return [change for (change,) in rows]
-
-    def add_state(self, change: bytes) -> None:
-        """Keep a change of the spider's state."""
-        with self.transaction():
-            self._db.execute("INSERT INTO state (change) VALUES (?)", (change,))
-
-    def replace_state(self, whole: bytes) -> None:
-        """Keep the spider's state in the place of all changes up to now."""
-        with self.transaction():
-            self._db.execute("DELETE FROM state")
-            self._db.execute("INSERT INTO state (change) VALUES (?)", (whole,))
-
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """Make what is written within it happen whole or not at all.
@@ -478,12 +392,6 @@ class SqliteFrontier(Frontier):
         for group, (more, priority) in self._pushed.items():
             self._waiting += more
             self._groups.add(group, priority)
-
-    def _migrate(self) -> None:
-        """Take over a file that an earlier release has begun."""
-        columns = self._db.execute("PRAGMA table_info(request)").fetchall()
-        if any(name == "ticket" for _, name, *_ in columns):
-            self._db.executescript(f"BEGIN; {_RENAMES} COMMIT;")
 
     def _last(self, column: str, table: str) -> int:
         row = self._db.execute(f"SELECT max({column}) FROM {table}").fetchone()  # noqa: S608 - our own names
@@ -528,12 +436,3 @@ class SqliteFrontier(Frontier):
         more, highest = self._pushed.get(entry.group, (0, entry.priority))
         self._pushed[entry.group] = more + 1, max(highest, entry.priority)
         return True
-
-
-def nameless() -> str:
-    """Return how SQLite calls a file without a name, or none where it finds no room."""
-    try:
-        tempfile.gettempdir()
-    except FileNotFoundError:  # every folder for such files is read-only
-        return ":memory:"
-    return ""

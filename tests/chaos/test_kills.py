@@ -12,11 +12,13 @@ SEED = 20260801
 RUNS = 20
 
 
-@pytest.mark.timeout(600)  # for twenty of them, one after the other
+# Four parts, which processes of pytest take side by side.
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("first", range(4))
 def test_nothing_is_lost_or_left_whatever_is_done_to_a_crawl(
-    capsys: pytest.CaptureFixture[str],
+    first: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    failed = perform(SEED, range(RUNS))
+    failed = perform(SEED, range(first, RUNS, 4))
     assert failed == 0, capsys.readouterr().out
 
 

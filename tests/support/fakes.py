@@ -110,14 +110,17 @@ class FakeTransport(asyncio.Transport):
 
     Attributes:
         is_closed: Whether it was closed.
+        writes: How often something was written to it.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.is_closed = False
+        self.writes = 0
         self._written = bytearray()
 
     def write(self, data: Any) -> None:
+        self.writes += 1
         self._written += data
 
     def close(self) -> None:

@@ -244,7 +244,7 @@ class JobStorage(Storage):
     async def is_known(self, request: Request, key: bytes) -> bool:
         if self.duplicates.own_filter is not None:
             return self.own_filter.claim(request, key)
-        return self.frontier.knows(key)
+        return self.frontier.keys.knows(key)
 
     @override
     def wait_for(self, request: Request, pushed: asyncio.Future[None]) -> None:

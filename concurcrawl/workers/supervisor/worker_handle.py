@@ -220,11 +220,19 @@ class WorkerHandle(asyncio.Protocol):
         return None
 
     def send(self, message: ToWorker) -> None:
-        """Send *message*, as soon as we are connected."""
-        if self._transport is None:
-            self._backlog.append(frame(message))
-        else:
-            self._transport.write(frame(message))
+        """Send *message* in the next turn of the event loop, once we are connected.
+
+        What is sent in one turn leaves in one write: a write is a call of the system,
+        which wakes the worker, and several leases are often dispatched together.
+        """
+        self._backlog.append(frame(message))
+        if self._transport is not None and len(self._backlog) == 1:
+            asyncio.get_running_loop().call_soon(self._write)
+
+    def _write(self) -> None:
+        data = b"".join(self._backlog)
+        self._backlog.clear()
+        self._transport.write(data)  # type: ignore[union-attr] # we are connected
 
     def stop(self, reason: str = "finished") -> bool:
         """Ask it to end once the leases it holds are done.
@@ -245,9 +253,7 @@ class WorkerHandle(asyncio.Protocol):
     @override
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport  # type: ignore[assignment]
-        for data in self._backlog:
-            self._transport.write(data)  # type: ignore[union-attr]
-        self._backlog.clear()
+        self._write()
 
     @override
     def data_received(self, data: bytes) -> None:

@@ -100,7 +100,7 @@ def test_what_was_asked_and_not_pushed_is_not_believed_to_be_seen(
     assert step(second, "acd") == [True, False, False]
     assert step(second, "abcd") == [True] * 4
     assert second[0].waiting() == 4
-    assert second[0].asked() == set()
+    assert second[0].keys.asked() == set()
 
 
 def test_what_was_pushed_is_seen_though_the_filter_was_killed(

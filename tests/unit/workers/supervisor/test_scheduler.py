@@ -365,8 +365,8 @@ def test_no_code_of_the_project_runs_in_an_open_transaction(tmp_path: Path) -> N
         }
         assert not any(was_open for _, was_open in bench.seen.was_open)
         assert len(bench.scheduler) == 2  # "b" and what its receiver had crawled
-        assert bench.frontier.asked() == set()
-        assert len(bench.frontier.state()) == 3  # the whole, and two changes
+        assert bench.frontier.keys.asked() == set()
+        assert len(bench.frontier.state.rows()) == 3  # the whole, and two changes
         bench.frontier.close()
 
     test()

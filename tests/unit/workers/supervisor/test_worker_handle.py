@@ -96,15 +96,29 @@ def test_messages_are_heard_whole_and_in_order_however_they_are_cut(
     assert bench.pool.calls == [("heard", message) for message in SAID]
 
 
-def test_what_is_sent_before_the_connection_goes_first_and_in_order(
+@in_fake_time
+async def test_what_is_sent_before_the_connection_goes_first_and_in_order(
     bench: Bench,
 ) -> None:
     bench.worker.send(Pause(True))
     bench.worker.send(Ping())
+    await settled()
     assert bench.transport.received() == []
     bench.connect()
     bench.worker.send(Pause(False))
+    await settled()
     assert bench.transport.received() == [Pause(True), Ping(), Pause(False)]
+
+
+@in_fake_time
+async def test_what_is_sent_in_one_turn_is_one_write(bench: Bench) -> None:
+    bench.connect()
+    writes = bench.transport.writes
+    bench.worker.send(Pause(True))
+    bench.worker.send(Ping())
+    await settled()
+    assert bench.transport.writes == writes + 1
+    assert bench.transport.received() == [Pause(True), Ping()]
 
 
 def test_a_worker_that_is_ready_has_a_process(bench: Bench) -> None:
@@ -169,10 +183,12 @@ def test_the_end_of_the_connection_is_the_end_of_the_worker(bench: Bench) -> Non
     assert bench.pool.calls == [("lost", "worker-1")]
 
 
-def test_a_worker_is_told_to_stop_once(bench: Bench) -> None:
+@in_fake_time
+async def test_a_worker_is_told_to_stop_once(bench: Bench) -> None:
     bench.connect()
     assert bench.worker.stop("enough")
     assert not bench.worker.stop("finished")
+    await settled()
     assert bench.transport.received() == [Stop("enough")]
 
 
