@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _GZIP = 31  # wbits of a gzip stream
 _SMALL_BYTES = 5_000
+_BIG_BYTES = 50_000_000
 _WORDS = 900
 
 
@@ -30,7 +31,7 @@ class Site:
 
     Attributes:
         folder: ``wiki/`` has the country pages, ``small/`` the small ones, ``list/``
-            the lists; every file is gzipped.
+            the lists, all gzipped; ``big/file`` is every big file.
         list_path: Path of the list page below the server's address.
         expected: SHA-256 of each page by the name of the file that it is saved in,
             unescaped.
@@ -46,7 +47,9 @@ class Site:
 def is_page(path: str) -> bool:
     """Return whether a request for *path* is for one of the pages to get."""
     # The test site's own list is among its pages.
-    return path.startswith(("/wiki/", "/small/")) and unquote(path) != LIST_PATH
+    return (
+        path.startswith(("/wiki/", "/small/", "/big/")) and unquote(path) != LIST_PATH
+    )
 
 
 def country_site(folder: Path, pages: int) -> Site:
@@ -81,17 +84,33 @@ def small_site(folder: Path, pages: int) -> Site:
         _put(folder / "small" / f"{number:04}.gz", compress(body, "gzip"))
         digests.append(hashlib.sha256(body).hexdigest())
         sizes.append(len(body))
-    rows = "\n".join(
-        '<tr><td><span class="flagicon"></span> '
-        f'<a href="/small/{number:07}">Page {number}</a></td></tr>'
-        for number in range(pages)
-    )
-    listed = _document(f"{pages} pages", f"<table>\n{rows}\n</table>")
-    name = f"small-{pages}"
-    _put(folder / "list" / f"{name}.gz", compress(listed, "gzip"))
+    name = _put_list(folder, "small", pages)
     expected = {f"{n:07}.html": digests[n % SMALL] for n in range(pages)}
     size = sum(sizes[n % SMALL] for n in range(pages))
     return Site(folder, f"/list/{name}", expected, size)
+
+
+def big_site(folder: Path, pages: int) -> Site:
+    """Write a list of *pages* big files, which are one file, and that, not gzipped."""
+    name = _put_list(folder, "big", pages)
+    body = bytes(range(250)) * (_BIG_BYTES // 250)
+    _put(folder / "big" / "file", body)
+    digest = hashlib.sha256(body).hexdigest()
+    expected = {f"{number:07}.html": digest for number in range(pages)}
+    return Site(folder, f"/list/{name}", expected, len(body) * pages)
+
+
+def _put_list(folder: Path, kind: str, pages: int) -> str:
+    """Write a page with links to *pages* pages of a kind; return its name."""
+    rows = "\n".join(
+        '<tr><td><span class="flagicon"></span> '
+        f'<a href="/{kind}/{number:07}">Page {number}</a></td></tr>'
+        for number in range(pages)
+    )
+    listed = _document(f"{pages} pages", f"<table>\n{rows}\n</table>")
+    name = f"{kind}-{pages}"
+    _put(folder / "list" / f"{name}.gz", compress(listed, "gzip"))
+    return name
 
 
 def _document(title: str, body: str) -> bytes:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks.runner import contenders, frontier
 from benchmarks.runner.measure import Job, missing, run
-from benchmarks.runner.pages import country_site, small_site
+from benchmarks.runner.pages import big_site, country_site, small_site
 from benchmarks.runner.results import Results, Run, Table, summarise
 from benchmarks.runner.servers import NginxServer, SiteServer, nginx_path
 from concurcrawl.tools.compare.environment import environment
@@ -146,7 +146,7 @@ class Bench:
 
     def _lacking(self, workload: Workload) -> str:
         """Say what the server of *workload* lacks; empty if nothing."""
-        only_nginx = workload.kind == "small" or workload.is_https
+        only_nginx = workload.kind != "country" or workload.is_https
         if only_nginx and nginx_path() is None:
             return "nginx, which serves its pages, is not installed"
         return ""
@@ -199,7 +199,8 @@ def _table(job: Job, runs: tuple[Run, ...]) -> Table:
 
 
 def _site(kind: str, folder: Path, pages: int) -> Site:
-    return (country_site if kind == "country" else small_site)(folder, pages)
+    sites = {"country": country_site, "small": small_site, "big": big_site}
+    return sites[kind](folder, pages)
 
 
 def _certificate(server: Server, workload: Workload) -> Path | None:

@@ -187,6 +187,17 @@ def _peak_bytes(workload: str, contender: str) -> Callable[[Results], Figure]:
     return figure
 
 
+def _peak_of_plain(workload: str, contender: str) -> Callable[[Results], Figure]:
+    def figure(results: Results) -> Figure:
+        plain = _of(results, workload, REFERENCE)
+        found = _of(results, workload, contender)
+        if plain is None or found is None or not plain.peak_rss_bytes:
+            return None
+        return found.peak_rss_bytes / plain.peak_rss_bytes
+
+    return figure
+
+
 def _kept(few: str, many: str, contender: str) -> Callable[[Results], Figure]:
     """Return the pages a second of the larger workload, of those of the smaller."""
 
@@ -387,6 +398,25 @@ TARGETS = (
             figure=_kept("waiting-0", "waiting-1000000", mode),
         )
         for mode in ("async", "hybrid")
+    ),
+    _as_fast("many items", "items", REFERENCE, 1.5, *_one("hybrid")),
+    *(
+        target
+        for about, name in (
+            ("big answers", "big"),
+            ("big answers, FilesPipeline", "big-files"),
+        )
+        for target in (
+            _as_fast(about, name, REFERENCE, 1.5, *_one("hybrid")),
+            Target(
+                workload=about,
+                what="`hybrid`: peak memory, of plain Scrapy's",
+                bound=1.0,
+                unit="x",
+                figure=_peak_of_plain(name, "hybrid"),
+                is_most=True,
+            ),
+        )
     ),
     Target(
         workload="growth",

@@ -28,8 +28,10 @@ class Workload:
         contenders: Who takes part.
         rounds: How often each is run, by default.
         pages: So many.
-        kind: Country pages (600 kB each, inflated) or small ones (5 kB).
-        work: What is done with each page.
+        kind: Country pages (600 kB each, inflated), small ones (5 kB) or big files
+            (50 MB).
+        work: What is done with each page: it is saved by the callback or by
+            ``FilesPipeline``, is one item or 200, or is parsed.
         latency_s: How long the server waits before it answers.
         is_https: Whether it is asked by https.
         waiting: Requests that wait behind the others.
@@ -46,8 +48,8 @@ class Workload:
     contenders: tuple[str, ...]
     rounds: int
     pages: int = COUNTRY_COUNT
-    kind: Literal["country", "small"] = "country"
-    work: Literal["save", "item", "parse"] = "save"
+    kind: Literal["country", "small", "big"] = "country"
+    work: Literal["save", "item", "items", "files", "parse"] = "save"
     latency_s: float = 0.0
     is_https: bool = False
     waiting: int = 0
@@ -71,6 +73,20 @@ def _broad(hosts: int, about: str) -> Workload:
         is_long=True,
         slow=("scrapy-broad",),
         turns="broad",
+    )
+
+
+def _big(name: str, about: str) -> Workload:
+    return Workload(
+        name=name,
+        about=about,
+        contenders=("scrapy-16", "concurrent", "hybrid"),
+        rounds=3,
+        pages=40,
+        kind="big",
+        work="save" if name == "big" else "files",
+        timeout_s=600,
+        is_long=True,
     )
 
 
@@ -164,6 +180,19 @@ WORKLOADS = (
     _growth(100_000, 0, 2, "pages of 5 kB"),
     _growth(SMALL, 0, 4, "pages of 5 kB, nothing else waits"),
     _growth(SMALL, 1_000_000, 2, "pages of 5 kB, a million requests wait"),
+    Workload(
+        name="items",
+        about="pages of 5 kB, 200 items of each in one feed",
+        contenders=("scrapy-16", "async", "hybrid"),
+        rounds=2,
+        pages=2_000,
+        kind="small",
+        work="items",
+        timeout_s=600,
+        is_long=True,
+    ),
+    _big("big", "files of 50 MB, saved by the callback"),
+    _big("big-files", "files of 50 MB, saved by FilesPipeline"),
     _broad(BROAD_HOSTS, "20 000 hosts with 3 pages of 5 kB each"),
     _broad(10, "as many pages of 10 hosts"),
 )

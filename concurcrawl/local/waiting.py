@@ -6,7 +6,7 @@ import sqlite3
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from concurcrawl.frontier.sqlite import nameless
+from concurcrawl.frontier.sqlite_schema import nameless
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
