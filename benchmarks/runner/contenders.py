@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 #: Where the programs are. Each is there to be read, and brings needs of its own.
 FOLDER = Path(__file__).parents[1]
 
+_OVER_REDIS = FOLDER / "over_redis.py"
+
 #: Our modes at 16 in flight, in the order of the tables.
 MODES = ("serial", "concurrent", "async", "parallel", "hybrid")
 
@@ -31,6 +33,9 @@ _FILES_PIPELINE = '{"benchmarks.scrapy_pages.PageFilesPipeline": 1}'
 #: What many are measured against: Scrapy as it comes, with 16 in flight.
 REFERENCE = "scrapy-16"
 
+#: Plain Scrapy as others of a table are measured against it.
+PLAIN = (REFERENCE, "scrapy-64", "scrapy-256", "scrapy-broad")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
@@ -44,6 +49,7 @@ class Contender:
         is_broad: Whether it has the settings that Scrapy recommends for many hosts.
         mode: Of ours; empty for plain Scrapy and all others.
         is_scrapy: Whether Scrapy's command runs the file.
+        is_over_redis: Whether its requests wait in a Redis of its own.
         modules: What must be importable.
         programs: What must be on the path.
         can_parse: Whether it can do the work ``parse``.
@@ -57,6 +63,7 @@ class Contender:
     is_broad: bool = False
     mode: str = ""
     is_scrapy: bool = False
+    is_over_redis: bool = False
     modules: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     can_parse: bool = True
@@ -111,11 +118,14 @@ CONTENDERS = (
         about="aiohttp script",
         file="aiohttp_script.py",
     ),
-    Contender(
-        name="aiohttp-64",
-        about="aiohttp script",
-        file="aiohttp_script.py",
-        in_flight=64,
+    *(
+        Contender(
+            name=f"aiohttp-{most}",
+            about="aiohttp script",
+            file="aiohttp_script.py",
+            in_flight=most,
+        )
+        for most in (64, 256)
     ),
     Contender(
         name="crawlee",
@@ -152,6 +162,7 @@ CONTENDERS = (
     _scrapy("scrapy-1", "plain Scrapy", 1),
     _scrapy("scrapy-16", "plain Scrapy", 16),
     _scrapy("scrapy-64", "plain Scrapy", 64),
+    _scrapy("scrapy-256", "plain Scrapy", 256),
     Contender(
         name="scrapy-by-hand",
         about="plain Scrapy split by hand, 2 processes",
@@ -165,31 +176,40 @@ CONTENDERS = (
         programs=("redis-server",),
     ),
     *(_scrapy(mode, "MODE=" + mode, 16, mode) for mode in MODES),
-    *(_scrapy(f"{mode}-64", "MODE=" + mode, 64, mode) for mode in MODES[1:3]),
-    _scrapy("hybrid-64", "MODE=hybrid", 64, "hybrid"),
+    *(
+        _scrapy(f"{mode}-{most}", "MODE=" + mode, most, mode)
+        for most in (64, 256)
+        for mode in ("concurrent", "async", "hybrid")
+    ),
     _broad("scrapy-broad", "plain Scrapy, broad-crawl settings"),
     *(_broad(f"{mode}-broad", "MODE=" + mode, mode) for mode in ("async", "hybrid")),
+    replace(
+        _broad("hybrid-redis-broad", "MODE=hybrid over Redis", "hybrid"),
+        is_over_redis=True,
+        modules=("redis", "msgpack"),
+        programs=("redis-server",),
+    ),
 )
 
 BY_NAME = {contender.name: contender for contender in CONTENDERS}
 
 
 def command(
-    contender: Contender, list_url: str, site: Path, out: Path, workload: Workload
+    contender: Contender, list_url: str, list_file: Path, out: Path, workload: Workload
 ) -> list[str]:
     """Return the command line of one run.
 
     Args:
         contender: Who.
         list_url: The list page.
-        site: The folder of the pages' files, for contenders that ask no server.
+        list_file: The file that it is in, for contenders that ask no server.
         out: Where its results go.
         workload: What is done.
     """
     work, waiting = workload.work, workload.waiting
     file = str(FOLDER / contender.file)
     if not contender.has_network:
-        return [sys.executable, file, str(site), str(out)]
+        return [sys.executable, file, str(list_file), str(out)]
     if not contender.is_scrapy:
         words = [list_url, str(out), work, str(contender.in_flight)]
         return [sys.executable, file, *words]
@@ -212,7 +232,9 @@ def command(
         settings += [f"ITEM_PIPELINES={_FILES_PIPELINE}", f"FILES_STORE={out}"]
     has_feed = work in ("parse", "items")
     feed = ["-O", str(out / "items.jsonl")] if has_feed else []
+    wrapper = [sys.executable, str(_OVER_REDIS)] if contender.is_over_redis else []
     return [
+        *wrapper,
         *(sys.executable, "-m", "scrapy", "runspider", file),
         *(word for pair in arguments for word in ("-a", pair)),
         *(word for pair in settings for word in ("-s", pair)),

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import resource
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,6 +22,7 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from benchmarks.runner import noise
 from benchmarks.runner.keeper import Kept
 from benchmarks.runner.measure import missing
 from benchmarks.runner.results import FrontierResult
@@ -142,18 +146,75 @@ PLACES = {
 }
 
 
-def measure_all(requests: int) -> list[FrontierResult]:
-    """Measure each in a fresh process, with at least so many *requests*."""
-    found = []
-    for where in PLACES:
-        of_one = _in_a_process(where, max(requests, *GROUPS), 1)
-        for groups in GROUPS:
-            done = _in_a_process(where, max(requests, groups), groups)
-            if done.memory_bytes and of_one.memory_bytes and groups == max(GROUPS):
-                more = done.memory_bytes - of_one.memory_bytes
-                done = replace(done, bytes_a_group=more / groups)
-            found.append(done)
-    return found
+def measure_all(requests: int, rounds: int) -> list[FrontierResult]:
+    """Measure each in fresh processes.
+
+    Args:
+        requests: At least so many go through.
+        rounds: How often each is measured, in turn; the results are the medians.
+    """
+    found: dict[tuple[str, int], list[FrontierResult]] = {}
+    for _ in range(rounds):
+        for where in PLACES:
+            of_one = _heard(where, max(requests, *GROUPS), 1)
+            for groups in GROUPS:
+                done = _heard(where, max(requests, groups), groups)
+                if groups == max(GROUPS):
+                    done = _beside(done, of_one)
+                found.setdefault((where, groups), []).append(done)
+    return [_middle(results) for results in found.values()]
+
+
+def _heard(where: str, requests: int, groups: int) -> FrontierResult:
+    """Measure one, and what others did meanwhile."""
+    before, usage = noise.look(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    done = _in_a_process(where, requests, groups)
+    after, then = noise.look(), resource.getrusage(resource.RUSAGE_CHILDREN)
+    # A redis-server is in it, too: its keeper waits for it, and so on.
+    known_s = then.ru_utime + then.ru_stime - usage.ru_utime - usage.ru_stime
+    heard = noise.between(before, after, known_s=known_s, load=os.getloadavg()[0])
+    if heard is None:
+        return done
+    return replace(done, noise_share=heard.others_share + heard.steal_share)
+
+
+def _beside(many: FrontierResult, one: FrontierResult) -> FrontierResult:
+    """Return *many* with what each group takes more than those requests of *one*."""
+    if not (many.memory_bytes and one.memory_bytes):
+        return many
+    return replace(
+        many, bytes_a_group=(many.memory_bytes - one.memory_bytes) / many.groups
+    )
+
+
+def _middle(results: list[FrontierResult]) -> FrontierResult:
+    """Return the medians of *results*, which are of one place and as many groups."""
+    for found in results:
+        if found.status != "ok":
+            return found
+
+    def values(of: Callable[[FrontierResult], float | None]) -> list[float]:
+        return [value for one in results if (value := of(one)) is not None]
+
+    def middle(of: Callable[[FrontierResult], float | None]) -> float | None:
+        return statistics.median(values(of)) if values(of) else None
+
+    return replace(
+        results[0],
+        push_us=middle(lambda one: one.push_us),
+        take_us=middle(lambda one: one.take_us),
+        complete_us=middle(lambda one: one.complete_us),
+        bytes_a_group=middle(lambda one: one.bytes_a_group),
+        noise_share=middle(lambda one: one.noise_share),
+        samples_us=tuple(values(_take_and_complete_us)),
+        samples_bytes=tuple(values(lambda one: one.bytes_a_group)),
+    )
+
+
+def _take_and_complete_us(found: FrontierResult) -> float | None:
+    if found.take_us is None or found.complete_us is None:
+        return None
+    return found.take_us + found.complete_us
 
 
 def _in_a_process(where: str, requests: int, groups: int) -> FrontierResult:

@@ -11,6 +11,7 @@ import psutil
 if TYPE_CHECKING:
     import socket
     from collections.abc import Sequence
+    from pathlib import Path
 
 _STOP_S = 5.0
 
@@ -23,10 +24,15 @@ class Kept:
     Args:
         command: What to run. It must not turn itself into a daemon.
         listener: A socket that it inherits, in the way of nginx; None for none.
+        folder: Where it runs; None for where we are.
     """
 
     def __init__(
-        self, command: Sequence[str], listener: socket.socket | None = None
+        self,
+        command: Sequence[str],
+        *,
+        listener: socket.socket | None = None,
+        folder: Path | None = None,
     ) -> None:
         fds = () if listener is None else (listener.fileno(),)
         named = {"NGINX": "".join(f"{fd};" for fd in fds)} if fds else {}
@@ -37,6 +43,7 @@ class Kept:
             stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C is ours to hear
             pass_fds=fds,
+            cwd=folder,
             env=os.environ | named,
         )
 

@@ -12,11 +12,11 @@ import select
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 from urllib.parse import unquote
 
-from benchmarks.runner import contenders
+from benchmarks.runner import contenders, noise
 from benchmarks.runner.pages import is_page
 from benchmarks.runner.results import Run
 from benchmarks.runner.servers import peak_in_flight
@@ -97,7 +97,9 @@ def run(job: Job) -> Run:
     job.server.reset()
     server_cpu_s = job.server.cpu_s()
     is_good = False
+    before = noise.look()
     measured, is_late = _measured(job, out)
+    after = noise.look()
     server_cpu_s = job.server.cpu_s() - server_cpu_s
     try:
         if is_late:
@@ -107,7 +109,9 @@ def run(job: Job) -> Run:
             return _without_result(job, "failed", "the measuring process was killed")
         done = _judged(job, out, measured, server_cpu_s)
         is_good = done.status == "ok"
-        return done
+        known_s = measured.cpu_s + measured.sampling_cpu_s + server_cpu_s
+        heard = noise.between(before, after, known_s=known_s, load=os.getloadavg()[0])
+        return done if heard is None else replace(done, **asdict(heard))
     finally:
         if not is_good:
             _keep_log(job)
@@ -138,7 +142,7 @@ def _measured(job: Job, out: Path) -> tuple[Measurement | None, bool]:
     command = contenders.command(
         job.contender,
         job.server.list_url,
-        job.site.folder / "wiki",
+        job.site.list_file,
         out,
         job.workload,
     )
@@ -196,6 +200,7 @@ def _judged(job: Job, out: Path, measured: Measurement, server_cpu_s: float) -> 
     visits = job.server.visits()
     arrived_s, begin_s = _begins(job.contender, visits, log)
     steps = [(when_s, cpu_s) for when_s, cpu_s in measured.cpu_steps]
+    main_steps = [(when_s, cpu_s) for when_s, cpu_s in measured.main_cpu_steps]
     others = measured.peaks_bytes[1:]
     return Run(
         contender=job.contender.name,
@@ -207,6 +212,9 @@ def _judged(job: Job, out: Path, measured: Measurement, server_cpu_s: float) -> 
         steady_s=None if begin_s is None else end_s - begin_s,
         cpu_s=measured.cpu_s,
         steady_cpu_s=None if begin_s is None else cpu_between(steps, begin_s, end_s),
+        steady_main_cpu_s=None
+        if begin_s is None
+        else cpu_between(main_steps, begin_s, end_s),
         peak_rss_bytes=measured.peak_rss_bytes,
         main_rss_bytes=measured.peaks_bytes[0] if measured.peaks_bytes else 0,
         worker_rss_bytes=others[0] if others else 0,

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from benchmarks.runner import contenders, workloads
 from concurcrawl.errors import ConfigError
 from concurcrawl.terminal.arguments import names, whole
-from concurcrawl.tools.testsite.countries import COUNTRY_COUNT
 
 if TYPE_CHECKING:
     import argparse
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from benchmarks.runner.workloads import Workload
 
 _OTHERS = (workloads.FRONTIER, workloads.IMPORTS)
-_SERVERS = ("auto", "nginx", "testsite")
+_SERVERS = ("auto", "nginx", "python")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +28,9 @@ class Options:
         workloads: To run, each with its contenders, rounds and pages.
         frontier: Whether the frontiers are measured.
         imports: Whether the imports are.
-        server: ``nginx`` or ``testsite`` where both will do; ``auto`` takes nginx if it
-            is there.
+        is_quick: Whether a few minutes must do.
+        server: ``nginx`` or ``python`` where both will do; ``auto`` takes nginx if
+            it is there.
         out: Folder of the results.
         keep: Whether other workloads in the results of ``out`` stay.
         readme: File to put the tables into, or None.
@@ -40,6 +40,7 @@ class Options:
     workloads: tuple[Workload, ...]
     frontier: bool
     imports: bool
+    is_quick: bool
     server: str
     out: Path
     keep: bool
@@ -59,6 +60,12 @@ def configure(parser: argparse.ArgumentParser) -> None:
         f" take minutes: {','.join(long)}; or none, with --keep",
     )
     add(
+        "--quick",
+        action="store_true",
+        help="what says most, planned for six minutes: fewer workloads and contenders,"
+        " three rounds each",
+    )
+    add(
         "--contenders",
         metavar="LIST",
         help=f"of {','.join(contenders.BY_NAME)} (default: all of a workload)",
@@ -69,8 +76,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--server",
         default="auto",
         metavar="NAME",
-        help="nginx, testsite or auto: nginx if it is installed (default); where pages"
-        " wait it is the test site in any case",
+        help="nginx, python or auto: nginx if it is installed (default); where answers"
+        " wait it is python, a server of ours, in any case",
     )
     add("--out", default="build/bench", metavar="DIR", help="folder of the results")
     add("--keep", action="store_true", help="keep other workloads' results in DIR")
@@ -91,18 +98,20 @@ def read(args: argparse.Namespace) -> Options:
     """
     if args.server not in _SERVERS:
         raise ConfigError("--server", args.server, ", ".join(_SERVERS))
-    wanted = _workloads(args.workloads)
+    wanted = _workloads(args.workloads, is_quick=args.quick)
     people = _chosen("--contenders", args.contenders, contenders.BY_NAME)
     rounds = _whole("--rounds", args.rounds, 1000)
     pages = _whole("--pages", args.pages, 1_000_000)
+    chosen = [w for w in workloads.WORKLOADS if w.name in wanted]
+    if args.quick:
+        chosen = [workloads.quick(workload) for workload in chosen]
     return Options(
         workloads=tuple(
-            _changed(workload, people, rounds, pages)
-            for workload in workloads.WORKLOADS
-            if workload.name in wanted
+            _changed(workload, people, rounds, pages) for workload in chosen
         ),
         frontier=workloads.FRONTIER in wanted,
         imports=workloads.IMPORTS in wanted,
+        is_quick=args.quick,
         server=args.server,
         out=Path(args.out),
         keep=args.keep,
@@ -111,12 +120,15 @@ def read(args: argparse.Namespace) -> Options:
     )
 
 
-def _workloads(text: str | None) -> list[str]:
+def _workloads(text: str | None, *, is_quick: bool) -> list[str]:
     if text == "none":
         return []
     known = [*workloads.BY_NAME, *_OTHERS]
-    short = [w.name for w in workloads.WORKLOADS if not w.is_long]
-    return _chosen("--workloads", text, known) or [*short, *_OTHERS]
+    if is_quick:
+        usual = [w.name for w in workloads.WORKLOADS if w.is_quick]
+    else:
+        usual = [w.name for w in workloads.WORKLOADS if not w.is_long]
+    return _chosen("--workloads", text, known) or [*usual, *_OTHERS]
 
 
 def _changed(
@@ -124,17 +136,26 @@ def _changed(
 ) -> Workload:
     changed = workload
     if people is not None:
-        changed = replace(changed, contenders=tuple(people))
-        if workload.work == "parse":
-            able = [p for p in people if contenders.BY_NAME[p].can_parse]
-            changed = replace(changed, contenders=tuple(able))
+        able = [p for p in people if contenders.BY_NAME[p].can_parse]
+        named = able if workload.work == "parse" else people
+        share = len(named) / len(workload.contenders)
+        changed = replace(
+            changed,
+            contenders=tuple(named),
+            once=(),
+            round_s=workload.round_s * share,
+            once_s=0.0,
+        )
     if rounds is not None:
-        changed = replace(changed, rounds=rounds, slow=())
+        changed = replace(changed, rounds=rounds, is_fixed=True)
     if pages is not None:
-        most = COUNTRY_COUNT if workload.kind == "country" else pages
-        if pages > most:
-            raise ConfigError("--pages", pages, f"from 1 to {most} in {workload.name}")
-        changed = replace(changed, pages=pages)
+        share = pages / workload.pages
+        changed = replace(
+            changed,
+            pages=pages,
+            round_s=changed.round_s * share,
+            once_s=changed.once_s * share,
+        )
     return changed
 
 

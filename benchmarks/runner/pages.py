@@ -12,9 +12,8 @@ from urllib.parse import unquote
 
 from benchmarks.runner.workloads import SMALL
 from concurcrawl.tools.testsite.bodies import Bodies
-from concurcrawl.tools.testsite.countries import countries
+from concurcrawl.tools.testsite.countries import COUNTRY_COUNT, countries
 from concurcrawl.tools.testsite.encodings import compress
-from concurcrawl.tools.testsite.site import LIST_PATH
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,7 +30,7 @@ class Site:
 
     Attributes:
         folder: ``wiki/`` has the country pages, ``small/`` the small ones, ``list/``
-            the lists, all gzipped; ``big/file`` is every big file.
+            the lists; every file is gzipped.
         list_path: Path of the list page below the server's address.
         expected: SHA-256 of each page by the name of the file that it is saved in,
             unescaped.
@@ -43,31 +42,58 @@ class Site:
     expected: dict[str, str]
     body_bytes: int
 
+    @property
+    def list_file(self) -> Path:
+        """Return the file with the list page."""
+        return file_of(self.folder, self.list_path)
+
 
 def is_page(path: str) -> bool:
     """Return whether a request for *path* is for one of the pages to get."""
-    # The test site's own list is among its pages.
-    return (
-        path.startswith(("/wiki/", "/small/", "/big/")) and unquote(path) != LIST_PATH
-    )
+    return path.startswith(("/wiki/", "/small/", "/big/"))
+
+
+def file_of(folder: Path, path: str) -> Path:
+    """Return the file below *folder* that holds what is asked for with *path*.
+
+    The query is left out, and so are all but the last four digits of a small page.
+    """
+    plain = unquote(path.partition("?")[0])
+    _, kind, name = plain.split("/", 2)
+    if kind in ("small", "idle"):
+        kind, name = "small", name[-4:]
+    return folder / kind / f"{name}.gz"
 
 
 def country_site(folder: Path, pages: int) -> Site:
-    """Write the list of *pages* countries and their pages below *folder*."""
-    bodies = Bodies.in_user_cache(0, pages)
+    """Write a list of *pages* country pages, and those, below *folder*.
+
+    Beyond the last country the same pages come under other addresses.
+    """
+    bodies = Bodies.in_user_cache(0, min(pages, COUNTRY_COUNT))
     bodies.prepare()
-    name = f"country-{pages}"
-    _put(folder / "list" / f"{name}.gz", bodies.get(LIST_PATH, "gzip"))
-    expected, size = {}, 0
+    digests, sizes, paths = [], [], []
     for country in countries()[:pages]:
         page = unquote(country.path)
         squeezed = bodies.get(page, "gzip")
-        title = page.rpartition("/")[2]
-        _put(folder / "wiki" / f"{title}.gz", squeezed)
+        _put(file_of(folder, country.path), squeezed)
         body = zlib.decompress(squeezed, _GZIP)
-        expected[f"{title}.html"] = hashlib.sha256(body).hexdigest()
-        size += len(body)
-    return Site(folder, f"/list/{name}", expected, size)
+        digests.append(hashlib.sha256(body).hexdigest())
+        sizes.append(len(body))
+        paths.append(country.path)
+    addresses = [_again(paths, number) for number in range(pages)]
+    expected = {
+        unquote(address.rpartition("/")[2]) + ".html": digests[number % len(paths)]
+        for number, address in enumerate(addresses)
+    }
+    size = sum(sizes[number % len(paths)] for number in range(pages))
+    return Site(folder, _put_list(folder, "country", addresses), expected, size)
+
+
+def _again(paths: list[str], number: int) -> str:
+    """Return the address of page *number*: a query tells those alike apart."""
+    turn, index = divmod(number, len(paths))
+    return paths[index] + (f"?n={turn}" if turn else "")
 
 
 def small_site(folder: Path, pages: int) -> Site:
@@ -84,33 +110,34 @@ def small_site(folder: Path, pages: int) -> Site:
         _put(folder / "small" / f"{number:04}.gz", compress(body, "gzip"))
         digests.append(hashlib.sha256(body).hexdigest())
         sizes.append(len(body))
-    name = _put_list(folder, "small", pages)
     expected = {f"{n:07}.html": digests[n % SMALL] for n in range(pages)}
     size = sum(sizes[n % SMALL] for n in range(pages))
-    return Site(folder, f"/list/{name}", expected, size)
+    addresses = [f"/small/{number:07}" for number in range(pages)]
+    return Site(folder, _put_list(folder, "small", addresses), expected, size)
 
 
 def big_site(folder: Path, pages: int) -> Site:
     """Write a list of *pages* big files, which are one file, and that, not gzipped."""
-    name = _put_list(folder, "big", pages)
     body = bytes(range(250)) * (_BIG_BYTES // 250)
     _put(folder / "big" / "file", body)
     digest = hashlib.sha256(body).hexdigest()
     expected = {f"{number:07}.html": digest for number in range(pages)}
-    return Site(folder, f"/list/{name}", expected, len(body) * pages)
+    addresses = [f"/big/{number:07}" for number in range(pages)]
+    listed = _put_list(folder, "big", addresses)
+    return Site(folder, listed, expected, len(body) * pages)
 
 
-def _put_list(folder: Path, kind: str, pages: int) -> str:
-    """Write a page with links to *pages* pages of a kind; return its name."""
+def _put_list(folder: Path, kind: str, addresses: list[str]) -> str:
+    """Write a page with links to *addresses*; return its own address."""
     rows = "\n".join(
         '<tr><td><span class="flagicon"></span> '
-        f'<a href="/{kind}/{number:07}">Page {number}</a></td></tr>'
-        for number in range(pages)
+        f'<a href="{escape(address)}">Page {number}</a></td></tr>'
+        for number, address in enumerate(addresses)
     )
-    listed = _document(f"{pages} pages", f"<table>\n{rows}\n</table>")
-    name = f"{kind}-{pages}"
-    _put(folder / "list" / f"{name}.gz", compress(listed, "gzip"))
-    return name
+    listed = _document(f"{len(addresses)} pages", f"<table>\n{rows}\n</table>")
+    path = f"/list/{kind}-{len(addresses)}"
+    _put(file_of(folder, path), compress(listed, "gzip"))
+    return path
 
 
 def _document(title: str, body: str) -> bytes:

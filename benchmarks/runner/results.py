@@ -32,12 +32,18 @@ class Run:
         steady_s: See above.
         cpu_s: Of the whole process tree.
         steady_cpu_s: Of it, in steady state: between two looks, interpolated.
+        steady_main_cpu_s: The same of the first process alone.
         peak_rss_bytes: Of the whole tree, shared pages counted once for each process.
         main_rss_bytes: Peak of the first process.
         worker_rss_bytes: Peak of the largest other process; 0 if there was none.
         server_cpu_s: CPU seconds of the server meanwhile.
         peak_in_flight: At the server; None if it cannot tell.
         digest: Of what was read from the pages, whatever its order; for ``parse``.
+        others_share: CPU time of other processes meanwhile, of the machine's; None if
+            the system does not tell.
+        steal_share: CPU time that the hypervisor gave to others, likewise.
+        load: Load average of the last minute at its end.
+        switches_per_s: Context switches of the machine.
     """
 
     contender: str
@@ -50,12 +56,29 @@ class Run:
     steady_s: float | None = None
     cpu_s: float = 0.0
     steady_cpu_s: float | None = None
+    steady_main_cpu_s: float | None = None
     peak_rss_bytes: int = 0
     main_rss_bytes: int = 0
     worker_rss_bytes: int = 0
     server_cpu_s: float = 0.0
     peak_in_flight: int | None = None
     digest: str = ""
+    others_share: float | None = None
+    steal_share: float | None = None
+    load: float | None = None
+    switches_per_s: float | None = None
+
+    @property
+    def counts(self) -> bool:
+        """Whether it came to an end; one that lost pages did."""
+        return self.status in ("ok", "lost")
+
+    @property
+    def noise_share(self) -> float | None:
+        """What others had of the machine, here and through its hypervisor."""
+        if self.others_share is None or self.steal_share is None:
+            return None
+        return self.others_share + self.steal_share
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,6 +103,8 @@ class Summary:
         worker_rss_bytes: Largest of another process.
         server_share: CPU of the server, of one core in steady state.
         peak_in_flight: Largest at the server.
+        noise_share: What others had of the machine, here and through its hypervisor.
+        switches_per_s: Context switches of the machine.
     """
 
     contender: str
@@ -99,6 +124,8 @@ class Summary:
     worker_rss_bytes: int = 0
     server_share: float | None = None
     peak_in_flight: int | None = None
+    noise_share: float | None = None
+    switches_per_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -140,6 +167,9 @@ class FrontierResult:
         memory_bytes: The most that was taken for them.
         bytes_a_group: What each group takes of that, if it was compared with as many
             requests of one group.
+        samples_us: Of each time it was measured: to take one and to complete it.
+        samples_bytes: Of each time: what each group takes.
+        noise_share: What others had of the machine meanwhile.
         status: ``ok``, ``failed`` or ``not run``.
         reason: Why it was not.
     """
@@ -152,6 +182,9 @@ class FrontierResult:
     complete_us: float | None = None
     memory_bytes: int | None = None
     bytes_a_group: float | None = None
+    samples_us: tuple[float, ...] = ()
+    samples_bytes: tuple[float, ...] = ()
+    noise_share: float | None = None
     status: Status = "ok"
     reason: str = ""
 
@@ -164,13 +197,13 @@ class Results:
         environment: Where and with what.
         tables: One for each workload.
         frontier: One for each place that requests wait in.
-        imports_s: Median seconds of ``import NAME`` in a fresh process, by name.
+        imports_s: Seconds of each ``import NAME`` in a fresh process, by name, in turn.
     """
 
     environment: dict[str, str | int | float | None] = field(default_factory=dict)
     tables: tuple[Table, ...] = ()
     frontier: tuple[FrontierResult, ...] = ()
-    imports_s: dict[str, float] = field(default_factory=dict)
+    imports_s: dict[str, list[float]] = field(default_factory=dict)
 
     def table(self, workload: str) -> Table | None:
         """Return the table of *workload*; None if it was not measured."""
@@ -189,7 +222,7 @@ def summarise(contender: str, runs: Iterable[Run], pages: int) -> Summary:
     runs = [run for run in runs if run.contender == contender]
     status = min((run.status for run in runs), key=_WORST.index)
     reason = next((run.reason for run in runs if run.reason), "")
-    good = [run for run in runs if run.status in ("ok", "lost")]
+    good = [run for run in runs if run.counts]
 
     def middle(of: Callable[[Run], float | None]) -> float | None:
         values = [value for run in good if (value := of(run)) is not None]
@@ -218,6 +251,8 @@ def summarise(contender: str, runs: Iterable[Run], pages: int) -> Summary:
         worker_rss_bytes=largest(lambda run: run.worker_rss_bytes),
         server_share=middle(_server_share),
         peak_in_flight=max(flights, default=None),
+        noise_share=middle(lambda run: run.noise_share),
+        switches_per_s=middle(lambda run: run.switches_per_s),
     )
 
 

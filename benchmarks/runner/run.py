@@ -8,17 +8,20 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from contextlib import ExitStack
 from dataclasses import replace
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from benchmarks.runner import contenders, frontier
+from benchmarks.runner import contenders, frontier, plan
 from benchmarks.runner.measure import Job, missing, run
+from benchmarks.runner.noise import is_noisy
 from benchmarks.runner.pages import big_site, country_site, small_site
 from benchmarks.runner.results import Results, Run, Table, summarise
-from benchmarks.runner.servers import NginxServer, SiteServer, nginx_path
+from benchmarks.runner.samples import is_precise_enough
+from benchmarks.runner.servers import NginxServer, WaitingServer, nginx_path
 from concurcrawl.tools.compare.environment import environment
 from concurcrawl.tools.compare.words import DASH
 
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
 _WARM_UP_PAGES = 5
 _ROOM_BYTES = 4 << 30
 _FRONTIER_REQUESTS = 50_000
+_FRONTIER_ROUNDS = 3
 _IMPORT_ROUNDS = 9
 _IMPORT_TIMEOUT_S = 60.0
 _LIBRARIES = ("aiohttp", "crawlee", "isal", "requests", "scrapy-redis", "uvloop")
@@ -58,10 +62,12 @@ class Bench:
         Args:
             measured: Called with all results so far after each workload.
         """
+        for line in plan.lines(self._options):
+            self._say(line)
         with tempfile.TemporaryDirectory(
             prefix="concurcrawl-bench-", dir=self._options.scratch or _in_memory()
         ) as folder:
-            for together in in_turns(self._options.workloads):
+            for together in plan.in_turns(self._options.workloads):
                 anew = self._measure(together, Path(folder))
                 tables = (*self.results.tables, *anew)
                 self.results = replace(self.results, tables=tables)
@@ -71,7 +77,8 @@ class Bench:
             measured(self.results)
         if self._options.frontier:
             self._say("frontier")
-            alone = tuple(frontier.measure_all(_FRONTIER_REQUESTS))
+            rounds = 1 if self._options.is_quick else _FRONTIER_ROUNDS
+            alone = tuple(frontier.measure_all(_FRONTIER_REQUESTS, rounds))
             self.results = replace(self.results, frontier=alone)
             measured(self.results)
 
@@ -82,8 +89,11 @@ class Bench:
         with ExitStack() as stack:
             jobs = [self._job(workload, stack, folder) for workload in workloads]
             runs: list[list[Run]] = [[] for _ in jobs]
-            for which, number in turns([workload.rounds for workload in workloads]):
-                runs[which] += self._round(replace(jobs[which], round=number))
+            clock = _Clock(sum(workload.budget_s for workload in workloads))
+            while not _is_enough(jobs, runs, clock):
+                clock.tick()
+                for index, job in enumerate(jobs):
+                    runs[index] += self._round(replace(job, round=clock.rounds))
             return [
                 _table(job, tuple(_agreed(done)))
                 for job, done in zip(jobs, runs, strict=True)
@@ -108,9 +118,10 @@ class Bench:
 
     def _round(self, job: Job) -> Iterable[Run]:
         workload = job.workload
-        for name in workload.contenders:
-            if job.round > 1 and name in workload.slow:
-                continue
+        names = workload.contenders
+        if job.round == 1:
+            names += workload.once
+        for name in names:
             done = run(replace(job, contender=contenders.BY_NAME[name]))
             self._say(_line(workload, done))
             yield done
@@ -119,7 +130,7 @@ class Bench:
         """Run new contenders once with a few pages, so that their files are loaded."""
         cold = [
             contenders.BY_NAME[name]
-            for name in workload.contenders
+            for name in (*workload.contenders, *workload.once)
             if (name, workload.work) not in self._warm
             and not missing(contenders.BY_NAME[name])
         ]
@@ -146,42 +157,57 @@ class Bench:
 
     def _lacking(self, workload: Workload) -> str:
         """Say what the server of *workload* lacks; empty if nothing."""
-        only_nginx = workload.kind != "country" or workload.is_https
-        if only_nginx and nginx_path() is None:
+        if _needs_nginx(workload) and nginx_path() is None:
             return "nginx, which serves its pages, is not installed"
         return ""
 
     def _server(self, workload: Workload, site: Site, folder: Path) -> Server:
-        wanted = self._options.server
-        can_be_test_site = workload.kind == "country" and not workload.is_https
-        if can_be_test_site and (
-            workload.latency_s or wanted == "testsite" or nginx_path() is None
-        ):
-            return SiteServer(workload.pages, latency_s=workload.latency_s)
+        has_nginx = self._options.server != "python" and nginx_path() is not None
+        if workload.latency_s or not (has_nginx or _needs_nginx(workload)):
+            return WaitingServer(site, folder / "waiting", latency_s=workload.latency_s)
         return NginxServer(
             site, folder / "nginx", tls=workload.is_https, hosts=workload.hosts
         )
 
 
-def in_turns(workloads: Iterable[Workload]) -> list[list[Workload]]:
-    """Return *workloads* in their order, but each with those it takes turns with."""
-    groups: dict[str, list[Workload]] = {}
-    for workload in workloads:
-        groups.setdefault(workload.turns or workload.name, []).append(workload)
-    return list(groups.values())
-
-
-def turns(rounds: Sequence[int]) -> Iterable[tuple[int, int]]:
-    """Yield who has which round, those who have few of them spread over the others'.
+class _Clock:
+    """Counts rounds and their time.
 
     Args:
-        rounds: How many each has.
+        budget_s: When it is used up no further round begins.
     """
-    most = max(rounds)
-    for step in range(most):
-        for which, own in enumerate(rounds):
-            first, last = step * own // most, (step + 1) * own // most
-            yield from ((which, number) for number in range(first + 1, last + 1))
+
+    def __init__(self, budget_s: float) -> None:
+        self._budget_s = budget_s
+        self._began_s = time.monotonic()
+        self.rounds = 0
+
+    def tick(self) -> None:
+        """Begin a round."""
+        self.rounds += 1
+
+    @property
+    def is_up(self) -> bool:
+        """Whether another round like the last would end behind the budget."""
+        took_s = time.monotonic() - self._began_s
+        return took_s * (self.rounds + 1) / max(self.rounds, 1) > self._budget_s
+
+
+def _is_enough(jobs: Sequence[Job], runs: Sequence[list[Run]], clock: _Clock) -> bool:
+    """Return whether more rounds would hardly say more, or would take too long."""
+    workloads = [job.workload for job in jobs]
+    if clock.rounds < max(workload.rounds for workload in workloads):
+        return False
+    if any(workload.is_fixed for workload in workloads) or clock.is_up:
+        return True
+    return all(
+        is_precise_enough(workload.contenders, done)
+        for workload, done in zip(workloads, runs, strict=True)
+    )
+
+
+def _needs_nginx(workload: Workload) -> bool:
+    return workload.is_https or bool(workload.hosts) or workload.kind == "big"
 
 
 def _table(job: Job, runs: tuple[Run, ...]) -> Table:
@@ -192,7 +218,8 @@ def _table(job: Job, runs: tuple[Run, ...]) -> Table:
         pages=workload.pages,
         server=f"{job.site.body_bytes / 1e6:.0f} MB from {job.server.name}",
         summaries=tuple(
-            summarise(name, runs, workload.pages) for name in workload.contenders
+            summarise(name, runs, workload.pages)
+            for name in (*workload.contenders, *workload.once)
         ),
         runs=runs,
     )
@@ -212,7 +239,7 @@ def _certificate(server: Server, workload: Workload) -> Path | None:
 def _not_run(workload: Workload, reason: str) -> Table:
     runs = tuple(
         Run(contender=name, round=1, status="not run", reason=reason)
-        for name in workload.contenders
+        for name in (*workload.contenders, *workload.once)
     )
     return Table(
         workload=workload.name,
@@ -240,11 +267,13 @@ def _line(workload: Workload, done: Run) -> str:
         return f"{what}: {done.status}: {done.reason}"
     steady = DASH if done.steady_s is None else f"{done.steady_s:.3f}"
     lost = f", {done.lost} pages lost" if done.lost else ""
-    return f"{what}: steady {steady} s, wall {done.wall_s:.2f} s{lost}"
+    share = done.noise_share
+    loud = f", noisy: others had {share:.0%}" if share and is_noisy(share) else ""
+    return f"{what}: steady {steady} s, wall {done.wall_s:.2f} s{lost}{loud}"
 
 
-def _imports(say: Callable[[str], None]) -> dict[str, float]:
-    """Return the median seconds of importing Scrapy, and our package as well."""
+def _imports(say: Callable[[str], None]) -> dict[str, list[float]]:
+    """Return the seconds of importing Scrapy, and our package as well, in turn."""
     code = (
         "import time; t = time.perf_counter(); import {}; "
         "print(time.perf_counter() - t)"
@@ -261,7 +290,7 @@ def _imports(say: Callable[[str], None]) -> dict[str, float]:
                 check=True,
             )
             found.append(float(done.stdout))
-    return {name: statistics.median(found[1:]) for name, found in times.items()}
+    return {name: found[1:] for name, found in times.items()}
 
 
 def _in_memory() -> str | None:

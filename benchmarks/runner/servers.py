@@ -1,4 +1,4 @@
-"""Who serves the pages: nginx, or the test site where pages have to wait."""
+"""Who serves the pages: nginx, or a server of ours where answers have to wait."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 import pwd
 import shutil
 import socket
+import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -19,7 +20,6 @@ from typing_extensions import override
 from benchmarks.runner.keeper import Kept
 from concurcrawl.errors import ConcurcrawlError
 from concurcrawl.tools.testsite.certificate import self_signed
-from concurcrawl.tools.testsite.process import SiteProcess
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -93,44 +93,87 @@ def nginx_path() -> str | None:
     return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 
 
-class SiteServer(Server):
-    """The test site."""
+class _Logging(Server):
+    """A server with a folder, in which it writes a line for each answer.
 
-    name = "test site"
-    sees_in_flight = True
+    Args:
+        site: What to serve.
+        folder: Where its files go; empty.
+    """
 
-    def __init__(self, pages: int, *, latency_s: float = 0.0, tls: bool = False):
-        self._testsite = SiteProcess(
-            pages=pages, latency_s=latency_s, tls=tls, log=True
-        )
-
-    def __enter__(self) -> Self:
-        self._testsite.start()
-        return self
+    def __init__(self, site: Site, folder: Path) -> None:
+        self._site = site
+        self._folder = folder
+        self._port = 0
+        self._kept: Kept | None = None
 
     def __exit__(self, *_: object) -> None:
-        self._testsite.stop()
+        self._stop()
 
     @property
     @override
     def list_url(self) -> str:
-        return self._testsite.list_url
+        return f"http://127.0.0.1:{self._port}{self._site.list_path}"
 
     @override
     def reset(self) -> None:
-        self._testsite.reset()
+        os.truncate(self._folder / "access.log", 0)  # it appends
 
     @override
     def visits(self) -> list[Visit]:
-        to_epoch = time.time() - time.monotonic()
-        return [
-            Visit(entry.path, entry.t + to_epoch, (entry.done or entry.t) + to_epoch)
-            for entry in self._testsite.log()
-        ]
+        visits = []
+        with (self._folder / "access.log").open(encoding="utf-8") as file:
+            for line in file:
+                end, took, path = line.split(maxsplit=2)
+                end_s = float(end)
+                visits.append(Visit(path.rstrip("\n"), end_s - float(took), end_s))
+        return visits
+
+    def _stop(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.stop()
+
+
+class WaitingServer(_Logging):
+    """A process of ours, which waits before it answers.
+
+    Args:
+        site: What to serve.
+        folder: Where its log goes; empty.
+        latency_s: Seconds between a request and its answer.
+    """
+
+    name = "a server that waits"
+    sees_in_flight = True
+
+    def __init__(self, site: Site, folder: Path, *, latency_s: float = 0.0) -> None:
+        super().__init__(site, folder)
+        self._latency_s = latency_s
+        self._pid = 0
+
+    def __enter__(self) -> Self:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._kept = Kept(
+            [
+                *(sys.executable, "-m", "benchmarks.runner.waiting"),
+                *(str(self._site.folder), str(self._folder), str(self._latency_s)),
+            ],
+            folder=Path(__file__).parents[2],
+        )
+        deadline = time.monotonic() + _START_S
+        while not (self._folder / "port").exists():
+            if time.monotonic() > deadline:
+                self._stop()
+                raise ConcurcrawlError("the server that waits does not start")
+            time.sleep(0.01)
+        words = (self._folder / "port").read_text().split()
+        self._pid, self._port = (int(word) for word in words)
+        return self
 
     @override
     def cpu_s(self) -> float:
-        return _cpu_s(self._testsite.pid)
+        return _cpu_s(self._pid)
 
 
 _CONFIG = """
@@ -175,7 +218,7 @@ ssl_certificate_key {folder}/key.pem;
 """
 
 
-class NginxServer(Server):
+class NginxServer(_Logging):
     """Debian's nginx, one process, with the site's files; nothing is made on the way.
 
     Args:
@@ -191,12 +234,9 @@ class NginxServer(Server):
     def __init__(
         self, site: Site, folder: Path, *, tls: bool = False, hosts: int = 0
     ) -> None:
-        self._site = site
-        self._folder = folder
+        super().__init__(site, folder)
         self._tls = tls
         self._hosts = hosts
-        self._port = 0
-        self._kept: Kept | None = None
 
     @property
     def certificate(self) -> Path:
@@ -216,28 +256,11 @@ class NginxServer(Server):
         log = (self._folder / "error.log").read_text(errors="replace").strip()
         raise ConcurcrawlError(f"nginx does not start: {log.rpartition(chr(10))[2]}")
 
-    def __exit__(self, *_: object) -> None:
-        self._stop()
-
     @property
     @override
     def list_url(self) -> str:
-        scheme = "https" if self._tls else "http"
-        return f"{scheme}://127.0.0.1:{self._port}{self._site.list_path}"
-
-    @override
-    def reset(self) -> None:
-        os.truncate(self._folder / "access.log", 0)  # nginx appends
-
-    @override
-    def visits(self) -> list[Visit]:
-        visits = []
-        with (self._folder / "access.log").open(encoding="utf-8") as file:
-            for line in file:
-                end, took, path = line.split(maxsplit=2)
-                end_s = float(end)
-                visits.append(Visit(path.rstrip("\n"), end_s - float(took), end_s))
-        return visits
+        plain = super().list_url
+        return plain.replace("http:", "https:", 1) if self._tls else plain
 
     @override
     def cpu_s(self) -> float:
@@ -287,7 +310,7 @@ class NginxServer(Server):
                 *(nginx, "-p", str(self._folder), "-c", "nginx.conf"),
                 *("-e", str(self._folder / "error.log")),
             ],
-            listener,
+            listener=listener,
         )
         return self._answers()
 
@@ -309,11 +332,10 @@ class NginxServer(Server):
                 time.sleep(0.01)  # a socket of ours takes connections before nginx does
         return False
 
+    @override
     def _stop(self) -> None:
-        kept, self._kept = self._kept, None
-        if kept is not None:
-            kept.stop()
-            (self._folder / "error.log").unlink(missing_ok=True)
+        super()._stop()
+        (self._folder / "error.log").unlink(missing_ok=True)
 
 
 def _user() -> str:

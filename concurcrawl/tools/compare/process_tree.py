@@ -60,6 +60,7 @@ class Measurement:
             this process may not use all of the machine's CPUs.
         cpu_steps: CPU time of the tree so far and when it was looked at, in seconds
             since the epoch, from time to time.
+        main_cpu_steps: The same of the command's own process.
         peaks_bytes: Largest resident memory of the command's own process, and then of
             each other, the largest first. Empty where the system does not tell.
     """
@@ -75,13 +76,15 @@ class Measurement:
     sampling_cpu_s: float
     machine_cpu_s: float | None
     cpu_steps: list[tuple[float, float]] = field(default_factory=list)
+    main_cpu_steps: list[tuple[float, float]] = field(default_factory=list)
     peaks_bytes: list[int] = field(default_factory=list)
 
 
 @dataclass(slots=True)
 class _Samples:
-    """Samples of the tree."""
+    """Samples of the tree, whose first process is *main*."""
 
+    main: int
     processes: list[psutil.Process] = field(default_factory=list)
     peaks_bytes: dict[int, int] = field(default_factory=dict)
     cpu_s: dict[tuple[int, float], float] = field(default_factory=dict)
@@ -90,6 +93,7 @@ class _Samples:
     peak_processes: int = 0
     due_s: float = 0.0
     cpu_steps: list[tuple[float, float]] = field(default_factory=list)
+    main_cpu_steps: list[tuple[float, float]] = field(default_factory=list)
 
     def take_if_due(self) -> float:
         """Take a sample if one is due; return the seconds until the next."""
@@ -102,17 +106,19 @@ class _Samples:
             self._glance()
         return min(max(0.0, self.due_s - now), _SAMPLING_MIN_INTERVAL_S)
 
-    def peaks(self, first: int) -> list[int]:
-        """Return the peak of process *first*, then those of the others."""
+    def peaks(self) -> list[int]:
+        """Return the peak of the first process, then those of the others."""
         if not any(self.peaks_bytes.values()):
             return []
-        others = [peak for pid, peak in self.peaks_bytes.items() if pid != first]
-        return [self.peaks_bytes.get(first, 0), *sorted(others, reverse=True)]
+        others = [peak for pid, peak in self.peaks_bytes.items() if pid != self.main]
+        return [self.peaks_bytes.get(self.main, 0), *sorted(others, reverse=True)]
 
     def _see(self, process: psutil.Process) -> None:
         times = process.cpu_times()
         key = (process.pid, process.create_time())
         self.cpu_s[key] = times.user + times.system
+        if process.pid == self.main:
+            self.main_cpu_steps.append((time.time(), self.cpu_s[key]))
         # What waiting for a process tells is mixed with its children's peaks.
         peak = max(self.peaks_bytes.get(process.pid, 0), _high_water_bytes(process.pid))
         self.peaks_bytes[process.pid] = peak
@@ -211,8 +217,8 @@ def measure(command: list[str], log: str) -> Measurement:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.set_wakeup_fd(ringer.fileno(), warn_on_full_buffer=False)
     own_cpu_s, machine_cpu_s = time.process_time(), _machine_cpu_s()
-    samples = _Samples()
     tree = _Tree(command, log)
+    samples = _Samples(tree.pid)
     strays = _follow(tree, samples, bell)
     cpu_s = max(tree.cpu_s, sum(samples.cpu_s.values()))
     return Measurement(
@@ -231,9 +237,8 @@ def measure(command: list[str], log: str) -> Measurement:
             *samples.cpu_steps,
             (tree.started_s + tree.wall_s, cpu_s),
         ],
-        peaks_bytes=samples.peaks(tree.pid)
-        if any(samples.peaks_bytes.values())
-        else [],
+        main_cpu_steps=samples.main_cpu_steps,
+        peaks_bytes=samples.peaks(),
     )
 
 

@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import ssl
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import TYPE_CHECKING
+from urllib.error import HTTPError
 from urllib.request import HTTPSHandler, ProxyHandler, build_opener
 
 import psutil
@@ -15,8 +18,12 @@ import pytest
 from benchmarks.runner import contenders, frontier, workloads
 from benchmarks.runner.measure import Job, run
 from benchmarks.runner.pages import country_site, small_site
-from benchmarks.runner.run import in_turns, turns
-from benchmarks.runner.servers import NginxServer, SiteServer, Visit, peak_in_flight
+from benchmarks.runner.servers import (
+    NginxServer,
+    Visit,
+    WaitingServer,
+    peak_in_flight,
+)
 from tests.support.crawls import DEADLINE_S, ROOT, environment
 from tests.support.servers.scrapyd import until
 
@@ -39,31 +46,6 @@ def bench(*words: str, cwd: Path = ROOT) -> subprocess.CompletedProcess[str]:
     )
 
 
-@pytest.mark.parametrize(
-    ("rounds", "order"),
-    [
-        ((2,), [(0, 1), (0, 2)]),
-        ((2, 2), [(0, 1), (1, 1), (0, 2), (1, 2)]),
-        ((4, 2), [(0, 1), (0, 2), (1, 1), (0, 3), (0, 4), (1, 2)]),
-        ((1, 3), [(1, 1), (1, 2), (0, 1), (1, 3)]),
-    ],
-)
-def test_workloads_that_are_compared_take_turns(
-    rounds: tuple[int, ...], order: list[tuple[int, int]]
-) -> None:
-    assert list(turns(rounds)) == order
-
-
-def test_growing_workloads_take_turns_and_no_others() -> None:
-    together = [[w.name for w in group] for group in in_turns(workloads.WORKLOADS)]
-    assert [names for names in together if len(names) > 1] == [
-        ["growth-1000", "growth-100000"],
-        ["waiting-0", "waiting-1000000"],
-        ["broad", "broad-10"],
-    ]
-    assert [name for names in together for name in names] == [*workloads.BY_NAME]
-
-
 def test_contenders_are_measured_in_turn_and_every_page_verified(
     tmp_path: Path,
 ) -> None:
@@ -71,7 +53,7 @@ def test_contenders_are_measured_in_turn_and_every_page_verified(
     readme.write_text("<!-- bench:begin -->\n<!-- bench:end -->\n")
     done = bench(
         *("--workloads", "throughput", "--contenders", "aiohttp-16,aiohttp-64"),
-        *("--server", "testsite", "--pages", str(PAGES), "--rounds", "2"),
+        *("--server", "python", "--pages", str(PAGES), "--rounds", "2"),
         *("--out", str(tmp_path / "out"), "--readme", str(readme)),
     )
     assert done.returncode == 0, done.stderr
@@ -86,8 +68,10 @@ def test_contenders_are_measured_in_turn_and_every_page_verified(
         assert 0 < one["startup_s"] < one["wall_s"]
         assert one["cpu_s"] > 0
     assert results["environment"]["scrapy"]
-    assert {verdict["met"] for verdict in results["targets"]} == {None}
+    verdicts = {verdict["verdict"] for verdict in results["targets"]}
+    assert verdicts == {"not measured"}
     assert done.stdout in readme.read_text()
+    assert done.stderr.splitlines()[0].startswith("plan: throughput: 2 rounds")
 
 
 @pytest.mark.parametrize(
@@ -96,9 +80,8 @@ def test_contenders_are_measured_in_turn_and_every_page_verified(
         (["--workloads", "speed"], "--workloads='speed': must be a list of throughput"),
         (["--contenders", "wget"], "--contenders='wget': must be a list of floor"),
         (["--rounds", "0"], "--rounds='0': must be a whole number from 1"),
-        (["--server", "apache"], "--server='apache': must be auto, nginx, testsite"),
+        (["--server", "apache"], "--server='apache': must be auto, nginx, python"),
         (["--readme", "Makefile"], "--readme='Makefile': must be a text with the two"),
-        (["--workloads", "https", "--pages", "999"], "--pages=999: must be from 1 to"),
     ],
 )
 def test_what_cannot_be_worked_with_is_told_in_one_line(
@@ -114,8 +97,9 @@ def test_every_program_that_is_named_is_there() -> None:
     for contender in contenders.CONTENDERS:
         assert (contenders.FOLDER / contender.file).is_file(), contender.name
     for workload in workloads.WORKLOADS:
-        assert set(workload.contenders) <= set(contenders.BY_NAME), workload.name
-        assert set(workload.slow) <= set(workload.contenders), workload.name
+        names = (*workload.contenders, *workload.once)
+        assert set(names) <= set(contenders.BY_NAME), workload.name
+        assert len(set(names)) == len(names), workload.name
 
 
 @pytest.fixture
@@ -126,7 +110,7 @@ def job(tmp_path: Path) -> Job:
         workload=dataclasses.replace(workloads.BY_NAME["throughput"], pages=PAGES),
         round=1,
         site=site,
-        server=SiteServer(PAGES),
+        server=WaitingServer(site, tmp_path / "server"),
         scratch=tmp_path / "scratch",
     )
 
@@ -138,6 +122,7 @@ def test_workers_of_a_mode_are_seen_one_by_one(job: Job) -> None:
     assert (done.status, done.lost) == ("ok", 0), done.reason
     assert 0 < done.worker_rss_bytes < done.peak_rss_bytes
     assert 0 < done.main_rss_bytes < done.peak_rss_bytes
+    assert done.others_share is None or 0 <= done.others_share <= 1
 
 
 def test_a_page_that_is_not_what_was_sent_is_lost(job: Job) -> None:
@@ -210,6 +195,26 @@ def test_nginx_ends_with_whoever_started_it(tmp_path: Path) -> None:
     )
     with suppress(psutil.NoSuchProcess):  # it may have ended by now
         psutil.Process(int(done.stdout)).wait(DEADLINE_S)
+
+
+def test_a_server_that_waits_answers_many_at_a_time(tmp_path: Path) -> None:
+    site = country_site(tmp_path / "site", PAGES)
+    path = "/wiki/China?n=7"
+    with WaitingServer(site, tmp_path / "server", latency_s=0.2) as server:
+        opener = build_opener(ProxyHandler({}))
+        address = server.list_url.replace(site.list_path, path)
+        with ThreadPoolExecutor(4) as pool:
+            bodies = list(pool.map(lambda url: opener.open(url).read(), [address] * 4))
+        assert {hashlib.sha256(body).hexdigest() for body in bodies} == {
+            site.expected["China.html"]
+        }
+        visits = server.visits()
+        assert [visit.path for visit in visits] == [path] * 4
+        assert all(visit.end_s - visit.begin_s >= 0.2 for visit in visits)
+        assert peak_in_flight(visits) > 1
+        with pytest.raises(HTTPError, match="404"):
+            opener.open(server.list_url + "-no")
+        assert server.cpu_s() > 0
 
 
 def test_requests_that_overlap_are_in_flight_together() -> None:

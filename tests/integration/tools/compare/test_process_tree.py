@@ -190,3 +190,17 @@ time.sleep(60)
         [psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=20
     )
     assert not alive
+
+
+def test_the_cpu_of_the_first_process_is_told_by_itself(log: Path) -> None:
+    script = """
+burn(0.3)
+if not (child := os.fork()):
+    burn(0.5)
+    os._exit(0)
+os.waitpid(child, 0)
+time.sleep(0.2)
+"""
+    found = measured(script, log)
+    _, main_cpu_s = found.main_cpu_steps[-1]
+    assert 0.25 <= main_cpu_s <= found.cpu_s - 0.4
