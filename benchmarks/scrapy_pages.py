@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin
 
 from scrapy import Request, Spider
+from scrapy.pipelines.files import FilesPipeline
 
 from benchmarks.common import facts, links, name_of
 
@@ -19,6 +21,17 @@ if TYPE_CHECKING:
 #: Requests that are to wait are asked for by so many on a page.
 BATCH = 1000
 
+#: Items of a page, where there are many.
+ITEMS = 200
+
+
+class PageFilesPipeline(FilesPipeline):
+    """Saves files under the names of pages."""
+
+    def file_path(self, request: Request, *_: Any, **__: Any) -> str:
+        """Return the name of the file of *request*."""
+        return name_of(request.url)
+
 
 class PagesSpider(Spider):
     """Get all pages.
@@ -26,7 +39,8 @@ class PagesSpider(Spider):
     Args:
         list_url: The list page.
         out: Folder of the pages.
-        work: ``save``, ``item`` (the same, and an item tells of each) or ``parse``.
+        work: ``save``, ``item`` (the same, and an item tells of each), ``items`` (200
+            of each page), ``files`` (a pipeline saves the pages) or ``parse``.
         share: ``0/2`` takes the first of every two links, for a crawl split by hand.
         waiting: So many requests that are not needed wait behind the others.
         hosts: So many addresses from 127.1.0.0 on take turns; 0 for the list page's.
@@ -63,6 +77,9 @@ class PagesSpider(Spider):
     def parse(self, response: Response) -> Iterator[Any]:
         """Ask for the pages."""
         urls = links(response.body, response.url)[self.share]
+        if self.work == "files":
+            yield from ({"file_urls": [url]} for url in urls)
+            return
         for number, url in enumerate(urls):
             yield Request(self._at_host(url, number), self.parse_page)
 
@@ -77,6 +94,9 @@ class PagesSpider(Spider):
         url = response.request.url if response.request else response.url
         if self.work == "parse":
             yield facts(url, response.body)
+            return
+        if self.work == "items":
+            yield from things(url, response.body)
             return
         (self.out / name_of(url)).write_bytes(response.body)
         if self.work == "item":
@@ -96,3 +116,17 @@ class PagesSpider(Spider):
 
     def parse_idle(self, response: Response) -> None:
         """Do nothing: it got away before the others were there."""
+
+
+def things(url: str, body: bytes) -> Iterator[dict[str, Any]]:
+    """Yield the items of a page that lists many."""
+    digest = hashlib.sha256(body).hexdigest()
+    for number in range(ITEMS):
+        yield {
+            "file": name_of(url),
+            "sha256": digest,
+            "number": number,
+            "title": f"Thing {number}",
+            "price": number * 1.5,
+            "tags": ["one", "other"],
+        }

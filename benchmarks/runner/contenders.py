@@ -27,6 +27,9 @@ _BROAD_SETTINGS = (
     "DOWNLOAD_TIMEOUT=15",
 )
 
+#: Saves the files that items name, under the names of pages.
+_FILES_PIPELINE = '{"benchmarks.scrapy_pages.PageFilesPipeline": 1}'
+
 #: What many are measured against: Scrapy as it comes, with 16 in flight.
 REFERENCE = "scrapy-16"
 
@@ -225,7 +228,10 @@ def command(
         f"waiting={waiting}",
         f"hosts={workload.hosts}",
     )
-    feed = ["-O", str(out / "items.jsonl")] if work == "parse" else []
+    if work == "files":
+        settings += [f"ITEM_PIPELINES={_FILES_PIPELINE}", f"FILES_STORE={out}"]
+    has_feed = work in ("parse", "items")
+    feed = ["-O", str(out / "items.jsonl")] if has_feed else []
     wrapper = [sys.executable, str(_OVER_REDIS)] if contender.is_over_redis else []
     return [
         *wrapper,

@@ -250,17 +250,21 @@ def _verified(
     end_s = max((path.stat().st_mtime for path in files), default=0.0)
     found: dict[str, str] = {}
     digest = hashlib.sha256()
-    if work != "parse":
+    if work not in ("parse", "items"):
         for path in files:
             body = hashlib.sha256(path.read_bytes()).hexdigest()
             found[unquote(path.name)] = body
     else:
         items = [item for path in files for item in _items(path)]
-        for item in sorted(items, key=lambda item: str(item["file"])):
+        for item in sorted(items, key=_order):
             found[unquote(str(item["file"]))] = str(item["sha256"])
             digest.update(json.dumps(item, sort_keys=True).encode() + b"\n")
     lost = sum(found.get(name) != body for name, body in expected.items())
-    return lost, digest.hexdigest() if work == "parse" else "", end_s
+    return lost, digest.hexdigest() if work in ("parse", "items") else "", end_s
+
+
+def _order(item: dict[str, object]) -> tuple[str, str]:
+    return str(item["file"]), str(item.get("number"))
 
 
 def _items(path: Path) -> list[dict[str, object]]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _GZIP = 31  # wbits of a gzip stream
 _SMALL_BYTES = 5_000
+_BIG_BYTES = 50_000_000
 _WORDS = 900
 
 
@@ -49,7 +50,7 @@ class Site:
 
 def is_page(path: str) -> bool:
     """Return whether a request for *path* is for one of the pages to get."""
-    return path.startswith(("/wiki/", "/small/"))
+    return path.startswith(("/wiki/", "/small/", "/big/"))
 
 
 def file_of(folder: Path, path: str) -> Path:
@@ -113,6 +114,17 @@ def small_site(folder: Path, pages: int) -> Site:
     size = sum(sizes[n % SMALL] for n in range(pages))
     addresses = [f"/small/{number:07}" for number in range(pages)]
     return Site(folder, _put_list(folder, "small", addresses), expected, size)
+
+
+def big_site(folder: Path, pages: int) -> Site:
+    """Write a list of *pages* big files, which are one file, and that, not gzipped."""
+    body = bytes(range(250)) * (_BIG_BYTES // 250)
+    _put(folder / "big" / "file", body)
+    digest = hashlib.sha256(body).hexdigest()
+    expected = {f"{number:07}.html": digest for number in range(pages)}
+    addresses = [f"/big/{number:07}" for number in range(pages)]
+    listed = _put_list(folder, "big", addresses)
+    return Site(folder, listed, expected, len(body) * pages)
 
 
 def _put_list(folder: Path, kind: str, addresses: list[str]) -> str:

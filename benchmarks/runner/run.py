@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from benchmarks.runner import contenders, frontier, plan
 from benchmarks.runner.measure import Job, missing, run
 from benchmarks.runner.noise import is_noisy
-from benchmarks.runner.pages import country_site, small_site
+from benchmarks.runner.pages import big_site, country_site, small_site
 from benchmarks.runner.results import Results, Run, Table, summarise
 from benchmarks.runner.samples import is_precise_enough
 from benchmarks.runner.servers import NginxServer, WaitingServer, nginx_path
@@ -207,7 +207,7 @@ def _is_enough(jobs: Sequence[Job], runs: Sequence[list[Run]], clock: _Clock) ->
 
 
 def _needs_nginx(workload: Workload) -> bool:
-    return workload.is_https or bool(workload.hosts)
+    return workload.is_https or bool(workload.hosts) or workload.kind == "big"
 
 
 def _table(job: Job, runs: tuple[Run, ...]) -> Table:
@@ -226,7 +226,8 @@ def _table(job: Job, runs: tuple[Run, ...]) -> Table:
 
 
 def _site(kind: str, folder: Path, pages: int) -> Site:
-    return (country_site if kind == "country" else small_site)(folder, pages)
+    sites = {"country": country_site, "small": small_site, "big": big_site}
+    return sites[kind](folder, pages)
 
 
 def _certificate(server: Server, workload: Workload) -> Path | None:

@@ -201,6 +201,11 @@ http {{
         listen {address}:{port}{ssl} backlog=1024;
         keepalive_timeout {keepalive_s};
         root {root};
+        location /big/ {{
+            gzip_static off;
+            default_type application/octet-stream;
+            rewrite ^ /big/file break;
+        }}
         location ~ ^/(small|idle)/ {{
             rewrite "^/[a-z]+/\\d*(\\d\\d\\d\\d)$" /small/$1 break;
         }}

@@ -275,6 +275,11 @@ _WANTED = (
         )
         for mode in ("concurrent", "async")
     ),
+    _as_fast("many items", "items", REFERENCE, 1.5, *_one("hybrid")),
+    _as_fast("big answers", "big", REFERENCE, 1.5, *_one("hybrid")),
+    _as_fast(
+        "big answers, FilesPipeline", "big-files", REFERENCE, 1.5, *_one("hybrid")
+    ),
     Target(
         workload="deep queue, a million wait",
         what="`async`: peak memory",

@@ -37,8 +37,10 @@ class Workload:
         round_s: What a round takes on two quiet cores, for the plan.
         once_s: What those take besides that run once.
         pages: So many.
-        kind: Country pages (600 kB each, inflated) or small ones (5 kB).
-        work: What is done with each page.
+        kind: Country pages (600 kB each, inflated), small ones (5 kB) or big files
+            (50 MB).
+        work: What is done with each page: it is saved by the callback or by
+            ``FilesPipeline``, is one item or 200, or is parsed.
         latency_s: How long the server waits before it answers.
         is_https: Whether it is asked by https.
         waiting: Requests that wait behind the others.
@@ -61,8 +63,8 @@ class Workload:
     round_s: float
     once_s: float = 0.0
     pages: int = COUNTRY_COUNT
-    kind: Literal["country", "small"] = "country"
-    work: Literal["save", "item", "parse"] = "save"
+    kind: Literal["country", "small", "big"] = "country"
+    work: Literal["save", "item", "items", "files", "parse"] = "save"
     latency_s: float = 0.0
     is_https: bool = False
     waiting: int = 0
@@ -100,6 +102,21 @@ def _broad(hosts: int, pages: int, about: str) -> Workload:
         timeout_s=2400,
         is_long=is_long,
         turns="broad" if is_long else "hosts",
+    )
+
+
+def _big(name: str, about: str) -> Workload:
+    return Workload(
+        name=name,
+        about=about,
+        contenders=("scrapy-16", "concurrent", "hybrid"),
+        pages=40,
+        kind="big",
+        work="save" if name == "big" else "files",
+        timeout_s=600,
+        round_s=40,
+        budget_s=160,
+        is_long=True,
     )
 
 
@@ -235,6 +252,20 @@ WORKLOADS = (
     _growth(SMALL, 1_000_000, "pages of 5 kB, a million requests wait"),
     _broad(BROAD_HOSTS, 3 * BROAD_HOSTS, "20 000 hosts with 3 pages of 5 kB each"),
     _broad(10, 3 * BROAD_HOSTS, "as many pages of 10 hosts"),
+    Workload(
+        name="items",
+        about="pages of 5 kB, 200 items of each in one feed",
+        contenders=("scrapy-16", "async", "hybrid"),
+        pages=2_000,
+        kind="small",
+        work="items",
+        timeout_s=600,
+        round_s=250,
+        budget_s=750,
+        is_long=True,
+    ),
+    _big("big", "files of 50 MB, saved by the callback"),
+    _big("big-files", "files of 50 MB, saved by FilesPipeline"),
 )
 
 BY_NAME = {workload.name: workload for workload in WORKLOADS}

@@ -8,6 +8,7 @@ from scrapy.utils.asyncio import is_asyncio_available
 
 from concurcrawl import registry
 from concurcrawl.compat.engine import call_each_turn, in_progress, wake
+from concurcrawl.compat.log_lines import leave_out_unread
 from concurcrawl.config import Config
 from concurcrawl.errors import StalledError
 from concurcrawl.frontier.sqlite import SqliteFrontier
@@ -80,6 +81,7 @@ class LocalApp:
     def open(self) -> None:
         """Begin; the spider opens."""
         engine = self._crawler.engine
+        leave_out_unread(self._crawler)
         downloader = self._downloader
         downloader.slots.limits = slot_limits(
             self._crawler, self._pace, self.frontier.delay_s
@@ -95,6 +97,7 @@ class LocalApp:
         self.queue.ack_done()
         self._watch.stop()
         self.timer.cancel()
+        self.queue.close()
         self.frontier.close()
         self._records.close()
 

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from concurcrawl.compat.callback_cache import KeptCallbacks
 from concurcrawl.compat.engine import in_progress
 from concurcrawl.frontier.base import at_once
+from concurcrawl.local.packing import Packer
+from concurcrawl.local.waiting import WaitingRequests
 from concurcrawl.tracing import collector
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ class LocalQueue:
 
     A request is leased when the engine gets it and done when the engine has let go of
     it, which is after its callback's output was processed. Nothing leaves the process:
-    the frontier has a name for each request, which stays as it is.
+    the frontier has a number for each request.
     """
 
     def __init__(
@@ -43,7 +45,7 @@ class LocalQueue:
         self._records = records
         self._clocks_pipelines = collector.clocks_pipelines(crawler.settings)
         self._leases: dict[Request, Lease] = {}
-        self._objects: dict[bytes, Request] = {}
+        self._requests = WaitingRequests(Packer(crawler.spider))
         self._names = count()
         self._callbacks = KeptCallbacks()
 
@@ -52,16 +54,15 @@ class LocalQueue:
         if not request.dont_filter and self._duplicates.is_seen(request):
             self._duplicates.note_filtered(request)
             return False
-        name = b"%d" % next(self._names)
+        name = next(self._names)
         key = self._duplicates.key_of(request)
-        self._objects[name] = request
-        entry = self._entries.make(request, name, key)
+        entry = self._entries.make(request, b"%d" % name, key)
         (added,) = at_once(self._frontier.push([entry]))
         if added:
+            self._requests.add(name, request)
             self._crawler.stats.inc_value("scheduler/enqueued")
             self._crawler.stats.inc_value("scheduler/enqueued/memory")
         else:
-            del self._objects[name]
             self._duplicates.note(request)  # the engine says that it is dropped
         return bool(added)
 
@@ -71,7 +72,7 @@ class LocalQueue:
         lease = self._frontier.acquire()
         if lease is None:
             return None
-        request = self._objects.pop(lease.payload)
+        request = self._requests.pop(int(lease.payload))
         self._callbacks.keep(request)
         if self._records.is_open:
             collector.begin(
@@ -90,6 +91,10 @@ class LocalQueue:
         for request in self._leases.keys() - in_progress(engine):
             self._frontier.ack(self._leases.pop(request).lease_id)
             self._records.write(collector.end(request, "main"))
+
+    def close(self) -> None:
+        """Forget what waits."""
+        self._requests.close()
 
     def lease_of(self, request: Request) -> Lease | None:
         """Return the lease of *request*, or None if it has none."""

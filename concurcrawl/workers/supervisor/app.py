@@ -16,11 +16,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
+from scrapy import signals
 from twisted.python.failure import Failure
 from typing_extensions import override
 
 from concurcrawl import registry
 from concurcrawl.compat.engine import call_each_turn, wake
+from concurcrawl.compat.log_lines import leave_out_unread
+from concurcrawl.compat.signals import send_with_few_tasks
 from concurcrawl.compat.start import wrap_start
 from concurcrawl.config import Config
 from concurcrawl.limits.admission_queue import AdmissionQueue
@@ -65,6 +68,9 @@ if TYPE_CHECKING:
     from concurcrawl.workers.supervisor.worker_handle import WorkerHandle
 
 logger = logging.getLogger(__name__)
+
+#: Signals that each item's own task sends.
+_OF_ITEMS = {signals.item_scraped, signals.item_dropped, signals.item_error}
 
 
 class SupervisorApp(PoolEvents):
@@ -222,6 +228,8 @@ class SupervisorApp(PoolEvents):
         self._downloader.put_middlewares_to_sleep()
         self.coordinator.open()
         self._audience.open()
+        leave_out_unread(self.crawler)
+        send_with_few_tasks(self.crawler.signals, _OF_ITEMS)
         self._attributes.start(self.pool.send_all)
         self._watching.start()
         await self.pool.connect()

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any
 
+import pytest
 from scrapy import Request
 from scrapy.dupefilters import BaseDupeFilter
 
 from concurcrawl import registry
 from concurcrawl.limits.limiter import FetchResult
+from concurcrawl.local import waiting
 from concurcrawl.local.app import LocalApp
 from concurcrawl.local.scheduler import FrontierScheduler
 from tests.support.fakes import counted, in_fake_time, made_crawler, settled
@@ -103,6 +105,27 @@ async def test_a_queue_that_is_set_is_followed(bench: Bench) -> None:
     bench.push("a", meta={"is_start_request": True})
     bench.push("b", "c")
     assert bench.order() == "abc"
+
+
+@pytest.mark.parametrize("queue", ["Lifo", "Fifo"])
+def test_the_order_is_the_same_where_many_wait(
+    queue: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    orders = []
+
+    @on_bench(SCHEDULER_MEMORY_QUEUE=f"scrapy.squeues.{queue}MemoryQueue")
+    async def crawl(bench: Bench) -> None:
+        for number in range(26):
+            about = {"priority": number % 3, "meta": {"is_start_request": number < 9}}
+            bench.push(chr(ord("a") + number), **about)
+        orders.append(bench.order())
+
+    crawl()
+    monkeypatch.setattr(waiting, "_MOST_OBJECTS", 2)
+    monkeypatch.setattr(waiting, "_PACKED_TOGETHER", 3)
+    crawl()
+    assert orders[0] == orders[1]
+    assert sorted(orders[0]) == [*"abcdefghijklmnopqrstuvwxyz"]
 
 
 @on_bench()
