@@ -165,6 +165,13 @@ class Config:
         "same worker, the one that got the first of them; `none` switches this off.",
         unit="names",
     )
+    worker_pipelines: tuple[Any, ...] = _option(
+        (),
+        "Item pipelines that run in the workers, each of which has its own instance: "
+        "import paths, separated by commas. They must be the first ones of "
+        "`ITEM_PIPELINES`. Without workers it changes nothing.",
+        unit="names",
+    )
     failures: str = _option(
         "",
         "File that gets one JSON line per dead-lettered request; empty means none.",

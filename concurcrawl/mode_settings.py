@@ -31,6 +31,7 @@ from concurcrawl.modes import (
 )
 from concurcrawl.tracing import collector
 from concurcrawl.tuning import compression, meta_refresh
+from concurcrawl.workers import moved_pipelines
 
 if TYPE_CHECKING:
     from scrapy.crawler import Crawler
@@ -235,7 +236,7 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
     scrapyd.enable(settings, RANK)
     control.enable(settings, RANK)
     _have_node_report(settings)
-    _count_memory(settings, planned)
+    _use_workers(settings, planned)
     config = Config.from_settings(settings)
     if config.records or config.otel:
         collector.enable(settings, RANK)
@@ -268,9 +269,11 @@ def keeps_order(settings: BaseSettings, planned: Plan) -> bool:
     return is_alone and not settings.getpriority("CONCURRENT_ITEMS")
 
 
-def _count_memory(settings: BaseSettings, planned: Plan) -> None:
-    """Make ``MEMUSAGE_*`` count the workers' memory too."""
+def _use_workers(settings: BaseSettings, planned: Plan) -> None:
+    """Make ``MEMUSAGE_*`` count the workers' memory too, and move pipelines to them."""
     if planned.is_supervised:
         from concurcrawl.workers.supervisor import memory
 
         memory.enable(settings, RANK)
+        if pipelines := Config.from_settings(settings).worker_pipelines:
+            moved_pipelines.move(settings, pipelines, RANK)

@@ -58,7 +58,7 @@ _ONCE = (
             *("durable/test_jobdir.py", "durable/test_resumed_feeds.py"),
             *("durable/test_uploaded_feeds.py", "watchdog/test_stalls.py"),
             *("workers/protocol", "workers/test_heard.py", "workers/test_memory.py"),
-            *("workers/test_pickles.py",),
+            *("workers/test_pickles.py", "workers/test_moved_pipelines.py"),
             *("workers/test_recycling.py", "workers/test_sharing.py"),
             *("workers/test_staying.py", "compat/test_moved_parts.py"),
             "test_packaging.py",

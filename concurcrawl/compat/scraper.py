@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 from scrapy import Request
@@ -86,6 +87,33 @@ def close_after_start_items(scraper: Scraper) -> None:
                 scraper._check_if_closing()
 
     scraper._start_itemproc_nowait_async = handle  # type: ignore[method-assign]
+
+
+#: What the pipelines raise for the item of this context; they do not get it.
+fails_with: ContextVar[Exception | None] = ContextVar("fails_with", default=None)
+
+
+@touches(_SCRAPER, "Scraper.start_itemproc_async")
+@touches("scrapy.pipelines", "ItemPipelineManager.process_item_async")
+def let_items_fail(scraper: Scraper) -> None:
+    """Let the pipelines raise the error that is set in :data:`fails_with`.
+
+    A pipeline in a worker has raised it; Scrapy logs it and sends its signals here.
+
+    Touches: replaces ``process_item_async()`` of ``Scraper.itemproc`` (Scrapy 2.19.0).
+    If it moves, items that were dropped in workers pass. Wished for: a public way to
+    report an item as dropped.
+    """
+    processor: Any = scraper.itemproc
+    process = processor.process_item_async
+
+    async def process_or_fail(item: Any) -> Any:
+        error = fails_with.get()
+        if error is not None:
+            raise error
+        return await process(item)
+
+    processor.process_item_async = process_or_fail
 
 
 @touches(_SCRAPER, "Scraper.handle_spider_output_async")

@@ -84,7 +84,7 @@ def test_without_a_mode_nothing_changes(
     assert everything(early) == everything(user_settings(**written))
     untouched = Crawler(Plain, user_settings(**written)).settings
     assert everything(applied(**written)) == everything(untouched)
-    assert caplog.messages == []
+    assert caplog.messages == ["CONCURCRAWL_RECORDS: not in effect without a MODE"]
 
 
 @pytest.mark.parametrize("mode", MODES)

@@ -52,6 +52,7 @@ NAMES: dict[str, tuple[str, Any]] = {
     ),
     "profiles": ("wikimedia, mine.Profile", ("wikimedia", "mine.Profile")),
     "cluster_files": ("data/*.csv, words.txt", ("data/*.csv", "words.txt")),
+    "worker_pipelines": ("shop.A, shop.B", ("shop.A", "shop.B")),
     "sticky_meta": ("session, browser", ("session", "browser")),
     "frontier_start": ("resume", "resume"),
     "frontier_items": ("stream", "stream"),

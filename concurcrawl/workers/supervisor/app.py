@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from typing_extensions import override
 
 from concurcrawl import registry
+from concurcrawl.compat import scraper
 from concurcrawl.compat.engine import call_each_turn, wake
 from concurcrawl.compat.log_lines import leave_out_unread
 from concurcrawl.compat.signals import send_with_few_tasks
@@ -34,6 +35,7 @@ from concurcrawl.local.entries import EntryMaker
 from concurcrawl.local.limiter import LocalLimiter
 from concurcrawl.local.pace import Pace
 from concurcrawl.local.records import RecordOutput
+from concurcrawl.workers.moved_pipelines import MOVED
 from concurcrawl.workers.protocol.messages.lifecycle import FileOpened
 from concurcrawl.workers.protocol.messages.results import RequestResult
 from concurcrawl.workers.protocol.messages.state import ReadStats
@@ -228,6 +230,8 @@ class SupervisorApp(PoolEvents):
         self._downloader.put_middlewares_to_sleep()
         self.coordinator.open()
         self._audience.open()
+        if self.crawler.settings.getdict(MOVED):
+            scraper.let_items_fail(self.crawler.engine.scraper)
         leave_out_unread(self.crawler)
         send_with_few_tasks(self.crawler.signals, _OF_ITEMS)
         self._attributes.start(self.pool.send_all)

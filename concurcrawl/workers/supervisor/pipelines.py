@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from itertools import chain, islice, repeat, starmap
 from typing import TYPE_CHECKING, Any
 
+from concurcrawl.compat import scraper
 from concurcrawl.durable.feeds import item_at_hand
 from concurcrawl.errors import UnreadableError
+from concurcrawl.workers.moved_pipelines import FailedItem
 from concurcrawl.workers.protocol.pickle_codec import read_back
 from concurcrawl.workers.protocol.response_meta import response_of
 
@@ -78,6 +80,9 @@ class Pipelines:
         ) -> None:
             async with capacity:
                 item_at_hand.set(number)
+                if isinstance(item, FailedItem):
+                    scraper.fails_with.set(item.error)
+                    item = item.item
                 await self._crawler.engine.scraper.start_itemproc_async(
                     item, response=response
                 )

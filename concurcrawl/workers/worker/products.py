@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from scrapy.exceptions import DropItem
 from scrapy.utils.httpobj import urlparse_cached
 
+from concurcrawl.errors import NotShippableError
+from concurcrawl.workers.moved_pipelines import FailedItem
 from concurcrawl.workers.protocol.messages.results import Product
 
 if TYPE_CHECKING:
@@ -34,6 +37,19 @@ class Products:
             NotShippableError: If it cannot leave this process.
         """
         self._add(Product(True, self._codec.encode(item)))
+
+    def add_failed_item(self, item: Any, error: Exception) -> None:
+        """Add an item that a pipeline here has dropped, or failed with.
+
+        Raises:
+            NotShippableError: If the item cannot leave this process.
+        """
+        try:
+            self.add_item(FailedItem(item, error))
+        except NotShippableError:
+            plain = DropItem if isinstance(error, DropItem) else RuntimeError
+            stand_in = plain(f"{type(error).__name__}: {error}")
+            self.add_item(FailedItem(item, stand_in))
 
     def add_request(self, request: Request, group: str) -> None:
         """Add a request that the spider or a middleware made.

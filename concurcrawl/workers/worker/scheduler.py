@@ -83,7 +83,12 @@ class WorkerItems(ItemPipelineManager):
 
     @override
     async def process_item_async(self, item: Any) -> Any:
-        item = await super().process_item_async(item)
         assert isinstance(self.crawler, WorkerCrawler)
-        self.crawler.app.products.add_item(item)
-        return item
+        products = self.crawler.app.products
+        try:
+            passed = await super().process_item_async(item)
+        except Exception as error:  # noqa: BLE001 - any code of the project's
+            products.add_failed_item(item, error)
+            return item
+        products.add_item(passed)
+        return passed

@@ -1,6 +1,7 @@
 """Pipelines that only work if they run once, in one process."""
 
 import asyncio
+import os
 
 from scrapy.exceptions import DropItem
 
@@ -40,4 +41,22 @@ class Dawdle:
     async def process_item(self, item):
         if item.get("kind") == "page too":
             await asyncio.sleep(4)
+        return item
+
+
+class Where:
+    """Notes in which process it runs, and between what."""
+
+    def open_spider(self):
+        self.is_open = True
+
+    def process_item(self, item):
+        assert self.is_open
+        return {**item, "process": os.getpid()}
+
+
+class FailsAtFour:
+    def process_item(self, item):
+        if item.get("number") == 4:
+            raise LookupError("four")
         return item

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize(
     ("words", "code", "why"),
     [
-        (["stop", "{}/none"], 1, "it does not exist; start the crawl with"),
+        (["stop", "{}/none"], 1, "it does not exist (without a JOBDIR it goes when"),
         (["stop", "{}"], 1, "no crawl with a door runs; start the crawl with"),
         (["stop", "{}/other.json"], 1, "does not say where a control door is"),
         (["stop", "{}/dead"], 1, "no crawl answers at unix:"),
