@@ -27,6 +27,7 @@ _WORKER_SETTINGS: dict[str, Any] = {
     "EXTENSIONS": {},
     "EXTENSIONS_BASE": {},
     "FEEDS": {},
+    "ITEM_PIPELINES": {},
     "ITEM_PROCESSOR": "concurcrawl.workers.worker.scheduler.WorkerItems",
     "JOBDIR": None,
     "LOG_FILE": None,
@@ -44,14 +45,16 @@ def describe(crawler: Crawler) -> CrawlSpec:
     for name in crawler.settings:
         priority = crawler.settings.getpriority(name) or 0
         is_written = priority > 0 or name == "DOWNLOAD_HANDLERS"  # see components.fill
-        if is_written and name not in _WORKER_SETTINGS and name != "ITEM_PIPELINES":
+        if is_written and name not in _WORKER_SETTINGS:
             value = crawler.settings[name]
             if isinstance(value, BaseSettings):
                 value = dict(value)  # keys may be classes
             settings[name] = (value, priority)
     rank = 1 << 10  # above every source
     settings |= {name: (value, rank) for name, value in _WORKER_SETTINGS.items()}
-    settings["ITEM_PIPELINES"] = (crawler.settings.getdict(MOVED), rank)
+    if pipelines := crawler.settings.getdict(MOVED):
+        settings["ITEM_PIPELINES"] = (pipelines, rank)
+        settings["CONCURRENT_ITEMS"] = (crawler.settings["CONCURRENT_ITEMS"], rank)
     has_jobdir = bool(crawler.settings["JOBDIR"])
     settings[HAS_JOBDIR] = (has_jobdir, rank)
     is_shared = bool(crawler.settings.get("CONCURCRAWL_FRONTIER_URL"))

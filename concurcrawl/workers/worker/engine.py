@@ -30,7 +30,7 @@ from concurcrawl.workers.protocol.messages.questions import FetchRobots
 from concurcrawl.workers.worker.outbox import robots_are_shared
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+    from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 
     from scrapy.settings import BaseSettings
 
@@ -215,8 +215,10 @@ class WorkerEngine(OtherwiseStartingEngine):
     ) -> None:
         """Handle one output at a time, where Scrapy's scraper handles several.
 
-        Items and requests only leave here; there is nothing to wait for.
+        Items and requests only leave here; there is nothing to wait for, unless
+        pipelines run in workers: then ``CONCURRENT_ITEMS`` is more than one.
         """
+        items: set[asyncio.Future[None]] = set()
         outputs = aiter_errback(
             as_async_generator(result),
             self.scraper.handle_spider_error,
@@ -229,10 +231,26 @@ class WorkerEngine(OtherwiseStartingEngine):
         async for output in outputs:
             # Before any other callback runs, which could change the state too.
             collect_state()
-            await scraper.handle_output(self.scraper, output, response)
+            handled = scraper.handle_output(self.scraper, output, response)
+            if self.scraper.concurrent_items == 1 or isinstance(output, Request):
+                await handled
+            else:
+                items = await _added(items, handled, self.scraper.concurrent_items)
             if time.monotonic() - began_s > _TURN_S:
                 await asyncio.sleep(0)  # other callbacks have theirs
                 began_s = time.monotonic()
+        if items:
+            await asyncio.wait(items)
+
+
+async def _added(
+    items: set[asyncio.Future[None]], item: Awaitable[None], most: int
+) -> set[asyncio.Future[None]]:
+    """Start *item* beside *items*; return those at work once they are below *most*."""
+    items.add(asyncio.ensure_future(item))
+    if len(items) >= most:
+        _, items = await asyncio.wait(items, return_when=asyncio.FIRST_COMPLETED)
+    return items
 
 
 #: Seconds that a callback which awaits nothing runs before others have their turn.

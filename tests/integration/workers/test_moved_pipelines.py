@@ -59,3 +59,15 @@ def test_what_they_drop_or_fail_with_counts_as_without_workers(
     assert plain.stats["item_dropped_count"] > 0
     for line in ("Dropped: odd", "Error processing", "LookupError: four"):
         assert moved.log.count(line) == plain.log.count(line) > 0, line
+
+
+def test_items_of_a_page_are_in_them_together(site: str, tmp_path: Path) -> None:
+    plain = crawl("pagination", site, tmp_path / "plain")
+    pipelines = {f"{IT}.InCompany": 1, f"{IT}.WriteFile": 300}
+    moved = crawl(
+        *("pagination", site, tmp_path / "moved", "-s", "MODE=hybrid"),
+        *("-s", f"ITEM_PIPELINES={json.dumps(pipelines)}"),
+        *("-s", f"CONCURCRAWL_WORKER_PIPELINES={IT}.InCompany"),
+    )
+    assert moved.comparable() == plain.comparable()
+    assert sum(plain.items.values()) > 0

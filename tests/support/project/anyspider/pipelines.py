@@ -45,7 +45,7 @@ class Dawdle:
 
 
 class Where:
-    """Notes in which process it runs, and between what."""
+    """Notes in which process it runs, and that it was opened there."""
 
     def open_spider(self):
         self.is_open = True
@@ -53,6 +53,21 @@ class Where:
     def process_item(self, item):
         assert self.is_open
         return {**item, "process": os.getpid()}
+
+
+class InCompany:
+    """Lets items of a page pass once a second one is here."""
+
+    def open_spider(self):
+        self.pages = {}
+
+    async def process_item(self, item):
+        count, has_company = self.pages.get(item["page"], (0, asyncio.Event()))
+        self.pages[item["page"]] = count + 1, has_company
+        if count:
+            has_company.set()
+        await asyncio.wait_for(has_company.wait(), 30)
+        return item
 
 
 class FailsAtFour:
