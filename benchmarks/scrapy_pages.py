@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from unicodedata import normalize
 from urllib.parse import urljoin
 
 from scrapy import Request, Spider
@@ -33,6 +35,21 @@ class PageFilesPipeline(FilesPipeline):
         return name_of(request.url)
 
 
+class Clean:
+    """Tidies an item and gives it a key, as a pipeline that validates does."""
+
+    def process_item(self, item: dict[str, Any]) -> dict[str, Any]:
+        """Return the item with all texts in one form, and its key."""
+        tidy = {
+            name: " ".join(normalize("NFKC", value).split())
+            if isinstance(value, str)
+            else value
+            for name, value in item.items()
+        }
+        known = json.dumps(tidy, sort_keys=True).encode()
+        return {**tidy, "key": hashlib.blake2b(known).hexdigest()}
+
+
 class PagesSpider(Spider):
     """Get all pages.
 
@@ -40,7 +57,8 @@ class PagesSpider(Spider):
         list_url: The list page.
         out: Folder of the pages.
         work: ``save``, ``item`` (the same, and an item tells of each), ``items`` (200
-            of each page), ``files`` (a pipeline saves the pages) or ``parse``.
+            of each page), ``cleaned`` (so many, by a pipeline), ``files`` (a pipeline
+            saves the pages) or ``parse``.
         share: ``0/2`` takes the first of every two links, for a crawl split by hand.
         waiting: So many requests that are not needed wait behind the others.
         hosts: So many addresses from 127.1.0.0 on take turns; 0 for the list page's.
@@ -95,7 +113,7 @@ class PagesSpider(Spider):
         if self.work == "parse":
             yield facts(url, response.body)
             return
-        if self.work == "items":
+        if self.work in ("items", "cleaned"):
             yield from things(url, response.body)
             return
         (self.out / name_of(url)).write_bytes(response.body)

@@ -30,8 +30,14 @@ _BROAD_SETTINGS = (
 #: Saves the files that items name, under the names of pages.
 _FILES_PIPELINE = '{"benchmarks.scrapy_pages.PageFilesPipeline": 1}'
 
+#: Cleans items; a contender may run it in its workers.
+_CLEAN = "benchmarks.scrapy_pages.Clean"
+
 #: What many are measured against: Scrapy as it comes, with 16 in flight.
 REFERENCE = "scrapy-16"
+
+#: Work whose results are items in a feed.
+FEEDING = ("parse", "items", "cleaned")
 
 #: Plain Scrapy as others of a table are measured against it.
 PLAIN = (REFERENCE, "scrapy-64", "scrapy-256", "scrapy-broad")
@@ -50,6 +56,7 @@ class Contender:
         mode: Of ours; empty for plain Scrapy and all others.
         is_scrapy: Whether Scrapy's command runs the file.
         is_over_redis: Whether its requests wait in a Redis of its own.
+        moves_pipelines: Whether its item pipelines run in workers.
         modules: What must be importable.
         programs: What must be on the path.
         can_parse: Whether it can do the work ``parse``.
@@ -64,6 +71,7 @@ class Contender:
     mode: str = ""
     is_scrapy: bool = False
     is_over_redis: bool = False
+    moves_pipelines: bool = False
     modules: tuple[str, ...] = ()
     programs: tuple[str, ...] = ()
     can_parse: bool = True
@@ -181,6 +189,10 @@ CONTENDERS = (
         for most in (64, 256)
         for mode in ("concurrent", "async", "hybrid")
     ),
+    replace(
+        _scrapy("hybrid-moved", "MODE=hybrid, pipelines in its workers", 16, "hybrid"),
+        moves_pipelines=True,
+    ),
     _broad("scrapy-broad", "plain Scrapy, broad-crawl settings"),
     *(_broad(f"{mode}-broad", "MODE=" + mode, mode) for mode in ("async", "hybrid")),
     replace(
@@ -230,7 +242,11 @@ def command(
     )
     if work == "files":
         settings += [f"ITEM_PIPELINES={_FILES_PIPELINE}", f"FILES_STORE={out}"]
-    has_feed = work in ("parse", "items")
+    if work == "cleaned":
+        settings.append(f'ITEM_PIPELINES={{"{_CLEAN}": 1}}')
+        if contender.moves_pipelines:
+            settings.append(f"CONCURCRAWL_WORKER_PIPELINES={_CLEAN}")
+    has_feed = work in FEEDING
     feed = ["-O", str(out / "items.jsonl")] if has_feed else []
     wrapper = [sys.executable, str(_OVER_REDIS)] if contender.is_over_redis else []
     return [

@@ -276,6 +276,10 @@ _WANTED = (
         for mode in ("concurrent", "async")
     ),
     _as_fast("many items", "items", REFERENCE, 1.5, *_one("hybrid")),
+    _as_fast(
+        *("many items, a pipeline in workers", "items-cleaned", REFERENCE, 1.8),
+        *_one("hybrid", "-moved"),
+    ),
     _as_fast("big answers", "big", REFERENCE, 1.5, *_one("hybrid")),
     _as_fast(
         "big answers, FilesPipeline", "big-files", REFERENCE, 1.5, *_one("hybrid")

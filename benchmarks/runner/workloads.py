@@ -64,7 +64,7 @@ class Workload:
     once_s: float = 0.0
     pages: int = COUNTRY_COUNT
     kind: Literal["country", "small", "big"] = "country"
-    work: Literal["save", "item", "items", "files", "parse"] = "save"
+    work: Literal["save", "item", "items", "cleaned", "files", "parse"] = "save"
     latency_s: float = 0.0
     is_https: bool = False
     waiting: int = 0
@@ -259,6 +259,18 @@ WORKLOADS = (
         pages=2_000,
         kind="small",
         work="items",
+        timeout_s=600,
+        round_s=250,
+        budget_s=750,
+        is_long=True,
+    ),
+    Workload(
+        name="items-cleaned",
+        about="pages of 5 kB, 200 items of each, which a pipeline cleans",
+        contenders=("scrapy-16", "hybrid", "hybrid-moved"),
+        pages=2_000,
+        kind="small",
+        work="cleaned",
         timeout_s=600,
         round_s=250,
         budget_s=750,
