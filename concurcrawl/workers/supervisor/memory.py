@@ -60,6 +60,9 @@ class TreeMemoryUsage(MemoryUsage):
     def engine_started(self) -> None:
         super().engine_started()
         self._app.watch_opened(self._note_open)
+        for worker in self._pool.workers:
+            if worker.pid is not None:  # it was quicker than this process
+                self._note_open(worker)
 
     @override
     def update(self) -> None:
