@@ -105,6 +105,21 @@ def _broad(hosts: int, pages: int, about: str) -> Workload:
     )
 
 
+def _items(name: str, about: str, *contenders: str) -> Workload:
+    return Workload(
+        name=name,
+        about=f"pages of 5 kB, {about}",
+        contenders=contenders,
+        pages=2_000,
+        kind="small",
+        work="items" if name == "items" else "cleaned",
+        timeout_s=600,
+        round_s=250,
+        budget_s=750,
+        is_long=True,
+    )
+
+
 def _big(name: str, about: str) -> Workload:
     return Workload(
         name=name,
@@ -252,29 +267,10 @@ WORKLOADS = (
     _growth(SMALL, 1_000_000, "pages of 5 kB, a million requests wait"),
     _broad(BROAD_HOSTS, 3 * BROAD_HOSTS, "20 000 hosts with 3 pages of 5 kB each"),
     _broad(10, 3 * BROAD_HOSTS, "as many pages of 10 hosts"),
-    Workload(
-        name="items",
-        about="pages of 5 kB, 200 items of each in one feed",
-        contenders=("scrapy-16", "async", "hybrid"),
-        pages=2_000,
-        kind="small",
-        work="items",
-        timeout_s=600,
-        round_s=250,
-        budget_s=750,
-        is_long=True,
-    ),
-    Workload(
-        name="items-cleaned",
-        about="pages of 5 kB, 200 items of each, which a pipeline cleans",
-        contenders=("scrapy-16", "hybrid", "hybrid-moved"),
-        pages=2_000,
-        kind="small",
-        work="cleaned",
-        timeout_s=600,
-        round_s=250,
-        budget_s=750,
-        is_long=True,
+    _items("items", "200 items of each in one feed", "scrapy-16", "async", "hybrid"),
+    _items(
+        *("items-cleaned", "200 items of each, which a pipeline cleans"),
+        *("scrapy-16", "hybrid", "hybrid-moved"),
     ),
     _big("big", "files of 50 MB, saved by the callback"),
     _big("big-files", "files of 50 MB, saved by FilesPipeline"),
