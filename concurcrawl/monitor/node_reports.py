@@ -11,7 +11,6 @@ import json
 from typing import TYPE_CHECKING, Any, Self
 
 from scrapy import signals
-from scrapy.exceptions import NotConfigured
 
 from concurcrawl.control.shared import SharedControl
 
@@ -37,9 +36,8 @@ class NodeReports:
 
     def _start(self) -> None:
         shared = self._crawler.get_extension(SharedControl)
-        if shared is None:
-            raise NotConfigured
-        shared.report = self.report
+        if shared is not None:  # the project may have switched it off
+            shared.report = self.report
 
     async def report(self) -> tuple[str, str]:
         """Return the node's name and its report, which is JSON."""
