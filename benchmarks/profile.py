@@ -94,7 +94,7 @@ def layer_of(stack: Sequence[str]) -> str | None:
     """Return the layer of a sample; None if its thread waits.
 
     Code of the interpreter, of the C library and of Python's own modules belongs to
-    whoever called it, unless it is a layer of its own, such as pickle.
+    the code that called it, unless it is a layer of its own, such as pickle.
 
     Args:
         stack: Its frames, the innermost last, each as py-spy writes it: a name and, in

@@ -97,7 +97,7 @@ class Observer:
         """
         counts = counts_of(self._view.stats)
         last = self._last
-        if last is None:  # nobody has looked
+        if last is None:  # no page was open
             slowest, failing = self._view.urls()
             last = replace(self._empty(counts), slowest=slowest, failing=failing)
         progress = self._progress()

@@ -105,7 +105,7 @@ class _ColumnType:
     """The type of a column; that of JSON if its values have none in common.
 
     Attributes:
-        kind: It.
+        kind: The column's type.
         is_mixed: Whether row groups had different ones.
     """
 

@@ -130,7 +130,7 @@ def test_a_crawl_that_has_ended_is_seen_and_its_report_is_opened(
     door = ("-s", "CONCURCRAWL_CONTROL=1", "-s", f"CONCURCRAWL_RECORDS={records}")
     with crawling("slow", site, tmp_path, *options, *door) as running:
         wait_for_door(job, running)
-        with dashboard(job) as page:  # which nobody looks at while the crawl runs
+        with dashboard(job) as page:  # no browser opens it while the crawl runs
             assert running.finish().exit_code == 0
             while_open = asyncio.run(first_seen(page))
             assert while_open[1]["report"].startswith("report?key=")
