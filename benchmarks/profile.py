@@ -1,6 +1,6 @@
 """Where a page's time goes: ``python -m benchmarks.profile``.
 
-It runs the crawl of the workload ``small`` in some modes, has py-spy sample all its
+It runs the crawl of a workload in some modes, has py-spy sample all its
 processes, native code included, and adds up the samples by layer: whose code ran, with
 what of Python and of the C library it called. The table says microseconds of CPU per
 page. Threads that wait are left out.
@@ -25,13 +25,15 @@ from typing import TYPE_CHECKING
 import psutil
 
 from benchmarks.runner import contenders, workloads
-from benchmarks.runner.pages import small_site
-from benchmarks.runner.servers import NginxServer
+from benchmarks.runner.pages import site_of
+from benchmarks.runner.servers import server_for
 from concurcrawl.durable.atomic_files import write_whole
 from concurcrawl.errors import ConcurcrawlError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+
+    from benchmarks.runner.workloads import Workload
 
 BEGIN, END = "<!-- profile:begin -->", "<!-- profile:end -->"
 #: Samples per second; not a divisor of what programs do in even intervals.
@@ -184,31 +186,27 @@ def processes(raw: str) -> dict[int, list[str]]:
 # --- Sampling -------------------------------------------------------------------------
 
 
-def sample(mode: str, pages: int) -> dict[str, dict[str, float]]:
-    """Run the crawl in *mode*; return microseconds per page by process and layer.
+def sample(name: str, workload: Workload) -> dict[str, dict[str, float]]:
+    """Run the crawl of a contender; return microseconds per page by process and layer.
 
     Raises:
         ConcurcrawlError: If the crawl fails or py-spy is not there.
     """
-    workload = replace(workloads.BY_NAME["small"], pages=pages)
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        site = small_site(folder / "site", pages)
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        site = site_of(workload.kind, folder / "site", workload.pages)
         out = folder / "out"
         out.mkdir()
-        with NginxServer(site, folder / "nginx") as server:
-            contender = contenders.BY_NAME[mode]
+        with server_for(workload, site, folder, has_nginx=True) as server:
+            contender = contenders.BY_NAME[name]
             crawl = contenders.command(
                 contender, server.list_url, site.list_file, out, workload
             )
             cpu_s = _sampled(crawl, folder / "samples")
-        if len(list(out.iterdir())) < pages:
-            raise ConcurcrawlError(f"the crawl in mode {mode} did not save every page")
-        import shutil as _s
-
-        _s.copy(folder / "samples", f"/tmp/w/samples-{mode}")
+        if len(list(out.iterdir())) < workload.pages:
+            raise ConcurcrawlError(f"{name} did not save every page")
         lines = processes((folder / "samples").read_text())
-    return _columns(mode, lines, cpu_s, pages)
+    return _columns(name, lines, cpu_s, workload.pages)
 
 
 def _sampled(crawl: list[str], file: Path) -> dict[int, float]:
@@ -245,32 +243,36 @@ def _paths() -> str:
 
 
 def _columns(
-    mode: str, lines: dict[int, list[str]], cpu_s: dict[int, float], pages: int
+    name: str, lines: dict[int, list[str]], cpu_s: dict[int, float], pages: int
 ) -> dict[str, dict[str, float]]:
     """Return microseconds by layer, of the first process and of all its workers."""
     first = int(_PROCESS.findall(next(iter(lines.values()))[0])[0])  # the outermost
-    found = {f"{mode}, {'supervisor' if len(lines) > 1 else 'its process'}": first}
+    found = {f"{name}, {'supervisor' if len(lines) > 1 else 'its process'}": first}
     columns = {
-        name: microseconds(by_layer(lines[pid]), cpu_s.get(pid, 0.0), pages)
-        for name, pid in found.items()
+        title: microseconds(by_layer(lines[pid]), cpu_s.get(pid, 0.0), pages)
+        for title, pid in found.items()
     }
     workers = [pid for pid in lines if pid != first and cpu_s.get(pid, 0.0) > LEAST_S]
     whole: Counter[str] = Counter()
     for pid in workers:
         whole.update(microseconds(by_layer(lines[pid]), cpu_s[pid], pages))
-    return columns | ({f"{mode}, all workers": dict(whole)} if workers else {})
+    return columns | ({f"{name}, all workers": dict(whole)} if workers else {})
 
 
 def main() -> None:
     """Sample the modes and print the table, or put it into a file."""
     parser = argparse.ArgumentParser(prog="benchmarks.profile", description=__doc__)
-    parser.add_argument("--modes", default="hybrid,async", metavar="LIST")
-    parser.add_argument("--pages", type=int, default=20_000, metavar="N")
+    saved = [one.name for one in workloads.WORKLOADS if one.work == "save"]
+    parser.add_argument("--workload", choices=saved, default="small")
+    parser.add_argument("--contenders", default="hybrid,async", metavar="LIST")
+    parser.add_argument("--pages", type=int, metavar="N")
     parser.add_argument("--readme", type=Path, metavar="FILE", help="put it there")
     args = parser.parse_args()
     columns: dict[str, dict[str, float]] = {}
-    for mode in args.modes.split(","):
-        columns |= sample(mode, args.pages)
+    workload = workloads.BY_NAME[args.workload]
+    workload = replace(workload, pages=args.pages or workload.pages)
+    for name in args.contenders.split(","):
+        columns |= sample(name, workload)
     made = table(columns)
     print(made)
     if args.readme is not None:

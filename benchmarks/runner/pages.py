@@ -65,6 +65,12 @@ def file_of(folder: Path, path: str) -> Path:
     return folder / kind / f"{name}.gz"
 
 
+def site_of(kind: str, folder: Path, pages: int) -> Site:
+    """Write the pages of a workload of *kind*, and a list of them, below *folder*."""
+    sites = {"country": country_site, "small": small_site, "big": big_site}
+    return sites[kind](folder, pages)
+
+
 def country_site(folder: Path, pages: int) -> Site:
     """Write a list of *pages* country pages, and those, below *folder*.
 

@@ -18,10 +18,15 @@ from typing import TYPE_CHECKING
 from benchmarks.runner import contenders, frontier, plan
 from benchmarks.runner.measure import Job, missing, run
 from benchmarks.runner.noise import is_noisy
-from benchmarks.runner.pages import big_site, country_site, small_site
+from benchmarks.runner.pages import site_of
 from benchmarks.runner.results import Results, Run, Table, summarise
 from benchmarks.runner.samples import is_precise_enough
-from benchmarks.runner.servers import NginxServer, WaitingServer, nginx_path
+from benchmarks.runner.servers import (
+    NginxServer,
+    needs_nginx,
+    nginx_path,
+    server_for,
+)
 from concurcrawl.tools.compare.environment import environment
 from concurcrawl.tools.compare.words import DASH
 
@@ -102,7 +107,7 @@ class Bench:
     def _job(self, workload: Workload, stack: ExitStack, folder: Path) -> Job:
         """Start the server of *workload* and have its contenders warmed up."""
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
-        site = _site(workload.kind, scratch / "site", workload.pages)
+        site = site_of(workload.kind, scratch / "site", workload.pages)
         server = stack.enter_context(self._server(workload, site, scratch))
         self._warm_up(workload, scratch)
         return Job(
@@ -140,7 +145,7 @@ class Bench:
         few = replace(
             workload, pages=_WARM_UP_PAGES, latency_s=0.0, is_https=False, waiting=0
         )
-        site = _site(few.kind, scratch / "warm-up", few.pages)
+        site = site_of(few.kind, scratch / "warm-up", few.pages)
         with self._server(few, site, scratch / "warm-up") as server:
             for contender in cold:
                 job = Job(
@@ -157,17 +162,13 @@ class Bench:
 
     def _lacking(self, workload: Workload) -> str:
         """Say what the server of *workload* lacks; empty if nothing."""
-        if _needs_nginx(workload) and nginx_path() is None:
+        if needs_nginx(workload) and nginx_path() is None:
             return "nginx, which serves its pages, is not installed"
         return ""
 
     def _server(self, workload: Workload, site: Site, folder: Path) -> Server:
         has_nginx = self._options.server != "python" and nginx_path() is not None
-        if workload.latency_s or not (has_nginx or _needs_nginx(workload)):
-            return WaitingServer(site, folder / "waiting", latency_s=workload.latency_s)
-        return NginxServer(
-            site, folder / "nginx", tls=workload.is_https, hosts=workload.hosts
-        )
+        return server_for(workload, site, folder, has_nginx=has_nginx)
 
 
 class _Clock:
@@ -206,10 +207,6 @@ def _is_enough(jobs: Sequence[Job], runs: Sequence[list[Run]], clock: _Clock) ->
     )
 
 
-def _needs_nginx(workload: Workload) -> bool:
-    return workload.is_https or bool(workload.hosts) or workload.kind == "big"
-
-
 def _table(job: Job, runs: tuple[Run, ...]) -> Table:
     workload = job.workload
     return Table(
@@ -223,11 +220,6 @@ def _table(job: Job, runs: tuple[Run, ...]) -> Table:
         ),
         runs=runs,
     )
-
-
-def _site(kind: str, folder: Path, pages: int) -> Site:
-    sites = {"country": country_site, "small": small_site, "big": big_site}
-    return sites[kind](folder, pages)
 
 
 def _certificate(server: Server, workload: Workload) -> Path | None:

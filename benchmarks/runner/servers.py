@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from benchmarks.runner.pages import Site
+    from benchmarks.runner.workloads import Workload
 
 _BACKLOG = 1024
 _START_S = 10.0
@@ -368,6 +369,29 @@ def _cpu_s(pid: int | None) -> float:
         return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
     times = psutil.Process(pid).cpu_times()
     return times.user + times.system
+
+
+def needs_nginx(workload: Workload) -> bool:
+    """Return whether no other server has what *workload* needs."""
+    return workload.is_https or bool(workload.hosts) or workload.kind == "big"
+
+
+def server_for(
+    workload: Workload, site: Site, folder: Path, *, has_nginx: bool
+) -> Server:
+    """Return the server of *workload*, which is to be entered.
+
+    Args:
+        workload: What is to be measured.
+        site: What to serve.
+        folder: Where it may write.
+        has_nginx: Whether it may be nginx where both will do.
+    """
+    if workload.latency_s or not (has_nginx or needs_nginx(workload)):
+        return WaitingServer(site, folder / "waiting", latency_s=workload.latency_s)
+    return NginxServer(
+        site, folder / "nginx", tls=workload.is_https, hosts=workload.hosts
+    )
 
 
 def peak_in_flight(visits: list[Visit]) -> int:

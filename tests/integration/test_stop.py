@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from typing import TYPE_CHECKING
@@ -18,10 +19,11 @@ if TYPE_CHECKING:
 WITH_WORKERS = ("parallel", "hybrid")
 
 
-def wait_for_pages(crawl: Crawl, count: int) -> None:
-    """Wait until the log tells of *count* pages."""
+def wait_for_pages(crawl: Crawl, count: int, part: str = "") -> None:
+    """Wait until the log tells of *count* pages whose URLs contain *part*."""
+    crawled = re.compile(rf"Crawled \(200\) <GET [^>]*{re.escape(part)}")
     deadline_s = time.monotonic() + DEADLINE_S
-    while crawl.log.count("Crawled (200)") < count:
+    while len(crawled.findall(crawl.log)) < count:
         assert time.monotonic() < deadline_s, crawl.log
         assert crawl.process.poll() is None, crawl.log
         time.sleep(0.02)
