@@ -5,10 +5,14 @@ newest one runs all but those marked ``once``, and so does each that ``PYTHONS``
 the ones between run a part of these. Each has an environment under ``.nox`` that is
 kept until ``pyproject.toml``, this file or that Python changes. The session ``plugins``
 has real plugins of Scrapy besides, and runs ``tests/plugins`` on the default Python.
+
+The few tests that fail are run once more, one at a time, as CPython's test runner does;
+a session fails if any of them fails again.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import subprocess
@@ -17,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import nox
+from nox.command import CommandFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -123,24 +128,75 @@ _PROCESSES = str((os.cpu_count() or 1) + 1)
 _BETWEEN = ("tests/unit", "tests/contracts", "tests/integration/test_any_spider.py")
 
 
-def _pytest(python: str, *options: str, posargs: Sequence[str]) -> list[str]:
-    spread = ("-n", _PROCESSES, "--dist", "worksteal")
-    return [python, "-m", "pytest", *spread, *options, *posargs]
+#: How many tests may fail in a run whose failures are run once more.
+_FEW = 5
+
+#: pytest's exit code if tests failed, and that is all.
+_TESTS_FAILED = 1
+
+
+def run_tests(
+    session: nox.Session, python: str, *options: str, codes: Sequence[int] = (0,)
+) -> None:
+    """Run pytest, and the few tests that failed once more, one at a time.
+
+    Args:
+        session: The session of nox; it fails if this raises.
+        python: The program to run.
+        options: How tests are spread over processes, and what ``pyproject.toml`` lacks;
+            what selects tests is taken from the session.
+        codes: Exit codes of pytest that are a success.
+
+    Raises:
+        CommandFailed: A test failed twice, or more than a few failed, or pytest said
+            that something else was wrong.
+    """
+    cache = ROOT / ".nox" / "cache" / session.name
+    pytest = (python, "-m", "pytest", "-o", f"cache_dir={cache}", *options)
+    selected = ("--cache-clear", *session.posargs)
+    try:
+        session.run(*pytest, *selected, success_codes=codes, external=True)
+    except CommandFailed as error:
+        failed = _failed_tests(cache) if error.return_code == _TESTS_FAILED else []
+        if not 0 < len(failed) <= _FEW:
+            raise
+    else:
+        return
+    session.warn(f"failed, now run once more, alone: {', '.join(failed)}")
+    session.run(*pytest, "-n", "0", *failed, external=True)
+    session.warn(f"failed once and passed alone: {', '.join(failed)}")
+
+
+def _failed_tests(cache: Path) -> list[str]:
+    """Return what pytest has noted there, as it wants to be told."""
+    notes = cache / "v" / "cache" / "lastfailed"
+    if not notes.exists():
+        return []
+    failed = json.loads(notes.read_text(encoding="utf-8"))
+    # pytest-xdist appends the group that a test belongs to.
+    return sorted(re.sub(r"\]@[^]]*$", "]", test) for test in failed)
+
+
+def _spread(how: str) -> tuple[str, ...]:
+    return ("-n", _PROCESSES, "--dist", how)
 
 
 def _on_default(session: nox.Session) -> None:
-    command = _pytest(sys.executable, posargs=session.posargs)
-    session.run(*command, external=True)
+    run_tests(session, sys.executable, *_spread("worksteal"))
 
 
 def _on_other(session: nox.Session) -> None:
     _install(session)
-    # Where only some are asked for, all of them may be of those that run once.
-    codes = [0, 5] if session.posargs else [0]
+    options = (*_spread("worksteal"), "-m", "not once")
     is_newest = session.name == f"tests-{_others[-1][0]}"
-    tests = session.posargs or (() if is_newest or _PYTHONS else _BETWEEN)
-    command = _pytest("python", "-m", "not once", posargs=tests)
-    session.run(*command, success_codes=codes)
+    if session.posargs:
+        # Where only some are asked for, all of them may be of those that run once.
+        run_tests(session, "python", *options, codes=(0, 5))
+    elif is_newest or _PYTHONS:
+        run_tests(session, "python", *options)
+    else:
+        testpaths = f"testpaths={' '.join(_BETWEEN)}"
+        run_tests(session, "python", *options, "-o", testpaths)
 
 
 def _with_plugins(session: nox.Session) -> None:
@@ -152,13 +208,12 @@ def _with_plugins(session: nox.Session) -> None:
     # Their metadata exclude this Scrapy, or newer Pythons, but they run.
     alone = ("--no-deps", "--ignore-requires-python", "--group", "plugins-alone")
     session.install("--quiet", *alone)
-    spread = ("-n", _PROCESSES, "--dist", "loadgroup")
     patience = ("--timeout", "300")  # a test may be four crawls
-    codes = [0, 5] if session.posargs else [0]
-    session.run(
-        *("python", "-m", "pytest", *spread, "-o", "testpaths=tests/plugins"),
-        *(*patience, *session.posargs),
-        success_codes=codes,
+    run_tests(
+        session,
+        "python",
+        *(*_spread("loadgroup"), "-o", "testpaths=tests/plugins", *patience),
+        codes=(0, 5) if session.posargs else (0,),
     )
 
 
