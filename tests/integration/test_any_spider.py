@@ -5,14 +5,16 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
-from typing import TYPE_CHECKING
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
 import pytest
 
-from tests.support.crawls import MODES, Result, crawl
+from tests.support.crawls import Result, crawl
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 SAME = (
@@ -46,7 +48,9 @@ ONCE = pytest.mark.once
 
 
 @pytest.fixture(scope="module")
-def plain(site: str, tmp_path_factory: pytest.TempPathFactory) -> object:
+def plain(
+    site: str, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Result]:
     """Return how a spider does without concurcrawl's modes; each runs once."""
 
     @cache
@@ -56,21 +60,39 @@ def plain(site: str, tmp_path_factory: pytest.TempPathFactory) -> object:
     return run
 
 
-#: On each Python those with processes, and one without.
-ON_EACH_PYTHON = [
-    mode if mode in {"async", "parallel", "hybrid"} else pytest.param(mode, marks=ONCE)
-    for mode in MODES
-]
+#: What each spider is crawled in, one of each line: one process; several; several with
+#: a frontier that lasts. All set-ups with all spiders would take half an hour.
+ONE = ("serial", "concurrent", "async")
+SEVERAL = ("parallel", "hybrid", "parallel spawned", "hybrid spawned")
+LASTING = ("hybrid in JOBDIR", "parallel spawned in JOBDIR", "async in JOBDIR")
 
 
-@pytest.mark.parametrize("mode", ON_EACH_PYTHON)
-@pytest.mark.parametrize("spider", SAME)
+def cells(setups: tuple[str, ...], *on_one_python: pytest.MarkDecorator) -> list[Any]:
+    """Return each spider with one of *setups*, in turn."""
+    pairs = zip(SAME, cycle(setups), strict=False)
+    return [pytest.param(*pair, marks=on_one_python) for pair in pairs]
+
+
+@pytest.mark.parametrize(
+    ("spider", "setup"),
+    [
+        *cells(ONE, ONCE),
+        *cells(SEVERAL),
+        *cells(LASTING)[:6],
+        *cells(LASTING, ONCE)[6:],
+    ],
+)
 def test_the_same_items_pipeline_stats_and_exit_code(
-    spider: str, mode: str, site: str, tmp_path: Path, plain: object
+    spider: str, setup: str, site: str, tmp_path: Path, plain: Callable[[str], Result]
 ) -> None:
-    expected = plain(spider)  # type: ignore[operator]
+    expected = plain(spider)
     assert expected.stats["finish_reason"]
-    found = crawl(spider, site, tmp_path, "-s", f"MODE={mode}")
+    options = ["-s", f"MODE={setup.split(maxsplit=1)[0]}"]
+    if "spawned" in setup:
+        options += ["-s", "CONCURCRAWL_START_METHOD=spawn"]
+    if "in JOBDIR" in setup:
+        options += ["-s", f"JOBDIR={tmp_path / 'job'}"]
+    found = crawl(spider, site, tmp_path, *options)
     assert found.comparable() == expected.comparable()
 
 
@@ -97,26 +119,24 @@ def test_serial_asks_for_pages_in_the_order_of_scrapy_with_one_at_a_time(
     assert serial == plain
 
 
-@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
-    ("spider", "reason", "counted", "least"),
+    ("spider", "mode", "counted", "least"),
     [
-        ("itemcount", "closespider_itemcount", "item_scraped_count", 10),
-        ("pagecount", "closespider_pagecount", "response_received_count", 7),
-        ("errorcount", "closespider_errorcount", "spider_exceptions/count", 3),
+        ("itemcount", "serial", "item_scraped_count", 10),
+        ("itemcount", "async", "item_scraped_count", 10),
+        ("itemcount", "hybrid", "item_scraped_count", 10),
+        ("pagecount", "concurrent", "response_received_count", 7),
+        ("pagecount", "parallel", "response_received_count", 7),
+        ("errorcount", "serial", "spider_exceptions/count", 3),
+        ("errorcount", "async", "spider_exceptions/count", 3),
     ],
 )
 def test_limits_by_count_end_the_crawl_early(
-    spider: str,
-    reason: str,
-    counted: str,
-    least: int,
-    mode: str,
-    site: str,
-    tmp_path: Path,
+    spider: str, mode: str, counted: str, least: int, site: str, tmp_path: Path
 ) -> None:
     found = crawl(spider, site, tmp_path, "-s", f"MODE={mode}")
-    assert (found.exit_code, found.stats["finish_reason"]) == (0, reason)
+    assert found.exit_code == 0
+    assert found.stats["finish_reason"] == f"closespider_{spider}"
     in_flight = 16
     assert least <= found.stats[counted] <= least + 2 * in_flight
     assert found.items.total() == found.stats.get("item_scraped_count", 0)

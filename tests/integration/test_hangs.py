@@ -15,7 +15,6 @@ import pytest
 from tests.integration.test_stop import options, wait_for_pages
 from tests.support.crawls import (
     DEADLINE_S,
-    MODES,
     PROJECT,
     alive,
     crawl,
@@ -59,7 +58,7 @@ def test_workers_that_wait_for_their_site_are_left_alone(
     assert "has not answered" not in found.log
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ["serial", "async", "hybrid"])
 def test_a_hangup_ends_a_crawl_as_sigterm_does(
     mode: str, site: str, tmp_path: Path
 ) -> None:
@@ -75,7 +74,7 @@ def test_a_hangup_ends_a_crawl_as_sigterm_does(
     assert alive(tree) == []
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ["concurrent", "parallel"])
 def test_a_crawl_under_nohup_survives_a_hangup_and_brings_everything(
     mode: str, site: str, tmp_path: Path
 ) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.crawls import MODES, crawl
+from tests.support.crawls import crawl
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,13 +20,19 @@ def records(site: str, folder: Path, *options: str) -> Counter[str]:
     return Counter((folder / "apart").read_text(encoding="utf-8").splitlines())
 
 
-@pytest.mark.parametrize("setup", [*MODES, "async in JOBDIR"])
+@pytest.fixture(scope="module")
+def plain(site: str, tmp_path_factory: pytest.TempPathFactory) -> Counter[str]:
+    return records(site, tmp_path_factory.mktemp("plain"))
+
+
+@pytest.mark.parametrize(
+    "setup", ["serial", "async", "parallel", "hybrid", "async in JOBDIR"]
+)
 def test_a_handler_finds_in_each_record_what_it_finds_without_a_mode(
-    setup: str, site: str, tmp_path: Path
+    setup: str, plain: Counter[str], site: str, tmp_path: Path
 ) -> None:
     mode, _, is_durable = setup.partition(" in ")
     job = ("-s", f"JOBDIR={tmp_path / 'job'}") if is_durable else ()
-    plain = records(site, tmp_path / "plain")
     found = records(site, tmp_path / mode, "-s", f"MODE={mode}", *job)
     assert found == plain
     assert plain.total() == 9

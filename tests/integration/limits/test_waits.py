@@ -62,11 +62,11 @@ def peak(seen: list[dict[str, Any]]) -> int:
     return most
 
 
-@pytest.fixture(params=SETUPS)
+@pytest.fixture
 def setup(
     request: pytest.FixtureRequest, tmp_path: Path, redis_frontiers: RedisServer
 ) -> list[str]:
-    """Options of a mode, in a JOBDIR or over Redis."""
+    """Options of one of SETUPS, which each test chooses."""
     mode, _, place = request.param.partition(" ")
     found = ["-s", f"MODE={mode}"]
     if place == "in JOBDIR":
@@ -120,9 +120,16 @@ def ids(nodes: list[dict[str, Any]]) -> list[int]:
     return [i for node in nodes for i in (node["id"], *ids(node["children"]))]
 
 
-@pytest.mark.parametrize("seed", [0, 3])
+@pytest.mark.parametrize(
+    ("seed", "setup"),
+    [
+        *((0, setup) for setup in SETUPS),
+        *((3, setup) for setup in ("concurrent", "parallel", "hybrid in JOBDIR")),
+    ],
+    indirect=["setup"],
+)
 def test_random_trees_of_downloads_end_and_never_exceed_the_limit(
-    setup: list[str], seed: int, fresh: str, tmp_path: Path
+    seed: int, setup: list[str], fresh: str, tmp_path: Path
 ) -> None:
     limit = 1 + seed
     planted = trees(seed, fresh)
@@ -142,7 +149,19 @@ def test_random_trees_of_downloads_end_and_never_exceed_the_limit(
 
 
 @pytest.mark.parametrize(
-    "spider", ["with_token", "with_background_token", "with_captcha"]
+    ("spider", "setup"),
+    [
+        ("with_token", "async"),
+        ("with_token", "parallel"),
+        ("with_token", "hybrid over Redis"),
+        ("with_background_token", "serial"),
+        ("with_background_token", "hybrid"),
+        ("with_background_token", "serial in JOBDIR"),
+        ("with_captcha", "concurrent"),
+        ("with_captcha", "parallel"),
+        ("with_captcha", "hybrid in JOBDIR"),
+    ],
+    indirect=["setup"],
 )
 def test_a_page_whose_middleware_downloads_is_crawled(
     spider: str, setup: list[str], fresh: str, tmp_path: Path
@@ -153,6 +172,9 @@ def test_a_page_whose_middleware_downloads_is_crawled(
     assert peak(visits(fresh)) <= 4
 
 
+@pytest.mark.parametrize(
+    "setup", ["serial", "parallel", "hybrid over Redis"], indirect=True
+)
 def test_a_robots_txt_that_is_elsewhere_is_found(
     setup: list[str], fresh: str, tmp_path: Path
 ) -> None:
@@ -162,7 +184,18 @@ def test_a_robots_txt_that_is_elsewhere_is_found(
     assert found.stats["finish_reason"] == "finished"
 
 
-@pytest.mark.parametrize("host", [HOSTS[0], HOSTS[-1]])
+@pytest.mark.parametrize(
+    ("host", "setup"),
+    [
+        (HOSTS[0], "async"),
+        (HOSTS[0], "parallel"),
+        (HOSTS[0], "hybrid in JOBDIR"),
+        (HOSTS[-1], "concurrent"),
+        (HOSTS[-1], "hybrid"),
+        (HOSTS[-1], "serial in JOBDIR"),
+    ],
+    indirect=["setup"],
+)
 def test_pages_that_wait_for_robots_txt_together_obey_it(
     host: str, setup: list[str], fresh: str, tmp_path: Path
 ) -> None:
@@ -171,6 +204,9 @@ def test_pages_that_wait_for_robots_txt_together_obey_it(
     assert not [one for one in visits(fresh) if "forbidden" in one["path"]]
 
 
+@pytest.mark.parametrize(
+    "setup", ["serial", "async", "parallel", "hybrid over Redis"], indirect=True
+)
 def test_a_pause_by_a_middleware_pauses_the_crawl(
     setup: list[str], fresh: str, tmp_path: Path
 ) -> None:

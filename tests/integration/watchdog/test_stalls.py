@@ -8,14 +8,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.integration.test_stop import options, wait_for_pages
-from tests.support.crawls import MODES, alive, crawl, crawling
+from tests.support.crawls import alive, crawl, crawling
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 SOON = ("-s", "CONCURCRAWL_STALL_TIMEOUT_S=2")
-
-SETUPS = (*MODES, "serial in JOBDIR")
 
 
 def setup_of(name: str, folder: Path) -> list[str]:
@@ -27,7 +25,9 @@ def setup_of(name: str, folder: Path) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("setup", SETUPS)
+@pytest.mark.parametrize(
+    "setup", ["serial", "concurrent", "async", "hybrid", "serial in JOBDIR"]
+)
 def test_a_stalled_crawl_ends_and_names_who_waits_for_what(
     setup: str, site: str, tmp_path: Path
 ) -> None:
@@ -60,7 +60,7 @@ def test_what_stalled_is_done_when_the_crawl_is_resumed(
     assert second.items == {f'{{"page": "{n}"}}': 1 for n in range(16)}
 
 
-@pytest.mark.parametrize("setup", SETUPS)
+@pytest.mark.parametrize("setup", ["async", "parallel", "serial in JOBDIR"])
 def test_one_interrupt_ends_a_crawl_that_waits_for_nothing(
     setup: str, site: str, tmp_path: Path
 ) -> None:
@@ -75,7 +75,7 @@ def test_one_interrupt_ends_a_crawl_that_waits_for_nothing(
     assert "The crawl has stalled" in found.log
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ["serial", "async", "hybrid"])
 def test_a_middleware_that_sleeps_is_waited_for(
     mode: str, site: str, tmp_path: Path
 ) -> None:
@@ -84,7 +84,7 @@ def test_a_middleware_that_sleeps_is_waited_for(
     assert found.items.total() == 16
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", ["concurrent", "async", "parallel"])
 def test_a_crawl_that_waits_for_its_site_or_a_delay_has_not_stalled(
     mode: str, site: str, tmp_path: Path
 ) -> None:
