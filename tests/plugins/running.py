@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+import shutil
 import socket
 import time
 from collections import Counter
@@ -74,6 +75,8 @@ class Servers:
             setup: A set-up; empty for plain Scrapy.
             folder: For what the crawl writes.
         """
+        # Some plugins write into the current folder, under names that others use, too.
+        shutil.copytree(self.project, folder / "project")
         for _ in range(case.runs):
             self._forget(folder)
             outcome = self._run_once(case, setup, folder)
@@ -125,7 +128,7 @@ class Servers:
             self.site,
             folder,
             *options,
-            project=self.project,
+            project=folder / "project",
             variables={"EFFECTS": str(folder / "effects")},
         ) as run:
             deadline_s = time.monotonic() + DEADLINE_S
