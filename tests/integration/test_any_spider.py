@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
-from itertools import cycle
 from typing import TYPE_CHECKING, Any
 from urllib.request import urlopen
 
@@ -14,7 +13,7 @@ import pytest
 from tests.support.crawls import Result, crawl
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 SAME = (
@@ -67,21 +66,20 @@ SEVERAL = ("parallel", "hybrid", "parallel spawned", "hybrid spawned")
 LASTING = ("hybrid in JOBDIR", "parallel spawned in JOBDIR", "async in JOBDIR")
 
 
-def cells(setups: tuple[str, ...], *on_one_python: pytest.MarkDecorator) -> list[Any]:
-    """Return each spider with one of *setups*, in turn."""
-    pairs = zip(SAME, cycle(setups), strict=False)
-    return [pytest.param(*pair, marks=on_one_python) for pair in pairs]
+#: How many of the last are crawled on each Python.
+LASTING_ON_EACH = 6
 
 
-@pytest.mark.parametrize(
-    ("spider", "setup"),
-    [
-        *cells(ONE, ONCE),
-        *cells(SEVERAL),
-        *cells(LASTING)[:6],
-        *cells(LASTING, ONCE)[6:],
-    ],
-)
+def cells() -> Iterator[Any]:
+    """Yield spiders and set-ups, a spider's together: for it plain Scrapy runs once."""
+    for number, spider in enumerate(SAME):
+        last = () if number < LASTING_ON_EACH else (ONCE,)
+        yield pytest.param(spider, ONE[number % len(ONE)], marks=ONCE)
+        yield pytest.param(spider, SEVERAL[number % len(SEVERAL)])
+        yield pytest.param(spider, LASTING[number % len(LASTING)], marks=last)
+
+
+@pytest.mark.parametrize(("spider", "setup"), [*cells()])
 def test_the_same_items_pipeline_stats_and_exit_code(
     spider: str, setup: str, site: str, tmp_path: Path, plain: Callable[[str], Result]
 ) -> None:
@@ -96,6 +94,7 @@ def test_the_same_items_pipeline_stats_and_exit_code(
     assert found.comparable() == expected.comparable()
 
 
+@ONCE
 @pytest.mark.parametrize(
     "options",
     [
@@ -153,6 +152,7 @@ def test_nothing_is_lent_once_a_crawl_has_too_many_errors(
     assert limit <= found.stats["spider_exceptions/count"] < limit + lent
 
 
+@ONCE
 @pytest.mark.parametrize("extension", ["json", "csv", "xml", "jsonl"])
 def test_a_feed_of_several_workers_is_one_valid_feed(
     extension: str, site: str, tmp_path: Path
