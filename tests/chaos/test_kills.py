@@ -9,7 +9,7 @@ from tests.chaos.kills import DEEDS, make_plan, perform
 from tests.support.crawls import MODES
 
 SEED = 20260801
-RUNS = 20
+RUNS = 12
 
 
 # Four parts, which processes of pytest take side by side.

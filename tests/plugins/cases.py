@@ -17,6 +17,9 @@ from tests.plugins.verdicts import (
 #: Threads in one process; processes of threads; processes without, and a JOBDIR.
 _EACH_KIND = ("concurrent", "hybrid", "parallel + JOBDIR")
 
+#: For what runs in a process like any other code of a project: one, and several.
+_ONE_AND_SEVERAL = ("concurrent", "parallel + JOBDIR")
+
 #: For one more use of something that another row has in all kinds of set-ups.
 _ONE_MORE = ("hybrid",)
 
@@ -136,6 +139,7 @@ CASES = (
         packages=("scrapy-impersonate",),
         spider="impersonated",
         settings={"DOWNLOAD_HANDLERS": _handlers(_IMPERSONATE)},
+        crawled=_ONE_AND_SEVERAL,
     ),
     Case(
         name="curl-cffi",
@@ -188,6 +192,7 @@ CASES = (
         spider="poet",
         module="poet",
         settings={"ADDONS": {"concurcrawl.Addon": 500, "scrapy_poet.Addon": 300}},
+        crawled=_ONE_AND_SEVERAL,
     ),
     Case(
         name="spidermon",
@@ -199,6 +204,7 @@ CASES = (
             "SPIDERMON_SPIDER_CLOSE_MONITORS": ["shop.monitors.Suite"],
         },
         says=(r"\[Spidermon\] OK",),
+        crawled=_ONE_AND_SEVERAL,
     ),
     Case(
         name="deltafetch",
@@ -254,6 +260,7 @@ CASES = (
         packages=(),
         spider="broken",
         settings={"EXTENSIONS": {"shop.components.Shipper": 1}},
+        crawled=_ONE_AND_SEVERAL,
     ),
     Case(
         name="own-signal",
@@ -263,6 +270,7 @@ CASES = (
             "DOWNLOADER_MIDDLEWARES": {"shop.components.Sends": 1},
             "EXTENSIONS": {"shop.components.Hears": 1},
         },
+        crawled=_ONE_AND_SEVERAL,
     ),
     Case(
         name="slot-delay",
@@ -343,12 +351,14 @@ CASES = (
             "ITEM_PIPELINES": {"shop.database.Stores": 1},
             "DATABASE": "sqlite:///{folder}/shop.db",
         },
+        crawled=_ONE_AND_SEVERAL,
     ),
     Case(
         name="items",
         row="attrs, frozen attrs, pydantic, dataclass with slots, `Item`, dict",
         packages=("attrs", "pydantic"),
         spider="items",
+        crawled=_ONE_AND_SEVERAL,
     ),
     Case(
         name="media",
