@@ -124,7 +124,7 @@ _others, _missing = wanted(_PYTHONS)
 _PROCESSES = str((os.cpu_count() or 1) + 1)
 
 #: What runs on Pythons between the default and the newest one: all unit tests and
-#: contracts, and each spider of the test project in every mode.
+#: contracts, and each spider of the test project in worker processes.
 _BETWEEN = ("tests/unit", "tests/contracts", "tests/integration/test_any_spider.py")
 
 
