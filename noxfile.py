@@ -208,13 +208,9 @@ def _with_plugins(session: nox.Session) -> None:
     # Their metadata exclude this Scrapy, or newer Pythons, but they run.
     alone = ("--no-deps", "--ignore-requires-python", "--group", "plugins-alone")
     session.install("--quiet", *alone)
-    patience = ("--timeout", "300")  # a test may be four crawls
-    run_tests(
-        session,
-        "python",
-        *(*_spread("loadgroup"), "-o", "testpaths=tests/plugins", *patience),
-        codes=(0, 5) if session.posargs else (0,),
-    )
+    options = (*_spread("loadgroup"), "-o", "testpaths=tests/plugins")
+    codes = (0, 5) if session.posargs else (0,)
+    run_tests(session, "python", *options, codes=codes)
 
 
 def _is_path(argument: str) -> bool:

@@ -181,6 +181,6 @@ def test_log_lines_of_workers_are_in_the_one_log_with_the_worker_named(
 
 
 def ask(url: str) -> bytes:
-    with urlopen(url, timeout=10) as answer:
+    with urlopen(url, timeout=30) as answer:
         body: bytes = answer.read()
         return body

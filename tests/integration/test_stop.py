@@ -113,7 +113,7 @@ def test_a_second_signal_ends_it_now(mode: str, site: str, tmp_path: Path) -> No
             assert time.monotonic() < deadline_s
             time.sleep(0.02)
         crawl.send(signal.SIGINT)
-        crawl.process.wait(10)  # the pages in flight would take 120 s
+        crawl.process.wait(60)  # the pages in flight would take 120 s
     assert alive(tree) == []
 
 

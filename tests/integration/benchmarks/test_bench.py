@@ -152,13 +152,13 @@ def test_nginx_serves_the_pages_and_tells_what_it_saw(tmp_path: Path) -> None:
     with NginxServer(site, tmp_path / "nginx", tls=True) as server:
         trusting.load_verify_locations(server.certificate)
         opener = build_opener(ProxyHandler({}), HTTPSHandler(context=trusting))
-        with opener.open(server.list_url, timeout=10) as answer:
+        with opener.open(server.list_url, timeout=30) as answer:
             assert b"/small/0000002" in answer.read()
         until(server.visits)  # it is noted a moment after the last byte was sent
         server.reset()
         address = server.list_url.replace(site.list_path, "/small/0000001")
         opener.addheaders = [("Accept-Encoding", "gzip")]
-        with opener.open(address, timeout=10) as answer:
+        with opener.open(address, timeout=30) as answer:
             assert answer.headers["Content-Encoding"] == "gzip"
         until(server.visits)
         assert [visit.path for visit in server.visits()] == ["/small/0000001"]
@@ -171,7 +171,7 @@ def test_nginx_is_many_hosts_on_the_loopback_device(tmp_path: Path) -> None:
         opener = build_opener(ProxyHandler({}))
         for host in ("127.0.0.1", "127.1.0.0", "127.1.2.87"):
             address = server.list_url.replace("127.0.0.1", host)
-            with opener.open(address, timeout=10) as answer:
+            with opener.open(address, timeout=30) as answer:
                 assert b"/small/0000002" in answer.read()
         until(lambda: len(server.visits()) == 3)
         assert server.cpu_s() > 0

@@ -74,7 +74,7 @@ def timed(watches: str) -> str:
 
 
 def ask(url: str) -> bytes:
-    with urlopen(url, timeout=10) as answer:
+    with urlopen(url, timeout=30) as answer:
         body: bytes = answer.read()
     return body
 

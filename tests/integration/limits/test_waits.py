@@ -42,7 +42,7 @@ def fresh(hosts: str) -> str:
 
 
 def ask(url: str) -> Any:
-    with urlopen(url, timeout=10) as answer:
+    with urlopen(url, timeout=30) as answer:
         return answer.read()
 
 

@@ -74,7 +74,7 @@ def site() -> Iterator[str]:
 
 
 def asked(site: str) -> list[str]:
-    with urlopen(f"{site}/asked", timeout=10) as answer:
+    with urlopen(f"{site}/asked", timeout=30) as answer:
         text: str = answer.read().decode()
     return text.splitlines()
 
@@ -99,7 +99,7 @@ def test_the_test_sites_233_countries_are_saved_whole(tmp_path: Path) -> None:
 def test_the_test_site_ends_with_the_crawl(tmp_path: Path) -> None:
     done = crawl(tmp_path, "-a", "pages=1")
     with pytest.raises(URLError):
-        urlopen(done.items[0]["url"], timeout=10)
+        urlopen(done.items[0]["url"], timeout=30)
 
 
 def test_a_crawl_that_resumes_finds_its_test_site_where_it_was(tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ MOVED_ROBOTS = {"127.0.0.6", "127.0.0.7"}
 #: How long a full line waits for one too many.
 SETTLE_S = 0.02
 #: How long a line that is not full waits for another.
-PATIENCE_S = 15.0
+PATIENCE_S = 30.0
 
 
 @dataclass

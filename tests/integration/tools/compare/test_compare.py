@@ -252,7 +252,7 @@ def test_ctrl_c_stops_the_crawl_and_keeps_what_had_ended(tmp_path: Path) -> None
 def test_nothing_stays_when_it_is_killed(tmp_path: Path) -> None:
     with comparing(tmp_path) as (process, started):
         process.kill()
-        process.wait(10)
+        process.wait(60)
         _, alive = psutil.wait_procs(started, timeout=30)
     assert not alive
 

@@ -55,7 +55,7 @@ def log(tmp_path: Path) -> Path:
 
 
 def wait_for(path: Path) -> str:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 60
     while not (path.exists() and path.read_text().endswith("\n")):
         assert time.monotonic() < deadline, f"{path} did not come"
         time.sleep(0.02)
@@ -149,7 +149,7 @@ except KeyboardInterrupt:
 """
     with measuring(script, log) as process:
         wait_for(log)
-        out, _ = process.communicate(timeout=20)  # closes its standard input
+        out, _ = process.communicate(timeout=60)  # closes its standard input
     assert json.loads(out)["exit_code"] == 7
     assert log.read_text() == "up\nclean\n"
 
@@ -168,7 +168,7 @@ time.sleep(60)
         process.stdin.flush()
         time.sleep(0.3)
         assert psutil.pid_exists(pid)
-        out, _ = process.communicate(timeout=5)
+        out, _ = process.communicate(timeout=30)
     assert json.loads(out)["exit_code"] == -9
 
 
@@ -187,7 +187,7 @@ time.sleep(60)
         pid = int(wait_for(log))
         os.kill(process.pid, 9)
     _, alive = psutil.wait_procs(
-        [psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=20
+        [psutil.Process(pid)] if psutil.pid_exists(pid) else [], timeout=30
     )
     assert not alive
 
