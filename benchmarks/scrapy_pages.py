@@ -96,7 +96,7 @@ class PagesSpider(Spider):
         """Ask for the pages."""
         urls = links(response.body, response.url)[self.share]
         if self.work == "files":
-            yield from ({"file_urls": [url]} for url in urls)
+            yield from (self._with_file(response.url, url) for url in urls)
             return
         for number, url in enumerate(urls):
             yield Request(self._at_host(url, number), self.parse_page)
@@ -106,6 +106,15 @@ class PagesSpider(Spider):
             return url
         high, low = divmod(number % self.hosts, 256)
         return url.replace("//127.0.0.1:", f"//127.1.{high}.{low}:", 1)
+
+    def _with_file(self, list_url: str, url: str) -> Request:
+        """Return the request for the page that names the file at *url*."""
+        name = name_of(url)
+        return Request(f"{list_url}?{name}", self.parse_item, cb_kwargs={"url": url})
+
+    def parse_item(self, response: Response, url: str) -> dict[str, Any]:
+        """Return an item with one file."""
+        return {"file_urls": [url]}
 
     def parse_page(self, response: Response) -> Iterator[Any]:
         """Do the work on one page."""

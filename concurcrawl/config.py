@@ -5,30 +5,21 @@
 
 from __future__ import annotations
 
-import json
-import math
-import os
-from collections.abc import Mapping
 from dataclasses import MISSING, dataclass, field, fields
-from operator import index
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
-from concurcrawl.errors import ConfigError
+from concurcrawl import option_values
+from concurcrawl.cpus import usable_cpus
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
     from dataclasses import Field
 
     from scrapy.settings import BaseSettings
 
-N = TypeVar("N", int, float)
-
 PREFIX = "CONCURCRAWL_"
 
 CLOSED_IN_WORKERS = f"{PREFIX}CLOSED_IN_WORKERS"
-
-_CGROUP = Path("/sys/fs/cgroup")
 
 
 def _option(
@@ -359,143 +350,28 @@ def _read(settings: BaseSettings, option: Field[Any]) -> Any:
     value = settings.get(name, default)
     match default:
         case bool():
-            return _yes_or_no(name, value)
+            return option_values.yes_or_no(name, value)
         case str():
-            return _word(name, value, option.metadata["choices"])
+            return option_values.word(name, value, option.metadata["choices"])
         case dict():
-            return _groups(name, value)
+            return option_values.groups(name, value)
         case tuple():
-            return _names(value)
+            return option_values.names(value)
     low = option.metadata["at_least"]
     kind = "whole number" if isinstance(default, int) else "number"
     expected = f"a {kind} >= {low} ({option.metadata['unit']})"
-    return number(
-        name, value, expected, _whole if isinstance(default, int) else float, low
+    return option_values.number(
+        name,
+        value,
+        expected,
+        option_values.whole if isinstance(default, int) else float,
+        low,
     )
-
-
-def number(
-    name: str,
-    value: Any,
-    expected: str,
-    read: Callable[[Any], N],
-    low: float = 0,
-    high: float = math.inf,
-) -> N:
-    """Return a finite number.
-
-    Args:
-        name: The setting or option.
-        value: Its value.
-        expected: What is valid, as words that follow "must be".
-        read: ``int``, ``float`` or another function that converts it.
-        low: The lowest valid value.
-        high: The highest valid value.
-
-    Raises:
-        ConfigError: If it is not a number, or out of bounds.
-    """
-    try:
-        found = read(value)
-    except (TypeError, ValueError) as error:
-        raise ConfigError(name, value, expected) from error
-    if not low <= found <= high or found == math.inf:  # NaN is not in between either
-        raise ConfigError(name, value, expected)
-    return found
-
-
-def _yes_or_no(name: str, value: Any) -> bool:
-    answer = {"1": True, "true": True, "0": False, "false": False}.get(
-        str(value).lower()
-    )
-    if answer is None:
-        raise ConfigError(name, value, "0 or 1")
-    return answer
-
-
-def _word(name: str, value: Any, choices: tuple[str, ...]) -> str:
-    if choices and value not in choices:
-        raise ConfigError(name, value, f"one of {', '.join(choices)}")
-    return str(value)
 
 
 def _default(option: Field[Any]) -> Any:
     factory = option.default_factory
     return option.default if factory is MISSING else factory()
-
-
-def _whole(value: Any) -> int:
-    # int() would silently truncate a float.
-    return int(value) if isinstance(value, str) else index(value)
-
-
-def _groups(name: str, value: Any) -> dict[str, tuple[str, ...]]:
-    """Read lists of hosts by the name of their group, from a dict or JSON."""
-    expected = (
-        "a JSON object of groups and lists of their hosts, like "
-        '{"shop": ["shop.example", "pictures.example"]}'
-    )
-    try:
-        groups = json.loads(value or "{}") if isinstance(value, str) else value
-        if isinstance(groups, Mapping) and all(map(_is_host_list, groups.values())):
-            return {str(group): tuple(hosts) for group, hosts in groups.items()}
-    except ValueError as error:
-        raise ConfigError(name, value, expected) from error
-    raise ConfigError(name, value, expected)
-
-
-def _is_host_list(hosts: object) -> bool:
-    return isinstance(hosts, list | tuple) and all(
-        isinstance(host, str) and host for host in hosts
-    )
-
-
-def _names(value: Any) -> tuple[Any, ...]:
-    """Read names, from a list or separated by commas; other objects stay."""
-    if not isinstance(value, str):
-        return tuple(value) if isinstance(value, list | tuple) else (value,)
-    names = [name.strip(" []\"'") for name in value.split(",")]
-    return tuple(name for name in names if name and name != "none")
-
-
-def usable_cpus(cgroup: Path = _CGROUP) -> int:
-    """Return how many CPUs this process may use, at least 1.
-
-    It considers CPU affinity and the quota of the cgroup.
-
-    Args:
-        cgroup: Where the files of this process's cgroup are.
-    """
-    if hasattr(os, "sched_getaffinity"):
-        cpus = len(os.sched_getaffinity(0))
-    else:
-        cpus = os.cpu_count() or 1
-    return max(1, min(cpus, cgroup_cpus(cgroup) or cpus))
-
-
-def cgroup_cpus(root: Path = _CGROUP) -> int | None:
-    """Return the CPU quota in whole CPUs, rounded up, or None if there is none.
-
-    Args:
-        root: Where the cgroup's files are, of version 2 or 1.
-
-    References:
-        https://docs.kernel.org/admin-guide/cgroup-v2.html#cpu-interface-files
-        https://docs.kernel.org/scheduler/sched-bwc.html
-    """
-    try:
-        quota, period = (root / "cpu.max").read_text(encoding="ascii").split()
-    except (OSError, ValueError):
-        try:  # cgroup version 1
-            quota = (root / "cpu/cpu.cfs_quota_us").read_text(encoding="ascii")
-            period = (root / "cpu/cpu.cfs_period_us").read_text(encoding="ascii")
-        except OSError:
-            return None
-    try:
-        share = int(quota) / int(period)
-    except (ValueError, ZeroDivisionError):  # "max": no quota
-        return None
-    return math.ceil(share) if share > 0 else None  # -1 in version 1: no quota
 
 
 def markdown_table() -> str:

@@ -27,11 +27,11 @@ _BROAD_SETTINGS = (
     "DOWNLOAD_TIMEOUT=15",
 )
 
-#: Saves the files that items name, under the names of pages.
-_FILES_PIPELINE = '{"benchmarks.scrapy_pages.PageFilesPipeline": 1}'
-
-#: Cleans items; a contender may run it in its workers.
-_CLEAN = "benchmarks.scrapy_pages.Clean"
+#: The pipeline of each kind of work that has one; a contender may run it in workers.
+_PIPELINES = {
+    "files": "benchmarks.scrapy_pages.PageFilesPipeline",
+    "cleaned": "benchmarks.scrapy_pages.Clean",
+}
 
 #: What many are measured against: Scrapy as it comes, with 16 in flight.
 REFERENCE = "scrapy-16"
@@ -240,12 +240,10 @@ def command(
         f"waiting={waiting}",
         f"hosts={workload.hosts}",
     )
-    if work == "files":
-        settings += [f"ITEM_PIPELINES={_FILES_PIPELINE}", f"FILES_STORE={out}"]
-    if work == "cleaned":
-        settings.append(f'ITEM_PIPELINES={{"{_CLEAN}": 1}}')
+    if pipeline := _PIPELINES.get(work):
+        settings += [f'ITEM_PIPELINES={{"{pipeline}": 1}}', f"FILES_STORE={out}"]
         if contender.moves_pipelines:
-            settings.append(f"CONCURCRAWL_WORKER_PIPELINES={_CLEAN}")
+            settings.append(f"CONCURCRAWL_WORKER_PIPELINES={pipeline}")
     has_feed = work in FEEDING
     feed = ["-O", str(out / "items.jsonl")] if has_feed else []
     wrapper = [sys.executable, str(_OVER_REDIS)] if contender.is_over_redis else []

@@ -167,9 +167,22 @@ def peak_bytes(workload: str, contender: str, *, is_main: bool = False) -> Formu
                 results,
                 workload,
                 contender,
-                lambda run: run.main_rss_bytes if is_main else run.peak_rss_bytes,
+                lambda run: run.main_rss_bytes if is_main else run.peak_bytes,
             ),
         )
+
+    return figure
+
+
+def memory_of_plain(workload: str, contender: str) -> Formula:
+    """Return the peak memory of a whole tree, of that of plain Scrapy's."""
+
+    def figure(results: Results) -> Figure | None:
+        ours, plain = (
+            of(results, workload, name, lambda run: run.peak_bytes)
+            for name in (contender, "scrapy-16")
+        )
+        return combined(lambda mine, theirs: mine / theirs, ours, plain)
 
     return figure
 

@@ -215,7 +215,7 @@ def _judged(job: Job, out: Path, measured: Measurement, server_cpu_s: float) -> 
         steady_main_cpu_s=None
         if begin_s is None
         else cpu_between(main_steps, begin_s, end_s),
-        peak_rss_bytes=measured.peak_rss_bytes,
+        peak_bytes=measured.peak_pss_bytes or measured.peak_rss_bytes,
         main_rss_bytes=measured.peaks_bytes[0] if measured.peaks_bytes else 0,
         worker_rss_bytes=others[0] if others else 0,
         server_cpu_s=server_cpu_s,

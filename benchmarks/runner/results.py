@@ -33,7 +33,8 @@ class Run:
         cpu_s: Of the whole process tree.
         steady_cpu_s: Of it, in steady state: between two looks, interpolated.
         steady_main_cpu_s: The same of the first process alone.
-        peak_rss_bytes: Of the whole tree, shared pages counted once for each process.
+        peak_bytes: Of the whole tree, with shared pages divided among those who share
+            them, where the system tells.
         main_rss_bytes: Peak of the first process.
         worker_rss_bytes: Peak of the largest other process; 0 if there was none.
         server_cpu_s: CPU seconds of the server meanwhile.
@@ -57,7 +58,7 @@ class Run:
     cpu_s: float = 0.0
     steady_cpu_s: float | None = None
     steady_main_cpu_s: float | None = None
-    peak_rss_bytes: int = 0
+    peak_bytes: int = 0
     main_rss_bytes: int = 0
     worker_rss_bytes: int = 0
     server_cpu_s: float = 0.0
@@ -98,7 +99,7 @@ class Summary:
         startup_s: Start-up.
         cpu_ms_a_page: CPU of the tree, start-up included, divided by the pages.
         steady_cpu_ms_a_page: The same in steady state only.
-        peak_rss_bytes: Largest of the tree.
+        peak_bytes: Largest of the tree.
         main_rss_bytes: Largest of the first process.
         worker_rss_bytes: Largest of another process.
         server_share: CPU of the server, of one core in steady state.
@@ -119,7 +120,7 @@ class Summary:
     startup_s: float | None = None
     cpu_ms_a_page: float | None = None
     steady_cpu_ms_a_page: float | None = None
-    peak_rss_bytes: int = 0
+    peak_bytes: int = 0
     main_rss_bytes: int = 0
     worker_rss_bytes: int = 0
     server_share: float | None = None
@@ -246,7 +247,7 @@ def summarise(contender: str, runs: Iterable[Run], pages: int) -> Summary:
         startup_s=middle(lambda run: run.startup_s),
         cpu_ms_a_page=middle(lambda run: run.cpu_s * 1000 / pages),
         steady_cpu_ms_a_page=middle(lambda run: _ms_a_page(run, pages)),
-        peak_rss_bytes=largest(lambda run: run.peak_rss_bytes),
+        peak_bytes=largest(lambda run: run.peak_bytes),
         main_rss_bytes=largest(lambda run: run.main_rss_bytes),
         worker_rss_bytes=largest(lambda run: run.worker_rss_bytes),
         server_share=middle(_server_share),

@@ -27,18 +27,19 @@ if TYPE_CHECKING:
     from benchmarks.runner.targets import Verdict
 
 #: Of the JSON: raised when a key changes its meaning.
-VERSION = 2
+VERSION = 3
 _BEGIN, _END = "<!-- bench:begin -->", "<!-- bench:end -->"
 
 _LEGEND = (
     "steady: from the arrival of the first request for a page at the server until the "
     f"last byte of the results is in its file, median (shortest{DASH}longest); "
     "start-up: from the start of the process until its first request arrives; CPU and "
-    "memory: whole process tree, what processes share counted for each; in flight: as "
-    "the server saw it; server: its CPU, of one core, in steady state; others: CPU "
-    "that other processes and, through the hypervisor, other machines had meanwhile, "
-    "of all cores. Intervals are 95 % bootstrap intervals of the median; ratios are "
-    "taken round by round. A verdict is met or not met only if the whole interval is."
+    "memory: whole process tree, with memory that processes share divided among them; "
+    "in flight: as the server saw it; server: its CPU, of one core, in steady state; "
+    "others: CPU that other processes and, through the hypervisor, other machines had "
+    "meanwhile, of all cores. Intervals are 95 % bootstrap intervals of the median; "
+    "ratios are taken round by round. A verdict is met or not met only if the whole "
+    "interval is."
 )
 
 
@@ -242,7 +243,7 @@ def _row(summary: Summary, table: Table, plain: Series | None) -> tuple[str, ...
         _number(summary.startup_s, 2),
         _number(summary.cpu_ms_a_page, 2),
         _number(summary.steady_cpu_ms_a_page, 2),
-        f"{summary.peak_rss_bytes / 1e6:.0f}",
+        f"{summary.peak_bytes / 1e6:.0f}",
         DASH if summary.peak_in_flight is None else str(summary.peak_in_flight),
         f"**{summary.lost}**" if summary.lost else "0",
         DASH if summary.server_share is None else _percent(summary.server_share),

@@ -160,6 +160,22 @@ def _one(mode: str, more: str = "") -> tuple[tuple[str, ...], str]:
     return (mode + more,), f"`{mode}`"
 
 
+def _big(
+    about: str, workload: str, ours: tuple[str, ...], who: str
+) -> tuple[Target, ...]:
+    return (
+        _as_fast(about, workload, REFERENCE, 1.5, ours, who),
+        Target(
+            workload=about,
+            what=f"{who}: peak memory, of plain Scrapy's",
+            bound=1.0,
+            unit="x",
+            figure=figures.memory_of_plain(workload, *ours),
+            is_most=True,
+        ),
+    )
+
+
 def _throughput(about: str, workload: str) -> tuple[Target, ...]:
     return (
         _as_fast(about, workload, REFERENCE, 4.5),
@@ -280,9 +296,11 @@ _WANTED = (
         *("many items, a pipeline in workers", "items-cleaned", REFERENCE, 1.8),
         *_one("hybrid", "-moved"),
     ),
-    _as_fast("big answers", "big", REFERENCE, 1.5, *_one("hybrid")),
-    _as_fast(
-        "big answers, FilesPipeline", "big-files", REFERENCE, 1.5, *_one("hybrid")
+    *_big("big answers", "big", *_one("hybrid")),
+    *_big("big answers, FilesPipeline", "big-files", *_one("hybrid")),
+    *_big(
+        *("big answers, FilesPipeline", "big-files", ("hybrid-moved",)),
+        "`hybrid`, FilesPipeline in its workers",
     ),
     Target(
         workload="deep queue, a million wait",

@@ -120,11 +120,11 @@ def _items(name: str, about: str, *contenders: str) -> Workload:
     )
 
 
-def _big(name: str, about: str) -> Workload:
+def _big(name: str, about: str, *contenders: str) -> Workload:
     return Workload(
         name=name,
         about=about,
-        contenders=("scrapy-16", "concurrent", "hybrid"),
+        contenders=("scrapy-16", *contenders),
         pages=40,
         kind="big",
         work="save" if name == "big" else "files",
@@ -175,6 +175,7 @@ WORKLOADS = (
         once_s=50,
         pages=_AGAIN * COUNTRY_COUNT,
         is_quick=True,
+        quick_pages=4 * COUNTRY_COUNT,
         turns="throughput",
     ),
     Workload(
@@ -224,6 +225,7 @@ WORKLOADS = (
         kind="small",
         latency_s=0.2,
         is_quick=True,
+        quick_pages=10 * 256,
     ),
     Workload(
         name="parse",
@@ -247,7 +249,7 @@ WORKLOADS = (
         pages=SMALL,
         kind="small",
         is_quick=True,
-        quick_pages=SMALL // 2,
+        quick_pages=4_000,
     ),
     Workload(
         name="start-up",
@@ -272,8 +274,11 @@ WORKLOADS = (
         *("items-cleaned", "200 items of each, which a pipeline cleans"),
         *("scrapy-16", "hybrid", "hybrid-moved"),
     ),
-    _big("big", "files of 50 MB, saved by the callback"),
-    _big("big-files", "files of 50 MB, saved by FilesPipeline"),
+    _big("big", "files of 50 MB, saved by the callback", "concurrent", "hybrid"),
+    _big(
+        *("big-files", "files of 50 MB, each of an item, saved by FilesPipeline"),
+        *("hybrid", "hybrid-moved"),
+    ),
 )
 
 BY_NAME = {workload.name: workload for workload in WORKLOADS}

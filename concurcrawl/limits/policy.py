@@ -18,9 +18,10 @@ from scrapy.settings import SETTINGS_PRIORITIES
 from scrapy.utils.misc import load_object
 from scrapy.utils.python import to_unicode
 
-from concurcrawl.config import PREFIX, Config, number
+from concurcrawl.config import PREFIX, Config
 from concurcrawl.errors import ConfigError, ControlError
 from concurcrawl.limits.limiter import GroupLimits, Throttle, Written
+from concurcrawl.option_values import number
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

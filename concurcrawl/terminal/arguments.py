@@ -10,8 +10,8 @@ import math
 import re
 from typing import TYPE_CHECKING
 
-from concurcrawl.config import number
 from concurcrawl.errors import ConfigError
+from concurcrawl.option_values import number
 
 if TYPE_CHECKING:
     import argparse

@@ -120,10 +120,14 @@ def test_it_works_without_a_reactor(mode: str, site: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("mode", ["concurrent", "parallel", "hybrid"])
 def test_a_spider_that_is_a_file_crawls(mode: str, site: str, tmp_path: Path) -> None:
-    # In a folder that is on no path: workers must find the file's classes all the same.
+    # In a folder that is on no path: workers must find the file and its neighbours all
+    # the same, and not those of the same names in the current folder.
     spider, feed = tmp_path / "away" / "lonely_spider.py", tmp_path / "feed.json"
     spider.parent.mkdir()
-    spider.write_text(SPIDER, encoding="utf-8")
+    spider.write_text(f"import neighbour\n{SPIDER}", encoding="utf-8")
+    (spider.parent / "neighbour.py").touch()
+    for name in ("lonely_spider.py", "neighbour.py"):
+        (tmp_path / name).write_text("raise ImportError(__file__)", encoding="utf-8")
     done = run(
         *("-m", "scrapy", "runspider", str(spider), "-a", f"site={site}"),
         *("-s", 'ADDONS={"concurcrawl.Addon": 500}', "-s", f"MODE={mode}"),

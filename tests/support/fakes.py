@@ -18,6 +18,7 @@ from concurcrawl.limits.slots import Slots
 from concurcrawl.local.downloader import PassThroughDownloader
 from concurcrawl.workers.launch.base import Launcher, WorkerConnection
 from concurcrawl.workers.protocol.framing import Frames, frame
+from concurcrawl.workers.protocol.messages.lifecycle import ImportPath
 from concurcrawl.workers.supervisor.attributes import AttributeWatch
 from concurcrawl.workers.supervisor.starter import WorkerStarter
 
@@ -266,7 +267,7 @@ class FakeDownloader(PassThroughDownloader):
         self.middleware: Any = SimpleNamespace(middlewares=middlewares)
         self.active = set()
         self.launcher = FakeLauncher()
-        starter = WorkerStarter(self.launcher, b"", ())
+        starter = WorkerStarter(self.launcher, b"", ImportPath())
         self.early: Any = SimpleNamespace(
             starter=starter,
             workers=[starter.start(share) for share in slots],

@@ -1,35 +1,18 @@
 from __future__ import annotations
 
-import os
 from dataclasses import fields, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from scrapy.settings import Settings
 
-from concurcrawl.config import (
-    PREFIX,
-    Config,
-    cgroup_cpus,
-    markdown_table,
-    usable_cpus,
-)
+from concurcrawl.config import PREFIX, Config, markdown_table
+from concurcrawl.cpus import usable_cpus
 from concurcrawl.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def read(**settings: Any) -> Config:
     return Config.from_settings(Settings(settings))
-
-
-def write(folder: Path, files: dict[str, str]) -> Path:
-    for name, text in files.items():
-        path = folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="ascii")
-    return folder
 
 
 def test_nothing_set_gives_the_defaults() -> None:
@@ -151,56 +134,6 @@ def test_the_number_of_workers_that_is_set_is_the_number_started() -> None:
 
 def test_without_a_number_there_is_a_worker_for_each_usable_cpu() -> None:
     assert read().worker_count == usable_cpus() >= 1
-
-
-def test_a_process_bound_to_one_cpu_can_use_one() -> None:
-    allowed = os.sched_getaffinity(0)
-    try:
-        os.sched_setaffinity(0, {min(allowed)})
-        assert usable_cpus() == 1
-    finally:
-        os.sched_setaffinity(0, allowed)
-
-
-@pytest.mark.parametrize(
-    ("files", "cpus"),
-    [
-        ({}, None),
-        ({"cpu.max": "max 100000\n"}, None),
-        ({"cpu.max": "200000 100000\n"}, 2),
-        ({"cpu.max": "150000 100000\n"}, 2),
-        ({"cpu.max": "1000 100000\n"}, 1),
-        ({"cpu.max": "200000 0\n"}, None),
-        ({"cpu.max": ""}, None),
-        (
-            {
-                "cpu/cpu.cfs_quota_us": "-1\n",
-                "cpu/cpu.cfs_period_us": "100000\n",
-            },
-            None,
-        ),
-        (
-            {
-                "cpu/cpu.cfs_quota_us": "250000\n",
-                "cpu/cpu.cfs_period_us": "100000\n",
-            },
-            3,
-        ),
-        ({"cpu/cpu.cfs_quota_us": "250000\n"}, None),
-    ],
-)
-def test_a_quota_of_either_cgroup_version_counts_in_whole_cpus(
-    files: dict[str, str], cpus: int | None, tmp_path: Path
-) -> None:
-    assert cgroup_cpus(write(tmp_path, files)) == cpus
-
-
-@pytest.mark.parametrize(("quota", "cpus"), [("100000", 1), ("100000000", None)])
-def test_a_quota_only_lowers_the_number_of_usable_cpus(
-    quota: str, cpus: int | None, tmp_path: Path
-) -> None:
-    write(tmp_path, {"cpu.max": f"{quota} 100000\n"})
-    assert usable_cpus(tmp_path) == (cpus or usable_cpus())
 
 
 def test_the_table_has_a_row_for_each_setting() -> None:

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from concurcrawl.config import Config, usable_cpus
+from concurcrawl.config import Config
+from concurcrawl.cpus import usable_cpus
 from concurcrawl.modes import (
     SPARE_THREADS,
     THREADED_HANDLER,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from rich.console import Console
 
-from concurcrawl.config import usable_cpus
+from concurcrawl.cpus import usable_cpus
 from concurcrawl.durable.atomic_files import prepare_out
 from concurcrawl.errors import NoSerialRunError
 from concurcrawl.terminal.console import line_console

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
-from concurcrawl.config import usable_cpus
+from concurcrawl.cpus import usable_cpus
 
 
 def environment() -> dict[str, str | int | float | None]:

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from concurcrawl.config import Config, usable_cpus
+from concurcrawl.config import Config
+from concurcrawl.cpus import usable_cpus
 from concurcrawl.errors import ConfigError
 from concurcrawl.modes import Mode, plan
 from concurcrawl.tools.compare.options import SPIDER, is_loopback

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from concurcrawl.config import number
 from concurcrawl.errors import ConfigError
+from concurcrawl.option_values import number
 from concurcrawl.terminal.console import line_console
 from concurcrawl.terminal.ending import ended
 from concurcrawl.tools.control import target

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pycurl
 
-from concurcrawl.config import Config, cgroup_cpus, usable_cpus
+from concurcrawl.config import Config
+from concurcrawl.cpus import cgroup_cpus, usable_cpus
 from concurcrawl.errors import ConcurcrawlError, ConfigError
 from concurcrawl.modes import PLACES
 from concurcrawl.tuning.event_loop import quickest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from scrapy.settings import BaseSettings
 
 from concurcrawl.compat import spider_arguments
 from concurcrawl.workers.moved_pipelines import MOVED
-from concurcrawl.workers.protocol.messages.lifecycle import CrawlSpec
+from concurcrawl.workers.protocol.messages.lifecycle import CrawlSpec, ImportPath
 from concurcrawl.workers.protocol.pickle_codec import HAS_JOBDIR, IS_DURABLE
 from concurcrawl.workers.supervisor.attributes import scalars
 
@@ -64,17 +65,25 @@ def describe(crawler: Crawler) -> CrawlSpec:
     return CrawlSpec(crawler.spidercls, settings, addons, args, kwargs, said)
 
 
-def import_path(spidercls: type[Spider]) -> tuple[str, ...]:
+def import_path(spidercls: type[Spider]) -> ImportPath:
     """Return where a worker must look for modules, the spider's own file included.
 
-    ``scrapy runspider`` imports a file whose folder is on no path.
+    ``scrapy runspider`` puts the folder of its file before all others while it imports
+    it, and takes it away again.
     """
-    path = list(sys.path)
-    module = sys.modules.get(spidercls.__module__)
-    file = getattr(module, "__file__", None)
-    if file and spidercls.__module__ != "__main__":
-        depth = spidercls.__module__.count(".")
-        folder = str(Path(file).resolve().parents[depth])
-        if folder not in path:
-            path.append(folder)
-    return tuple(path)
+    path = tuple(sys.path)
+    name = spidercls.__module__
+    file = getattr(sys.modules.get(name), "__file__", None)
+    if not file or name == "__main__" or _finds(path, name, file):
+        return ImportPath(path)
+    folder = str(Path(file).resolve().parents[name.count(".")])
+    return ImportPath((*path, folder), folder)
+
+
+def _finds(path: tuple[str, ...], name: str, file: str) -> bool:
+    """Return whether module *name* is imported from *file* with this path."""
+    top, _, rest = name.partition(".")
+    found = PathFinder.find_spec(top, path)
+    if found is None or found.origin is None:
+        return False
+    return bool(rest) or Path(found.origin).resolve() == Path(file).resolve()

@@ -8,7 +8,7 @@ from concurcrawl.config import Config
 from concurcrawl.modes import IN_FLIGHT, MOST_WORKERS
 from concurcrawl.workers.launch.ways import launcher
 from concurcrawl.workers.protocol.framing import frame
-from concurcrawl.workers.protocol.messages.lifecycle import WorkerInit
+from concurcrawl.workers.protocol.messages.lifecycle import ImportPath, WorkerInit
 from concurcrawl.workers.protocol.pickle_codec import Codec
 from concurcrawl.workers.supervisor.attributes import AttributeWatch
 from concurcrawl.workers.supervisor.crawl_spec import describe, import_path
@@ -43,19 +43,17 @@ class WorkerStarter:
             own number.
     """
 
-    def __init__(
-        self, launcher: Launcher, crawl: bytes, sys_path: tuple[str, ...]
-    ) -> None:
+    def __init__(self, launcher: Launcher, crawl: bytes, path: ImportPath) -> None:
         """Make one.
 
         Args:
             launcher: Starts processes.
             crawl: The encoded ``CrawlSpec``.
-            sys_path: Where workers import from.
+            path: Where workers import from.
         """
         self._launcher = launcher
         self._crawl = crawl
-        self._sys_path = sys_path
+        self._path = path
         self._next_number = 1
         self.is_elastic = launcher.is_elastic
         self.shares: tuple[int, ...] = ()
@@ -76,7 +74,7 @@ class WorkerStarter:
         connection = self._launcher.start()
         if connection.host:
             name += f"@{connection.host}"
-        init = WorkerInit(name, self._sys_path, slots, self._crawl)
+        init = WorkerInit(name, self._path, slots, self._crawl)
         connection.sock.sendall(frame(init))
         return StartedWorker(name, slots, connection)
 
@@ -111,7 +109,7 @@ class EarlyStart:
             spidercls,
             settings.getint(MOST_WORKERS),
         )
-        path = () if starts.brings_code else import_path(spidercls)
+        path = ImportPath() if starts.brings_code else import_path(spidercls)
         self.starter = WorkerStarter(starts, crawl, path)
         shares = tuple(map(int, settings.getlist("CONCURCRAWL_SLOTS")))
         self.starter.shares = shares

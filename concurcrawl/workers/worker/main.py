@@ -36,6 +36,7 @@ from concurcrawl.workers.worker.exclusive import DbmFiles
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Iterator
 
 _STDERR = 2
 
@@ -59,8 +60,8 @@ def serve(sock: socket.socket, main: MainModule | None = None) -> None:
     init = _first_message(sock)
     if init is None:
         return
-    if init.sys_path:  # else the agent of a cluster has set it
-        sys.path[:] = init.sys_path
+    if init.path.entries:  # else the agent of a cluster has set it
+        sys.path[:] = init.path.entries
     try:
         if main is not None:
             load(main, partial(_refuse, sock, UnguardedError(main.path or main.name)))
@@ -170,8 +171,19 @@ def _read(sock: socket.socket, size: int) -> bytes | None:
     return bytes(chunks)
 
 
+@contextlib.contextmanager
+def _first_in_path(folder: str) -> Iterator[None]:
+    """Import from *folder* before all others, if there is one."""
+    before = list(sys.path)
+    if folder:
+        sys.path.insert(0, folder)
+    yield
+    sys.path[:] = before
+
+
 def _run(init: WorkerInit, sock: socket.socket) -> None:
-    crawl = Codec().decode(init.crawl)
+    with _first_in_path(init.path.first):
+        crawl = Codec().decode(init.crawl)
     settings = Settings()
     for name, (value, priority) in crawl.settings.items():
         settings.set(name, value, priority)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from concurcrawl.config import usable_cpus
+from concurcrawl.cpus import usable_cpus
 from concurcrawl.errors import ClusterError, ConfigError, MissingExtraError
 from concurcrawl.workers.launch import main_module
 from concurcrawl.workers.launch.cluster.archive import matching, pack, project_folder

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,19 +13,32 @@ if TYPE_CHECKING:
     from concurcrawl.watchdog.stall import Waiting
 
 
+class ImportPath(NamedTuple):
+    """Where a worker imports from.
+
+    Attributes:
+        entries: Its ``sys.path``; empty if it has that already.
+        first: Folder that comes before them while the crawl is decoded, as it does
+            while ``scrapy runspider`` imports a file; empty for none.
+    """
+
+    entries: tuple[str, ...] = ()
+    first: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class WorkerInit:
     """Supervisor to worker, the first message: what to crawl with.
 
     Attributes:
         name: The worker's name in the log.
-        sys_path: Import path; set before ``crawl`` is decoded.
+        path: Import path; set before ``crawl`` is decoded.
         slots: Requests that the worker may have in flight.
         crawl: Encoded :class:`CrawlSpec`.
     """
 
     name: str
-    sys_path: tuple[str, ...]
+    path: ImportPath
     slots: int
     crawl: bytes
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from concurcrawl.frontier.base import Lease
+from concurcrawl.workers.protocol.messages.lifecycle import ImportPath
 from concurcrawl.workers.protocol.messages.results import RequestResult
 from concurcrawl.workers.supervisor.members import divide
 from concurcrawl.workers.supervisor.pool import WorkerPool
@@ -29,7 +30,7 @@ class Members:
 
     def __init__(self, shares: tuple[int, ...], total: int) -> None:
         self.launcher = ElasticFakeLauncher()
-        starter = WorkerStarter(self.launcher, b"", ())
+        starter = WorkerStarter(self.launcher, b"", ImportPath())
         starter.shares, starter.total = shares, total
         tolerance = Tolerance(deaths=3, restarts=3)
         self.pool = WorkerPool(starter, (), 1, tolerance, FakeEvents())

@@ -19,6 +19,7 @@ from concurcrawl.frontier.base import Lease
 from concurcrawl.workers.protocol.messages.leases import Dispatch
 from concurcrawl.workers.protocol.messages.lifecycle import (
     Drain,
+    ImportPath,
     Pause,
     Ping,
     Pong,
@@ -97,7 +98,7 @@ class Bench:
         self.launcher = FakeLauncher()
         self.events = FakeEvents()
         self.killed: list[str] = []
-        starter = WorkerStarter(self.launcher, b"", ())
+        starter = WorkerStarter(self.launcher, b"", ImportPath())
         self.pool = WorkerPool(
             starter,
             [starter.start(share) for share in slots],

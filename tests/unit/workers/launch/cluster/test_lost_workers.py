@@ -14,7 +14,7 @@ from typing_extensions import override
 from concurcrawl.errors import LeaseReturnedError
 from concurcrawl.frontier.base import Lease
 from concurcrawl.workers.protocol.framing import frame
-from concurcrawl.workers.protocol.messages.lifecycle import Ready
+from concurcrawl.workers.protocol.messages.lifecycle import ImportPath, Ready
 from concurcrawl.workers.protocol.messages.results import Product, RequestResult
 from concurcrawl.workers.supervisor.pool import WorkerPool
 from concurcrawl.workers.supervisor.starter import WorkerStarter
@@ -52,7 +52,7 @@ class ListeningLauncher(ElasticFakeLauncher):
 
 
 def a_pool(here: Listening) -> WorkerPool:
-    starter = WorkerStarter(ListeningLauncher(here), b"", ())
+    starter = WorkerStarter(ListeningLauncher(here), b"", ImportPath())
     starter.shares, starter.total = (1,), 1
     return WorkerPool(starter, (), 0, Tolerance(deaths=3, restarts=3), FakeEvents())
 
