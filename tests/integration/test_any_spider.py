@@ -60,11 +60,10 @@ def plain(
 
 
 #: What each spider is crawled in, one of each line: one process; several; several with
-#: a frontier that lasts. All set-ups with all spiders would take half an hour.
+#: a frontier that lasts. Each set-up has several spiders; all with all take too long.
 ONE = ("serial", "concurrent", "async")
 SEVERAL = ("parallel", "hybrid", "parallel spawned", "hybrid spawned")
 LASTING = ("hybrid in JOBDIR", "parallel spawned in JOBDIR", "async in JOBDIR")
-
 
 #: How many of the last are crawled on each Python.
 LASTING_ON_EACH = 6
