@@ -257,19 +257,28 @@ def test_redirects_and_retries_count(mode: str, limited: str, tmp_path: Path) ->
         assert peak(visits) == 2
 
 
-@pytest.mark.parametrize("mode", ["async", "parallel"])
+FILES = "scrapy.pipelines.files.FilesPipeline"
+
+
+@pytest.mark.parametrize(
+    ("mode", "moved"), [("async", ""), ("parallel", ""), ("hybrid", FILES)]
+)
 def test_what_a_callback_or_a_media_pipeline_downloads_counts(
-    mode: str, limited: str, tmp_path: Path
+    mode: str, moved: str, limited: str, tmp_path: Path
 ) -> None:
     chosen = settings(
         mode,
+        CONCURCRAWL_WORKER_PIPELINES=moved,
         CONCURRENT_REQUESTS=4,
         FILES_STORE=tmp_path / "files",
         DOWNLOAD_SLOTS=json.dumps({HOSTS[0]: {"concurrency": 2}}),
-        ITEM_PIPELINES=json.dumps({"scrapy.pipelines.files.FilesPipeline": 1}),
+        ITEM_PIPELINES=json.dumps({FILES: 1}),
     )
     given = arguments(hosts=" ".join(HOSTS[:3]), pages=4, more="download file")
-    finished(crawl("limited", limited, tmp_path, *chosen, *given), 12)
+    found = crawl("limited", limited, tmp_path, *chosen, *given)
+    finished(found, 12)
+    assert found.stats["file_count"] == found.stats["file_status_count/downloaded"] == 6
+    assert len([*(tmp_path / "files" / "full").iterdir()]) == 6
     visits = seen(limited)
     assert len(visits) == 24
     assert peak(visits) <= 4
