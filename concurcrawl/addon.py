@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Self
 
 from scrapy import signals
+from scrapy.settings import SETTINGS_PRIORITIES
 from scrapy.utils.asyncio import is_asyncio_available
 from scrapy.utils.reactor import is_reactor_installed
 
@@ -78,6 +79,7 @@ class Addon:
             raise refusal(error, settings) from None
         size_pool(settings, planned)
         _choose_loop(settings)
+        _choose_resolver(settings)
         if scrapy_command():  # a script may need the collector for itself
             gc.put_off()
         end_cleanly_with_terminal()
@@ -207,6 +209,13 @@ def _choose_loop(settings: BaseSettings) -> None:
     name = "ASYNCIO_EVENT_LOOP"
     if scrapy_command() and not settings[name] and not is_reactor_installed():
         settings.set(name, event_loop.quickest(), "addon")
+
+
+def _choose_resolver(settings: BaseSettings) -> None:
+    """Use a resolver that needs no thread for an address, if none is set."""
+    name = "TWISTED_DNS_RESOLVER"
+    if settings.getpriority(name) == SETTINGS_PRIORITIES["default"]:
+        settings.set(name, "concurcrawl.tuning.addresses.AddressResolver", "addon")
 
 
 def _look_for_garbage() -> None:
