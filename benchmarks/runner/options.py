@@ -126,9 +126,11 @@ def _workloads(text: str | None, *, is_quick: bool) -> list[str]:
     known = [*workloads.BY_NAME, *_OTHERS]
     if is_quick:
         usual = [w.name for w in workloads.WORKLOADS if w.is_quick]
+        usual.append(workloads.IMPORTS)  # the frontiers take minutes
     else:
         usual = [w.name for w in workloads.WORKLOADS if not w.is_long]
-    return _chosen("--workloads", text, known) or [*usual, *_OTHERS]
+        usual += _OTHERS
+    return _chosen("--workloads", text, known) or usual
 
 
 def _changed(

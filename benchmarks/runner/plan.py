@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _WARM_UP_S = 1.0  # of each contender
 _IMPORTS_S = 8.0
-_FRONTIER_S = {True: 40.0, False: 100.0}  # quick or not
+_FRONTIER_S = 100.0
 
 
 def in_turns(workloads: Iterable[Workload]) -> list[list[Workload]]:
@@ -56,7 +56,7 @@ def lines(options: Options) -> list[str]:
         least_s, most_s = least_s + few_s, most_s + many_s
     for name, is_wanted, time_s in (
         (workloads.IMPORTS, options.imports, _IMPORTS_S),
-        (workloads.FRONTIER, options.frontier, _FRONTIER_S[options.is_quick]),
+        (workloads.FRONTIER, options.frontier, _FRONTIER_S),
     ):
         if is_wanted:
             found.append(f"plan: {name}: {_span(time_s, time_s)}")

@@ -175,7 +175,7 @@ WORKLOADS = (
         once_s=50,
         pages=_AGAIN * COUNTRY_COUNT,
         is_quick=True,
-        quick_pages=4 * COUNTRY_COUNT,
+        quick_pages=3 * COUNTRY_COUNT,
         turns="throughput",
     ),
     Workload(
@@ -249,7 +249,7 @@ WORKLOADS = (
         pages=SMALL,
         kind="small",
         is_quick=True,
-        quick_pages=4_000,
+        quick_pages=3_000,
     ),
     Workload(
         name="start-up",

@@ -17,8 +17,9 @@ def most_s(wanted: options.Options) -> float:
 
 def test_the_quick_set_is_planned_for_six_minutes_and_the_whole_for_thirty() -> None:
     quick, whole = asked("--quick"), asked()
-    others_s = 8 + 40
-    assert most_s(quick) + others_s <= 6 * 60
+    assert not quick.frontier
+    # On machines half as fast, too.
+    assert 2 * (most_s(quick) + 8) <= 6 * 60
     assert most_s(whole) + 8 + 100 <= 30 * 60
     assert len(quick.workloads) < len(whole.workloads)
 
