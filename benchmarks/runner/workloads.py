@@ -249,7 +249,7 @@ WORKLOADS = (
         pages=SMALL,
         kind="small",
         is_quick=True,
-        quick_pages=3_000,
+        quick_pages=2_500,
     ),
     Workload(
         name="start-up",
