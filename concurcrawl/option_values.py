@@ -76,9 +76,9 @@ def groups(name: str, value: Any) -> dict[str, tuple[str, ...]]:
         '{"shop": ["shop.example", "pictures.example"]}'
     )
     try:
-        groups = json.loads(value or "{}") if isinstance(value, str) else value
-        if isinstance(groups, Mapping) and all(map(_is_host_list, groups.values())):
-            return {str(group): tuple(hosts) for group, hosts in groups.items()}
+        found = json.loads(value or "{}") if isinstance(value, str) else value
+        if isinstance(found, Mapping) and all(map(_is_host_list, found.values())):
+            return {str(group): tuple(hosts) for group, hosts in found.items()}
     except ValueError as error:
         raise ConfigError(name, value, expected) from error
     raise ConfigError(name, value, expected)
@@ -94,5 +94,5 @@ def names(value: Any) -> tuple[Any, ...]:
     """Read names, from a list or separated by commas; other objects stay."""
     if not isinstance(value, str):
         return tuple(value) if isinstance(value, list | tuple) else (value,)
-    names = [name.strip(" []\"'") for name in value.split(",")]
-    return tuple(name for name in names if name and name != "none")
+    stripped = [name.strip(" []\"'") for name in value.split(",")]
+    return tuple(name for name in stripped if name and name != "none")

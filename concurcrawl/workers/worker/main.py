@@ -174,11 +174,14 @@ def _read(sock: socket.socket, size: int) -> bytes | None:
 @contextlib.contextmanager
 def _first_in_path(folder: str) -> Iterator[None]:
     """Import from *folder* before all others, if there is one."""
-    before = list(sys.path)
-    if folder:
-        sys.path.insert(0, folder)
-    yield
-    sys.path[:] = before
+    if not folder:
+        yield
+        return
+    sys.path.insert(0, folder)
+    try:
+        yield
+    finally:
+        sys.path.remove(folder)  # only that: a module may add others when imported
 
 
 def _run(init: WorkerInit, sock: socket.socket) -> None:
