@@ -134,7 +134,7 @@ def require_parts(settings: BaseSettings, planned: Plan) -> None:
         "CONCURCRAWL_FRONTIER_URL": settings.get("CONCURCRAWL_FRONTIER_URL"),
         # Not with workers: they download in another way, and the import takes time.
         "Scrapy's download handler": not (
-            planned.mode.has_threads or planned.is_supervised
+            planned.mode.has_curl or planned.is_supervised
         )
         and _SCRAPYS_HANDLER in handlers,
     }

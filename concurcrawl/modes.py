@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from concurcrawl.config import Config
 
 THREADED_HANDLER = "concurcrawl.http.handler.ThreadedDownloadHandler"
+LOOP_HANDLER = "concurcrawl.http.loop_handler.LoopDownloadHandler"
+#: Handlers that download with libcurl.
+CURL_HANDLERS = (THREADED_HANDLER, LOOP_HANDLER)
 
 #: Settings of our own that a crawl on a cluster hands on: how many workers it can have
 #: now, how many it may have, and what they have in flight together, if that is divided.
@@ -28,7 +31,7 @@ REASONS = {
     "CONCURRENT_REQUESTS_PER_DOMAIN": "Scrapy's default of 8 is lifted, since the "
     "project limits no site",
     "CONCURRENT_ITEMS": "Scrapy starts so many tasks for each response",
-    "DOWNLOAD_HANDLERS": "libcurl downloads on threads, instead of Scrapy's default",
+    "DOWNLOAD_HANDLERS": "libcurl downloads, instead of Scrapy's default",
     "DOWNLOADER": "it keeps the limits of each site, over all processes",
     "DOWNLOADER_MIDDLEWARES": "they do what profiles of sites ask, or the same as "
     "Scrapy's in less time",
@@ -38,7 +41,8 @@ REASONS = {
     "FEED_STORAGES": "feeds can be continued after a stop",
     "ITEM_PROCESSOR": "it notes how long items were in the pipelines",
     "JOBDIR": "Redis keeps what is left to do",
-    "REACTOR_THREADPOOL_MAXSIZE": "each download has a thread, and some are to spare",
+    "REACTOR_THREADPOOL_MAXSIZE": "each download may need a thread, and some are to "
+    "spare",
     "SCHEDULER": "it keeps what waits and who has it, for all processes",
     "SPIDER_MIDDLEWARES": "they note when callbacks ran",
     "STATS_CLASS": "it merges the stats of all processes",
@@ -60,9 +64,9 @@ class Mode(StrEnum):
         return self in (Mode.PARALLEL, Mode.HYBRID)
 
     @property
-    def has_threads(self) -> bool:
-        """Whether the mode downloads on the reactor's thread pool."""
-        return self in (Mode.CONCURRENT, Mode.HYBRID)
+    def has_curl(self) -> bool:
+        """Whether the mode downloads with libcurl."""
+        return self in (Mode.CONCURRENT, Mode.ASYNC, Mode.HYBRID)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,12 +143,10 @@ def plan(
         "DOWNLOADER": "concurcrawl.local.downloader.PassThroughDownloader",
         "SCHEDULER": "concurcrawl.local.scheduler.FrontierScheduler",
     }
-    if mode.has_threads:
-        settings["DOWNLOAD_HANDLERS"] = {
-            "http": THREADED_HANDLER,
-            "https": THREADED_HANDLER,
-        }
-    elif mode is Mode.ASYNC:
+    if mode.has_curl:
+        handler = THREADED_HANDLER if mode is Mode.CONCURRENT else LOOP_HANDLER
+        settings["DOWNLOAD_HANDLERS"] = {"http": handler, "https": handler}
+    if mode is Mode.ASYNC:
         settings["DOWNLOADER"] = "concurcrawl.local.downloader.EagerDownloader"
     if is_supervised:
         settings["DOWNLOADER"] = (
@@ -168,7 +170,7 @@ def plan(
 
 def pool_threads(mode: Mode, slots: int, config: Config) -> int:
     """Return the size of the reactor's thread pool that *mode* needs, 0 if any."""
-    if not mode.has_threads:
+    if not mode.has_curl:
         return 0
     return (slots or config.threads) + SPARE_THREADS
 

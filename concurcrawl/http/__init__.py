@@ -1,1 +1,1 @@
-"""The download handler: libcurl on threads."""
+"""The download handlers: libcurl on threads or in the event loop."""

@@ -26,7 +26,7 @@ from concurcrawl.http import curl_options
 from concurcrawl.http.executors import LoopThreads, ReactorThreads, Threads
 from concurcrawl.http.handles import ClientPool, renew_key_log
 from concurcrawl.http.plan import TransferLimits, TransferPlan
-from concurcrawl.http.transfer import Transfer
+from concurcrawl.http.transfer import Transfer, TransferContext
 from concurcrawl.limits import send_times
 from concurcrawl.tracing import collector
 from concurcrawl.tuning import compression
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.crawler import Crawler
     from scrapy.http import Response
+    from scrapy.settings import BaseSettings
 
 logger = logging.getLogger(__name__)
 
@@ -71,7 +72,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         super().__init__(crawler)
         settings = crawler.settings
         config = Config.from_settings(settings)
-        self._width = config.threads
+        self._width = self._width_of(settings, config)
         self._has_reactor = settings.getbool("TWISTED_REACTOR_ENABLED")
         self._limits = TransferLimits.from_settings(settings)
         self._common = [
@@ -101,40 +102,9 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         Raises:
             Exception: The same as Scrapy's own handlers, from ``scrapy.exceptions``.
         """
-        target = curl_options.target_of(request.url)
-        route = curl_options.route_of(request, self._bind)
         slots = await self._acquire_slot()
-        collector.start(request)  # a prefetched request has waited until now
         try:
-            timeout_s = request.meta.get("download_timeout") or DEFAULT_TIMEOUT_S
-            started_s = time.monotonic()
-            options = [
-                *self._common,
-                *curl_options.connection_options(target, route),
-                *await self._address_options(target, route, timeout_s),
-            ]
-            looked_up_s = time.monotonic() - started_s
-            plan = TransferPlan(
-                request=request,
-                target=target,
-                route=route,
-                options=options,
-                limits=self._limits.of(request.meta),
-                timeout_s=timeout_s,
-                left_s=started_s + timeout_s - time.monotonic(),
-                signals=self._received_signals(),
-                wraps_certificate=self._has_reactor,
-                logs_tls=self._logs_tls,
-                inflates=compression.is_wanted(request),
-            )
-            transfer, response = await self._run(plan)
-            collector.downloaded(
-                request,
-                thread=transfer.thread,
-                ended_s=transfer.ended_s,
-                connect_s=looked_up_s + transfer.connect_s,
-            )
-            return response
+            return await self._download(request)
         finally:
             slots.release()
 
@@ -144,6 +114,44 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         self._clients.close()
         if self._threads is not None:
             self._threads.close()
+
+    def _width_of(self, settings: BaseSettings, config: Config) -> int:
+        """Return how many downloads there are at a time."""
+        return config.threads
+
+    async def _download(self, request: Request) -> Response:
+        target = curl_options.target_of(request.url)
+        route = curl_options.route_of(request, self._bind)
+        collector.start(request)  # a prefetched request has waited until now
+        timeout_s = request.meta.get("download_timeout") or DEFAULT_TIMEOUT_S
+        started_s = time.monotonic()
+        options = [
+            *self._common,
+            *curl_options.connection_options(target, route),
+            *await self._address_options(target, route, timeout_s),
+        ]
+        looked_up_s = time.monotonic() - started_s
+        plan = TransferPlan(
+            request=request,
+            target=target,
+            route=route,
+            options=options,
+            limits=self._limits.of(request.meta),
+            timeout_s=timeout_s,
+            left_s=started_s + timeout_s - time.monotonic(),
+            signals=self._received_signals(),
+            wraps_certificate=self._has_reactor,
+            logs_tls=self._logs_tls,
+            inflates=compression.is_wanted(request),
+        )
+        transfer, response = await self._run(plan)
+        collector.downloaded(
+            request,
+            thread=transfer.thread,
+            ended_s=transfer.ended_s,
+            connect_s=looked_up_s + transfer.connect_s,
+        )
+        return response
 
     async def _acquire_slot(self) -> DeferredSemaphore:
         slots = _slots.get(self.crawler)
@@ -163,20 +171,10 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         return slots
 
     async def _run(self, plan: TransferPlan) -> tuple[Transfer, Response]:
-        def send_signal(
-            verdict: Future[StopDownload | None], signal: object, **about: Any
-        ) -> None:
-            threads.call_soon(lambda: self._send(verdict, signal, plan.request, about))
-
-        def report_sent(at_s: float) -> None:
-            threads.call_soon(lambda: send_times.sent(plan.request, at_s))
-
-        threads = self._started_threads()
-        on_sent = report_sent if send_times.is_expected(plan.request) else None
-        transfer = Transfer(plan, self._clients, send_signal, on_sent)
+        transfer = self._new_transfer(plan, self._context(plan.request))
         self._transfers.add(transfer)
         try:
-            response = await threads.run(transfer.run)
+            response = await transfer.respond()
         except ResponseDataLossError:
             self._warn_of_loss(plan.request)
             raise
@@ -188,6 +186,22 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         if transfer.inflated is not None:
             compression.hand_over(response, transfer.inflated)
         return transfer, response
+
+    def _new_transfer(self, plan: TransferPlan, context: TransferContext) -> Transfer:
+        return Transfer(plan, context)
+
+    def _context(self, request: Request) -> TransferContext:
+        def send_signal(
+            verdict: Future[StopDownload | None], signal: object, **about: Any
+        ) -> None:
+            threads.call_soon(lambda: self._send(verdict, signal, request, about))
+
+        def report_sent(at_s: float) -> None:
+            threads.call_soon(lambda: send_times.sent(request, at_s))
+
+        threads = self._started_threads()
+        on_sent = report_sent if send_times.is_expected(request) else None
+        return TransferContext(self._clients, threads, send_signal, on_sent)
 
     def _started_threads(self) -> Threads:
         if self._threads is None:

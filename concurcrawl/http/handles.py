@@ -1,8 +1,9 @@
-"""Easy handles of libcurl. Each keeps connections and serves one transfer at a time.
+"""Easy handles of libcurl, each of which serves one transfer at a time.
 
-libcurl can also share one connection cache between handles, but not between threads
-(https://curl.se/libcurl/c/CURLSHOPT_SHARE.html), so transfers acquire handles
-from a pool instead.
+In threads each handle keeps its own connections. libcurl can also share one connection
+cache between handles, but not between threads
+(https://curl.se/libcurl/c/CURLSHOPT_SHARE.html), so transfers acquire handles from a
+pool instead.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
 import pycurl
+from typing_extensions import override
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -31,7 +33,7 @@ if TYPE_CHECKING:
 _T = TypeVar("_T")
 
 #: All handles of the process: libcurl's global state may be renewed only without any.
-_open_clients: WeakSet[CurlClient] = WeakSet()
+_open_handles: WeakSet[CurlHandle] = WeakSet()
 _key_log = os.environ.get("SSLKEYLOGFILE")  # libcurl reads it when it is imported
 
 
@@ -46,7 +48,7 @@ def renew_key_log() -> None:
     """
     global _key_log  # noqa: PLW0603 - libcurl's own state is global
     name = os.environ.get("SSLKEYLOGFILE")
-    if name != _key_log and not _open_clients:
+    if name != _key_log and not _open_handles:
         pycurl.global_cleanup()
         pycurl.global_init(pycurl.GLOBAL_ALL)
         _key_log = name
@@ -63,10 +65,101 @@ _READ_BYTES = 1 << 18
 MAX_CONNECTIONS = 5
 
 
-class CurlClient:
-    """One easy handle and the connections it keeps.
+class Certificates:
+    """Certificates (DER) of servers, by libcurl's number of the connection.
 
-    Used by one thread at a time, except :meth:`hang_up`.
+    libcurl has a certificate after the handshake only, not for a kept connection.
+
+    Args:
+        most: Connections to remember; the oldest are forgotten first.
+    """
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._found: OrderedDict[int, bytes | None] = OrderedDict()
+
+    def of(self, curl: pycurl.Curl) -> bytes | None:
+        """Return the peer's certificate in the last transfer of *curl*, or None."""
+        connection = curl.getinfo(pycurl.CONN_ID)
+        if connection not in self._found:
+            self._found[connection] = _der(curl.getinfo_raw(pycurl.INFO_CERTINFO))
+            if len(self._found) > self._most:
+                self._found.popitem(last=False)
+        return self._found[connection]
+
+
+class CurlHandle:
+    """One easy handle, and what libcurl knows of its last transfer.
+
+    Attributes:
+        curl: libcurl's object.
+
+    Args:
+        certificates: Of the connections that the handle uses.
+    """
+
+    def __init__(self, certificates: Certificates) -> None:
+        self.curl = pycurl.Curl()
+        self._certificates = certificates
+        _open_handles.add(self)
+
+    def prepare(
+        self,
+        options: Iterable[Option],
+        on_header: Callable[[bytes], object],
+        on_chunk: Callable[[bytes], object],
+    ) -> None:
+        """Set the options of the next transfer; those of the last are forgotten.
+
+        Args:
+            options: Those of libcurl that differ between transfers.
+            on_header: Called with each line before the body; -1 ends the transfer.
+            on_chunk: Called with each part of the body; -1 ends the transfer.
+        """
+        self._reset()
+        for option, value in options:
+            self.curl.setopt(option, value)
+        self.curl.setopt(pycurl.HEADERFUNCTION, on_header)
+        self.curl.setopt(pycurl.WRITEFUNCTION, on_chunk)
+
+    @property
+    def connects(self) -> int:
+        """Connections that the last transfer opened."""
+        return int(self.curl.getinfo(pycurl.NUM_CONNECTS))
+
+    @property
+    def connect_s(self) -> float:
+        """Seconds that the last transfer took to connect; 0 on a kept connection."""
+        if not self.connects:
+            return 0.0
+        tls_s = float(self.curl.getinfo(pycurl.APPCONNECT_TIME))
+        return tls_s or float(self.curl.getinfo(pycurl.CONNECT_TIME))
+
+    @property
+    def ip_address(self) -> str:
+        """Address of the peer, or of the proxy; empty if never connected."""
+        return str(self.curl.getinfo(pycurl.PRIMARY_IP))
+
+    def certificate(self) -> bytes | None:
+        """Return the peer's certificate (DER) of the connection in use, or None."""
+        return self._certificates.of(self.curl)
+
+    def close(self) -> None:
+        """Free it; no transfer may be in progress."""
+        self.curl.close()
+        _open_handles.discard(self)
+
+    def _reset(self) -> None:
+        self.curl.reset()  # forgets the options, keeps the connections
+        self.curl.setopt(pycurl.USERAGENT, "")  # the default is pycurl's name
+        self.curl.setopt(pycurl.BUFFERSIZE, _READ_BYTES)
+
+
+class CurlClient(CurlHandle):
+    """A handle that blocks its thread, and the connections it keeps.
+
+    Used by one thread at a time, except :meth:`hang_up`. Closing it closes the
+    connections.
 
     Attributes:
         route: Proxy and local address of its connections.
@@ -75,15 +168,13 @@ class CurlClient:
     """
 
     def __init__(self, route: Route) -> None:
+        super().__init__(Certificates(2 * MAX_CONNECTIONS))
         self.route = route
         self.origins: OrderedDict[str, None] = OrderedDict()
-        self._curl = pycurl.Curl()
-        self._certificates: OrderedDict[int, bytes | None] = OrderedDict()
         self._sockets: set[int] = set()
         self._lock = Lock()
         self._hung_up = False
         self.is_spent = False
-        _open_clients.add(self)
 
     def perform(
         self,
@@ -96,21 +187,19 @@ class CurlClient:
 
         Args:
             origin: Scheme, host and port.
-            options: All options of libcurl.
-            on_header: Called with each line before the body; -1 ends the transfer.
-            on_chunk: Called with each part of the body; -1 ends the transfer.
+            options: As for :meth:`prepare`.
+            on_header: As for :meth:`prepare`.
+            on_chunk: As for :meth:`prepare`.
 
         Raises:
             pycurl.error: If libcurl gives up.
         """
-        self._prepare(options)
-        self._curl.setopt(pycurl.HEADERFUNCTION, on_header)
-        self._curl.setopt(pycurl.WRITEFUNCTION, on_chunk)
+        self.prepare(options, on_header, on_chunk)
         self.origins[origin] = None
         self.origins.move_to_end(origin)
         if len(self.origins) > MAX_CONNECTIONS:
             self.origins.popitem(last=False)
-        self._curl.perform()
+        self.curl.perform()
 
     def exchange(
         self,
@@ -129,20 +218,21 @@ class CurlClient:
             reader: Parses the response and knows when it is complete.
             deadline_s: Deadline, by the monotonic clock.
         """
-        self._prepare(options)
-        self._curl.setopt(pycurl.CONNECT_ONLY, 1)
+        self._reset()
+        for option, value in (*options, (pycurl.CONNECT_ONLY, 1)):
+            self.curl.setopt(option, value)
         self.is_spent = True
-        self._curl.perform()
+        self.curl.perform()
         with selectors.DefaultSelector() as selector:
-            active = self._curl.getinfo(pycurl.ACTIVESOCKET)
+            active = self.curl.getinfo(pycurl.ACTIVESOCKET)
             selector.register(active, selectors.EVENT_WRITE)
             rest = memoryview(message)
             while rest:
-                sent = until(selector, deadline_s, partial(self._curl.send, rest))
+                sent = until(selector, deadline_s, partial(self.curl.send, rest))
                 rest = rest[sent:]
             selector.modify(active, selectors.EVENT_READ)
             while not reader.is_ended:
-                data = until(selector, deadline_s, partial(self._curl.recv, 65536))
+                data = until(selector, deadline_s, partial(self.curl.recv, 65536))
                 if not data:
                     break
                 try:
@@ -151,36 +241,6 @@ class CurlClient:
                     raise pycurl.error(pycurl.E_RECV_ERROR, str(error)) from error
         if not reader.is_ended and not reader.is_complete:
             raise pycurl.error(pycurl.E_PARTIAL_FILE, "the connection was closed early")
-
-    @property
-    def connects(self) -> int:
-        """Connections that the last request opened."""
-        return int(self._curl.getinfo(pycurl.NUM_CONNECTS))
-
-    @property
-    def connect_s(self) -> float:
-        """Seconds that the last request took to connect; 0 on a kept connection."""
-        if not self.connects:
-            return 0.0
-        tls_s = float(self._curl.getinfo(pycurl.APPCONNECT_TIME))
-        return tls_s or float(self._curl.getinfo(pycurl.CONNECT_TIME))
-
-    @property
-    def ip_address(self) -> str:
-        """Address of the peer, or of the proxy; empty if never connected."""
-        return str(self._curl.getinfo(pycurl.PRIMARY_IP))
-
-    def certificate(self) -> bytes | None:
-        """Return the peer's certificate (DER) of the connection in use, or None."""
-        connection = self._curl.getinfo(pycurl.CONN_ID)
-        # libcurl has it after the handshake only, not for a kept connection.
-        if connection not in self._certificates:
-            self._certificates[connection] = _der(
-                self._curl.getinfo_raw(pycurl.INFO_CERTINFO)
-            )
-            if len(self._certificates) > 2 * MAX_CONNECTIONS:
-                self._certificates.popitem(last=False)
-        return self._certificates[connection]
 
     def hang_up(self) -> None:
         """Abort the transfer, from any thread; the blocked thread returns at once.
@@ -196,20 +256,12 @@ class CurlClient:
                     borrowed.shutdown(socket.SHUT_RDWR)
                 borrowed.detach()  # libcurl closes it
 
-    def close(self) -> None:
-        """Close the connections; no transfer may be in progress."""
-        self._curl.close()
-        _open_clients.discard(self)
-
-    def _prepare(self, options: Iterable[Option]) -> None:
-        self._curl.reset()  # forgets the options, keeps the connections
-        self._curl.setopt(pycurl.USERAGENT, "")  # the default is pycurl's name
-        self._curl.setopt(pycurl.SOCKOPTFUNCTION, self._opened)
-        self._curl.setopt(pycurl.CLOSESOCKETFUNCTION, self._closed)
-        self._curl.setopt(pycurl.MAXCONNECTS, MAX_CONNECTIONS)
-        self._curl.setopt(pycurl.BUFFERSIZE, _READ_BYTES)
-        for option, value in options:
-            self._curl.setopt(option, value)
+    @override
+    def _reset(self) -> None:
+        super()._reset()
+        self.curl.setopt(pycurl.SOCKOPTFUNCTION, self._opened)
+        self.curl.setopt(pycurl.CLOSESOCKETFUNCTION, self._closed)
+        self.curl.setopt(pycurl.MAXCONNECTS, MAX_CONNECTIONS)
 
     def _opened(self, descriptor: int, _purpose: int) -> int:
         with self._lock:

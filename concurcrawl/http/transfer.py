@@ -6,6 +6,7 @@ import logging
 import time
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import lru_cache
 from io import BytesIO
 from ipaddress import ip_address
@@ -33,7 +34,8 @@ if TYPE_CHECKING:
 
     from scrapy.http import Headers, Response
 
-    from concurcrawl.http.handles import ClientPool, CurlClient
+    from concurcrawl.http.executors import Threads
+    from concurcrawl.http.handles import ClientPool, CurlClient, CurlHandle
     from concurcrawl.http.plan import TransferPlan
 
 #: Returned by a callback of libcurl to end the transfer.
@@ -53,7 +55,7 @@ _LOSSES = {
     _HTTP2_STREAM,
 }
 #: Methods that may be sent a second time.
-_SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
+SAFE_METHODS = {"GET", "HEAD", "OPTIONS", "TRACE"}
 
 
 class SignalSender(Protocol):
@@ -65,8 +67,26 @@ class SignalSender(Protocol):
         """Send *signal*; resolve *verdict* with the receivers' decision."""
 
 
+@dataclass(slots=True)
+class TransferContext:
+    """What a transfer works with, beside its plan.
+
+    Attributes:
+        clients: Has handles of libcurl that block.
+        threads: Where they block.
+        send_signal: Sends a signal in the loop's thread.
+        on_sent: Called in any thread when the request is sent, with the time by the
+            monotonic clock; None if that is of no interest.
+    """
+
+    clients: ClientPool
+    threads: Threads
+    send_signal: SignalSender
+    on_sent: Callable[[float], object] | None = None
+
+
 class Transfer:
-    """One request, made by :meth:`run` in a thread and ended early by :meth:`abort`.
+    """One request, made by :meth:`respond` and ended early by :meth:`abort`.
 
     Attributes:
         connects: Connections that it opened.
@@ -78,26 +98,13 @@ class Transfer:
             lines are counted in Scrapy's stats.
     """
 
-    def __init__(
-        self,
-        plan: TransferPlan,
-        clients: ClientPool,
-        send_signal: SignalSender,
-        on_sent: Callable[[float], object] | None = None,
-    ) -> None:
-        """Prepare one.
-
-        Args:
-            plan: The request.
-            clients: Has handles of libcurl.
-            send_signal: Sends a signal in the loop's thread.
-            on_sent: Called in the transfer's thread when the request is sent, with
-                the time by the monotonic clock.
-        """
+    def __init__(self, plan: TransferPlan, context: TransferContext) -> None:
         self._plan = plan
-        self._clients = clients
-        self._send_signal = send_signal
-        self._on_sent = on_sent
+        self._inflates = plan.inflates
+        self._clients = context.clients
+        self._threads = context.threads
+        self._send_signal = context.send_signal
+        self._on_sent = context.on_sent
         self.connects = 0
         self.connect_s = 0.0
         self.thread = ""
@@ -133,20 +140,24 @@ class Transfer:
         if client is not None:
             client.hang_up()
 
-    def run(self) -> Response:
-        """Make the request and block until its response has arrived.
+    async def respond(self) -> Response:
+        """Make the request; return its response. Cancelling does not end it.
 
         Raises:
             Exception: One of Scrapy's download errors, or ``StopDownload``.
         """
+        return await self._threads.run(self._run)
+
+    def _run(self) -> Response:
+        """Make the request and block until its response has arrived."""
         self.thread = current_thread().name
         try:
-            return self._run()
+            return self._block()
         finally:
             self.ended_s = time.time()
 
-    def _run(self) -> Response:
-        self._started_s = time.monotonic()
+    def _block(self) -> Response:
+        self._started_s = self._started_s or time.monotonic()
         misread, origin = self._clients.misread, self._plan.target.origin
         if origin not in misread:
             with self._acquired() as client:
@@ -154,7 +165,7 @@ class Transfer:
                 if not self._is_misread(error):
                     return self._response_or_raise(client, error)
                 misread.add(origin)
-                if self._plan.request.method not in _SAFE_METHODS:
+                if self._plan.request.method not in SAFE_METHODS:
                     # A second POST might do harm. If Scrapy retries it, the host is
                     # known by then.
                     return self._response_or_raise(client, error)
@@ -180,12 +191,21 @@ class Transfer:
                 self._clients.release(client)
 
     def _perform(self, client: CurlClient) -> pycurl.error | None:
+        options = [*self._options(), self._time_option()]
+        origin = self._plan.target.origin
+        try:
+            client.perform(origin, options, self._on_header, self._on_chunk)
+        except pycurl.error as error:
+            return error
+        finally:
+            self._count_connects(client)
+        return None
+
+    def _options(self) -> list[curl_options.Option]:
+        """Return the options of libcurl, without the timeout."""
         plan = self._plan
-        options = [
-            *plan.options,
-            *curl_options.message_options(plan.request, plan.target, plan.route),
-            self._time_option(),
-        ]
+        message = curl_options.message_options(plan.request, plan.target, plan.route)
+        options = [*plan.options, *message]
         if not self._is_request_sent:
             options.append((pycurl.PREREQFUNCTION, self._on_connected))
         if plan.logs_tls or self._on_sent is not None:
@@ -193,14 +213,11 @@ class Transfer:
                 (pycurl.VERBOSE, 1),
                 (pycurl.DEBUGFUNCTION, self._on_debug),
             ]
-        try:
-            client.perform(plan.target.origin, options, self._on_header, self._on_chunk)
-        except pycurl.error as error:
-            return error
-        finally:
-            self.connects += client.connects
-            self.connect_s += client.connect_s
-        return None
+        return options
+
+    def _count_connects(self, handle: CurlHandle) -> None:
+        self.connects += handle.connects
+        self.connect_s += handle.connect_s
 
     def _exchange(self, client: CurlClient) -> pycurl.error | None:
         plan = self._plan
@@ -220,8 +237,7 @@ class Transfer:
         except pycurl.error as error:
             return error
         finally:
-            self.connects += client.connects
-            self.connect_s += client.connect_s
+            self._count_connects(client)
         return None
 
     def _time_option(self) -> curl_options.Option:
@@ -239,21 +255,21 @@ class Transfer:
         )
 
     def _response_or_raise(
-        self, client: CurlClient, error: pycurl.error | None
+        self, handle: CurlHandle, error: pycurl.error | None
     ) -> Response:
         if self._aborted:
             raise DownloadCancelledError(f"{self._plan.request}: cancelled")
         if self._refusal is not None:
             raise self._refusal
         if self._stop is not None:
-            return self._stopped(client, self._stop)
+            return self._stopped(handle, self._stop)
         if self._headers is None and error is None:
             # libcurl reports success if the connection ends within the headers.
             raise DownloadFailedError(
                 f"{self._plan.request.url}: the connection ended within the headers"
             )
         if error is None or self._is_complete_early:
-            return self._response(client, self._flags())
+            return self._response(handle, self._flags())
         code, message = error.args
         if self._headers is None or code not in _LOSSES:
             raise curl_options.error_from(
@@ -261,10 +277,10 @@ class Transfer:
             ) from error
         if self._plan.limits.fails_on_dataloss:
             raise ResponseDataLossError(message) from error
-        return self._response(client, ["dataloss"])
+        return self._response(handle, ["dataloss"])
 
-    def _stopped(self, client: CurlClient, stop: StopDownload) -> Response:
-        response = self._response(client, ["download_stopped"])
+    def _stopped(self, handle: CurlHandle, stop: StopDownload) -> Response:
+        response = self._response(handle, ["download_stopped"])
         if stop.fail:
             stop.response = response
             raise stop
@@ -279,16 +295,16 @@ class Transfer:
         # Scrapy's flag for a body whose end is only the end of the connection.
         return ["partial"] if has_body and not is_framed else []
 
-    def _response(self, client: CurlClient, flags: list[str]) -> Response:
+    def _response(self, handle: CurlHandle, flags: list[str]) -> Response:
         assert self._headers is not None
         url = urldefrag(self._plan.request.url)[0]
         body = self._received.getvalue()
         self._received = BytesIO()  # an inflated body replaces it
-        der = client.certificate() if self._plan.target.scheme == "https" else None
+        der = handle.certificate() if self._plan.target.scheme == "https" else None
         if der and self._tls:
             self._note_tls(der)
         codings = self._headers.getlist("Content-Encoding")
-        if self._plan.inflates and codings == [b"gzip"]:
+        if self._inflates and codings == [b"gzip"]:
             # In this thread, because inflating releases the GIL.
             self.inflated = gunzip(body, self._plan.limits.max_bytes)
         kind = responsetypes.from_args(headers=self._headers, url=url, body=body)
@@ -300,7 +316,7 @@ class Transfer:
             certificate=_certificate(der)
             if der and self._plan.wraps_certificate
             else der,
-            ip_address=ip_address(client.ip_address),
+            ip_address=ip_address(handle.ip_address),
             protocol=self._head.protocol,
         )
         response.headers = self._headers  # as an argument it would be copied

@@ -22,7 +22,7 @@ from concurcrawl.config import Config
 from concurcrawl.limits import retry_after, send_times
 from concurcrawl.limits.limiter import FetchResult
 from concurcrawl.limits.policy import host_of
-from concurcrawl.modes import THREADED_HANDLER
+from concurcrawl.modes import CURL_HANDLERS
 from concurcrawl.tracing import collector
 
 if TYPE_CHECKING:
@@ -222,17 +222,17 @@ def put_before_handlers(settings: BaseSettings, *, is_lazy: bool) -> None:
     settings.frozen = is_frozen
 
 
-def are_threaded(settings: BaseSettings) -> bool:
+def are_ours(settings: BaseSettings) -> bool:
     """Return whether our own handler downloads what has limits."""
     found = settings.getwithbase("DOWNLOAD_HANDLERS")
-    return all(found.get(scheme) == THREADED_HANDLER for scheme in LIMITED_SCHEMES)
+    return all(found.get(scheme) in CURL_HANDLERS for scheme in LIMITED_SCHEMES)
 
 
 def _rate_limited(
     scheme: str, handler: str | type, *, is_lazy: bool
 ) -> type[RateLimitedHandler]:
     # Ours is lazy in any case: one that is not needed need not even be imported.
-    lazy = is_lazy or handler == THREADED_HANDLER
+    lazy = is_lazy or handler in CURL_HANDLERS
     if not lazy:
         lazy = getattr(load_object(handler), "lazy", True)
     about = {"scheme": scheme, "inner": handler, "lazy": lazy}

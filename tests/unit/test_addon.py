@@ -160,7 +160,7 @@ def test_requests_are_watched_only_if_records_are_kept(records: str) -> None:
     ("written", "threads"),
     [
         ({"MODE": "serial"}, 10),
-        ({"MODE": "async"}, 10),
+        ({"MODE": "async"}, 16 + SPARE_THREADS),
         ({"MODE": "concurrent"}, 16 + SPARE_THREADS),
         ({"MODE": "concurrent", "CONCURCRAWL_THREADS": 30}, 30 + SPARE_THREADS),
         ({"MODE": "concurrent", "REACTOR_THREADPOOL_MAXSIZE": 50}, 50),

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from concurcrawl.config import Config
 from concurcrawl.cpus import usable_cpus
 from concurcrawl.modes import (
+    LOOP_HANDLER,
     SPARE_THREADS,
     THREADED_HANDLER,
     Mode,
@@ -104,11 +105,18 @@ def test_hybrid_divides_all_requests_evenly_and_starts_no_idle_process(
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_modes_with_threads_download_by_the_threaded_handler(mode: Mode) -> None:
+def test_modes_with_many_in_flight_download_with_libcurl(
+    mode: Mode,
+) -> None:
     handlers = planned(mode).settings.get("DOWNLOAD_HANDLERS")
-    threaded = {"http": THREADED_HANDLER, "https": THREADED_HANDLER}
-    assert handlers == (threaded if mode in ("concurrent", "hybrid") else None)
-    assert mode.has_threads == (mode in ("concurrent", "hybrid"))
+    of_modes = {
+        "concurrent": THREADED_HANDLER,
+        "async": LOOP_HANDLER,
+        "hybrid": LOOP_HANDLER,
+    }
+    handler = of_modes.get(mode)
+    assert handlers == (handler and {"http": handler, "https": handler})
+    assert mode.has_curl == (mode in of_modes)
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -131,7 +139,7 @@ def test_every_mode_takes_its_requests_from_the_frontier(mode: Mode) -> None:
     ("mode", "slots", "threads"),
     [
         (Mode.SERIAL, 1, 0),
-        (Mode.ASYNC, 16, 0),
+        (Mode.ASYNC, 16, 16 + SPARE_THREADS),
         (Mode.PARALLEL, 1, 0),
         (Mode.CONCURRENT, 5, 5 + SPARE_THREADS),
         (Mode.HYBRID, 8, 8 + SPARE_THREADS),

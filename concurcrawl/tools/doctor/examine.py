@@ -21,7 +21,7 @@ from concurcrawl.integrations import inventory, settings_findings
 from concurcrawl.integrations.finding import HAS_WORKERS, name_of
 from concurcrawl.limits.policy import Politeness
 from concurcrawl.mode_settings import decide, limits_kept
-from concurcrawl.modes import THREADED_HANDLER, Mode, Plan, bound, hindrance
+from concurcrawl.modes import CURL_HANDLERS, Mode, Plan, bound, hindrance
 from concurcrawl.tools.doctor.changes import changes, setting_value
 from concurcrawl.tools.doctor.project import is_ours, message_of
 from concurcrawl.tools.doctor.report import (
@@ -173,7 +173,7 @@ def _why(error: Exception | None) -> str:
 def _downloads_by(settings: Settings) -> str:
     found = settings.getwithbase("DOWNLOAD_HANDLERS")
     names = {name_of(found.get(scheme)) for scheme in ("http", "https")}
-    known = {THREADED_HANDLER: "libcurl"}
+    known = dict.fromkeys(CURL_HANDLERS, "libcurl")
     shown = {
         known.get(name, "Scrapy" if name.startswith("scrapy.") else name)
         for name in names

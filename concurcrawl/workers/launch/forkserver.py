@@ -31,6 +31,7 @@ from typing_extensions import override
 
 from concurcrawl.compat.pickling import multiprocess
 from concurcrawl.compat.process import exit_now
+from concurcrawl.modes import LOOP_HANDLER
 from concurcrawl.tuning import gc as tuned_gc
 from concurcrawl.workers import children
 from concurcrawl.workers.launch.base import Launcher, WorkerConnection
@@ -249,7 +250,7 @@ def _preload() -> None:
         *defaults.getdict("SPIDER_MIDDLEWARES_BASE"),
         *(defaults[name] for name in _COMPONENTS),
         defaults.getdict("DOWNLOAD_HANDLERS_BASE")["https"],
-        "concurcrawl.http.handler.ThreadedDownloadHandler",
+        LOOP_HANDLER,
         "concurcrawl.limits.profile_middleware.enable",
     ]
     for path in paths:

@@ -21,7 +21,7 @@ from typing_extensions import override
 
 from concurcrawl.compat import engine, scraper
 from concurcrawl.compat.worker_engine import OtherwiseStartingEngine
-from concurcrawl.limits.handler import are_threaded, is_robots
+from concurcrawl.limits.handler import are_ours, is_robots
 from concurcrawl.local.downloader import PassThroughDownloader
 from concurcrawl.watchdog.frames import where_awaited
 from concurcrawl.watchdog.stall import Waiting
@@ -45,7 +45,7 @@ class WorkerDownloader(PassThroughDownloader):
     """
 
     def _prefetch(self, settings: BaseSettings) -> int:
-        return super()._prefetch(settings) if are_threaded(settings) else 0
+        return super()._prefetch(settings) if are_ours(settings) else 0
 
 
 class WorkerEngine(OtherwiseStartingEngine):

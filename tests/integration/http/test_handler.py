@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import pycurl
 import pytest
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 THREADED = "concurcrawl.http.handler.ThreadedDownloadHandler"
+LOOP = "concurcrawl.http.loop_handler.LoopDownloadHandler"
 
 
 class TestThreadedDownloadHandler(HandlerContract):
@@ -53,16 +54,23 @@ class TestThreadedDownloadHandlerWithoutReactor(HandlerContract):
     loop = "none"
 
 
+class TestLoopDownloadHandler(HandlerContract):
+    handler = LOOP
+
+
+class TestLoopDownloadHandlerWithoutReactor(HandlerContract):
+    handler = LOOP
+    loop = "none"
+
+
 class TestScrapysOwnHandler(HandlerContract):
     """The contract is Scrapy's, not ours."""
 
     handler = "scrapy.core.downloader.handlers.http11.HTTP11DownloadHandler"
 
 
-class ThreadedOnly(HandlerProcesses):
+class CurlOnly(HandlerProcesses):
     """What Scrapy's own handlers do not promise."""
-
-    handler = THREADED
 
     def test_connections_are_kept_and_counted(
         self, downloader: Downloader, site: str
@@ -73,16 +81,18 @@ class ThreadedOnly(HandlerProcesses):
             "concurcrawl/handler/connections": 1,
         }
 
-    def test_only_so_many_downloads_run_at_a_time(
+    at_a_time: ClassVar[int]
+
+    def test_so_many_downloads_run_at_a_time(
         self, downloader: Downloader, plain: str
     ) -> None:
         done = downloader.do(
             requests=[{"url": f"{plain}/slow?s=0.1"}] * 7,
-            settings={"CONCURCRAWL_THREADS": 3},
+            settings={"CONCURCRAWL_THREADS": 3, "CONCURRENT_REQUESTS": 2},
             together=True,
         )
         assert [result["status"] for result in done["results"]] == [200] * 7
-        self.wait_until(plain, peak=3)
+        self.wait_until(plain, peak=self.at_a_time)
 
     def test_closing_waits_for_no_hung_download(
         self, downloader: Downloader, site: str, plain: str
@@ -141,11 +151,21 @@ class ThreadedOnly(HandlerProcesses):
         assert body_of(second) == b"Works"
 
 
-class TestThreadedOnly(ThreadedOnly):
-    pass
+class TestThreadedOnly(CurlOnly):
+    handler = THREADED
+    at_a_time = 3
 
 
-class TestThreadedOnlyWithoutReactor(ThreadedOnly):
+class TestThreadedOnlyWithoutReactor(TestThreadedOnly):
+    loop = "none"
+
+
+class TestLoopOnly(CurlOnly):
+    handler = LOOP
+    at_a_time = 7  # the crawl limits them, not the handler
+
+
+class TestLoopOnlyWithoutReactor(TestLoopOnly):
     loop = "none"
 
 
@@ -155,9 +175,7 @@ import scrapy
 class Hung(scrapy.Spider):
     name = "hung"
     custom_settings = {
-        "DOWNLOAD_HANDLERS": {
-            "http": "concurcrawl.http.handler.ThreadedDownloadHandler"
-        },
+        "DOWNLOAD_HANDLERS": {"http": HANDLER},
         "REMOTE_CONTROL_ENABLED": False,
         "TELNETCONSOLE_ENABLED": False,
     }
@@ -173,11 +191,13 @@ class TestInACrawl(HandlerProcesses):
     @pytest.mark.skipif(
         sys.platform == "win32", reason="Windows sends no signal to one process"
     )
+    @pytest.mark.parametrize("handler", [THREADED, LOOP])
     @pytest.mark.parametrize("reactor", ["True", "False"])
     def test_ctrl_c_twice_ends_a_crawl_that_hangs(
-        self, plain: str, tmp_path: Path, reactor: str
+        self, plain: str, tmp_path: Path, reactor: str, handler: str
     ) -> None:
-        (tmp_path / "hung.py").write_text(SPIDER, encoding="utf-8")
+        source = SPIDER.replace("HANDLER", repr(handler))
+        (tmp_path / "hung.py").write_text(source, encoding="utf-8")
         command = [sys.executable, "-m", "scrapy", "runspider", "hung.py"]
         command += [
             "-a",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from scrapy.settings import Settings
 
 from concurcrawl.http import curl_options
 from concurcrawl.http.plan import TransferLimits, TransferPlan
-from concurcrawl.http.transfer import Transfer
+from concurcrawl.http.transfer import Transfer, TransferContext
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,6 +51,11 @@ class FakeClients:
             on_chunk(bytes(bytearray(CHUNK)))  # each is bytes of its own
 
 
+class InThisThread:
+    async def run(self, blocking: Callable[[], Any]) -> Any:
+        return blocking()
+
+
 def test_a_big_body_is_in_memory_once() -> None:
     request = Request(URL)
     plan = TransferPlan(
@@ -66,10 +72,12 @@ def test_a_big_body_is_in_memory_once() -> None:
         inflates=False,
     )
     clients: Any = FakeClients()
-    transfer = Transfer(plan, clients, lambda *_, **__: None)
+    threads: Any = InThisThread()
+    context = TransferContext(clients, threads, lambda *_, **__: None)
+    transfer = Transfer(plan, context)
     tracemalloc.start()
     try:
-        response = transfer.run()
+        response = asyncio.run(transfer.respond())
         left, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
