@@ -48,6 +48,13 @@ _TLS_VERSIONS = {
 #: CURLE_PROXY, a SOCKS proxy that refuses; pycurl has no name for it.
 _E_PROXY = 97
 _DEFAULT_PORTS = {"http": 80, "https": 443}
+_LIBCURLS_OWN = (
+    b"Accept",
+    b"Content-Type",
+    b"Expect",
+    b"Proxy-Connection",
+    b"User-Agent",
+)
 _TOKEN = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
@@ -359,8 +366,10 @@ def header_lines(request: Request) -> list[bytes]:
         if name != b"Proxy-Authorization"
         for value in values
     ]
-    own = (b"Accept", b"Content-Type", b"Expect", b"Proxy-Connection", b"User-Agent")
-    lines += [name + b":" for name in own if not request.headers.getlist(name)]
+    # dict.get, because getlist() converts a name that is as it should be.
+    lines += [
+        name + b":" for name in _LIBCURLS_OWN if not dict.get(request.headers, name)
+    ]
     return lines
 
 

@@ -43,6 +43,8 @@ logger = logging.getLogger(__name__)
 
 #: For a request without ``download_timeout``, as in Scrapy's handlers.
 DEFAULT_TIMEOUT_S = 10.0
+#: So many downloads at a time are as good as any number.
+_ANY = 1 << 30
 #: Seconds that addresses are cached, as libcurl does.
 DNS_CACHE_S = 60.0
 DNS_CACHE_NAMES = 10_000
@@ -72,7 +74,10 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         super().__init__(crawler)
         settings = crawler.settings
         config = Config.from_settings(settings)
-        self._width = self._width_of(settings, config)
+        self._most = self._most_of(settings, config) or _ANY
+        self._width = min(
+            self._most, max(config.threads, settings.getint("CONCURRENT_REQUESTS"))
+        )
         self._has_reactor = settings.getbool("TWISTED_REACTOR_ENABLED")
         self._limits = TransferLimits.from_settings(settings)
         self._common = [
@@ -115,8 +120,8 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         if self._threads is not None:
             self._threads.close()
 
-    def _width_of(self, settings: BaseSettings, config: Config) -> int:
-        """Return how many downloads there are at a time."""
+    def _most_of(self, settings: BaseSettings, config: Config) -> int:
+        """Return how many downloads there may be at a time; 0 means any number."""
         return config.threads
 
     async def _download(self, request: Request) -> Response:
@@ -156,7 +161,7 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
     async def _acquire_slot(self) -> DeferredSemaphore:
         slots = _slots.get(self.crawler)
         if slots is None:
-            slots = _slots[self.crawler] = DeferredSemaphore(self._width)
+            slots = _slots[self.crawler] = DeferredSemaphore(self._most)
         if slots.tokens:  # no need to wait
             slots.acquire()
             return slots

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from threading import current_thread
 from typing import TYPE_CHECKING
 
 import pycurl
@@ -11,6 +10,7 @@ from typing_extensions import override
 
 from concurcrawl.http.curl_options import Route
 from concurcrawl.http.transfer import SAFE_METHODS, Transfer
+from concurcrawl.tracing.record import REACTOR
 
 if TYPE_CHECKING:
     from scrapy.http import Response
@@ -51,7 +51,7 @@ class LoopTransfer(Transfer):
         origin = plan.target.origin
         if plan.signals or origin in misread or plan.route != Route():
             return await super().respond()
-        self.thread = current_thread().name
+        self.thread = REACTOR
         self._started_s = time.monotonic()
         with self._multi.handle() as handle:
             error = await self._perform_in_loop(handle)

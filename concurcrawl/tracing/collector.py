@@ -18,7 +18,7 @@ from scrapy.pipelines import ItemPipelineManager
 from typing_extensions import override
 
 from concurcrawl.compat import components, http11
-from concurcrawl.tracing.record import Record
+from concurcrawl.tracing.record import REACTOR, Record
 
 if TYPE_CHECKING:
     from collections.abc import (
@@ -66,7 +66,7 @@ class Timeline:
     downloaded_s: float | None = None
     status: int | None = None
     size_bytes: int = 0
-    thread: str = "reactor"
+    thread: str = REACTOR
     callback_cpu_s: float = 0.0
     error: str | None = None
     connect_s: float | None = None

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+#: The name of the event loop's thread in records.
+REACTOR = "reactor"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Record:
@@ -26,7 +29,7 @@ class Record:
         size_bytes: Body as it came over the network, before decoding; 0 if none came.
         worker: ``main`` or ``worker-N``.
         pid: The process that downloaded it and ran its callback.
-        thread: Name of the thread that downloaded it.
+        thread: Name of the thread that downloaded it, ``reactor`` for the event loop's.
         queued_s: When it was pushed to the frontier.
         asked_s: When it reached the downloader.
         first_byte_s: When its headers had come, or None.

@@ -8,6 +8,8 @@ from heapq import heappop, heappush, nsmallest
 from statistics import fmean, quantiles
 from typing import TYPE_CHECKING
 
+from concurcrawl.tracing.record import REACTOR
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -207,7 +209,7 @@ def _kind(record: Record) -> str:
 
     Threads are not told apart: a thread is free again before the callback ends.
     """
-    return "reactor" if record.thread == "reactor" else "thread"
+    return REACTOR if record.thread == REACTOR else "thread"
 
 
 def _touching_s(record: Record) -> float:

@@ -162,7 +162,7 @@ class TestThreadedOnlyWithoutReactor(TestThreadedOnly):
 
 class TestLoopOnly(CurlOnly):
     handler = LOOP
-    at_a_time = 7  # the crawl limits them, not the handler
+    at_a_time = 2
 
 
 class TestLoopOnlyWithoutReactor(TestLoopOnly):
