@@ -14,7 +14,7 @@ from tests.contracts.handler.processes import (
     seen_by_server,
     started,
 )
-from tests.integration.http.test_handler import THREADED
+from tests.integration.http.test_handler import LOOP, THREADED
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -93,3 +93,7 @@ class TestHttp2(HandlerProcesses):
         assert downloader.get(f"{modern}/reset", HTTP2)["error"] == (
             "DownloadFailedError"
         )
+
+
+class TestHttp2InTheLoop(TestHttp2):
+    handler = LOOP
