@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from concurcrawl.http.transfer import TransferContext
 
 #: A body above this is inflated in a thread: the loop would stand still for long.
+#: Others the middleware inflates: where several answers arrive together, that is after
+#: the next requests have left.
 _LARGE_BYTES = 1 << 20
 
 
@@ -53,14 +55,24 @@ class LoopTransfer(Transfer):
             return await super().respond()
         self.thread = REACTOR
         self._started_s = time.monotonic()
+        response = await self._respond_in_loop()
+        if response is None:
+            return await super().respond()
+        if len(response.body) > _LARGE_BYTES:
+            body = response.body
+            self.inflated = await self._threads.run(lambda: self._inflate(body))
+        return response
+
+    async def _respond_in_loop(self) -> Response | None:
+        """Return the response, or None if it must be read leniently."""
         with self._multi.handle() as handle:
             error = await self._perform_in_loop(handle)
             self.ended_s = time.time()
             if self._is_misread(error):
-                misread.add(origin)
-            if not self._is_misread(error) or plan.request.method not in SAFE_METHODS:
-                return await self._read(handle, error)
-        return await super().respond()
+                self._clients.misread.add(self._plan.target.origin)
+                if self._plan.request.method in SAFE_METHODS:
+                    return None
+            return self._response_or_raise(handle, error)
 
     async def _perform_in_loop(self, handle: CurlHandle) -> pycurl.error | None:
         handle.prepare(self._options(), self._on_header, self._on_chunk)
@@ -73,16 +85,3 @@ class LoopTransfer(Transfer):
             self._handle = None
             self._count_connects(handle)
         return None
-
-    async def _read(self, handle: CurlHandle, error: pycurl.error | None) -> Response:
-        # Others are inflated by the middleware: where several answers arrive together,
-        # that is after the next requests have left.
-        self._inflates = self._plan.inflates and self._is_large()
-        if self._inflates:
-            return await self._threads.run(
-                lambda: self._response_or_raise(handle, error)
-            )
-        return self._response_or_raise(handle, error)
-
-    def _is_large(self) -> bool:
-        return self._received.getbuffer().nbytes > _LARGE_BYTES

@@ -100,7 +100,6 @@ class Transfer:
 
     def __init__(self, plan: TransferPlan, context: TransferContext) -> None:
         self._plan = plan
-        self._inflates = plan.inflates
         self._clients = context.clients
         self._threads = context.threads
         self._send_signal = context.send_signal
@@ -152,7 +151,10 @@ class Transfer:
         """Make the request and block until its response has arrived."""
         self.thread = current_thread().name
         try:
-            return self._block()
+            response = self._block()
+            # In this thread, because inflating releases the GIL.
+            self.inflated = self._inflate(response.body)
+            return response
         finally:
             self.ended_s = time.time()
 
@@ -279,6 +281,14 @@ class Transfer:
             raise ResponseDataLossError(message) from error
         return self._response(handle, ["dataloss"])
 
+    def _inflate(self, body: bytes) -> bytes | None:
+        """Return *body* inflated, if it is gzip and the plan asks for it."""
+        assert self._headers is not None
+        codings = self._headers.getlist("Content-Encoding")
+        if not self._plan.inflates or codings != [b"gzip"]:
+            return None
+        return gunzip(body, self._plan.limits.max_bytes)
+
     def _stopped(self, handle: CurlHandle, stop: StopDownload) -> Response:
         response = self._response(handle, ["download_stopped"])
         if stop.fail:
@@ -303,10 +313,6 @@ class Transfer:
         der = handle.certificate() if self._plan.target.scheme == "https" else None
         if der and self._tls:
             self._note_tls(der)
-        codings = self._headers.getlist("Content-Encoding")
-        if self._inflates and codings == [b"gzip"]:
-            # In this thread, because inflating releases the GIL.
-            self.inflated = gunzip(body, self._plan.limits.max_bytes)
         kind = responsetypes.from_args(headers=self._headers, url=url, body=body)
         response = kind(
             url=url,
