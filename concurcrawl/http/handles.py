@@ -68,24 +68,34 @@ MAX_CONNECTIONS = 5
 class Certificates:
     """Certificates (DER) of servers, by libcurl's number of the connection.
 
-    libcurl has a certificate after the handshake only, not for a kept connection.
+    libcurl has a certificate after a full handshake only: not on a kept connection, nor
+    on a new one that resumes a TLS session of an earlier one. That one's certificate
+    counts there, as in Twisted.
 
     Args:
-        most: Connections to remember; the oldest are forgotten first.
+        most: Connections and hosts to remember; the oldest are forgotten first.
     """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._found: OrderedDict[int, bytes | None] = OrderedDict()
+        self._of_connections: OrderedDict[int, bytes | None] = OrderedDict()
+        self._of_origins: OrderedDict[str, bytes] = OrderedDict()
+
+    def note(self, curl: pycurl.Curl, origin: str) -> None:
+        """Remember the certificate of the connection that *curl* has just opened."""
+        der = _der(curl.getinfo_raw(pycurl.INFO_CERTINFO))
+        if der is None:
+            der = self._of_origins.get(origin)
+        else:
+            self._of_origins[origin] = der
+        self._of_connections[curl.getinfo(pycurl.CONN_ID)] = der
+        for known in (self._of_connections, self._of_origins):
+            if len(known) > self._most:
+                known.popitem(last=False)
 
     def of(self, curl: pycurl.Curl) -> bytes | None:
         """Return the peer's certificate in the last transfer of *curl*, or None."""
-        connection = curl.getinfo(pycurl.CONN_ID)
-        if connection not in self._found:
-            self._found[connection] = _der(curl.getinfo_raw(pycurl.INFO_CERTINFO))
-            if len(self._found) > self._most:
-                self._found.popitem(last=False)
-        return self._found[connection]
+        return self._of_connections.get(curl.getinfo(pycurl.CONN_ID))
 
 
 class CurlHandle:
@@ -139,6 +149,14 @@ class CurlHandle:
     def ip_address(self) -> str:
         """Address of the peer, or of the proxy; empty if never connected."""
         return str(self.curl.getinfo(pycurl.PRIMARY_IP))
+
+    def note_certificate(self, origin: str) -> None:
+        """Remember the certificate of *origin* if the last transfer has connected.
+
+        After each transfer, also one that failed: the next may resume its TLS session.
+        """
+        if self.connects:
+            self._certificates.note(self.curl, origin)
 
     def certificate(self) -> bytes | None:
         """Return the peer's certificate (DER) of the connection in use, or None."""

@@ -23,7 +23,12 @@ HOP_BY_HOP = frozenset(
     }
 )
 
-_FRAMING = {b"content-length", b"transfer-encoding"}
+#: Status codes of responses that have none, whatever their headers say.
+NO_BODY = {204, 304}
+
+_LENGTH = b"content-length"
+_FRAMING = {_LENGTH, b"transfer-encoding"}
+_LEFT_OUT = HOP_BY_HOP | {_LENGTH}
 
 
 @dataclass(slots=True)
@@ -68,17 +73,39 @@ def framing(pairs: Iterable[tuple[bytes, bytes]]) -> set[bytes]:
     return {name.lower() for name, _ in pairs} & _FRAMING
 
 
-def headers_of(pairs: Iterable[tuple[bytes, bytes]]) -> Headers:
-    """Return the headers of a response, without those about the connection."""
+def body_length(
+    pairs: Iterable[tuple[bytes, bytes]], status: int, *, is_head: bool
+) -> int | None:
+    """Return the announced size of a body in bytes, or None if there is no such.
+
+    Args:
+        pairs: Names and values of the headers.
+        status: The status code.
+        is_head: Whether the request was a HEAD.
+    """
+    if is_head or status in NO_BODY:
+        return 0
+    found = {name.lower(): value for name, value in pairs if name.lower() in _FRAMING}
+    value = found.get(_LENGTH, b"")
+    return int(value) if len(found) == 1 and value.isdigit() else None
+
+
+def headers_of(
+    pairs: Iterable[tuple[bytes, bytes]], length: int | None, *, is_head: bool
+) -> Headers:
+    """Return the headers of a response as Scrapy's own handler does.
+
+    That leaves out those about the connection. Content-Length comes first and says what
+    :func:`body_length` does, but for a HEAD what the server says, if it does.
+    """
     headers = Headers()
+    if length is not None:
+        headers[_LENGTH] = b"%d" % length
+        if is_head:
+            own = [value for name, value in pairs if name.lower() == _LENGTH]
+            headers[_LENGTH] = own or b"0"
     for name, value in pairs:
-        if name.lower() not in HOP_BY_HOP:
+        if name.lower() not in _LEFT_OUT:
             # The methods of Headers do the same, but convert the bytes three times.
             dict.setdefault(headers, name.title(), []).append(value)
     return headers
-
-
-def content_length(headers: Headers) -> int | None:
-    """Return the announced size of a body in bytes, or None."""
-    value = headers.get(b"Content-Length")
-    return int(value) if value is not None and value.isdigit() else None

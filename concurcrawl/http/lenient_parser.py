@@ -13,7 +13,7 @@ import re
 from enum import Enum, auto
 from typing import TYPE_CHECKING
 
-from concurcrawl.http.head import ResponseHead
+from concurcrawl.http.head import NO_BODY, ResponseHead
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -120,7 +120,7 @@ class ResponseReader:
     def _state_after_head(self) -> _ReaderState:
         if self._head.status < 200:
             return _ReaderState.HEAD
-        if not self._has_body or self._head.status in {204, 304}:
+        if not self._has_body or self._head.status in NO_BODY:
             return _ReaderState.DONE
         pairs = [(name.lower(), value) for name, value in self._head.pairs()]
         codings = [value for name, value in pairs if name == b"transfer-encoding"]

@@ -25,7 +25,13 @@ from scrapy.exceptions import (
 from scrapy.responsetypes import responsetypes
 
 from concurcrawl.http import curl_options
-from concurcrawl.http.head import ResponseHead, content_length, framing, headers_of
+from concurcrawl.http.head import (
+    NO_BODY,
+    ResponseHead,
+    body_length,
+    framing,
+    headers_of,
+)
 from concurcrawl.http.lenient_parser import ResponseReader
 from concurcrawl.tuning.gzip import gunzip
 
@@ -220,6 +226,8 @@ class Transfer:
     def _count_connects(self, handle: CurlHandle) -> None:
         self.connects += handle.connects
         self.connect_s += handle.connect_s
+        if self._plan.target.scheme == "https":
+            handle.note_certificate(self._plan.target.origin)
 
     def _exchange(self, client: CurlClient) -> pycurl.error | None:
         plan = self._plan
@@ -297,10 +305,8 @@ class Transfer:
         return response
 
     def _flags(self) -> list[str]:
-        has_body = self._plan.request.method != "HEAD" and self._head.status not in {
-            204,
-            304,
-        }
+        is_head = self._plan.request.method == "HEAD"
+        has_body = not is_head and self._head.status not in NO_BODY
         is_framed = bool(self._framing) or self._head.protocol == "HTTP/2"
         # Scrapy's flag for a body whose end is only the end of the connection.
         return ["partial"] if has_body and not is_framed else []
@@ -374,13 +380,14 @@ class Transfer:
         request.meta["download_latency"] = time.monotonic() - self._started_s
         pairs = self._head.pairs()
         self._framing = framing(pairs)
-        self._headers = headers_of(pairs)
-        size = content_length(self._headers)
+        is_head = request.method == "HEAD"
+        size = body_length(pairs, self._head.status, is_head=is_head)
+        self._headers = headers_of(pairs, size, is_head=is_head)
         if self._is_stopped(
             signals.headers_received, headers=self._headers, body_length=size
         ):
             return _END
-        if request.method == "HEAD":
+        if is_head:
             # If the request has a body, libcurl does not treat it as HEAD and waits for
             # the body that Content-Length announces.
             self._is_complete_early = bool(request.body)

@@ -43,6 +43,44 @@ class ResponseContract(HandlerProcesses):
         names = [result["certificate"] for result in done["results"]]
         assert names == [CERTIFICATE_NAME] * 2
 
+    @pytest.mark.parametrize("path", ["/until-close", "/bad-header", "/short"])
+    def test_the_certificate_is_there_on_each_new_connection(
+        self, downloader: Downloader, web: dict[str, str], path: str
+    ) -> None:
+        meta = {"download_fail_on_dataloss": False}
+        request = {"url": web["https"] + path, "meta": meta}
+        done = downloader.do(requests=[request] * 3)
+        names = [result["certificate"] for result in done["results"]]
+        assert names == [CERTIFICATE_NAME] * 3
+
+    @pytest.mark.parametrize(
+        ("path", "method", "length"),
+        [
+            ("/text", "GET", "5"),
+            ("/text", "HEAD", "5"),
+            ("/chunked", "GET", None),
+            ("/chunked", "HEAD", "0"),
+            ("/until-close", "GET", None),
+            ("/until-close", "HEAD", "0"),
+            ("/empty", "GET", "0"),
+            ("/status?n=304", "GET", "0"),
+            ("/small-claim", "GET", None),
+        ],
+    )
+    def test_the_length_of_the_body_is_the_first_header(
+        self,
+        downloader: Downloader,
+        site: str,
+        path: str,
+        method: str,
+        length: str | None,
+    ) -> None:
+        headers = downloader.get(site + path, method=method)["headers"]
+        if length is None:
+            assert "Content-Length" not in dict(headers)
+        else:
+            assert headers[0] == ["Content-Length", length]
+
     def test_there_is_no_certificate_without_tls(
         self, downloader: Downloader, plain: str
     ) -> None:
