@@ -58,7 +58,7 @@ class ResponseHead:
         for line in self.lines[1:]:
             text = line.rstrip(b"\r\n")
             if text[:1] in {b" ", b"\t"} and unfolded:
-                unfolded[-1] += b" " + text.strip()
+                unfolded[-1] += text  # as it is, which is what Twisted does
             elif text:
                 unfolded.append(text)
         split = (line.split(b":", 1) for line in unfolded if b":" in line)
