@@ -154,7 +154,7 @@ def test_processes_and_requests_in_flight_are_those_of_the_plan() -> None:
     ] == [
         (1, 0, 1, "Scrapy"),
         (1, 0, 16, "libcurl"),
-        (1, 0, 16, "Scrapy"),
+        (1, 0, 16, "libcurl"),
         (4, 3, 3, "Scrapy"),
         (4, 3, 16, "libcurl"),
     ]
