@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from scrapy.dupefilters import BaseDupeFilter, RFPDupeFilter
 from scrapy.settings import SETTINGS_PRIORITIES
 from scrapy.utils.misc import load_object
+from scrapy.utils.python import global_object_name
 
 from concurcrawl.compat import components
 from concurcrawl.config import Config
@@ -21,6 +22,7 @@ from concurcrawl.limits.policy import PER_GROUP
 from concurcrawl.mode_checks import read_plan, require_parts, warn_if_without_start
 from concurcrawl.modes import (
     IN_FLIGHT,
+    LOOP_HANDLER,
     MOST_WORKERS,
     Mode,
     Plan,
@@ -208,8 +210,8 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
     """Write what *planned* means into *settings*."""
     settings.set(HAS_WORKERS, planned.is_supervised, RANK)
     for name, value in planned.settings.items():
-        if isinstance(value, dict):
-            components.fill(settings, name, value)
+        if name == "DOWNLOAD_HANDLERS":
+            components.fill(settings, name, _handlers(settings, planned))
         elif name in PARTS_OF_A_MODE:
             # The lowest priority, so that a project's own value is seen and refused,
             # even if another add-on sets it later.
@@ -242,6 +244,22 @@ def _apply(settings: BaseSettings, planned: Plan) -> None:
         collector.enable(settings, RANK)
     if settings["STATS_CLASS"] == "scrapy.statscollectors.MemoryStatsCollector":
         settings.set("STATS_CLASS", _STATS, RANK)
+
+
+def _handlers(settings: BaseSettings, planned: Plan) -> dict[str, str]:
+    """Return the mode's download handlers, by scheme.
+
+    A context factory of the project's own makes Twisted's TLS connections. Where
+    nothing needs threads, Scrapy's handler for https stays, so that it has its effect;
+    with threads it is named as without effect.
+    """
+    handlers: dict[str, str] = dict(planned.settings["DOWNLOAD_HANDLERS"])
+    factory = settings["DOWNLOADER_CLIENTCONTEXTFACTORY"]
+    path = factory if isinstance(factory, str) else global_object_name(factory)
+    is_own = path != "SENTINEL" and not path.startswith("scrapy.")
+    if is_own and handlers["https"] == LOOP_HANDLER:
+        del handlers["https"]
+    return handlers
 
 
 def _have_node_report(settings: BaseSettings) -> None:

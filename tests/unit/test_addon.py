@@ -10,7 +10,7 @@ from scrapy.settings import BaseSettings, Settings
 
 from concurcrawl import Addon
 from concurcrawl.config import Config
-from concurcrawl.modes import SPARE_THREADS, THREADED_HANDLER, Mode, plan
+from concurcrawl.modes import LOOP_HANDLER, SPARE_THREADS, THREADED_HANDLER, Mode, plan
 from tests.support.crawls import crawl
 
 if TYPE_CHECKING:
@@ -122,6 +122,33 @@ def test_handlers_that_a_project_sets_stay(mode: Mode) -> None:
 def test_threads_take_the_place_of_scrapys_defaults_only() -> None:
     found = applied(MODE="concurrent", DOWNLOAD_HANDLERS={"http": "mine.Http"})
     assert handlers(found) == {"http": "mine.Http", "https": THREADED_HANDLER}
+
+
+class Factory:
+    """Makes TLS contexts, for client certificates say."""
+
+
+@pytest.mark.parametrize("factory", [Factory, "mine.Factory"])
+@pytest.mark.parametrize("mode", ["async", "hybrid"])
+def test_a_context_factory_of_the_project_keeps_scrapys_handler_for_https(
+    mode: Mode, factory: object
+) -> None:
+    found = applied(MODE=mode, DOWNLOADER_CLIENTCONTEXTFACTORY=factory)
+    assert handlers(found) == {"http": LOOP_HANDLER}
+
+
+def test_threads_need_libcurl_also_with_a_context_factory_of_the_project() -> None:
+    found = applied(MODE="concurrent", DOWNLOADER_CLIENTCONTEXTFACTORY=Factory)
+    assert handlers(found) == {"http": THREADED_HANDLER, "https": THREADED_HANDLER}
+
+
+@pytest.mark.parametrize(
+    "name", ["ScrapyClientContextFactory", "BrowserLikeContextFactory"]
+)
+def test_a_context_factory_of_scrapys_own_keeps_nothing(name: str) -> None:
+    path = f"scrapy.core.downloader.contextfactory.{name}"
+    found = applied(MODE="async", DOWNLOADER_CLIENTCONTEXTFACTORY=path)
+    assert handlers(found) == {"http": LOOP_HANDLER, "https": LOOP_HANDLER}
 
 
 def test_handlers_that_a_later_add_on_sets_stay() -> None:
