@@ -172,14 +172,19 @@ def is_http_proxy(route: Route) -> bool:
     return bool(route.proxy and route.proxy[:4].lower() == "http")
 
 
-def tls_options(settings: BaseSettings) -> list[Option]:
+def tls_options(settings: BaseSettings, *, is_for_https: bool = True) -> list[Option]:
     """Return the options for certificates, TLS versions and ciphers.
+
+    Args:
+        settings: Of the crawl.
+        is_for_https: Whether https is downloaded with them, not only by a proxy. If
+            not, a context factory may well have its effect elsewhere.
 
     Raises:
         ValueError: If a version is not one of TLSv1.0 to TLSv1.3.
     """
     # The deprecated setting is always read, because it warns.
-    verify = _factory_verifies(settings) or settings.getbool(
+    verify = _factory_verifies(settings, is_for_https=is_for_https) or settings.getbool(
         "DOWNLOAD_VERIFY_CERTIFICATES"
     )
     versions = _tls_version(settings, "DOWNLOAD_TLS_MIN_VERSION", 0)
@@ -224,7 +229,7 @@ def version_option(wants_http2: bool) -> Option:
     return pycurl.HTTP_VERSION, pycurl.CURL_HTTP_VERSION_2TLS
 
 
-def _factory_verifies(settings: BaseSettings) -> bool:
+def _factory_verifies(settings: BaseSettings, *, is_for_https: bool) -> bool:
     """Return whether the deprecated setting, a Twisted class, verifies certificates."""
     name = settings["DOWNLOADER_CLIENTCONTEXTFACTORY"]
     if name == "SENTINEL":
@@ -246,13 +251,19 @@ def _factory_verifies(settings: BaseSettings) -> bool:
             stacklevel=3,
         )
         return True
+    if is_for_https:
+        _warn_of_factory(name)
+    return False
+
+
+@lru_cache(maxsize=8)  # once, though http and https have a handler each
+def _warn_of_factory(name: str | type) -> None:
     logger.warning(
         "DOWNLOADER_CLIENTCONTEXTFACTORY=%s: libcurl has no use for Twisted's context "
         "factories. Set DOWNLOAD_VERIFY_CERTIFICATES, DOWNLOAD_TLS_MIN_VERSION, "
         "DOWNLOAD_TLS_MAX_VERSION or DOWNLOADER_CLIENT_TLS_CIPHERS instead.",
         name,
     )
-    return False
 
 
 def _tls_version(settings: BaseSettings, name: str, which: int) -> int:

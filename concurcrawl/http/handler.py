@@ -28,6 +28,7 @@ from concurcrawl.http.handles import ClientPool, renew_key_log
 from concurcrawl.http.plan import TransferLimits, TransferPlan
 from concurcrawl.http.transfer import Transfer, TransferContext
 from concurcrawl.limits import send_times
+from concurcrawl.limits.handler import is_ours
 from concurcrawl.tracing import collector
 from concurcrawl.tuning import compression
 
@@ -81,7 +82,9 @@ class ThreadedDownloadHandler(BaseDownloadHandler):
         self._has_reactor = settings.getbool("TWISTED_REACTOR_ENABLED")
         self._limits = TransferLimits.from_settings(settings)
         self._common = [
-            *curl_options.tls_options(settings),
+            *curl_options.tls_options(
+                settings, is_for_https=is_ours(settings, "https")
+            ),
             curl_options.version_option(config.http2),
         ]
         self._logs_tls = settings.getbool("DOWNLOADER_CLIENT_TLS_VERBOSE_LOGGING")

@@ -223,9 +223,14 @@ def put_before_handlers(settings: BaseSettings, *, is_lazy: bool) -> None:
 
 
 def are_ours(settings: BaseSettings) -> bool:
-    """Return whether our own handler downloads what has limits."""
-    found = settings.getwithbase("DOWNLOAD_HANDLERS")
-    return all(found.get(scheme) in CURL_HANDLERS for scheme in LIMITED_SCHEMES)
+    """Return whether our own handlers download what has limits."""
+    return all(is_ours(settings, scheme) for scheme in LIMITED_SCHEMES)
+
+
+def is_ours(settings: BaseSettings, scheme: str) -> bool:
+    """Return whether a handler of our own downloads *scheme*."""
+    found = settings.getwithbase("DOWNLOAD_HANDLERS").get(scheme)
+    return getattr(found, "inner", found) in CURL_HANDLERS
 
 
 def _rate_limited(

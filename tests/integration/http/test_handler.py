@@ -294,6 +294,19 @@ def test_another_context_factory_is_not_dropped_in_silence(
         options = dict(curl_options.tls_options(settings))
     assert options[pycurl.SSL_VERIFYPEER] == 0
     assert "libcurl has no use for Twisted's context factories" in caplog.text
+    caplog.clear()
+    with pytest.warns(ScrapyDeprecationWarning):
+        curl_options.tls_options(settings)
+    assert not caplog.text  # once is enough
+
+
+def test_a_context_factory_that_another_handler_uses_is_not_named(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    settings = Settings({"DOWNLOADER_CLIENTCONTEXTFACTORY": "builtins.dict"})
+    with pytest.warns(ScrapyDeprecationWarning):
+        curl_options.tls_options(settings, is_for_https=False)
+    assert not caplog.text
 
 
 def test_a_method_cannot_smuggle_in_a_request() -> None:
