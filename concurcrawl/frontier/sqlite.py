@@ -239,9 +239,7 @@ class SqliteFrontier(Frontier):
             return
         self._limiter.forget(lease_id, self._clock())
         row = self._leased.pop(lease_id)
-        self._db.execute(
-            "INSERT OR REPLACE INTO request VALUES (?, ?, ?, ?, ?, ?, 0)", row
-        )
+        self._db.execute(_PUT_BACK, row)
         self._waiting += 1
         _, group, priority, *_ = row
         self._groups.add(group, priority)

@@ -50,6 +50,7 @@ class AsyncMulti:
         self._certificates = Certificates(2 * most)
         self._idle: list[CurlHandle] = []
         self._running: dict[pycurl.Curl, asyncio.Future[None]] = {}
+        self._timeouts: dict[asyncio.Future[None], asyncio.TimerHandle] = {}
         self._directions: dict[int, int] = {}
         self._timer: asyncio.Handle | None = None
         self._is_closed = False
@@ -81,7 +82,7 @@ class AsyncMulti:
         # Not libcurl's own timeout: it would end a transfer whose answer has arrived
         # while a callback of the spider blocked the loop.
         due_s = self._loop.time() + timeout_s
-        timeout = self._loop.call_at(due_s, self._expire, handle, due_s)
+        self._expire_at(due_s, handle.curl, done)
         try:
             self._multi.add_handle(handle.curl)
             # Not in the loop's next turn, as libcurl asks: the request would leave
@@ -89,7 +90,7 @@ class AsyncMulti:
             self._act(pycurl.SOCKET_TIMEOUT, 0)
             await done
         finally:
-            timeout.cancel()
+            self._timeouts.pop(done).cancel()
             self._remove(handle.curl)
 
     def abort(self, handle: CurlHandle) -> None:
@@ -108,14 +109,23 @@ class AsyncMulti:
         for descriptor in tuple(self._directions):
             self._watch(pycurl.POLL_REMOVE, descriptor)
 
-    def _expire(self, handle: CurlHandle, due_s: float) -> None:
+    def _expire_at(
+        self, due_s: float, curl: pycurl.Curl, done: asyncio.Future[None]
+    ) -> None:
+        # By the future: the handle may serve another transfer when a timer fires.
+        self._timeouts[done] = self._loop.call_at(
+            due_s, self._expire, due_s, curl, done
+        )
+
+    def _expire(
+        self, due_s: float, curl: pycurl.Curl, done: asyncio.Future[None]
+    ) -> None:
         late_s = self._loop.time() - due_s
         if late_s > _LATE_S:
             # What has arrived meanwhile gets the chance to be read.
-            due_s = self._loop.time() + late_s
-            self._loop.call_at(due_s, self._expire, handle, due_s)
-        else:
-            self._fail(handle.curl, pycurl.E_OPERATION_TIMEDOUT, "timed out")
+            self._expire_at(self._loop.time() + late_s, curl, done)
+        elif not done.done():
+            self._fail(curl, pycurl.E_OPERATION_TIMEDOUT, "timed out")
 
     def _fail(self, curl: pycurl.Curl, code: int, message: str) -> None:
         done = self._running.get(curl)

@@ -1,4 +1,4 @@
-"""One request in one thread, which ends with a response or an error."""
+"""One request, made in a thread, which ends with a response or an error."""
 
 from __future__ import annotations
 

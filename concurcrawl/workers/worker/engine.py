@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 
 class WorkerDownloader(PassThroughDownloader):
-    """Prefetches only where the download threads limit the requests in flight.
+    """Prefetches only where our own handler limits the requests in flight.
 
     A leased request whose site has no limits starts without asking, so nothing else
     would hold a prefetched one back.

@@ -180,6 +180,24 @@ def test_a_transfer_goes_on_after_the_loop_was_blocked(run: Run) -> None:
     run(crawl())
 
 
+def test_the_time_of_one_transfer_does_not_end_the_next(run: Run) -> None:
+    async def crawl() -> None:
+        async with serving() as (server, multi):
+            with multi.handle() as handle:
+                handle.prepare([(pycurl.URL, server.url)], lambda _: None, len)
+                first = asyncio.ensure_future(multi.perform(handle, 0.2))
+                await server.asked.wait()
+                time.sleep(0.5)  # noqa: ASYNC251 - its time is over, and extended
+                await first
+                server.answers = False
+                second = asyncio.ensure_future(multi.perform(handle, DEADLINE_S))
+                done, _ = await asyncio.wait([second], timeout=1)
+                assert not done
+                second.cancel()
+
+    run(crawl())
+
+
 def test_a_refused_connection_is_an_error(run: Run) -> None:
     async def crawl() -> None:
         async with serving() as (server, multi):
